@@ -1,0 +1,152 @@
+//! A backup: `pg_dump` → zstd → `<id>.dump.zst.partial` → checked → renamed, the manifest last.
+//!
+//! Everything streams; memory stays flat whatever the database's size.
+
+use std::{
+    fs::{self, File},
+    io::{self, Read},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use super::{
+    libpq,
+    manifest::{FORMAT, Manifest, Payload},
+    store::{self, Digesting},
+    tools::{self, ToolsError},
+};
+use crate::{
+    error::{Error, Result},
+    postgres::{Server, Target},
+};
+
+/// zstd's own default: the smallest result at the speed of the dump itself.
+const LEVEL: i32 = 3;
+
+/// What to back up, where to.
+#[derive(Debug, Clone)]
+pub struct Dump {
+    /// The folder of backups, made if it is missing.
+    pub folder: PathBuf,
+    /// Where to look for `pg_dump`, if that is configured.
+    pub pg_bin: Option<PathBuf>,
+    /// The run that takes it.
+    pub run_id: String,
+    /// The migrations applied now.
+    pub applied: Vec<String>,
+    /// The migrations about to run.
+    pub precedes: Vec<String>,
+    /// How long `pg_dump` waits for its locks, in milliseconds.
+    pub lock_wait_timeout_ms: u128,
+}
+
+/// Takes a backup and checks it whole before it says that it has one.
+///
+/// # Errors
+/// [`Error::Backup`]; what was written so far is removed.
+pub async fn take(target: &Target, server: &Server, dump: Dump) -> Result<Manifest> {
+    let (target, server) = (target.clone(), server.clone());
+    let work = tokio::task::spawn_blocking(move || {
+        let id = format!("{}_{}", jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ"), &dump.run_id[dump.run_id.len() - 8..]);
+        let partial = dump.folder.join(format!("{id}.dump.zst.partial"));
+        let result = write(&target, &server, &dump, &id, &partial);
+        if result.is_err() {
+            let _ = fs::remove_file(&partial);
+        }
+        result.map_err(|cause| Error::Backup {
+            what: "the backup failed".into(),
+            cause,
+            state: "no migration was run".into(),
+            next: "mend the cause, or run without a backup: `--no-backup`".into(),
+        })
+    });
+    work.await.map_err(|e| Error::system("taking the backup", e))?
+}
+
+fn write(target: &Target, server: &Server, dump: &Dump, id: &str, partial: &Path) -> Result<Manifest, String> {
+    let tools = tools::find(dump.pg_bin.as_deref(), server.major()).map_err(|e| match e {
+        ToolsError::Missing => "`pg_dump` was not found".to_owned(),
+        ToolsError::TooOld { path, major } => format!("`{}` is of version {major}, older than the server", path.display()),
+    })?;
+    fs::create_dir_all(&dump.folder).map_err(|e| format!("`{}` cannot be made: {e}", dump.folder.display()))?;
+    let created_at = jiff::Timestamp::now();
+
+    let mut command = Command::new(&tools.dump);
+    command
+        .args(["--format=custom", "--compress=0", "--no-password"])
+        .arg(format!("--lock-wait-timeout={}", dump.lock_wait_timeout_ms))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let _passfile = libpq(&mut command, target, "lockgate backup").map_err(|e| e.to_string())?;
+    let mut child = command.spawn().map_err(|e| format!("`{}` cannot be started: {e}", tools.dump.display()))?;
+    let (stdout, mut stderr) = (child.stdout.take().ok_or("no pipe")?, child.stderr.take().ok_or("no pipe")?);
+    // Read beside the dump, or a long complaint would fill the pipe and stop both.
+    let complaints = std::thread::spawn(move || {
+        let mut text = String::new();
+        let _ = stderr.read_to_string(&mut text);
+        text
+    });
+    let copied = compress(stdout, partial);
+    if copied.is_err() {
+        let _ = child.kill();
+    }
+    let status = child.wait().map_err(|e| format!("waiting for pg_dump: {e}"))?;
+    let complaints = complaints.join().unwrap_or_default();
+    let payload = match copied {
+        Ok((dump_digest, file_digest)) if status.success() => Payload {
+            file: format!("{id}.dump.zst"),
+            encoding: "pg_dump-custom+zstd".into(),
+            bytes: file_digest.0,
+            sha256: file_digest.1,
+            dump_bytes: dump_digest.0,
+            dump_sha256: dump_digest.1,
+        },
+        Ok(_) => return Err(format!("pg_dump ended with {status}: {}", complaints.trim())),
+        Err(error) => return Err(format!("writing `{}`: {error}", partial.display())),
+    };
+    let manifest = Manifest {
+        format: FORMAT,
+        id: id.to_owned(),
+        created_at,
+        run_id: dump.run_id.clone(),
+        database: target.database.clone(),
+        server_version: server.version.clone(),
+        pg_dump_major: tools.major,
+        lockgate_version: env!("CARGO_PKG_VERSION").to_owned(),
+        applied: dump.applied.clone(),
+        precedes: dump.precedes.clone(),
+        payload,
+    };
+    publish(&dump.folder, partial, &manifest).map_err(|e| format!("finishing `{}`: {e}", partial.display()))?;
+    if let Err(damage) = store::verify(&dump.folder, &manifest) {
+        let _ = fs::remove_file(dump.folder.join(format!("{id}.json")));
+        let _ = fs::remove_file(store::payload_path(&dump.folder, &manifest));
+        return Err(format!("the backup that was just written cannot be read back: {damage}"));
+    }
+    Ok(manifest)
+}
+
+/// Copies the dump into the compressed file and returns size and digest of both.
+fn compress(dump: impl Read, partial: &Path) -> io::Result<((u64, String), (u64, String))> {
+    let file = File::options().write(true).create_new(true).mode(0o600).open(partial)?;
+    let mut dump = Digesting::new(dump);
+    let mut encoder = zstd::Encoder::new(Digesting::new(file), LEVEL)?;
+    encoder.include_checksum(true)?;
+    io::copy(&mut io::BufReader::with_capacity(1 << 20, &mut dump), &mut encoder)?;
+    let file = encoder.finish()?;
+    file.get_ref().sync_all()?;
+    Ok((dump.finish(), file.finish()))
+}
+
+/// First the payload under its name, then the manifest: whoever sees a manifest can rely on the payload.
+fn publish(folder: &Path, partial: &Path, manifest: &Manifest) -> io::Result<()> {
+    fs::rename(partial, store::payload_path(folder, manifest))?;
+    let path = folder.join(format!("{}.json", manifest.id));
+    let mut file = tempfile::Builder::new().prefix(".manifest").suffix(".partial").tempfile_in(folder)?;
+    serde_json::to_writer_pretty(&mut file, manifest)?;
+    file.as_file().sync_all()?;
+    file.persist_noclobber(path)?;
+    File::open(folder)?.sync_all()
+}

@@ -1,0 +1,223 @@
+//! The folder of backups: `<id>.dump.zst` and `<id>.json`. A backup without its manifest is none.
+
+use std::{
+    fs::{self, File},
+    io::{self, Read, Write},
+    path::{Path, PathBuf},
+};
+
+use sha2::{Digest, Sha256};
+
+use super::manifest::{FORMAT, Manifest};
+use crate::{
+    error::{Error, Result},
+    migration::hex,
+};
+
+/// All complete backups, the oldest first.
+///
+/// # Errors
+/// When a manifest cannot be read.
+pub fn list(folder: &Path) -> Result<Vec<Manifest>> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(Error::system(format!("reading the backup folder `{}`", folder.display()), error)),
+    };
+    let mut backups = Vec::new();
+    for path in entries.flatten().map(|entry| entry.path()) {
+        if path.extension().is_some_and(|e| e == "json") {
+            backups.push(read(&path)?);
+        }
+    }
+    backups.sort_by(|a: &Manifest, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
+    Ok(backups)
+}
+
+/// The newest complete backup.
+///
+/// # Errors
+/// As [`list`].
+pub fn newest(folder: &Path) -> Result<Option<Manifest>> {
+    Ok(list(folder)?.pop())
+}
+
+/// The backup of that name, or the newest for `latest`.
+///
+/// # Errors
+/// When there is none.
+pub fn find(folder: &Path, id: &str) -> Result<Manifest> {
+    let mut backups = list(folder)?;
+    let found = if id == "latest" { backups.pop() } else { backups.iter().position(|b| b.id == id).map(|i| backups.remove(i)) };
+    found.ok_or_else(|| Error::Refused {
+        what: format!("there is no backup `{id}` in `{}`", folder.display()),
+        next: "see `lockgate backup list`".into(),
+    })
+}
+
+/// Checks a backup whole: the file's digest, and that it decodes to the dump that was written.
+///
+/// # Errors
+/// Which of them is not as the manifest says.
+pub fn verify(folder: &Path, manifest: &Manifest) -> Result<(), String> {
+    let path = payload_path(folder, manifest);
+    let file = File::open(&path).map_err(|e| format!("`{}` cannot be opened: {e}", path.display()))?;
+    let mut compressed = Digesting::new(file);
+    let mut dump = Digesting::new(io::sink());
+    let mut decoder = zstd::Decoder::new(&mut compressed).map_err(|e| e.to_string())?;
+    let decoded = io::copy(&mut decoder, &mut dump);
+    drop(decoder);
+    // To the end of the file, whatever the decoder left.
+    let drained = io::copy(&mut compressed, &mut io::sink());
+    let (bytes, sha256) = compressed.finish();
+    drained.map_err(|e| format!("`{}` cannot be read: {e}", path.display()))?;
+    if bytes != manifest.payload.bytes {
+        return Err(format!("`{}` has {bytes} bytes, the manifest says {}", path.display(), manifest.payload.bytes));
+    }
+    if sha256 != manifest.payload.sha256 {
+        return Err(format!("`{}` is damaged: its SHA-256 differs from the manifest's", path.display()));
+    }
+    decoded.map_err(|e| format!("`{}` does not decode: {e}", path.display()))?;
+    let (dump_bytes, dump_sha256) = dump.finish();
+    if (dump_bytes, dump_sha256.as_str()) != (manifest.payload.dump_bytes, manifest.payload.dump_sha256.as_str()) {
+        return Err(format!("`{}` decodes to another dump than was written", path.display()));
+    }
+    Ok(())
+}
+
+/// Where a backup's file is.
+pub fn payload_path(folder: &Path, manifest: &Manifest) -> PathBuf {
+    folder.join(&manifest.payload.file)
+}
+
+fn read(path: &Path) -> Result<Manifest> {
+    let doing = || format!("reading the manifest `{}`", path.display());
+    let text = fs::read_to_string(path).map_err(|e| Error::system(doing(), e))?;
+    let manifest: Manifest = serde_json::from_str(&text).map_err(|e| Error::system(doing(), e))?;
+    if manifest.format != FORMAT {
+        return Err(Error::system(doing(), format!("it has format {}, this program reads {FORMAT}", manifest.format)));
+    }
+    // The name comes from a file: it must not lead out of the folder.
+    if manifest.payload.file != format!("{}.dump.zst", manifest.id) || manifest.id.contains(['/', '\\']) {
+        return Err(Error::system(doing(), "its payload is not the file beside it"));
+    }
+    Ok(manifest)
+}
+
+/// Counts and digests what passes through.
+pub(super) struct Digesting<T> {
+    inner: T,
+    hasher: Sha256,
+    bytes: u64,
+}
+
+impl<T> Digesting<T> {
+    pub(super) fn new(inner: T) -> Self {
+        Self { inner, hasher: Sha256::new(), bytes: 0 }
+    }
+
+    pub(super) fn get_ref(&self) -> &T {
+        &self.inner
+    }
+
+    /// The number of bytes and their SHA-256.
+    pub(super) fn finish(self) -> (u64, String) {
+        (self.bytes, hex(&self.hasher.finalize()))
+    }
+
+    fn note(&mut self, bytes: &[u8]) {
+        self.hasher.update(bytes);
+        self.bytes += bytes.len() as u64;
+    }
+}
+
+impl<R: Read> Read for Digesting<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let n = self.inner.read(buffer)?;
+        self.note(&buffer[..n]);
+        Ok(n)
+    }
+}
+
+impl<W: Write> Write for Digesting<W> {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        let n = self.inner.write(buffer)?;
+        self.note(&buffer[..n]);
+        Ok(n)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backup::manifest::Payload;
+
+    fn written(folder: &Path, dump: &[u8]) -> Manifest {
+        let compressed = zstd::encode_all(dump, 3).unwrap();
+        fs::write(folder.join("a.dump.zst"), &compressed).unwrap();
+        let manifest = Manifest {
+            format: FORMAT,
+            id: "a".into(),
+            created_at: jiff::Timestamp::UNIX_EPOCH,
+            run_id: String::new(),
+            database: "auth".into(),
+            server_version: "15".into(),
+            pg_dump_major: 15,
+            lockgate_version: "0".into(),
+            applied: vec![],
+            precedes: vec![],
+            payload: Payload {
+                file: "a.dump.zst".into(),
+                encoding: "pg_dump-custom+zstd".into(),
+                bytes: compressed.len() as u64,
+                sha256: hex(&Sha256::digest(&compressed)),
+                dump_bytes: dump.len() as u64,
+                dump_sha256: hex(&Sha256::digest(dump)),
+            },
+        };
+        fs::write(folder.join("a.json"), serde_json::to_string(&manifest).unwrap()).unwrap();
+        manifest
+    }
+
+    #[test]
+    fn every_bit_flip_and_truncation_is_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let dump: Vec<u8> = (0..4000u32).flat_map(|i| (i * i).to_le_bytes()).collect();
+        let manifest = written(folder.path(), &dump);
+        assert_eq!(verify(folder.path(), &manifest), Ok(()));
+        let path = payload_path(folder.path(), &manifest);
+        let good = fs::read(&path).unwrap();
+        for i in (0..good.len()).step_by(97) {
+            let mut bad = good.clone();
+            bad[i] ^= 1 << (i % 8);
+            fs::write(&path, &bad).unwrap();
+            assert!(verify(folder.path(), &manifest).is_err(), "bit flip at {i}");
+            fs::write(&path, &good[..i]).unwrap();
+            assert!(verify(folder.path(), &manifest).is_err(), "truncation at {i}");
+        }
+        fs::write(&path, [good.as_slice(), b"x"].concat()).unwrap();
+        assert!(verify(folder.path(), &manifest).is_err(), "something appended");
+    }
+
+    #[test]
+    fn a_manifest_cannot_point_out_of_its_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut manifest = written(folder.path(), b"x");
+        manifest.payload.file = "../b.dump.zst".into();
+        fs::write(folder.path().join("a.json"), serde_json::to_string(&manifest).unwrap()).unwrap();
+        assert!(list(folder.path()).is_err());
+    }
+
+    #[test]
+    fn the_newest_is_latest() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(find(folder.path(), "latest").is_err());
+        written(folder.path(), b"x");
+        assert_eq!(find(folder.path(), "latest").unwrap().id, "a");
+        assert!(find(folder.path(), "b").is_err());
+    }
+}

@@ -1,0 +1,492 @@
+//! Everything that can go wrong, as data, and the exit code of each.
+//!
+//! Every error answers the same questions: what failed, where, why, what state the database is in, what to do next.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::migration::{Direction, Version};
+
+/// The result of everything fallible here.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// How the process ends. The numbers are promised to pipelines and never change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum ExitCode {
+    /// Done, or nothing to do.
+    Done = 0,
+    /// A migration failed and was rolled back.
+    MigrationFailed = 1,
+    /// The command line, the configuration or the migrations folder is wrong; nothing was touched.
+    Usage = 2,
+    /// `status --check` found something pending.
+    Pending = 3,
+    /// Another run holds the lock.
+    LockHeld = 4,
+    /// An applied migration has changed, or the history is damaged.
+    Drift = 5,
+    /// A preflight check or a verification said no.
+    CheckFailed = 6,
+    /// The backup or the restore failed.
+    BackupFailed = 7,
+    /// The database cannot be reached.
+    Unreachable = 8,
+    /// The connection was lost while a commit was under way.
+    OutcomeUnknown = 9,
+}
+
+/// Something wrong with one file of the migrations folder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Problem {
+    /// The file, and the line where there is one.
+    pub at: String,
+    /// What is wrong with it.
+    pub what: String,
+    /// How to mend it.
+    pub next: String,
+}
+
+impl Problem {
+    /// All three are sentences without a capital or a full stop.
+    pub fn new(at: impl Into<String>, what: impl Into<String>, next: impl Into<String>) -> Self {
+        Self { at: at.into(), what: what.into(), next: next.into() }
+    }
+}
+
+/// How much a finding weighs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Worth printing.
+    Info,
+    /// Worth a look; the run goes on.
+    Warn,
+    /// The run stops.
+    Block,
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Info => "info",
+            Self::Warn => "warn",
+            Self::Block => "block",
+        })
+    }
+}
+
+/// What a check found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// How much it weighs.
+    pub severity: Severity,
+    /// A short word for programs.
+    pub code: String,
+    /// What was found.
+    pub message: String,
+    /// What the operator can do about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+}
+
+impl Finding {
+    /// A finding without a hint.
+    pub fn new(severity: Severity, code: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { severity, code: code.into(), message: message.into(), hint: None }
+    }
+
+    /// The same with what the operator can do about it.
+    #[must_use]
+    pub fn hint(self, hint: impl Into<String>) -> Self {
+        Self { hint: Some(hint.into()), ..self }
+    }
+}
+
+/// True when any of them stops the run.
+pub fn blocks(findings: &[Finding]) -> bool {
+    findings.iter().any(|f| f.severity == Severity::Block)
+}
+
+/// An error that the server reported, or the loss of the connection to it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct DbError {
+    /// Five characters (PostgreSQL manual, appendix A); `None` when the server did not answer.
+    pub sqlstate: Option<String>,
+    /// `ERROR`, `FATAL` or `PANIC`.
+    pub severity: String,
+    /// The primary message.
+    pub message: String,
+    /// The secondary message.
+    pub detail: Option<String>,
+    /// What the server suggests.
+    pub hint: Option<String>,
+    /// Counted in characters from 1, in the text that was sent.
+    pub position: Option<u32>,
+    /// Where in which function the error happened.
+    pub context: Option<String>,
+    /// The constraint that was violated.
+    pub constraint: Option<String>,
+    /// The table concerned.
+    pub table: Option<String>,
+    /// The column concerned.
+    pub column: Option<String>,
+    /// The value does not fit: an error of the caller's, found before the statement was sent.
+    pub bad_value: bool,
+    /// The connection is gone.
+    pub connection_lost: bool,
+}
+
+impl DbError {
+    /// True for one of these SQLSTATEs.
+    pub fn is(&self, sqlstate: &str) -> bool {
+        self.sqlstate.as_deref() == Some(sqlstate)
+    }
+}
+
+impl fmt::Display for DbError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        if let Some(sqlstate) = &self.sqlstate {
+            write!(f, " (SQLSTATE {sqlstate})")?;
+        }
+        for (label, field) in [("detail", &self.detail), ("hint", &self.hint), ("context", &self.context)] {
+            if let Some(text) = field {
+                write!(f, "\n  {label}: {text}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whose fault a failed migration is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Cause {
+    /// The server refused what the migration sent.
+    Database(DbError),
+    /// The component returned an error, trapped, or broke a rule or a limit.
+    Plugin(String),
+    /// A script holds a statement that the host cannot run.
+    Script(String),
+    /// Something on our side.
+    Host(String),
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Database(error) => error.fmt(f),
+            Self::Plugin(text) => write!(f, "the plugin is at fault: {text}"),
+            Self::Script(text) => f.write_str(text),
+            Self::Host(text) => write!(f, "the host is at fault: {text}"),
+        }
+    }
+}
+
+/// Why a program (a SQL file or a component) could not do what it was asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProgramError {
+    /// `file:line:column`, where it is known.
+    pub at: Option<String>,
+    /// Whose fault, and what.
+    pub cause: Cause,
+}
+
+impl ProgramError {
+    /// The component is at fault.
+    pub fn plugin(text: impl Into<String>) -> Self {
+        Self { at: None, cause: Cause::Plugin(text.into()) }
+    }
+}
+
+impl From<DbError> for ProgramError {
+    fn from(error: DbError) -> Self {
+        Self { at: None, cause: Cause::Database(error) }
+    }
+}
+
+/// Where in a run a check said no.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stage {
+    /// The host's own checks, before anything else.
+    HostPreflight,
+    /// A migration's checks before it runs.
+    Preflight(Version),
+    /// A migration's checks before its transaction commits.
+    Verify(Version, Direction),
+}
+
+/// What failed. See [`Error::exit_code`] for the code of each, [`Error::report`] for the text.
+#[derive(Debug, Clone)]
+pub enum Error {
+    /// The command line or the configuration.
+    Configuration {
+        /// What is wrong.
+        what: String,
+        /// How to mend it.
+        next: String,
+    },
+    /// Files of the migrations folder, all at once.
+    Folder(Vec<Problem>),
+    /// Applied migrations that are no longer what was applied, all at once.
+    Drift(Vec<Problem>),
+    /// The tables of the history are not as this program made them.
+    DamagedHistory {
+        /// What was found.
+        what: String,
+        /// How to mend it.
+        next: String,
+    },
+    /// A request that the state of the history forbids.
+    Refused {
+        /// What was asked and why it cannot be done.
+        what: String,
+        /// What can be done instead.
+        next: String,
+    },
+    /// A migration failed.
+    Migration {
+        /// Version and description.
+        name: String,
+        /// Which way it ran.
+        direction: Direction,
+        /// The step, where there was one.
+        step: Option<String>,
+        /// Whose fault, what and where.
+        error: ProgramError,
+        /// What the database is like now.
+        state: String,
+    },
+    /// A check said no.
+    Checks {
+        /// Whose check.
+        stage: Stage,
+        /// What it found; at least one blocks.
+        findings: Vec<Finding>,
+        /// What the database is like now.
+        state: String,
+    },
+    /// Another run holds the lock.
+    LockHeld {
+        /// Who holds it, as far as the server tells.
+        holder: String,
+        /// How long this run waited, in seconds.
+        waited_s: u64,
+    },
+    /// A backup or a restore failed.
+    Backup {
+        /// What was being done.
+        what: String,
+        /// Why it failed.
+        cause: String,
+        /// What the database and the backups are like now.
+        state: String,
+        /// What to do.
+        next: String,
+    },
+    /// No connection.
+    Unreachable {
+        /// Host, port, database and role; no password.
+        target: String,
+        /// Why.
+        cause: String,
+        /// What to do.
+        next: String,
+    },
+    /// The server failed a statement of the host's own.
+    Database {
+        /// What the host was doing.
+        doing: String,
+        /// What the server said.
+        error: DbError,
+    },
+    /// The connection was lost after COMMIT was sent and before it was answered.
+    OutcomeUnknown {
+        /// Version and description.
+        name: String,
+        /// The run that the history row would carry.
+        run_id: String,
+    },
+    /// The machine: a file, a process.
+    System {
+        /// What was being done.
+        doing: String,
+        /// Why it failed.
+        cause: String,
+    },
+}
+
+/// An error, taken apart for printing.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    /// What failed.
+    pub what: String,
+    /// Where.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at: Option<String>,
+    /// Why; several where several things are wrong.
+    pub causes: Vec<String>,
+    /// What the database is like now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<String>,
+    /// What to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+    /// The process's exit code.
+    pub exit_code: u8,
+}
+
+/// The state after a refusal that came before the first change.
+pub const NOTHING_CHANGED: &str = "nothing was changed";
+
+impl Error {
+    /// A system call, file or process failed.
+    pub fn system(doing: impl Into<String>, cause: impl fmt::Display) -> Self {
+        Self::System { doing: doing.into(), cause: cause.to_string() }
+    }
+
+    /// A wrong option or setting.
+    pub fn configuration(what: impl Into<String>, next: impl Into<String>) -> Self {
+        Self::Configuration { what: what.into(), next: next.into() }
+    }
+
+    /// One of our own statements failed.
+    pub fn database(doing: impl Into<String>, error: DbError) -> Self {
+        Self::Database { doing: doing.into(), error }
+    }
+
+    /// The code that the process ends with.
+    pub fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Configuration { .. } | Self::Folder(_) | Self::Refused { .. } => ExitCode::Usage,
+            Self::Drift(_) | Self::DamagedHistory { .. } => ExitCode::Drift,
+            Self::Checks { .. } => ExitCode::CheckFailed,
+            Self::LockHeld { .. } => ExitCode::LockHeld,
+            Self::Backup { .. } => ExitCode::BackupFailed,
+            Self::Unreachable { .. } => ExitCode::Unreachable,
+            Self::Database { error, .. } if error.connection_lost => ExitCode::Unreachable,
+            Self::OutcomeUnknown { .. } => ExitCode::OutcomeUnknown,
+            Self::Migration { .. } | Self::Database { .. } | Self::System { .. } => ExitCode::MigrationFailed,
+        }
+    }
+
+    /// The error, taken apart for printing.
+    pub fn report(&self) -> Report {
+        let exit_code = self.exit_code() as u8;
+        let plain = |what: String, causes: Vec<String>, state: Option<String>, next: Option<String>| Report {
+            what,
+            at: None,
+            causes,
+            state,
+            next,
+            exit_code,
+        };
+        let nothing = || Some(NOTHING_CHANGED.to_owned());
+        match self {
+            Self::Configuration { what, next } | Self::Refused { what, next } => {
+                plain(what.clone(), vec![], nothing(), Some(next.clone()))
+            }
+            Self::DamagedHistory { what, next } => plain(what.clone(), vec![], nothing(), Some(next.clone())),
+            Self::Folder(problems) => {
+                plain(count(problems.len(), "the migrations folder has", "problem"), list(problems), nothing(), None)
+            }
+            Self::Drift(problems) => plain(
+                count(problems.len(), "the history and the migrations folder disagree in", "place"),
+                list(problems),
+                nothing(),
+                None,
+            ),
+            Self::Migration { name, direction, step, error, state } => Report {
+                what: match step {
+                    Some(step) => format!("migration `{name}` failed in {direction}, step {step}"),
+                    None => format!("migration `{name}` failed in {direction}"),
+                },
+                at: error.at.clone(),
+                causes: vec![error.cause.to_string()],
+                state: Some(state.clone()),
+                next: Some(match &error.cause {
+                    Cause::Host(_) => "report this as a defect of lockgate, with the log at `-vv`".into(),
+                    _ => format!("mend the cause, then run `lockgate {direction}` again"),
+                }),
+                exit_code,
+            },
+            Self::Checks { stage, findings, state } => plain(
+                match stage {
+                    Stage::HostPreflight => "preflight says no".into(),
+                    Stage::Preflight(version) => format!("the preflight of migration `{version}` says no"),
+                    Stage::Verify(version, direction) => {
+                        format!("the verification of migration `{version}` ({direction}) says no")
+                    }
+                },
+                findings
+                    .iter()
+                    .filter(|f| f.severity == Severity::Block)
+                    .map(|f| match &f.hint {
+                        Some(hint) => format!("{} [{}]\n  next: {hint}", f.message, f.code),
+                        None => format!("{} [{}]", f.message, f.code),
+                    })
+                    .collect(),
+                Some(state.clone()),
+                None,
+            ),
+            Self::LockHeld { holder, waited_s } => plain(
+                format!("another run holds the migration lock (waited {waited_s} s)"),
+                vec![format!("held by {holder}")],
+                nothing(),
+                Some("wait for it to end, or raise `--lock-timeout`".into()),
+            ),
+            Self::Backup { what, cause, state, next } => {
+                plain(what.clone(), vec![cause.clone()], Some(state.clone()), Some(next.clone()))
+            }
+            Self::Unreachable { target, cause, next } => {
+                plain(format!("cannot connect to {target}"), vec![cause.clone()], nothing(), Some(next.clone()))
+            }
+            Self::Database { doing, error } => {
+                plain(format!("the server failed while {doing}"), vec![error.to_string()], None, None)
+            }
+            Self::OutcomeUnknown { name, run_id } => plain(
+                format!("the connection was lost while migration `{name}` was committing"),
+                vec!["the server's answer to COMMIT did not arrive".into()],
+                Some(format!("unknown: the migration is either applied whole, by run {run_id}, or not at all")),
+                Some("run `lockgate status` once the server answers; the next `lockgate up` goes on from there".into()),
+            ),
+            Self::System { doing, cause } => plain(format!("{doing} failed"), vec![cause.clone()], None, None),
+        }
+    }
+}
+
+fn count(n: usize, lead: &str, noun: &str) -> String {
+    format!("{lead} {n} {noun}{}", if n == 1 { "" } else { "s" })
+}
+
+fn list(problems: &[Problem]) -> Vec<String> {
+    problems.iter().map(|p| format!("{}: {}\n  next: {}", p.at, p.what, p.next)).collect()
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.report().fmt(f)
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "error: {}", self.what)?;
+        if let Some(at) = &self.at {
+            write!(f, "\n  at {at}")?;
+        }
+        for cause in &self.causes {
+            write!(f, "\n  cause: {}", cause.replace('\n', "\n  "))?;
+        }
+        if let Some(state) = &self.state {
+            write!(f, "\n  state: {state}")?;
+        }
+        if let Some(next) = &self.next {
+            write!(f, "\n  next: {next}")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,438 @@
+//! Builds a migration component from a Rust crate: the toolchain part of `lockgate plugin build`.
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::Value as Json;
+use wit_component::ComponentEncoder;
+
+const TARGET: &str = "wasm32-unknown-unknown";
+
+/// How long `rustup target add` may take. The download is some 20 MB; what takes longer than this is offline.
+const RUSTUP_PATIENCE: Duration = Duration::from_secs(60);
+
+/// As [`RUSTUP_PATIENCE`], where the build can do without rustup's answer.
+const RUSTUP_PATIENCE_WITH_FALLBACK: Duration = Duration::from_secs(10);
+
+/// Where Debian's `rustc-web` puts its compiler. Not looked up in the path, where rustup's comes first.
+const SYSTEM_RUSTC: &str = "/usr/bin/rustc";
+
+/// The release profile of every component, whatever the workspace around its crate says, so that the same
+/// sources make the same component.
+const PROFILE: [(&str, &str); 6] = [
+    ("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "1"),
+    ("CARGO_PROFILE_RELEASE_DEBUG", "false"),
+    ("CARGO_PROFILE_RELEASE_INCREMENTAL", "false"),
+    ("CARGO_PROFILE_RELEASE_LTO", "fat"),
+    ("CARGO_PROFILE_RELEASE_OPT_LEVEL", "3"),
+    ("CARGO_PROFILE_RELEASE_STRIP", "symbols"),
+];
+
+/// Why no component was built.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// The folder is no crate.
+    #[error("`{}` is no Rust crate: it has no Cargo.toml", .0.display())]
+    NoCrate(PathBuf),
+    /// The crate has no `cdylib` target.
+    #[error("`{}` builds no component: set `crate-type = [\"cdylib\"]` under [lib] in its Cargo.toml", .0.display())]
+    NoCdylib(PathBuf),
+    /// Neither the Rust target nor a way around it is installed.
+    #[error(
+        "no Rust toolchain here compiles to {TARGET}: run `rustup target add {TARGET}`, or, where rustup cannot \
+         reach its server, `apt-get install rustc-web rust-web-src` and a linker, `apt-get install lld`{}",
+        detail(.rustup)
+    )]
+    NoToolchain {
+        /// What rustup said.
+        rustup: String,
+    },
+    /// A program could not be started.
+    #[error("cannot run `{program}`: {source}")]
+    Start {
+        /// The program's name.
+        program: String,
+        /// Why not.
+        source: io::Error,
+    },
+    /// Cargo or the compiler refused the crate.
+    #[error("`{command}` failed ({status}){}", detail(.stderr))]
+    Command {
+        /// The command line, without the environment.
+        command: String,
+        /// How it ended.
+        status: ExitStatus,
+        /// What it wrote to standard error.
+        stderr: String,
+    },
+    /// A program answered something unexpected.
+    #[error("`{program}` answered something unexpected: {text}")]
+    Answer {
+        /// The program's name.
+        program: &'static str,
+        /// What is wrong with the answer.
+        text: String,
+    },
+    /// A file of the build could not be read.
+    #[error("cannot read `{}`: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The compiled module is no component in the making: most often `lockgate_plugin::export!` is missing.
+    #[error("the compiled module cannot be made a component (is `lockgate_plugin::export!` there?): {0}")]
+    Encode(String),
+}
+
+/// Compiles the crate in `crate_dir` for WebAssembly and returns the component's bytes.
+///
+/// Takes seconds to minutes, and blocks: call it where that is fine. Uses, in this order, the compiler's
+/// WebAssembly target, `rustup target add`, or a compiler that has the sources of the standard library beside
+/// it (Debian's `rustc-web` and `rust-web-src`), which are then compiled first.
+///
+/// # Errors
+/// When the folder holds no suitable crate, no toolchain is found, or the crate does not compile; the text
+/// carries what the compiler said.
+pub fn build(crate_dir: &Path) -> Result<Vec<u8>, BuildError> {
+    let manifest = crate_dir.join("Cargo.toml");
+    if !manifest.is_file() {
+        return Err(BuildError::NoCrate(crate_dir.to_owned()));
+    }
+    let crate_dir = std::path::absolute(crate_dir).map_err(|source| BuildError::Read {
+        path: crate_dir.to_owned(),
+        source,
+    })?;
+    let toolchain = Toolchain::find(&crate_dir)?;
+    let module = compile(&crate_dir, &toolchain)?;
+    encode(&module)
+}
+
+/// What compiles to WebAssembly on this machine.
+#[derive(Debug)]
+enum Toolchain {
+    /// The compiler that cargo uses by itself has the target.
+    Ready { sysroot: PathBuf },
+    /// A compiler without the target but with the sources of its standard library, to be compiled along.
+    FromSources {
+        rustc: PathBuf,
+        sysroot: PathBuf,
+        linker: PathBuf,
+    },
+}
+
+impl Toolchain {
+    fn find(crate_dir: &Path) -> Result<Self, BuildError> {
+        let active = Rustc::ask(OsStr::new("rustc"), crate_dir);
+        if let Ok(active) = &active
+            && active.has_target()
+        {
+            return Ok(Self::ready(active));
+        }
+        let system = Rustc::ask(OsStr::new(SYSTEM_RUSTC), crate_dir).ok();
+        let sources = || {
+            let compilers = active.iter().chain(&system);
+            let rustc = compilers.clone().find(|rustc| rustc.has_sources())?;
+            let linker = compilers.clone().find_map(Rustc::linker).or_else(linker)?;
+            Some(Self::FromSources {
+                rustc: rustc.path.clone(),
+                sysroot: rustc.sysroot.clone(),
+                linker,
+            })
+        };
+        let from_sources = sources();
+        let patience = match from_sources {
+            Some(_) => RUSTUP_PATIENCE_WITH_FALLBACK,
+            None => RUSTUP_PATIENCE,
+        };
+        let rustup = match add_target(crate_dir, patience) {
+            Ok(()) => match Rustc::ask(OsStr::new("rustc"), crate_dir) {
+                Ok(active) if active.has_target() => return Ok(Self::ready(&active)),
+                _ => "rustup added the target to another compiler than the one cargo uses".to_owned(),
+            },
+            Err(error) => error,
+        };
+        from_sources.ok_or(BuildError::NoToolchain { rustup })
+    }
+
+    fn ready(rustc: &Rustc) -> Self {
+        Self::Ready {
+            sysroot: rustc.sysroot.clone(),
+        }
+    }
+
+    fn sysroot(&self) -> &Path {
+        match self {
+            Self::Ready { sysroot } | Self::FromSources { sysroot, .. } => sysroot,
+        }
+    }
+}
+
+/// A compiler and where it keeps its libraries.
+#[derive(Debug)]
+struct Rustc {
+    path: PathBuf,
+    sysroot: PathBuf,
+    target_libdir: PathBuf,
+    host: String,
+}
+
+impl Rustc {
+    fn ask(path: &OsStr, crate_dir: &Path) -> Result<Self, BuildError> {
+        let answer = output(
+            Command::new(path)
+                .args(["--print", "sysroot", "--print", "target-libdir", "--target", TARGET])
+                .current_dir(crate_dir),
+        )?;
+        let version = output(Command::new(path).arg("-vV").current_dir(crate_dir))?;
+        let host = version.lines().find_map(|line| line.strip_prefix("host: "));
+        match (answer.lines().collect::<Vec<_>>()[..], host) {
+            ([sysroot, target_libdir], Some(host)) => Ok(Self {
+                path: path.into(),
+                sysroot: sysroot.into(),
+                target_libdir: target_libdir.into(),
+                host: host.to_owned(),
+            }),
+            _ => Err(BuildError::Answer {
+                program: "rustc",
+                text: format!("{answer}{version}"),
+            }),
+        }
+    }
+
+    /// Whether the standard library is there, compiled for WebAssembly.
+    fn has_target(&self) -> bool {
+        let Ok(entries) = self.target_libdir.read_dir() else {
+            return false;
+        };
+        entries
+            .flatten()
+            .any(|entry| entry.file_name().to_string_lossy().starts_with("libstd-"))
+    }
+
+    fn has_sources(&self) -> bool {
+        library_sources(&self.sysroot).join("Cargo.lock").is_file()
+    }
+
+    /// The linker that rustup ships with a compiler; Debian does not.
+    fn linker(&self) -> Option<PathBuf> {
+        let libraries = self.sysroot.join("lib/rustlib");
+        let linker = libraries.join(&self.host).join("bin/rust-lld");
+        linker.is_file().then_some(linker)
+    }
+}
+
+fn library_sources(sysroot: &Path) -> PathBuf {
+    sysroot.join("lib/rustlib/src/rust/library")
+}
+
+/// A linker for WebAssembly in the path.
+fn linker() -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path)
+        .flat_map(|folder| ["rust-lld", "wasm-ld"].map(|name| folder.join(name)))
+        .find(|file| file.is_file())
+}
+
+/// Asks rustup for the target. Where there is no network, its attempts are cut short.
+fn add_target(crate_dir: &Path, patience: Duration) -> Result<(), String> {
+    let started = Instant::now();
+    let mut rustup = Command::new("rustup")
+        .args(["target", "add", TARGET])
+        .env("RUSTUP_MAX_RETRIES", "0")
+        .current_dir(crate_dir)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|error| format!("cannot run `rustup`: {error}"))?;
+    loop {
+        match rustup.try_wait() {
+            Ok(Some(_)) => break,
+            Ok(None) if started.elapsed() < patience => thread::sleep(Duration::from_millis(50)),
+            Ok(None) => {
+                // Fails only when it has just ended by itself.
+                let _ = rustup.kill();
+                let _ = rustup.wait();
+                let seconds = patience.as_secs();
+                return Err(format!("`rustup target add` did not answer within {seconds} s"));
+            }
+            Err(error) => return Err(format!("cannot wait for `rustup`: {error}")),
+        }
+    }
+    let output = rustup
+        .wait_with_output()
+        .map_err(|error| format!("cannot read what `rustup` said: {error}"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+/// Runs cargo and reads the module it made.
+fn compile(crate_dir: &Path, toolchain: &Toolchain) -> Result<Vec<u8>, BuildError> {
+    let manifest = crate_dir.join("Cargo.toml");
+    let mut cargo = cargo(crate_dir);
+    cargo.args(["build", "--release", "--lib", "--target", TARGET]);
+    cargo.args(["--message-format", "json-render-diagnostics"]);
+    if let Toolchain::FromSources { rustc, linker, .. } = toolchain {
+        cargo
+            .arg("-Zbuild-std=std,panic_abort")
+            // Lets a stable compiler and a stable cargo take `-Z` options.
+            .env("RUSTC_BOOTSTRAP", "1")
+            .env("RUSTC", rustc)
+            .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", linker);
+    }
+    cargo
+        .envs(PROFILE)
+        .env("CARGO_ENCODED_RUSTFLAGS", rustflags(crate_dir, toolchain)?);
+
+    let messages = output(&mut cargo)?;
+    let path = module_path(&messages, &manifest)
+        .ok_or_else(|| BuildError::NoCdylib(crate_dir.to_owned()))?;
+    std::fs::read(&path).map_err(|source| BuildError::Read { path, source })
+}
+
+fn encode(module: &[u8]) -> Result<Vec<u8>, BuildError> {
+    ComponentEncoder::default()
+        .validate(true)
+        .module(module)
+        .and_then(|encoder| encoder.encode())
+        .map_err(|error| BuildError::Encode(format!("{error:#}")))
+}
+
+/// A cargo that finds the crate's own toolchain file and configuration.
+fn cargo(crate_dir: &Path) -> Command {
+    let mut cargo = Command::new("cargo");
+    cargo.current_dir(crate_dir);
+    // Set when lockgate itself runs under cargo, as in its tests: they would override the choice made here.
+    for name in ["CARGO_BUILD_TARGET", "RUSTC", "RUSTFLAGS"] {
+        cargo.env_remove(name);
+    }
+    cargo
+}
+
+/// Keeps the paths of this machine out of the component: panic messages name the files they come from.
+fn rustflags(crate_dir: &Path, toolchain: &Toolchain) -> Result<OsString, BuildError> {
+    let metadata = output(cargo(crate_dir).args([
+        "metadata",
+        "--no-deps",
+        "--format-version=1",
+        "--manifest-path",
+        "Cargo.toml",
+    ]))?;
+    let metadata: Json = serde_json::from_str(&metadata).map_err(|error| BuildError::Answer {
+        program: "cargo",
+        text: error.to_string(),
+    })?;
+    let folder = |name| metadata[name].as_str().map(PathBuf::from);
+    // The compiler uses the last that matches, and the crate may lie inside the workspace.
+    let prefixes = [
+        (cargo_home(), "/cargo"),
+        (Some(library_sources(toolchain.sysroot())), "/rust/library"),
+        (folder("workspace_root"), "/workspace"),
+        (Some(crate_dir.to_owned()), "/crate"),
+        (folder("target_directory"), "/target"),
+    ];
+    let mut flags = OsString::new();
+    for (from, to) in prefixes {
+        let Some(from) = from else { continue };
+        if !flags.is_empty() {
+            flags.push("\u{1f}");
+        }
+        flags.push("--remap-path-prefix=");
+        flags.push(from);
+        flags.push("=");
+        flags.push(to);
+    }
+    Ok(flags)
+}
+
+fn cargo_home() -> Option<PathBuf> {
+    let home = || Some(std::env::home_dir()?.join(".cargo"));
+    std::env::var_os("CARGO_HOME").map(PathBuf::from).or_else(home)
+}
+
+/// Where cargo's messages say that the crate's module is.
+fn module_path(messages: &str, manifest: &Path) -> Option<PathBuf> {
+    messages
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Json>(line).ok())
+        .filter(|message| message["reason"] == "compiler-artifact")
+        .filter(|message| message["manifest_path"].as_str().map(Path::new) == Some(manifest))
+        .filter_map(|message| {
+            let files = message["filenames"].as_array()?;
+            let mut paths = files.iter().filter_map(|file| file.as_str()).map(PathBuf::from);
+            paths.find(|path| path.extension() == Some(OsStr::new("wasm")))
+        })
+        .next_back()
+}
+
+/// Runs a command to its end and returns its standard output.
+fn output(command: &mut Command) -> Result<String, BuildError> {
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|source| BuildError::Start {
+            program: command.get_program().to_string_lossy().into_owned(),
+            source,
+        })?;
+    if !output.status.success() {
+        return Err(BuildError::Command {
+            command: command_line(command),
+            status: output.status,
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        });
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+fn command_line(command: &Command) -> String {
+    let mut words = vec![command.get_program().to_string_lossy()];
+    words.extend(command.get_args().map(OsStr::to_string_lossy));
+    words.join(" ")
+}
+
+/// What a program said, below the sentence that reports it.
+fn detail(text: &str) -> String {
+    match text.trim_end() {
+        "" => String::new(),
+        text => format!(":\n{text}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_without_a_manifest_is_refused() {
+        let error = build(Path::new("/nonexistent")).expect_err("there is no such crate");
+        assert!(matches!(error, BuildError::NoCrate(_)), "{error}");
+    }
+
+    #[test]
+    fn the_module_is_the_artifact_of_the_crate_itself() {
+        let messages = r#"
+            {"reason":"compiler-artifact","manifest_path":"/sdk/Cargo.toml","filenames":["/t/libsdk.rlib"]}
+            {"reason":"compiler-artifact","manifest_path":"/other/Cargo.toml","filenames":["/t/other.wasm"]}
+            {"reason":"compiler-artifact","manifest_path":"/mine/Cargo.toml","filenames":["/t/libmine.rlib","/t/mine.wasm"]}
+            {"reason":"build-finished","success":true}
+        "#;
+        let path = |manifest| module_path(messages, Path::new(manifest));
+        assert_eq!(path("/mine/Cargo.toml"), Some("/t/mine.wasm".into()));
+        assert_eq!(path("/sdk/Cargo.toml"), None);
+    }
+
+    #[test]
+    fn a_module_that_exports_no_migration_is_refused() {
+        let empty_module = b"\0asm\x01\0\0\0";
+        let error = encode(empty_module).expect_err("it exports nothing");
+        assert!(matches!(error, BuildError::Encode(_)), "{error}");
+    }
+}

@@ -1,0 +1,217 @@
+//! `schema_migrations`: which migrations are applied.
+
+use serde::Serialize;
+use tokio_postgres::Row;
+
+use super::{handle::db_error, quote_ident, quote_literal, session::Session};
+use crate::{
+    error::{Error, Result},
+    migration::{Checksum, Version},
+};
+
+/// The table's name in its schema; the auth service's monitoring reads it.
+pub const TABLE: &str = "schema_migrations";
+
+const COLUMNS: [&str; 12] = [
+    "version",
+    "filename",
+    "applied_at",
+    "execution_time_ms",
+    "description",
+    "kind",
+    "checksum",
+    "down_script",
+    "run_id",
+    "applied_by",
+    "lockgate_version",
+    "backup_id",
+];
+
+/// One applied migration.
+#[derive(Debug, Clone, Serialize)]
+pub struct Applied {
+    /// Its version, as it was written when it was applied.
+    pub version: Version,
+    /// The file's name then.
+    pub filename: String,
+    /// The words of the file's name.
+    pub description: String,
+    /// `sql` or `component`.
+    pub kind: String,
+    /// The digest of the script or component that ran.
+    pub checksum: Checksum,
+    /// Server time, RFC 3339.
+    pub applied_at: String,
+    /// The steps' duration in milliseconds, without verification and commit.
+    pub execution_time_ms: i64,
+    /// The role that ran it.
+    pub applied_by: String,
+    /// The run that did it.
+    pub run_id: String,
+    /// The backup taken before it, if one was.
+    pub backup_id: Option<String>,
+    /// The down script of a SQL migration, as it was then.
+    #[serde(skip)]
+    pub down_script: Option<String>,
+}
+
+/// What a run writes into the history for a migration that it has applied.
+#[derive(Debug, Clone)]
+pub struct Record<'a> {
+    /// See [`Applied`].
+    pub version: &'a Version,
+    /// See [`Applied`].
+    pub filename: &'a str,
+    /// See [`Applied`].
+    pub description: &'a str,
+    /// See [`Applied`].
+    pub kind: &'a str,
+    /// See [`Applied`].
+    pub checksum: &'a Checksum,
+    /// See [`Applied`].
+    pub down_script: Option<&'a str>,
+    /// See [`Applied`].
+    pub execution_time_ms: i64,
+    /// See [`Applied`].
+    pub backup_id: Option<&'a str>,
+}
+
+/// The history in one schema.
+#[derive(Debug, Clone)]
+pub struct History {
+    schema: String,
+    table: String,
+}
+
+impl History {
+    /// The history in this schema. Nothing is read or made yet.
+    pub fn in_schema(schema: &str) -> Self {
+        Self { schema: schema.to_owned(), table: format!("{}.{}", quote_ident(schema), quote_ident(TABLE)) }
+    }
+
+    /// The schema, as it was configured.
+    pub fn schema(&self) -> &str {
+        &self.schema
+    }
+
+    /// All applied migrations in order of version; `None` when the table does not exist yet.
+    ///
+    /// # Errors
+    /// [`Error::DamagedHistory`] when the table is not one that this program made.
+    pub async fn read(&self, session: &Session) -> Result<Option<Vec<Applied>>> {
+        const DOING: &str = "reading the history";
+        let columns: Vec<String> = session
+            .client()
+            .query(
+                "SELECT attname::text FROM pg_catalog.pg_attribute
+                 WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped",
+                &[&self.table],
+            )
+            .await
+            .map_err(|e| Error::database(DOING, db_error(&e)))?
+            .iter()
+            .map(|row| row.get(0))
+            .collect();
+        if columns.is_empty() {
+            return Ok(None);
+        }
+        let missing: Vec<&str> = COLUMNS.into_iter().filter(|c| !columns.iter().any(|have| have == c)).collect();
+        if !missing.is_empty() {
+            return Err(Error::DamagedHistory {
+                what: format!("the table `{}.{TABLE}` is not Lockgate's: it has no {}", self.schema, missing.join(", ")),
+                next: "keep another tool's table by choosing another schema for Lockgate's: `--schema lockgate`".into(),
+            });
+        }
+        let sql = format!(
+            "SELECT version, filename, description, kind, checksum,
+                    to_char(applied_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'),
+                    execution_time_ms, applied_by, run_id::text, backup_id, down_script
+             FROM {} ORDER BY version::numeric",
+            self.table
+        );
+        let rows = session.client().query(&sql, &[]).await.map_err(|e| Error::database(DOING, db_error(&e)))?;
+        rows.iter().map(applied).collect::<Result<_>>().map(Some)
+    }
+
+    /// True when the table holds this version: asked again within the migration's own transaction.
+    pub async fn holds(&self, session: &Session, version: &Version) -> Result<bool> {
+        let sql = format!("SELECT EXISTS (SELECT FROM {} WHERE version::numeric = $1::text::numeric)", self.table);
+        let row = session.client().query_one(&sql, &[&version.as_str()]).await;
+        row.map(|row| row.get(0)).map_err(|e| Error::database("re-reading the history", db_error(&e)))
+    }
+
+    /// The statements that make the table. Run under the lock only.
+    pub(super) fn ddl(&self) -> String {
+        let table = &self.table;
+        format!(
+            "CREATE TABLE {table} (
+                 version text PRIMARY KEY CHECK (version ~ '^[0-9]+$'),
+                 filename text NOT NULL,
+                 applied_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+                 execution_time_ms bigint NOT NULL CHECK (execution_time_ms >= 0),
+                 description text NOT NULL,
+                 kind text NOT NULL CHECK (kind IN ('sql', 'component')),
+                 checksum text NOT NULL,
+                 down_script text,
+                 run_id uuid NOT NULL,
+                 applied_by text NOT NULL DEFAULT session_user,
+                 lockgate_version text NOT NULL,
+                 backup_id text
+             );
+             CREATE UNIQUE INDEX {index} ON {table} ((version::numeric));
+             COMMENT ON TABLE {table} IS 'The migrations that are applied. Written by lockgate in the migration''s own transaction.';
+             COMMENT ON COLUMN {table}.execution_time_ms IS 'Duration of the steps, without verification and commit.';
+             COMMENT ON COLUMN {table}.checksum IS 'SHA-256 of the up script (line endings as LF) or of the component.';
+             COMMENT ON COLUMN {table}.down_script IS 'The down script as it was when the migration was applied.';",
+            index = quote_ident(&format!("{TABLE}_number_key")),
+        )
+    }
+
+    /// Records a migration as applied, in the open transaction.
+    pub async fn record(&self, session: &Session, run_id: uuid::Uuid, record: &Record<'_>) -> Result<()> {
+        let text = |value: Option<&str>| value.map_or_else(|| "NULL".to_owned(), quote_literal);
+        let sql = format!(
+            "INSERT INTO {} (version, filename, execution_time_ms, description, kind, checksum, down_script, run_id,
+                             lockgate_version, backup_id)
+             VALUES ({}, {}, {}, {}, {}, {}, {}, '{run_id}', '{}', {})",
+            self.table,
+            quote_literal(record.version.as_str()),
+            quote_literal(record.filename),
+            record.execution_time_ms,
+            quote_literal(record.description),
+            quote_literal(record.kind),
+            quote_literal(record.checksum.as_str()),
+            text(record.down_script),
+            env!("CARGO_PKG_VERSION"),
+            text(record.backup_id),
+        );
+        session.batch("recording the migration", &sql).await
+    }
+
+    /// Removes a migration that was reverted, in the open transaction.
+    pub async fn forget(&self, session: &Session, version: &Version) -> Result<()> {
+        let sql = format!("DELETE FROM {} WHERE version = {}", self.table, quote_literal(version.as_str()));
+        session.batch("removing the migration from the history", &sql).await
+    }
+}
+
+fn applied(row: &Row) -> Result<Applied> {
+    let text: String = row.get(0);
+    let version = Version::parse(&text).ok_or_else(|| Error::DamagedHistory {
+        what: format!("the history holds `{text}`, which is no version"),
+        next: "find out who wrote that row; Lockgate writes digits only".into(),
+    })?;
+    Ok(Applied {
+        version,
+        filename: row.get(1),
+        description: row.get(2),
+        kind: row.get(3),
+        checksum: Checksum::recorded(row.get::<_, String>(4)),
+        applied_at: row.get(5),
+        execution_time_ms: row.get(6),
+        applied_by: row.get(7),
+        run_id: row.get(8),
+        backup_id: row.get(9),
+        down_script: row.get(10),
+    })
+}

@@ -1,0 +1,188 @@
+//! `schema_migrations_journal`: everything that was tried, append-only.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::{history::History, quote_ident, quote_literal, session::Session};
+use crate::{
+    error::Result,
+    migration::{Direction, Version},
+};
+
+/// The journal's table, beside the history.
+pub const TABLE: &str = "schema_migrations_journal";
+
+/// What happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Event {
+    /// A run took the lock and found work.
+    RunStarted,
+    /// A backup was completed and verified.
+    BackedUp,
+    /// The operator asked for no backup.
+    BackupSkipped,
+    /// The backup failed, and with it the run.
+    BackupFailed,
+    /// A migration was applied.
+    Applied,
+    /// A migration was reverted.
+    Reverted,
+    /// A migration failed and was rolled back.
+    Failed,
+    /// A preflight check or a verification said no.
+    Refused,
+    /// A run ended with everything done.
+    RunFinished,
+    /// The database was restored from a backup.
+    Restored,
+}
+
+impl Event {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::RunStarted => "run_started",
+            Self::BackedUp => "backed_up",
+            Self::BackupSkipped => "backup_skipped",
+            Self::BackupFailed => "backup_failed",
+            Self::Applied => "applied",
+            Self::Reverted => "reverted",
+            Self::Failed => "failed",
+            Self::Refused => "refused",
+            Self::RunFinished => "run_finished",
+            Self::Restored => "restored",
+        }
+    }
+}
+
+/// One line of the journal.
+#[derive(Debug, Clone)]
+pub struct Entry<'a> {
+    /// What happened.
+    pub event: Event,
+    /// To which migration, which way.
+    pub migration: Option<(&'a Version, Direction)>,
+    /// How long it took, by a clock that only goes forward.
+    pub duration: Option<Duration>,
+    /// Why it failed, which backup it was.
+    pub detail: Option<&'a str>,
+}
+
+impl<'a> Entry<'a> {
+    /// An entry that says no more than what happened.
+    pub fn of(event: Event) -> Self {
+        Self { event, migration: None, duration: None, detail: None }
+    }
+
+    /// The same for a migration.
+    #[must_use]
+    pub fn migration(self, version: &'a Version, direction: Direction) -> Self {
+        Self { migration: Some((version, direction)), ..self }
+    }
+
+    /// The same with a duration.
+    #[must_use]
+    pub fn took(self, duration: Duration) -> Self {
+        Self { duration: Some(duration), ..self }
+    }
+
+    /// The same with a text.
+    #[must_use]
+    pub fn detail(self, detail: &'a str) -> Self {
+        Self { detail: Some(detail), ..self }
+    }
+}
+
+/// Writes the entries of one run.
+#[derive(Debug, Clone)]
+pub struct Journal {
+    table: String,
+    run_id: Uuid,
+    os_user: String,
+    host: String,
+}
+
+impl Journal {
+    /// The journal beside this history, for this run.
+    pub fn new(history: &History, run_id: Uuid) -> Self {
+        let os_user = nix::unistd::User::from_uid(nix::unistd::Uid::effective()).ok().flatten().map(|u| u.name);
+        let host = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
+        Self {
+            table: format!("{}.{}", quote_ident(history.schema()), quote_ident(TABLE)),
+            run_id,
+            os_user: os_user.unwrap_or_else(|| "unknown".into()),
+            host: host.unwrap_or_else(|| "unknown".into()),
+        }
+    }
+
+    /// Appends an entry: in the open transaction, where one is open.
+    pub async fn append(&self, session: &Session, entry: &Entry<'_>) -> Result<()> {
+        let null = || "NULL".to_owned();
+        let (version, direction) = match entry.migration {
+            Some((version, direction)) => (quote_literal(version.as_str()), format!("'{direction}'")),
+            None => (null(), null()),
+        };
+        let sql = format!(
+            "INSERT INTO {} (run_id, event, version, direction, duration_ms, detail, os_user, host, application)
+             VALUES ('{}', '{}', {version}, {direction}, {}, {}, {}, {}, 'lockgate {}')",
+            self.table,
+            self.run_id,
+            entry.event.as_str(),
+            entry.duration.map_or_else(null, |d| d.as_millis().to_string()),
+            entry.detail.map_or_else(null, quote_literal),
+            quote_literal(&self.os_user),
+            quote_literal(&self.host),
+            env!("CARGO_PKG_VERSION"),
+        );
+        session.batch("writing the journal", &sql).await
+    }
+}
+
+/// Makes the tables of history and journal, those that are missing. Run under the lock only.
+pub async fn ensure_tables(session: &Session, history: &History) -> Result<()> {
+    if history.read(session).await?.is_some() {
+        return Ok(());
+    }
+    let schema = quote_ident(history.schema());
+    // Not IF NOT EXISTS alone: that demands the right to create schemas even where this one is there.
+    let sql = format!(
+        "BEGIN;
+         DO $do$ BEGIN IF to_regnamespace({}) IS NULL THEN CREATE SCHEMA {schema}; END IF; END $do$;
+         {} {} COMMIT",
+        quote_literal(&schema),
+        history.ddl(),
+        ddl(&schema, &format!("{schema}.{}", quote_ident(TABLE)))
+    );
+    let result = session.batch("making the tables of the history", &sql).await;
+    if result.is_err() {
+        session.abort().await?;
+    }
+    result
+}
+
+fn ddl(schema: &str, table: &str) -> String {
+    format!(
+        "CREATE TABLE IF NOT EXISTS {table} (
+             id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+             at timestamptz NOT NULL DEFAULT clock_timestamp(),
+             run_id uuid NOT NULL,
+             event text NOT NULL,
+             version text,
+             direction text,
+             duration_ms bigint,
+             detail text,
+             db_user text NOT NULL DEFAULT session_user,
+             os_user text NOT NULL,
+             host text NOT NULL,
+             client_address inet DEFAULT inet_client_addr(),
+             application text NOT NULL
+         );
+         COMMENT ON TABLE {table} IS 'Everything that lockgate tried, append-only. run_id is the correlation id of the logs.';
+         CREATE OR REPLACE FUNCTION {schema}.schema_migrations_journal_is_append_only() RETURNS trigger LANGUAGE plpgsql AS
+         $body$ BEGIN RAISE EXCEPTION 'the journal of migrations is append-only' USING ERRCODE = 'restrict_violation'; END $body$;
+         CREATE OR REPLACE TRIGGER schema_migrations_journal_is_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON {table}
+             FOR EACH STATEMENT EXECUTE FUNCTION {schema}.schema_migrations_journal_is_append_only();"
+    )
+}

@@ -1,0 +1,82 @@
+//! One writer: an advisory lock of the session that does the work, so that losing one is losing both.
+//!
+//! It is polled. A session that waits inside `pg_advisory_lock()` holds a snapshot, on which `CREATE INDEX CONCURRENTLY` of the
+//! holder would wait in turn.
+
+use std::time::{Duration, Instant};
+
+use sha2::{Digest, Sha256};
+
+use super::{handle::db_error, session::Session};
+use crate::error::{Error, Result};
+
+/// The first key of every lock that Lockgate takes: `LOCK` in ASCII.
+const CLASS: u32 = 0x4C4F_434B;
+/// Between two tries: long enough not to load the server, short enough not to be felt. Jitter keeps waiters apart.
+const POLL_MIN: Duration = Duration::from_millis(50);
+const POLL_MAX: Duration = Duration::from_millis(250);
+
+/// The lock of one history: the database is implied, the schema is in the key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LockKey(u32);
+
+impl LockKey {
+    /// The key for the history in this schema.
+    pub fn for_schema(schema: &str) -> Self {
+        let digest = Sha256::digest(schema.as_bytes());
+        // 31 bits, since the server takes signed integers and shows unsigned ones.
+        Self(u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]]) >> 1)
+    }
+
+    pub(super) fn class(self) -> u32 {
+        CLASS
+    }
+
+    pub(super) fn object(self) -> u32 {
+        self.0
+    }
+}
+
+/// Takes the lock, waiting for another run as long as `timeout`. Returns how long it waited. The session's end releases it.
+///
+/// # Errors
+/// [`Error::LockHeld`], naming the holder.
+pub async fn acquire(session: &Session, key: LockKey, timeout: Duration) -> Result<Duration> {
+    const DOING: &str = "taking the migration lock";
+    let start = Instant::now();
+    let mut told = false;
+    loop {
+        let sql = format!("SELECT pg_try_advisory_lock({}, {})", key.class(), key.object());
+        let row = session.client().query_one(&sql, &[]).await.map_err(|e| Error::database(DOING, db_error(&e)))?;
+        if row.get(0) {
+            return Ok(start.elapsed());
+        }
+        if start.elapsed() >= timeout {
+            return Err(Error::LockHeld { holder: holder(session, key).await?, waited_s: start.elapsed().as_secs() });
+        }
+        if !told {
+            tracing::warn!(holder = holder(session, key).await?, "waiting for another run");
+            told = true;
+        }
+        let pause = fastrand::u64(POLL_MIN.as_millis() as u64..=POLL_MAX.as_millis() as u64);
+        tokio::time::sleep(Duration::from_millis(pause)).await;
+    }
+}
+
+/// Gives the lock back before the session ends.
+pub async fn release(session: &Session, key: LockKey) -> Result<()> {
+    session
+        .batch("releasing the migration lock", &format!("SELECT pg_advisory_unlock({}, {})", key.class(), key.object()))
+        .await
+}
+
+async fn holder(session: &Session, key: LockKey) -> Result<String> {
+    let sql = "SELECT format('pid %s (%s, role %s, from %s, connected since %s)', l.pid, nullif(a.application_name, ''), a.usename,
+                      coalesce(host(a.client_addr), 'a local socket'), to_char(a.backend_start, 'YYYY-MM-DD HH24:MI:SS TZ'))
+               FROM pg_catalog.pg_locks l LEFT JOIN pg_catalog.pg_stat_activity a USING (pid)
+               WHERE l.locktype = 'advisory' AND l.classid = $1 AND l.objid = $2 AND l.objsubid = 2 AND l.granted
+                 AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())";
+    let row = session.client().query_opt(sql, &[&key.class(), &key.object()]).await;
+    let row = row.map_err(|e| Error::database("asking who holds the migration lock", db_error(&e)))?;
+    Ok(row.map_or_else(|| "a run that has just ended".to_owned(), |row| row.get(0)))
+}

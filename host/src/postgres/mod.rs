@@ -1,0 +1,39 @@
+//! The one place that talks to PostgreSQL.
+
+mod connect;
+mod handle;
+pub mod history;
+pub mod journal;
+pub mod lock;
+mod passfile;
+pub mod preflight;
+mod session;
+mod values;
+
+pub use connect::{Secret, Target, TlsMode};
+pub use passfile::line as passfile_line;
+pub use handle::{Handle, QueryError, QueryLimits};
+pub use session::{Committed, Server, Session, Timeouts};
+
+/// A name as SQL writes it, whatever characters it has.
+pub fn quote_ident(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// A string constant as SQL writes it, whatever `standard_conforming_strings` says.
+pub fn quote_literal(text: &str) -> String {
+    let quoted = text.replace('\'', "''");
+    if quoted.contains('\\') { format!(" E'{}'", quoted.replace('\\', "\\\\")) } else { format!("'{quoted}'") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quotes_cannot_be_left() {
+        assert_eq!(quote_ident("a\"b"), "\"a\"\"b\"");
+        assert_eq!(quote_literal("a'b"), "'a''b'");
+        assert_eq!(quote_literal("a\\'b"), " E'a\\\\''b'");
+    }
+}

@@ -1,0 +1,45 @@
+//! The host's checks before a run: one file a check. A new check is one file and one line here.
+
+mod backup_space;
+mod long_transactions;
+mod pg_dump;
+mod privileges;
+mod server;
+
+use std::path::Path;
+
+use super::{history::History, session::Session};
+use crate::error::{Finding, Result};
+
+/// What the checks look at.
+pub struct Context<'a> {
+    /// The session that will do the work.
+    pub session: &'a Session,
+    /// Where the history is or will be.
+    pub history: &'a History,
+    /// Where the backup will be written; `None` when none will be taken.
+    pub backup_folder: Option<&'a Path>,
+    /// Where to look for `pg_dump`, if that is configured.
+    pub pg_bin: Option<&'a Path>,
+    /// Whether components will run.
+    pub components: bool,
+}
+
+/// Runs every check and returns all that they found.
+///
+/// # Errors
+/// When a check could not be made.
+pub async fn check(context: &Context<'_>) -> Result<Vec<Finding>> {
+    let mut findings = server::check(context);
+    // The others write, or ask what a server like that cannot answer.
+    if crate::error::blocks(&findings) {
+        return Ok(findings);
+    }
+    findings.extend(privileges::check(context).await?);
+    findings.extend(long_transactions::check(context).await?);
+    if let Some(folder) = context.backup_folder {
+        findings.extend(pg_dump::check(context));
+        findings.extend(backup_space::check(context, folder).await?);
+    }
+    Ok(findings)
+}

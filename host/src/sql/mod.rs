@@ -1,0 +1,11 @@
+//! Migrations made of SQL files.
+
+mod diagnostics;
+mod guard;
+mod program;
+mod script;
+
+pub use diagnostics::{locate, position_of};
+pub use guard::{Rule, check_statement};
+pub use program::{SqlFiles, SqlProgram};
+pub use script::{Origin, Script, Statement};

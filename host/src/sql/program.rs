@@ -1,0 +1,125 @@
+//! A migration made of SQL files, as a [`Program`].
+
+use async_trait::async_trait;
+
+use super::{Origin, Script};
+use crate::{
+    error::{Cause, Finding, Problem, ProgramError, Severity},
+    migration::Direction,
+    postgres::Handle,
+    step::{Description, Program, Step},
+    value::{Rows, Value},
+};
+
+/// The scripts of one migration, cut into statements.
+#[derive(Debug, Clone)]
+pub struct SqlFiles {
+    /// `.up.sql`; missing when only the down script is known, from the history.
+    pub up: Option<Script>,
+    /// `.down.sql`.
+    pub down: Option<Script>,
+    /// `.preflight.sql`: statements that must return only true before the migration runs.
+    pub preflight: Option<Script>,
+    /// `.verify.sql`: statements that must return only true before the migration's `up` commits.
+    pub verify: Option<Script>,
+}
+
+/// Runs SQL files.
+pub struct SqlProgram {
+    files: SqlFiles,
+    description: Description,
+}
+
+impl SqlProgram {
+    /// A program that runs these files.
+    pub fn new(files: SqlFiles) -> Self {
+        let irreversible = files.down.is_none().then(|| "it has no `.down.sql`".to_owned());
+        Self { files, description: Description { irreversible, ..Description::default() } }
+    }
+
+    /// A program of which only the down script is left, as the history stored it.
+    ///
+    /// # Errors
+    /// When the script does not lex.
+    pub fn from_history(version: &str, down: &str) -> Result<Self, Vec<Problem>> {
+        let down = Script::parse(down, Origin::History(version.to_owned()))?;
+        Ok(Self::new(SqlFiles { up: None, down: Some(down), preflight: None, verify: None }))
+    }
+}
+
+#[async_trait]
+impl Program for SqlProgram {
+    fn describe(&self) -> &Description {
+        &self.description
+    }
+
+    async fn preflight(&self, db: &Handle) -> Result<Vec<Finding>, ProgramError> {
+        all_true(self.files.preflight.as_ref(), db).await
+    }
+
+    async fn plan(&self, direction: Direction, _db: &Handle) -> Result<Vec<Step>, ProgramError> {
+        let script = match direction {
+            Direction::Up => &self.files.up,
+            Direction::Down => &self.files.down,
+        };
+        Ok(script.iter().cloned().map(Step::Sql).collect())
+    }
+
+    async fn run(&self, _: Direction, step: &str, _: &Handle) -> Result<(), ProgramError> {
+        Err(ProgramError { at: None, cause: Cause::Host(format!("a SQL file has no step `{step}`")) })
+    }
+
+    async fn verify(&self, direction: Direction, db: &Handle) -> Result<Vec<Finding>, ProgramError> {
+        match direction {
+            Direction::Up => all_true(self.files.verify.as_ref(), db).await,
+            Direction::Down => Ok(Vec::new()),
+        }
+    }
+}
+
+/// Runs every statement; each must return at least one row, and nothing but true.
+async fn all_true(script: Option<&Script>, db: &Handle) -> Result<Vec<Finding>, ProgramError> {
+    let mut findings = Vec::new();
+    let Some(script) = script else { return Ok(findings) };
+    for (statement, sql) in script.statements() {
+        let rows = db.query(sql, &[]).await.map_err(|error| script.error(statement.start(), error))?;
+        if let Some(message) = objection(&rows) {
+            let at = script.place_of(statement);
+            findings.push(Finding::new(Severity::Block, "not-true", format!("{message}, at {at}")));
+        }
+    }
+    Ok(findings)
+}
+
+fn objection(rows: &Rows) -> Option<String> {
+    if rows.rows.is_empty() {
+        return Some("the statement returned no row, which proves nothing".into());
+    }
+    rows.rows.iter().flat_map(|row| row.iter().zip(&rows.columns)).find_map(|(value, column)| match value {
+        Value::Bool(true) => None,
+        Value::Bool(false) => Some(format!("`{}` is false", column.name)),
+        Value::Null => Some(format!("`{}` is null, not true", column.name)),
+        _ => Some(format!("`{}` is of type {}, not a boolean", column.name, column.type_name)),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::value::Column;
+
+    fn result(values: Vec<Value>) -> Rows {
+        Rows {
+            columns: vec![Column { name: "claim".into(), type_name: "bool".into() }],
+            rows: values.into_iter().map(|v| vec![v]).collect(),
+        }
+    }
+
+    #[test]
+    fn only_true_is_true() {
+        assert_eq!(objection(&result(vec![Value::Bool(true), Value::Bool(true)])), None);
+        for values in [vec![], vec![Value::Bool(true), Value::Bool(false)], vec![Value::Null], vec![Value::Int4(1)]] {
+            assert!(objection(&result(values)).is_some());
+        }
+    }
+}

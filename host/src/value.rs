@@ -1,0 +1,77 @@
+//! SQL values as programs see them. The meaning and the units of each case are those of `wit/lockgate.wit`.
+
+/// One SQL value.
+#[derive(Debug, Clone, PartialEq)]
+#[allow(missing_docs, reason = "each case is documented in wit/lockgate.wit")]
+pub enum Value {
+    Null,
+    Bool(bool),
+    Int2(i16),
+    Int4(i32),
+    Int8(i64),
+    Float4(f32),
+    Float8(f64),
+    Numeric(String),
+    Text(String),
+    Bytea(Vec<u8>),
+    Json(String),
+    Uuid((u64, u64)),
+    Date(i32),
+    Time(i64),
+    Timestamp(i64),
+    Timestamptz(i64),
+    Interval(Interval),
+    BoolArray(Vec<Option<bool>>),
+    Int2Array(Vec<Option<i16>>),
+    Int4Array(Vec<Option<i32>>),
+    Int8Array(Vec<Option<i64>>),
+    Float4Array(Vec<Option<f32>>),
+    Float8Array(Vec<Option<f64>>),
+    NumericArray(Vec<Option<String>>),
+    TextArray(Vec<Option<String>>),
+    ByteaArray(Vec<Option<Vec<u8>>>),
+    JsonArray(Vec<Option<String>>),
+    UuidArray(Vec<Option<(u64, u64)>>),
+    DateArray(Vec<Option<i32>>),
+    TimestampArray(Vec<Option<i64>>),
+    TimestamptzArray(Vec<Option<i64>>),
+    Raw(Raw),
+}
+
+/// Months, days and microseconds, which PostgreSQL keeps apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "each field is documented in wit/lockgate.wit")]
+pub struct Interval {
+    pub months: i32,
+    pub days: i32,
+    pub microseconds: i64,
+}
+
+/// A value of a type that has no case of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Raw {
+    /// The name in `pg_type`.
+    pub type_name: String,
+    /// The binary send/receive format rather than the text format.
+    pub binary: bool,
+    /// The value in that format.
+    pub bytes: Vec<u8>,
+}
+
+/// A column of a result.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Column {
+    /// Its name or alias.
+    pub name: String,
+    /// The name of its type in `pg_type`.
+    pub type_name: String,
+}
+
+/// A whole result.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Rows {
+    /// Known even if there is no row.
+    pub columns: Vec<Column>,
+    /// One vector a row, in the order of the columns.
+    pub rows: Vec<Vec<Value>>,
+}
