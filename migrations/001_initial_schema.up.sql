@@ -8,7 +8,8 @@
 -- A malformed id or address raises an error: an anonymous audit row would hide the bug.
 --
 -- Every function pins search_path, so that a role with a schema of its own cannot shadow a table and
--- write past the audit trail.
+-- write past the audit trail. The functions that run for each audit row are PL/pgSQL, which keeps their
+-- plans: before PostgreSQL 18 an SQL function that cannot be inlined is planned again at every call.
 
 
 -- Extensions -----------------------------------------------------------------------------------------
@@ -256,12 +257,16 @@ COMMENT ON INDEX user_sessions_device_id_idx IS 'Sessions of a device, across us
 
 -- Keys are matched by pattern, not by name: a secret column added later is stripped as well.
 CREATE FUNCTION audit_redact(p_values jsonb) RETURNS jsonb
-    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+    LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
     SET search_path = public, pg_temp
 AS $$
-    SELECT coalesce(jsonb_object_agg(key, value), '{}')
-    FROM jsonb_each(p_values)
-    WHERE key !~* '(password|passwd|passphrase|token|secret|backup_code|recovery_code|private_key)'
+BEGIN
+    RETURN p_values - ARRAY(
+        SELECT key
+        FROM jsonb_object_keys(p_values) AS key
+        WHERE key ~* '(password|passwd|passphrase|token|secret|backup_code|recovery_code|private_key)'
+    );
+END
 $$;
 COMMENT ON FUNCTION audit_redact(jsonb) IS
     'The object without the top-level keys that look like secrets: passwords and hashes, tokens, MFA secrets and codes.';
@@ -330,10 +335,12 @@ COMMENT ON INDEX audit_logs_request_id_idx IS 'Everything that one request did.'
 COMMENT ON INDEX audit_logs_failed_login_ip_idx IS 'Failed logins of an address: password guessing.';
 
 CREATE FUNCTION app_setting(p_name text) RETURNS text
-    LANGUAGE sql STABLE
+    LANGUAGE plpgsql STABLE
     SET search_path = public, pg_temp
 AS $$
-    SELECT nullif(current_setting('app.' || p_name, true), '')
+BEGIN
+    RETURN nullif(current_setting('app.' || p_name, true), '');
+END
 $$;
 COMMENT ON FUNCTION app_setting(text) IS 'Value of the session setting app.<name>; NULL if unset or empty.';
 
@@ -349,9 +356,12 @@ CREATE FUNCTION log_audit_event(
     p_session_id    uuid  DEFAULT NULL,
     p_ip_address    inet  DEFAULT NULL
 ) RETURNS bigint
-    LANGUAGE sql VOLATILE
+    LANGUAGE plpgsql VOLATILE
     SET search_path = public, pg_temp
 AS $$
+DECLARE
+    v_id bigint;
+BEGIN
     INSERT INTO audit_logs (
         user_id, session_id, ip_address, action, resource_type, resource_id,
         old_values, new_values, description, metadata, request_id
@@ -364,17 +374,20 @@ AS $$
         audit_redact(coalesce(p_metadata, '{}') || jsonb_build_object('db_user', session_user)),
         app_setting('request_id')
     )
-    RETURNING id
+    RETURNING id INTO v_id;
+    RETURN v_id;
+END
 $$;
 COMMENT ON FUNCTION log_audit_event(audit_action, text, text, text, jsonb, jsonb, jsonb, uuid, uuid, inet) IS
     'Writes one audit row, without secrets, and returns its id. Actor, session, address and request come from the app.* settings unless given.';
 
 CREATE FUNCTION audit_action_of_change(p_resource_type text, p_column text, p_old jsonb, p_new jsonb)
     RETURNS audit_action
-    LANGUAGE sql STABLE
+    LANGUAGE plpgsql STABLE
     SET search_path = public, pg_temp
 AS $$
-    SELECT CASE p_resource_type
+BEGIN
+    RETURN CASE p_resource_type
         WHEN 'user' THEN CASE
             WHEN p_column = 'deleted_at' AND p_old ->> 'deleted_at' IS NULL THEN 'delete'
             WHEN p_column = 'deleted_at' AND p_new ->> 'deleted_at' IS NULL THEN 'restore'
@@ -401,7 +414,8 @@ AS $$
             ELSE 'update'
         END
         ELSE 'update'
-    END::audit_action
+    END::audit_action;
+END
 $$;
 COMMENT ON FUNCTION audit_action_of_change(text, text, jsonb, jsonb) IS
     'What the change of one column of a row means: old and new are the whole row as JSON.';

@@ -35,6 +35,19 @@ FROM pg_class
 WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'
   AND relname IN ('auth_settings', 'users', 'user_sessions', 'audit_logs');
 
+SELECT count(*) = 0 AS "every column of auth_settings has its type, not null"
+FROM (VALUES
+    ('singleton', 'boolean', true), ('bcrypt_cost', 'integer', true), ('max_failed_login_attempts', 'integer', true),
+    ('account_lock_minutes', 'integer', true), ('audit_retention_days', 'integer', true),
+    ('updated_at', 'timestamp with time zone', true)
+) AS expected (name, type, not_null)
+FULL JOIN (
+    SELECT attname::text COLLATE "default" AS name, format_type(atttypid, atttypmod) AS type, attnotnull AS not_null
+    FROM pg_attribute
+    WHERE attrelid = to_regclass('public.auth_settings') AND attnum > 0 AND NOT attisdropped
+) AS actual ON actual = expected
+WHERE actual IS NULL OR expected IS NULL;
+
 SELECT count(*) = 0 AS "every column of users has its type and nullability"
 FROM (VALUES
     ('id', 'uuid', true), ('email', 'text', true), ('username', 'text', true), ('password_hash', 'text', true),
@@ -87,6 +100,9 @@ WHERE actual IS NULL OR expected IS NULL;
 
 SELECT count(*) = 0 AS "every column with a default has one"
 FROM (VALUES
+    ('auth_settings', 'singleton'), ('auth_settings', 'bcrypt_cost'), ('auth_settings', 'max_failed_login_attempts'),
+    ('auth_settings', 'account_lock_minutes'), ('auth_settings', 'audit_retention_days'),
+    ('auth_settings', 'updated_at'),
     ('users', 'id'), ('users', 'failed_login_attempts'), ('users', 'mfa_enabled'), ('users', 'email_verified'),
     ('users', 'created_at'), ('users', 'updated_at'),
     ('user_sessions', 'id'), ('user_sessions', 'session_token'), ('user_sessions', 'refresh_token'),

@@ -308,6 +308,11 @@ pub enum Error {
         /// The run that the history row would carry.
         run_id: String,
     },
+    /// The process was asked to stop while a command ran.
+    Interrupted {
+        /// SIGINT or SIGTERM.
+        signal: &'static str,
+    },
     /// The machine: a file, a process.
     System {
         /// What was being done.
@@ -367,7 +372,9 @@ impl Error {
             Self::Unreachable { .. } => ExitCode::Unreachable,
             Self::Database { error, .. } if error.connection_lost => ExitCode::Unreachable,
             Self::OutcomeUnknown { .. } => ExitCode::OutcomeUnknown,
-            Self::Migration { .. } | Self::Database { .. } | Self::System { .. } => ExitCode::MigrationFailed,
+            Self::Migration { .. } | Self::Database { .. } | Self::Interrupted { .. } | Self::System { .. } => {
+                ExitCode::MigrationFailed
+            }
         }
     }
 
@@ -450,6 +457,12 @@ impl Error {
                 vec!["the server's answer to COMMIT did not arrive".into()],
                 Some(format!("unknown: the migration is either applied whole, by run {run_id}, or not at all")),
                 Some("run `lockgate status` once the server answers; the next `lockgate up` goes on from there".into()),
+            ),
+            Self::Interrupted { signal } => plain(
+                format!("stopped by {signal}"),
+                vec![],
+                Some("the migration under way is rolled back; those reported as committed stay applied".into()),
+                Some("run `lockgate status`, then go on".into()),
             ),
             Self::System { doing, cause } => plain(format!("{doing} failed"), vec![cause.clone()], None, None),
         }

@@ -1,1 +1,19 @@
-//! lockgate
+#![doc = include_str!("../README.md")]
+
+pub mod backup;
+pub mod cli;
+pub mod config;
+pub mod embedded;
+pub mod error;
+pub mod migration;
+pub mod plan;
+pub mod plugin;
+pub mod postgres;
+mod programs;
+pub mod report;
+pub mod runner;
+pub mod source;
+pub mod sql;
+pub mod step;
+pub mod telemetry;
+pub mod value;

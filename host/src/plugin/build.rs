@@ -8,9 +8,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::Value as Json;
-use wit_component::ComponentEncoder;
+use wit_component::{ComponentEncoder, DecodedWasm};
 
 const TARGET: &str = "wasm32-unknown-unknown";
+
+/// The interface that a migration exports, whatever its version: whether this host can call it is for loading to say.
+const EXPORT: &str = "lockgate:migration/program@";
 
 /// How long `rustup target add` may take. The download is some 20 MB; what takes longer than this is offline.
 const RUSTUP_PATIENCE: Duration = Duration::from_secs(60);
@@ -85,9 +88,12 @@ pub enum BuildError {
         /// Why not.
         source: io::Error,
     },
-    /// The compiled module is no component in the making: most often `lockgate_plugin::export!` is missing.
-    #[error("the compiled module cannot be made a component (is `lockgate_plugin::export!` there?): {0}")]
+    /// The compiled module cannot be made a component, as when it imports what no host offers.
+    #[error("the compiled module cannot be made a component: {0}")]
     Encode(String),
+    /// The component has no migration to call.
+    #[error("the component exports no migration: add `lockgate_plugin::export!(…)` at the root of the crate")]
+    NoExport,
 }
 
 /// Compiles the crate in `crate_dir` for WebAssembly and returns the component's bytes.
@@ -104,10 +110,8 @@ pub fn build(crate_dir: &Path) -> Result<Vec<u8>, BuildError> {
     if !manifest.is_file() {
         return Err(BuildError::NoCrate(crate_dir.to_owned()));
     }
-    let crate_dir = std::path::absolute(crate_dir).map_err(|source| BuildError::Read {
-        path: crate_dir.to_owned(),
-        source,
-    })?;
+    let crate_dir =
+        std::path::absolute(crate_dir).map_err(|source| BuildError::Read { path: crate_dir.to_owned(), source })?;
     let toolchain = Toolchain::find(&crate_dir)?;
     let module = compile(&crate_dir, &toolchain)?;
     encode(&module)
@@ -119,11 +123,7 @@ enum Toolchain {
     /// The compiler that cargo uses by itself has the target.
     Ready { sysroot: PathBuf },
     /// A compiler without the target but with the sources of its standard library, to be compiled along.
-    FromSources {
-        rustc: PathBuf,
-        sysroot: PathBuf,
-        linker: PathBuf,
-    },
+    FromSources { rustc: PathBuf, sysroot: PathBuf, linker: PathBuf },
 }
 
 impl Toolchain {
@@ -139,11 +139,7 @@ impl Toolchain {
             let compilers = active.iter().chain(&system);
             let rustc = compilers.clone().find(|rustc| rustc.has_sources())?;
             let linker = compilers.clone().find_map(Rustc::linker).or_else(linker)?;
-            Some(Self::FromSources {
-                rustc: rustc.path.clone(),
-                sysroot: rustc.sysroot.clone(),
-                linker,
-            })
+            Some(Self::FromSources { rustc: rustc.path.clone(), sysroot: rustc.sysroot.clone(), linker })
         };
         let from_sources = sources();
         let patience = match from_sources {
@@ -161,9 +157,7 @@ impl Toolchain {
     }
 
     fn ready(rustc: &Rustc) -> Self {
-        Self::Ready {
-            sysroot: rustc.sysroot.clone(),
-        }
+        Self::Ready { sysroot: rustc.sysroot.clone() }
     }
 
     fn sysroot(&self) -> &Path {
@@ -191,17 +185,14 @@ impl Rustc {
         )?;
         let version = output(Command::new(path).arg("-vV").current_dir(crate_dir))?;
         let host = version.lines().find_map(|line| line.strip_prefix("host: "));
-        match (answer.lines().collect::<Vec<_>>()[..], host) {
-            ([sysroot, target_libdir], Some(host)) => Ok(Self {
+        match (answer.trim_end().split_once('\n'), host) {
+            (Some((sysroot, target_libdir)), Some(host)) => Ok(Self {
                 path: path.into(),
                 sysroot: sysroot.into(),
                 target_libdir: target_libdir.into(),
                 host: host.to_owned(),
             }),
-            _ => Err(BuildError::Answer {
-                program: "rustc",
-                text: format!("{answer}{version}"),
-            }),
+            _ => Err(BuildError::Answer { program: "rustc", text: format!("{answer}{version}") }),
         }
     }
 
@@ -210,9 +201,7 @@ impl Rustc {
         let Ok(entries) = self.target_libdir.read_dir() else {
             return false;
         };
-        entries
-            .flatten()
-            .any(|entry| entry.file_name().to_string_lossy().starts_with("libstd-"))
+        entries.flatten().any(|entry| entry.file_name().to_string_lossy().starts_with("libstd-"))
     }
 
     fn has_sources(&self) -> bool {
@@ -265,9 +254,7 @@ fn add_target(crate_dir: &Path, patience: Duration) -> Result<(), String> {
             Err(error) => return Err(format!("cannot wait for `rustup`: {error}")),
         }
     }
-    let output = rustup
-        .wait_with_output()
-        .map_err(|error| format!("cannot read what `rustup` said: {error}"))?;
+    let output = rustup.wait_with_output().map_err(|error| format!("cannot read what `rustup` said: {error}"))?;
     if output.status.success() {
         return Ok(());
     }
@@ -288,22 +275,28 @@ fn compile(crate_dir: &Path, toolchain: &Toolchain) -> Result<Vec<u8>, BuildErro
             .env("RUSTC", rustc)
             .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", linker);
     }
-    cargo
-        .envs(PROFILE)
-        .env("CARGO_ENCODED_RUSTFLAGS", rustflags(crate_dir, toolchain)?);
+    cargo.envs(PROFILE).env("CARGO_ENCODED_RUSTFLAGS", rustflags(crate_dir, toolchain)?);
 
     let messages = output(&mut cargo)?;
-    let path = module_path(&messages, &manifest)
-        .ok_or_else(|| BuildError::NoCdylib(crate_dir.to_owned()))?;
+    let path = module_path(&messages, &manifest).ok_or_else(|| BuildError::NoCdylib(crate_dir.to_owned()))?;
     std::fs::read(&path).map_err(|source| BuildError::Read { path, source })
 }
 
 fn encode(module: &[u8]) -> Result<Vec<u8>, BuildError> {
-    ComponentEncoder::default()
+    let component = ComponentEncoder::default()
         .validate(true)
         .module(module)
         .and_then(|encoder| encoder.encode())
-        .map_err(|error| BuildError::Encode(format!("{error:#}")))
+        .map_err(|error| BuildError::Encode(format!("{error:#}")))?;
+    let decoded = wit_component::decode(&component).map_err(|error| BuildError::Encode(format!("{error:#}")))?;
+    let DecodedWasm::Component(resolve, world) = decoded else {
+        return Err(BuildError::NoExport);
+    };
+    let mut exports = resolve.worlds[world].exports.keys().map(|key| resolve.name_world_key(key));
+    match exports.any(|name| name.starts_with(EXPORT)) {
+        true => Ok(component),
+        false => Err(BuildError::NoExport),
+    }
 }
 
 /// A cargo that finds the crate's own toolchain file and configuration.
@@ -326,10 +319,8 @@ fn rustflags(crate_dir: &Path, toolchain: &Toolchain) -> Result<OsString, BuildE
         "--manifest-path",
         "Cargo.toml",
     ]))?;
-    let metadata: Json = serde_json::from_str(&metadata).map_err(|error| BuildError::Answer {
-        program: "cargo",
-        text: error.to_string(),
-    })?;
+    let metadata: Json = serde_json::from_str(&metadata)
+        .map_err(|error| BuildError::Answer { program: "cargo", text: error.to_string() })?;
     let folder = |name| metadata[name].as_str().map(PathBuf::from);
     // The compiler uses the last that matches, and the crate may lie inside the workspace.
     let prefixes = [
@@ -375,13 +366,10 @@ fn module_path(messages: &str, manifest: &Path) -> Option<PathBuf> {
 
 /// Runs a command to its end and returns its standard output.
 fn output(command: &mut Command) -> Result<String, BuildError> {
-    let output = command
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|source| BuildError::Start {
-            program: command.get_program().to_string_lossy().into_owned(),
-            source,
-        })?;
+    let output = command.stdin(Stdio::null()).output().map_err(|source| BuildError::Start {
+        program: command.get_program().to_string_lossy().into_owned(),
+        source,
+    })?;
     if !output.status.success() {
         return Err(BuildError::Command {
             command: command_line(command),
@@ -433,6 +421,6 @@ mod tests {
     fn a_module_that_exports_no_migration_is_refused() {
         let empty_module = b"\0asm\x01\0\0\0";
         let error = encode(empty_module).expect_err("it exports nothing");
-        assert!(matches!(error, BuildError::Encode(_)), "{error}");
+        assert!(matches!(error, BuildError::NoExport), "{error}");
     }
 }

@@ -180,6 +180,40 @@ impl Target {
     }
 }
 
+/// The parts of a `postgres://` URL: host, port, database, user, password, sslmode, sslrootcert; those that it names.
+///
+/// # Errors
+/// What is wrong, without the URL's own text, which may hold a password.
+pub fn parse_url(url: &str) -> Result<[Option<String>; 7], String> {
+    if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
+        return Err("it does not begin with `postgres://`".into());
+    }
+    let (base, query) = url.split_once('?').unwrap_or((url, ""));
+    // The driver knows neither verify-ca nor verify-full, so the parameters are read here.
+    let (mut ssl_mode, mut ssl_root_cert) = (None, None);
+    for (name, value) in query.split('&').filter(|p| !p.is_empty()).map(|p| p.split_once('=').unwrap_or((p, ""))) {
+        match name {
+            "sslmode" => ssl_mode = Some(value.to_owned()),
+            "sslrootcert" => ssl_root_cert = Some(value.to_owned()),
+            _ => return Err(format!("its parameter `{name}` is not known; known are sslmode and sslrootcert")),
+        }
+    }
+    let config: tokio_postgres::Config = base.parse().map_err(|_| "it cannot be parsed")?;
+    let host = config.get_hosts().first().map(|host| match host {
+        tokio_postgres::config::Host::Tcp(name) => name.clone(),
+        tokio_postgres::config::Host::Unix(path) => path.display().to_string(),
+    });
+    Ok([
+        host,
+        config.get_ports().first().map(ToString::to_string),
+        config.get_dbname().map(str::to_owned),
+        config.get_user().map(str::to_owned),
+        config.get_password().map(|password| String::from_utf8_lossy(password).into_owned()),
+        ssl_mode,
+        ssl_root_cert,
+    ])
+}
+
 /// Encrypts without asking who the other side is, which is what `prefer` and `require` mean to libpq.
 #[derive(Debug)]
 struct AnyCertificate(Arc<CryptoProvider>);

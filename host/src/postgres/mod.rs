@@ -10,7 +10,7 @@ pub mod preflight;
 mod session;
 mod values;
 
-pub use connect::{Secret, Target, TlsMode};
+pub use connect::{Secret, Target, TlsMode, parse_url};
 pub use passfile::line as passfile_line;
 pub use handle::{Handle, QueryError, QueryLimits};
 pub use session::{Committed, Server, Session, Timeouts};

@@ -107,7 +107,7 @@ impl ToSql for Param<'_> {
                 Ok(())
             }
             (Shape::Scalar(scalar), _) => scalar.write(base, out),
-            (Shape::Array(items), Some(element)) if self.encode_format(ty) as i16 == Format::Text as i16 => {
+            (Shape::Array(items), Some(element)) if matches!(self.encode_format(ty), Format::Text) => {
                 write_array_literal(&items, base_of(element), out)
             }
             (Shape::Array(items), Some(element)) => write_array(&items, element, out),
@@ -329,7 +329,10 @@ fn write_int(v: i64, ty: &Type, out: &mut BytesMut) -> Result<(), Misfit> {
 /// Writes a decimal number in groups of four digits, aligned to the decimal point: the number of groups, the power of 10000
 /// of the first, the sign, the number of decimal places to show, the groups.
 fn write_numeric(text: &str, out: &mut BytesMut) -> Result<(), Misfit> {
-    let shown = || text.chars().take(SHOWN_MAX).chain((text.chars().count() > SHOWN_MAX).then_some('…')).collect();
+    let shown = || {
+        let more = if text.chars().nth(SHOWN_MAX).is_some() { "…" } else { "" };
+        format!("{}{more}", text.chars().take(SHOWN_MAX).flat_map(char::escape_debug).collect::<String>())
+    };
     let syntax = || Misfit::Syntax(shown());
     let range = || Misfit::Range(shown());
     let (sign, unsigned) = match text.strip_prefix('-') {
@@ -550,7 +553,7 @@ fn read_oid(bytes: &[u8]) -> Result<i64, Unread> {
 }
 
 fn read_text(bytes: &[u8]) -> Result<String, Unread> {
-    // A SQL_ASCII database sends whatever bytes it was given.
+    // With `client_encoding` set to SQL_ASCII, the server sends whatever bytes it was given.
     str::from_utf8(bytes).map(Into::into).map_err(|_| Unread::Opaque)
 }
 
@@ -757,7 +760,7 @@ mod tests {
     fn what_is_no_numeric_is_refused() {
         for text in [
             "", " 1", "1 ", "-", ".", "1e", "1e+", "1e 2", "1e1.5", "1.2.3", "--1", "+-1", "0x10", "1_000", "nan",
-            "-NaN", "inf", "١", "1\0",
+            "-NaN", "inf", "١",
         ] {
             let message = sent(&numeric(text), &Type::NUMERIC).unwrap_err();
             assert_eq!(message, format!("`{text}` is not a number, and cannot be sent as numeric"));
@@ -768,6 +771,7 @@ mod tests {
             assert_eq!(message, format!("the value {text} does not fit numeric"));
         }
         assert!(sent(&numeric(&"9".repeat(200_000)), &Type::NUMERIC).unwrap_err().len() < 100);
+        assert!(sent(&numeric("\u{1b}[2J"), &Type::NUMERIC).unwrap_err().starts_with("`\\u{1b}[2J` is not"));
     }
 
     #[test]

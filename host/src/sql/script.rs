@@ -31,6 +31,7 @@ pub struct Script {
     pub origin: Origin,
     text: String,
     statements: Vec<Statement>,
+    irreversible: bool,
 }
 
 /// A statement of a script: where it lies, and the words that it begins with.
@@ -58,6 +59,7 @@ impl Script {
         let mut at = |offset: usize, what: String, next: &str| {
             problems.push(Problem::new(origin.place(&text, offset), what, next));
         };
+        let mut irreversible = false;
         let mut offset = 0;
         for token in tokenize(&text) {
             let end = offset + token.len as usize;
@@ -66,6 +68,14 @@ impl Script {
                 at(offset, format!("{what} that never ends"), "close it");
             } else if piece.starts_with('\\') {
                 at(offset, "a psql command, which the server does not know".into(), "write it as SQL");
+            }
+            if token.kind == TokenKind::LineComment
+                && let Some(directive) = piece.strip_prefix("-- lockgate:")
+            {
+                match directive.trim() {
+                    "irreversible" => irreversible = true,
+                    other => at(offset, format!("an unknown directive `{other}`"), "the directive known is `irreversible`"),
+                }
             }
             cutter.push(token.kind, piece, offset, end);
             offset = end;
@@ -76,12 +86,17 @@ impl Script {
                 at(statement.start, refusal.to_string(), refusal.next());
             }
         }
-        if problems.is_empty() { Ok(Self { origin, text, statements }) } else { Err(problems) }
+        if problems.is_empty() { Ok(Self { origin, text, statements, irreversible }) } else { Err(problems) }
     }
 
     /// The whole text, as it is sent.
     pub fn text(&self) -> &str {
         &self.text
+    }
+
+    /// True when the script says `-- lockgate: irreversible`: it has no down script, on purpose.
+    pub fn irreversible(&self) -> bool {
+        self.irreversible
     }
 
     /// The statements in order, each with its text.
@@ -262,6 +277,13 @@ mod tests {
     #[test]
     fn a_block_in_a_procedural_language_is_not_a_transaction() {
         assert_eq!(refusals("do $$ begin perform 1; end $$; prepare p as select 1;"), Vec::<String>::new());
+    }
+
+    #[test]
+    fn directives_are_known_or_refused() {
+        assert!(Script::parse("-- lockgate: irreversible\nselect 1", Origin::Plugin).unwrap().irreversible());
+        assert!(!Script::parse("select '-- lockgate: irreversible'", Origin::Plugin).unwrap().irreversible());
+        assert_eq!(refusals("-- lockgate: ireversible"), ["m/001_a.up.sql:1:1: an unknown directive `ireversible`"]);
     }
 
     #[test]

@@ -1,0 +1,315 @@
+//! The command line: one file a command; each builds a request, calls the library, and hands the outcome to `report`.
+
+mod backup;
+mod down;
+mod plan;
+mod plugin;
+mod psql;
+mod restore;
+mod status;
+mod test;
+mod up;
+
+use std::{
+    io::{self, IsTerminal, Write},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use tracing::Instrument as _;
+use uuid::Uuid;
+
+use crate::{
+    config::{Config, Options},
+    embedded::Embedded,
+    error::{Error, ExitCode, Result},
+    migration::Version,
+    report,
+    telemetry::{self, LogFormat},
+};
+
+/// Migrates PostgreSQL: SQL files and sandboxed WebAssembly components, with lock, preflight, backup and verification.
+#[derive(Parser)]
+#[command(name = "lockgate", version, propagate_version = true, arg_required_else_help = true, after_help = AFTER_HELP)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const AFTER_HELP: &str = "\
+Environment: DB_HOST (localhost), DB_PORT (5432), DB_NAME (auth_service), DB_USER (postgres), DB_PASSWORD, DB_SSL_MODE (prefer);
+DATABASE_URL; libpq's PG* and password file; LOCKGATE_* for every option. The first that is set wins: option, LOCKGATE_*,
+DATABASE_URL, DB_*, PG*, lockgate.toml, default.
+
+Exit codes: 0 done, 1 a migration failed and was rolled back, 2 usage or configuration, 3 pending (status --check),
+4 lock held by another run, 5 drift or a damaged history, 6 preflight or verification said no, 7 backup failed,
+8 database unreachable, 9 outcome unknown.";
+
+#[derive(Args)]
+#[command(next_help_heading = "Global options")]
+struct Global {
+    /// Show what the run does; twice: its details
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+    /// Show errors only
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    quiet: bool,
+    /// Database as postgres://user:password@host:port/name?sslmode=…
+    #[arg(long, global = true, value_name = "URL", env = "LOCKGATE_DATABASE_URL", hide_env_values = true)]
+    database_url: Option<String>,
+    /// Folder of migrations [default: migrations]
+    #[arg(long, global = true, value_name = "FOLDER", env = "LOCKGATE_DIR")]
+    dir: Option<PathBuf>,
+    /// Configuration file [default: lockgate.toml, if there is one]
+    #[arg(long, global = true, value_name = "FILE", env = "LOCKGATE_CONFIG")]
+    config: Option<PathBuf>,
+    /// Schema of schema_migrations and its journal [default: public]
+    #[arg(long, global = true, env = "LOCKGATE_SCHEMA")]
+    schema: Option<String>,
+    /// Take no backup before the first change
+    #[arg(long, global = true, env = "LOCKGATE_NO_BACKUP")]
+    no_backup: bool,
+    /// Folder of backups [default: backups]
+    #[arg(long, global = true, value_name = "FOLDER", env = "LOCKGATE_BACKUP_DIR")]
+    backup_dir: Option<PathBuf>,
+    /// Folder of PostgreSQL's programs (pg_dump …) [default: where they usually are]
+    #[arg(long, global = true, value_name = "FOLDER", env = "LOCKGATE_PG_BIN")]
+    pg_bin: Option<PathBuf>,
+    /// How long to wait for another run, such as 90s or 10m [default: 5m]
+    #[arg(long, global = true, value_name = "TIME", env = "LOCKGATE_LOCK_TIMEOUT", value_parser = duration)]
+    lock_timeout: Option<Duration>,
+    /// Use a PostgreSQL of the project's own, under .lockgate/; `auto`: only when no database is configured
+    #[arg(long, global = true, value_name = "WHEN", env = "LOCKGATE_EMBEDDED", num_args = 0..=1, require_equals = true,
+          default_missing_value = "always")]
+    embedded: Option<EmbeddedWhen>,
+    /// What is printed on stdout
+    #[arg(long, global = true, value_enum, default_value = "text", env = "LOCKGATE_OUTPUT")]
+    output: Output,
+    /// How the log on stderr is written
+    #[arg(long, global = true, value_enum, default_value = "text", env = "LOCKGATE_LOG_FORMAT")]
+    log_format: LogFormat,
+    /// Ask nothing
+    #[arg(short, long, global = true, env = "LOCKGATE_YES")]
+    yes: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum EmbeddedWhen {
+    Always,
+    Auto,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Output {
+    Text,
+    Json,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Connect and say what is there; the health check
+    Test,
+    /// Show which migrations are applied and which are pending
+    Status(status::Arguments),
+    /// Apply what is pending
+    Up(up::Arguments),
+    /// Revert an applied migration
+    Down(down::Arguments),
+    /// Show what `up` would do, and change nothing
+    Plan(plan::Arguments),
+    /// Take a backup, or list those that there are
+    Backup(backup::Arguments),
+    /// Bring a backup's state back; the present database is kept under another name
+    Restore(restore::Arguments),
+    /// Run psql on the configured database
+    Psql(psql::Arguments),
+    /// Build and pin migration components
+    #[command(subcommand)]
+    Plugin(plugin::Arguments),
+}
+
+/// What every command gets.
+struct Context {
+    config: Config,
+    run_id: Uuid,
+    output: Output,
+    yes: bool,
+    embedded: bool,
+}
+
+impl Context {
+    /// Prints an outcome: text for people, JSON for programs.
+    fn print<T: serde::Serialize>(&self, outcome: &T, text: impl FnOnce(&T) -> String) -> Result<()> {
+        let body = match self.output {
+            Output::Text => text(outcome),
+            Output::Json => report::json(outcome)? + "\n",
+        };
+        // A reader that went away is no failure of the run.
+        let _ = io::stdout().write_all(body.as_bytes());
+        Ok(())
+    }
+
+    /// Asks before something that is hard to take back; only people at a terminal are asked.
+    fn confirm(&self, question: &str) -> Result<()> {
+        if self.yes || !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+            return Ok(());
+        }
+        eprint!("{question} [y/N] ");
+        let mut answer = String::new();
+        io::stdin().read_line(&mut answer).map_err(|e| Error::system("reading the answer", e))?;
+        if matches!(answer.trim(), "y" | "Y" | "yes") {
+            return Ok(());
+        }
+        Err(Error::Refused { what: "not confirmed".into(), next: "answer y, or say `--yes`".into() })
+    }
+}
+
+/// Runs the command of this process and returns its exit code.
+pub fn main() -> u8 {
+    let matches = match Cli::command().try_get_matches() {
+        Ok(matches) => matches,
+        Err(error) => {
+            let _ = error.print();
+            return if error.use_stderr() { ExitCode::Usage as u8 } else { ExitCode::Done as u8 };
+        }
+    };
+    let cli = match Cli::from_arg_matches(&matches) {
+        Ok(cli) => cli,
+        Err(error) => error.exit(),
+    };
+    let color = std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
+    let verbosity = if cli.global.quiet { -1 } else { i16::from(cli.global.verbose) };
+    telemetry::init(verbosity, cli.global.log_format, color);
+    let json = cli.global.output == Output::Json;
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&Error::system("starting the runtime", error), json),
+    };
+    let result = runtime.block_on(run(cli));
+    // A compiler or a dump that was abandoned must not keep the process.
+    runtime.shutdown_background();
+    match result {
+        Ok(code) => code as u8,
+        Err(error) => fail(&error, json),
+    }
+}
+
+fn fail(error: &Error, json: bool) -> u8 {
+    let report = error.report();
+    if json && let Ok(body) = report::json(&serde_json::json!({ "error": report })) {
+        println!("{body}");
+    }
+    eprintln!("{report}");
+    report.exit_code
+}
+
+async fn run(cli: Cli) -> Result<ExitCode> {
+    let run_id = Uuid::now_v7();
+    let span = tracing::info_span!("run", run_id = %run_id);
+    if let Command::Plugin(arguments) = &cli.command {
+        return plugin::run(arguments, cli.global.dir.as_deref().unwrap_or(Path::new("migrations")));
+    }
+    async {
+        let global = cli.global;
+        let mut config = Config::load(Options {
+            config: global.config,
+            database_url: global.database_url,
+            dir: global.dir,
+            schema: global.schema,
+            no_backup: global.no_backup,
+            backup_dir: global.backup_dir,
+            pg_bin: global.pg_bin,
+            lock_timeout: global.lock_timeout,
+        })?;
+        for (name, value, source) in &config.sources {
+            tracing::info!(%value, source, "database {name}");
+        }
+        let use_embedded = match global.embedded {
+            Some(EmbeddedWhen::Always) => true,
+            Some(EmbeddedWhen::Auto) => config.names_no_database(),
+            None => false,
+        };
+        let embedded = if use_embedded {
+            let server = Embedded::start(Path::new("."), &config.target.database, config.pg_bin.as_deref()).await?;
+            config.target = server.target.clone();
+            Some(server)
+        } else {
+            None
+        };
+        let context = Context { config, run_id, output: global.output, yes: global.yes, embedded: use_embedded };
+        let result = tokio::select! {
+            result = dispatch(&context, cli.command) => result,
+            signal = stopped() => Err(Error::Interrupted { signal }),
+        };
+        if let Some(server) = embedded
+            && let Err(error) = server.stop()
+        {
+            tracing::warn!(%error, "the embedded server did not stop");
+        }
+        result
+    }
+    .instrument(span)
+    .await
+}
+
+async fn dispatch(context: &Context, command: Command) -> Result<ExitCode> {
+    match command {
+        Command::Test => test::run(context).await,
+        Command::Status(arguments) => status::run(context, &arguments).await,
+        Command::Up(arguments) => up::run(context, &arguments).await,
+        Command::Down(arguments) => down::run(context, &arguments).await,
+        Command::Plan(arguments) => plan::run(context, &arguments).await,
+        Command::Backup(arguments) => backup::run(context, &arguments).await,
+        Command::Restore(arguments) => restore::run(context, &arguments).await,
+        Command::Psql(arguments) => psql::run(context, &arguments),
+        Command::Plugin(_) => Ok(ExitCode::Done),
+    }
+}
+
+/// Returns when the process is asked to stop.
+async fn stopped() -> &'static str {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => "SIGINT",
+        _ = terminate.recv() => "SIGTERM",
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let signed: jiff::SignedDuration = text.parse().map_err(|_| "write it as `90s` or `10m`".to_owned())?;
+    signed.try_into().map_err(|_| "it cannot be negative".to_owned())
+}
+
+fn version(text: &str) -> Result<Version, String> {
+    Version::parse(text).ok_or_else(|| "a version is digits only, such as 001".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn options_work_before_and_after_the_command() {
+        for line in ["lockgate -v up", "lockgate up -v", "lockgate --no-backup up -v", "lockgate up --dry-run -v"] {
+            assert!(Cli::try_parse_from(line.split(' ')).unwrap().global.verbose == 1, "{line}");
+        }
+    }
+
+    #[test]
+    fn durations_are_read_as_people_write_them() {
+        assert_eq!(duration("90s"), Ok(Duration::from_secs(90)));
+        assert_eq!(duration("10m"), Ok(Duration::from_secs(600)));
+        assert!(duration("soon").is_err() && duration("-1s").is_err());
+    }
+}

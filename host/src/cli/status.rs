@@ -1,0 +1,31 @@
+//! `lockgate status`
+
+use clap::Args;
+
+use super::{Context, Result};
+use crate::{
+    error::{Error, ExitCode},
+    plan::State,
+    report, runner,
+};
+
+#[derive(Args)]
+pub struct Arguments {
+    /// Exit with 3 when something is pending, with 5 when something has drifted
+    #[arg(long)]
+    check: bool,
+}
+
+pub async fn run(context: &Context, arguments: &Arguments) -> Result<ExitCode> {
+    let status = runner::status(&context.config, context.run_id).await?;
+    context.print(&status, report::status)?;
+    if !status.problems.is_empty() {
+        return Err(Error::Folder(status.problems));
+    }
+    let any = |state: State| status.migrations.iter().any(|m| m.state == state);
+    Ok(match arguments.check {
+        true if any(State::Drifted) => ExitCode::Drift,
+        true if any(State::Pending) => ExitCode::Pending,
+        _ => ExitCode::Done,
+    })
+}

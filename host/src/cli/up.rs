@@ -1,0 +1,42 @@
+//! `lockgate up`
+
+use clap::Args;
+
+use super::{Context, Result, plan, psql, version};
+use crate::{error::ExitCode, migration::Version, report, runner};
+
+#[derive(Args)]
+pub struct Arguments {
+    /// Apply up to and including this version
+    #[arg(long, value_name = "VERSION", value_parser = version)]
+    to: Option<Version>,
+    /// Show what would be done, check what can be checked, and change nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+pub async fn run(context: &Context, arguments: &Arguments) -> Result<ExitCode> {
+    let to = arguments.to.as_ref();
+    if arguments.dry_run {
+        return plan::show(context, to).await;
+    }
+    seed(context, to).await?;
+    let outcome = runner::up(&context.config, context.run_id, to).await?;
+    context.print(&outcome, report::outcome)?;
+    Ok(ExitCode::Done)
+}
+
+/// Fills the project's own server with made-up data as soon as the schema can take it, so that later migrations meet some.
+async fn seed(context: &Context, to: Option<&Version>) -> Result<()> {
+    let Some((file, seed_at)) = context.config.embedded.seeding().filter(|_| context.embedded) else { return Ok(()) };
+    let pending = runner::plan_up(&context.config, context.run_id, None).await?;
+    let comes = pending.migrations.iter().any(|m| m.version == seed_at);
+    if !comes || to.is_some_and(|to| *to < seed_at) {
+        return Ok(());
+    }
+    let outcome = runner::up(&context.config, context.run_id, Some(&seed_at)).await?;
+    context.print(&outcome, report::outcome)?;
+    psql::run_file(&context.config, file)?;
+    eprintln!("seeded the embedded database from {}", file.display());
+    Ok(())
+}

@@ -1,0 +1,13 @@
+//! Generated from `wit/lockgate.wit`.
+#![allow(missing_docs, clippy::all, reason = "generated")]
+
+wasmtime::component::bindgen!({
+    path: "../wit",
+    world: "migration",
+    imports: { default: async | trappable },
+    exports: { default: async },
+    with: {
+        "lockgate:migration/database.reader": crate::plugin::state::Reader,
+        "lockgate:migration/database.transaction": crate::plugin::state::Transaction,
+    },
+});

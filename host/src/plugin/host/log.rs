@@ -1,0 +1,48 @@
+//! `lockgate:migration/log`: lines of a guest among ours, limited in number and length, without control characters.
+
+use crate::plugin::{
+    bindings::lockgate::migration::log::{Host, Level},
+    limits::Reached,
+    state::State,
+};
+
+/// One line of a log that people read.
+const LINE_MAX_CHARS: usize = 4_000;
+
+impl Host for State {
+    async fn log(&mut self, level: Level, message: String) -> wasmtime::Result<()> {
+        self.log_lines += 1;
+        if self.log_lines > self.limits.log_max_lines {
+            return Err(Reached::log(&self.limits).into());
+        }
+        let message = printable(&message);
+        match level {
+            Level::Error => tracing::error!(target: "plugin", "{message}"),
+            Level::Warn => tracing::warn!(target: "plugin", "{message}"),
+            Level::Info => tracing::info!(target: "plugin", "{message}"),
+            Level::Debug => tracing::debug!(target: "plugin", "{message}"),
+            Level::Trace => tracing::trace!(target: "plugin", "{message}"),
+        }
+        Ok(())
+    }
+}
+
+/// A guest must not forge log lines or move the cursor of a terminal.
+pub(in crate::plugin) fn printable(text: &str) -> String {
+    let mut line: String = text.chars().take(LINE_MAX_CHARS).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if text.chars().nth(LINE_MAX_CHARS).is_some() {
+        line.push('…');
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_guest_cannot_forge_a_line() {
+        assert_eq!(printable("a\n2026 ERROR \u{1b}[31m"), "a 2026 ERROR  [31m");
+        assert_eq!(printable(&"x".repeat(5_000)).chars().count(), LINE_MAX_CHARS + 1);
+    }
+}

@@ -1,0 +1,17 @@
+//! Migrations that are WebAssembly components: compiled, sandboxed, and run as [`Program`](crate::step::Program)s.
+
+mod bindings;
+pub mod build;
+mod convert;
+mod engine;
+mod host;
+mod limits;
+mod program;
+mod state;
+
+pub use engine::Engine;
+pub use limits::Limits;
+pub use program::ComponentProgram;
+
+/// The version of `wit/lockgate.wit` that this host offers.
+pub const INTERFACE_VERSION: &str = "0.1.0";

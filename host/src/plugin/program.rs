@@ -1,0 +1,154 @@
+//! A component as a [`Program`]. Every call gets a store and an instance of its own, and whatever it did ends with it.
+
+use async_trait::async_trait;
+use wasmtime::{Store, UpdateDeadline, component::Resource};
+
+use super::{
+    bindings::{Migration, MigrationPre, exports::lockgate::migration::program as wit},
+    convert,
+    engine::Engine,
+    limits::Reached,
+    state::{Reader, State, Transaction},
+};
+use crate::{
+    error::{Finding, Problem, ProgramError},
+    migration::Direction,
+    postgres::Handle,
+    sql::{Origin, Script},
+    step::{Description, Program, Step},
+};
+
+/// A compiled component that fits the interface.
+pub struct ComponentProgram {
+    engine: Engine,
+    pre: MigrationPre<State>,
+    description: Description,
+}
+
+impl ComponentProgram {
+    /// Compiles a component and asks what it is.
+    ///
+    /// # Errors
+    /// Why it cannot run here, in one sentence.
+    pub async fn load(engine: &Engine, bytes: Vec<u8>) -> Result<Self, String> {
+        let compiler = engine.clone();
+        let pre = tokio::task::spawn_blocking(move || compiler.load(&bytes)).await.map_err(|e| e.to_string())??;
+        let mut program = Self { engine: engine.clone(), pre, description: Description::default() };
+        let description = program.call(async |store, guest| guest.program().call_describe(store).await).await;
+        let description = description.map_err(|e| format!("its `describe` failed: {}", e.cause))?;
+        program.description = convert::description_from_guest(description);
+        Ok(program)
+    }
+
+    async fn call<T>(
+        &self,
+        work: impl AsyncFnOnce(&mut Store<State>, Guest<'_>) -> wasmtime::Result<T>,
+    ) -> Result<T, ProgramError> {
+        let limits = &self.engine.limits;
+        let mut store = Store::new(self.engine.wasmtime(), State::new(limits.clone()));
+        store.limiter(|state| &mut state.growth);
+        store.set_epoch_deadline(1);
+        store.epoch_deadline_callback(|context| {
+            let state = context.data();
+            if state.cpu_time() > state.limits.cpu() { Err(Reached::cpu(&state.limits).into()) } else { Ok(UpdateDeadline::Yield(1)) }
+        });
+        let run = async {
+            let migration = self.pre.instantiate_async(&mut store).await?;
+            work(&mut store, Guest(&migration)).await
+        };
+        match tokio::time::timeout(limits.wall_clock(), run).await {
+            Ok(result) => result.map_err(|error| at_fault(&error)),
+            Err(_) => Err(ProgramError::plugin(Reached::wall_clock(limits).to_string())),
+        }
+    }
+
+    /// Lends a reader for one call.
+    async fn with_reader<T>(
+        &self,
+        db: &Handle,
+        work: impl AsyncFnOnce(&mut Store<State>, Guest<'_>, Resource<Reader>) -> wasmtime::Result<T>,
+    ) -> Result<T, ProgramError> {
+        let db = db.clone();
+        self.call(async move |store, guest| {
+            let reader = store.data_mut().table.push(Reader(db))?;
+            work(store, guest, Resource::new_borrow(reader.rep())).await
+        })
+        .await
+    }
+}
+
+/// The instance, by its one export.
+struct Guest<'a>(&'a Migration);
+
+impl Guest<'_> {
+    fn program(&self) -> &wit::Guest {
+        self.0.lockgate_migration_program()
+    }
+}
+
+#[async_trait]
+impl Program for ComponentProgram {
+    fn describe(&self) -> &Description {
+        &self.description
+    }
+
+    async fn preflight(&self, db: &Handle) -> Result<Vec<Finding>, ProgramError> {
+        let findings =
+            self.with_reader(db, async |store, guest, reader| guest.program().call_preflight(store, reader).await).await?;
+        findings.map(convert::findings_from_guest).map_err(convert::error_from_guest)
+    }
+
+    async fn plan(&self, direction: Direction, db: &Handle) -> Result<Vec<Step>, ProgramError> {
+        let way = convert::direction_to_guest(direction);
+        let steps =
+            self.with_reader(db, async |store, guest, reader| guest.program().call_plan(store, way, reader).await).await?;
+        let steps = steps.map_err(convert::error_from_guest)?;
+        if steps.is_empty() {
+            return Err(ProgramError::plugin("its plan has no steps"));
+        }
+        let step = |step| match step {
+            wit::Step::Sql(text) => Script::parse(&text, Origin::Plugin).map(Step::Sql).map_err(|p| unfit(&p)),
+            wit::Step::Code(name) => Ok(Step::Code(name)),
+        };
+        steps.into_iter().map(step).collect()
+    }
+
+    async fn run(&self, direction: Direction, step: &str, db: &Handle) -> Result<(), ProgramError> {
+        let (way, step, db) = (convert::direction_to_guest(direction), step.to_owned(), db.clone());
+        let done = self
+            .call(async move |store, guest| {
+                let transaction = store.data_mut().table.push(Transaction(db))?;
+                let transaction = Resource::new_borrow(transaction.rep());
+                guest.program().call_run(store, way, &step, transaction).await
+            })
+            .await?;
+        done.map_err(convert::error_from_guest)
+    }
+
+    async fn verify(&self, direction: Direction, db: &Handle) -> Result<Vec<Finding>, ProgramError> {
+        let way = convert::direction_to_guest(direction);
+        let findings =
+            self.with_reader(db, async |store, guest, reader| guest.program().call_verify(store, way, reader).await).await?;
+        findings.map(convert::findings_from_guest).map_err(convert::error_from_guest)
+    }
+}
+
+fn unfit(problems: &[Problem]) -> ProgramError {
+    let list: Vec<String> = problems.iter().map(|p| format!("{}: {}", p.at, p.what)).collect();
+    ProgramError::plugin(list.join("; "))
+}
+
+/// A trap, a broken rule of the component model, or a limit.
+fn at_fault(error: &wasmtime::Error) -> ProgramError {
+    if let Some(reached) = error.downcast_ref::<Reached>() {
+        return ProgramError::plugin(reached.to_string());
+    }
+    if let Some(trap) = error.downcast_ref::<wasmtime::Trap>() {
+        return ProgramError::plugin(match trap {
+            wasmtime::Trap::UnreachableCodeReached => "it panicked; its last log lines may say why".to_owned(),
+            wasmtime::Trap::StackOverflow => "it ran out of stack".to_owned(),
+            trap => format!("it trapped: {trap}"),
+        });
+    }
+    ProgramError::plugin(error.root_cause().to_string())
+}

@@ -1,0 +1,47 @@
+//! What a running component's store holds: its handles, its limits, its clock.
+
+use std::time::{Duration, Instant};
+
+use wasmtime::component::ResourceTable;
+
+use super::limits::{Growth, Limits};
+use crate::postgres::Handle;
+
+/// Behind the guest's `reader`.
+pub struct Reader(pub(super) Handle);
+
+/// Behind the guest's `transaction`.
+pub struct Transaction(pub(super) Handle);
+
+/// The data of one store, which lives for one call.
+pub struct State {
+    pub(super) table: ResourceTable,
+    pub(super) limits: Limits,
+    pub(super) growth: Growth,
+    pub(super) log_lines: usize,
+    started: Instant,
+    waiting: Duration,
+}
+
+impl State {
+    pub(super) fn new(limits: Limits) -> Self {
+        let mut table = ResourceTable::new();
+        // The host lends one handle a call; the guest cannot make any.
+        table.set_max_capacity(16);
+        let growth = Growth::within(&limits);
+        Self { table, limits, growth, log_lines: 0, started: Instant::now(), waiting: Duration::ZERO }
+    }
+
+    /// Time on the processor: the time since the call began, without the time that the host spent in the database for it.
+    pub(super) fn cpu_time(&self) -> Duration {
+        self.started.elapsed().saturating_sub(self.waiting)
+    }
+
+    /// Runs work of the host's that the guest waits for.
+    pub(super) async fn wait<T>(&mut self, work: impl Future<Output = T>) -> T {
+        let begin = Instant::now();
+        let result = work.await;
+        self.waiting += begin.elapsed();
+        result
+    }
+}

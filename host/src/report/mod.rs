@@ -1,0 +1,204 @@
+//! Outcomes as people and programs read them.
+
+use std::fmt::Write as _;
+
+use comfy_table::{CellAlignment, Table, presets};
+use serde::Serialize;
+
+use crate::{
+    backup::{Manifest, Restored},
+    error::{Error, Finding, Result},
+    migration::Direction,
+    plan::State,
+    runner::{Health, Outcome, Plan, PlannedStep, Status},
+};
+
+/// The version of the JSON objects.
+const FORMAT: u32 = 1;
+
+/// The JSON of an outcome: `{"format": 1, "result": …}`.
+///
+/// # Errors
+/// Never in practice: outcomes are plain data.
+pub fn json<T: Serialize>(outcome: &T) -> Result<String> {
+    let object = serde_json::json!({ "format": FORMAT, "result": outcome });
+    serde_json::to_string_pretty(&object).map_err(|e| Error::system("writing JSON", e))
+}
+
+/// A size as people read it: `1.5 MiB`.
+pub fn bytes(n: u64) -> String {
+    #[allow(clippy::cast_precision_loss)]
+    let mut size = n as f64;
+    for unit in ["bytes", "KiB", "MiB", "GiB"] {
+        if size < 1024.0 {
+            return if unit == "bytes" { format!("{n} bytes") } else { format!("{size:.1} {unit}") };
+        }
+        size /= 1024.0;
+    }
+    format!("{size:.1} TiB")
+}
+
+/// The text of a run.
+pub fn outcome(outcome: &Outcome) -> String {
+    let mut text = String::new();
+    let at = outcome.version.as_ref().map_or("no migration is applied".into(), |v| format!("the database is at version {v}"));
+    if outcome.done.is_empty() {
+        let what = match outcome.direction {
+            Direction::Up => "nothing is pending",
+            Direction::Down => "nothing to revert",
+        };
+        return format!("{what}; {at}\n");
+    }
+    if let Some(manifest) = &outcome.backup {
+        text += &backup(manifest);
+    } else {
+        text += "no backup was taken\n";
+    }
+    text += &findings(&outcome.findings);
+    let verb = match outcome.direction {
+        Direction::Up => "applied",
+        Direction::Down => "reverted",
+    };
+    for done in &outcome.done {
+        let _ = writeln!(text, "{verb} {} ({}, {} ms)", done.name, done.kind, done.execution_time_ms);
+    }
+    let n = outcome.done.len();
+    let _ = writeln!(text, "{n} migration{} {verb} in {} ms; {at}", if n == 1 { "" } else { "s" }, outcome.duration_ms);
+    if let Some(manifest) = &outcome.backup {
+        let _ = writeln!(text, "to take it all back: lockgate restore {}", manifest.id);
+    }
+    text
+}
+
+/// The text of a plan.
+pub fn plan(plan: &Plan) -> String {
+    if plan.migrations.is_empty() {
+        return "nothing to do\n".into();
+    }
+    let mut text = findings(&plan.findings);
+    if plan.backup {
+        text += "backup: pg_dump, zstd, read back and compared\n";
+    } else {
+        text += "no backup\n";
+    }
+    for migration in &plan.migrations {
+        let _ = writeln!(text, "{} {} ({}, one transaction)", plan.direction, migration.name, migration.kind);
+        match &migration.steps {
+            None => text += "  steps: known when the migrations before it have run\n",
+            Some(steps) => {
+                for step in steps {
+                    let _ = match step {
+                        PlannedStep::Sql(summary) => writeln!(text, "  {summary}"),
+                        PlannedStep::Code(name) => writeln!(text, "  code: {name}"),
+                    };
+                }
+            }
+        }
+    }
+    text + "nothing was changed\n"
+}
+
+/// The text of the status.
+pub fn status(status: &Status) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_header(["version", "description", "kind", "state", "applied at (UTC)", "by", "ms"]);
+    for row in &status.migrations {
+        let state = match row.state {
+            State::Applied => "applied",
+            State::Pending => "pending",
+            State::Drifted => "drifted: the file has changed",
+            State::Missing => "missing: the file is gone",
+        };
+        let applied = row.applied.as_ref();
+        table.add_row([
+            row.version.to_string(),
+            row.description.clone(),
+            row.kind.clone(),
+            state.to_owned(),
+            applied.map(|a| a.applied_at.clone()).unwrap_or_default(),
+            applied.map(|a| a.applied_by.clone()).unwrap_or_default(),
+            applied.map(|a| a.execution_time_ms.to_string()).unwrap_or_default(),
+        ]);
+    }
+    if let Some(column) = table.column_mut(6) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    let count = |state: State| status.migrations.iter().filter(|m| m.state == state).count();
+    let mut text: String = table.lines().map(|line| line.trim_end().to_owned() + "\n").collect();
+    let _ = write!(text, "{}: {} applied, {} pending", status.database, count(State::Applied), count(State::Pending));
+    for (state, word) in [(State::Drifted, "drifted"), (State::Missing, "missing")] {
+        if count(state) > 0 {
+            let _ = write!(text, ", {} {word}", count(state));
+        }
+    }
+    text + "\n"
+}
+
+/// The text of the health check.
+pub fn health(health: &Health) -> String {
+    let mut text = format!("connected to {}\n", health.target);
+    let mut line = |name: &str, value: String| {
+        let _ = writeln!(text, "  {name:<8} {value}");
+    };
+    line("server", format!("PostgreSQL {}{}", health.server_version, if health.in_recovery { ", a standby" } else { "" }));
+    line("TLS", health.tls.clone().unwrap_or_else(|| "none".into()));
+    line("role", format!("{}{}", health.role, if health.superuser { ", a superuser" } else { "" }));
+    line("clock", format!("{:+} ms against ours", health.clock_skew_ms));
+    #[allow(clippy::cast_precision_loss)]
+    line("latency", format!("{:.2} ms", health.latency_us as f64 / 1000.0));
+    text
+}
+
+/// The text of one backup.
+pub fn backup(manifest: &Manifest) -> String {
+    format!("backed up as {} ({}, read back)\n", manifest.id, bytes(manifest.payload.bytes))
+}
+
+/// The text of the list of backups.
+pub fn backups(backups: &[Manifest]) -> String {
+    if backups.is_empty() {
+        return "no backups\n".into();
+    }
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_header(["backup", "taken at (UTC)", "size", "database", "applied then", "taken before"]);
+    for manifest in backups {
+        table.add_row([
+            manifest.id.clone(),
+            format!("{:.0}", manifest.created_at),
+            bytes(manifest.payload.bytes),
+            manifest.database.clone(),
+            manifest.applied.last().cloned().unwrap_or_else(|| "none".into()),
+            manifest.precedes.join(", "),
+        ]);
+    }
+    table.lines().map(|line| line.trim_end().to_owned() + "\n").collect()
+}
+
+/// The text of a restore.
+pub fn restored(restored: &Restored) -> String {
+    format!(
+        "restored `{}` from backup {}\nthe former database is kept as `{}`; drop it when you no longer need it\n",
+        restored.database, restored.backup, restored.kept_as
+    )
+}
+
+fn findings(findings: &[Finding]) -> String {
+    let mut text = String::new();
+    for finding in findings {
+        let _ = writeln!(text, "{}: {} [{}]", finding.severity, finding.message, finding.code);
+        if let Some(hint) = &finding.hint {
+            let _ = writeln!(text, "  next: {hint}");
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_read_well() {
+        assert_eq!([bytes(0), bytes(1023), bytes(1536), bytes(5 << 40)], ["0 bytes", "1023 bytes", "1.5 KiB", "5.0 TiB"]);
+    }
+}

@@ -1,0 +1,63 @@
+//! `<version>_<description>.up.sql` and its companions.
+
+use std::fs;
+
+use super::{Content, Group, Migration, Part};
+use crate::{
+    error::Problem,
+    migration::Checksum,
+    sql::{Origin, Script, SqlFiles},
+};
+
+pub(super) fn read(group: &Group<'_>) -> Result<Migration, Vec<Problem>> {
+    let mut problems = Vec::new();
+    let mut script = |part: Part| {
+        let path = group.folder.join(group.parts.get(&part)?);
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(e) => {
+                problems.push(Problem::new(path.display().to_string(), format!("it cannot be read: {e}"), "save it as UTF-8 text"));
+                return None;
+            }
+        };
+        let checksum = Checksum::of_script(&text);
+        match Script::parse(&text, Origin::File(path)) {
+            Ok(script) => Some((script, checksum)),
+            Err(found) => {
+                problems.extend(found);
+                None
+            }
+        }
+    };
+    let up = script(Part::Up);
+    let [down, preflight, verify] = [Part::Down, Part::Preflight, Part::Verify].map(|part| script(part).map(|(script, _)| script));
+
+    let has = |part: Part| group.parts.contains_key(&part);
+    let stem = &group.stem;
+    let at = group.folder.join(stem).display().to_string();
+    if !has(Part::Up) {
+        let what = format!("`{stem}.up.sql` is missing, though {} is there", group.parts.values().cloned().collect::<Vec<_>>().join(", "));
+        problems.push(Problem::new(at.clone(), what, "add it, or remove the rest"));
+    }
+    match &up {
+        Some((up, _)) if up.irreversible() && has(Part::Down) => {
+            let what = format!("`{stem}.up.sql` says that it is irreversible, yet `{stem}.down.sql` is there");
+            problems.push(Problem::new(at, what, "remove one or the other"));
+        }
+        Some((up, _)) if !up.irreversible() && !has(Part::Down) => {
+            let what = format!("`{stem}.down.sql` is missing");
+            problems.push(Problem::new(at, what, "write it, or say `-- lockgate: irreversible` in the up script"));
+        }
+        _ => {}
+    }
+    match up {
+        Some((up, checksum)) if problems.is_empty() => Ok(Migration {
+            version: group.version.clone(),
+            description: group.description(),
+            filename: group.parts[&Part::Up].clone(),
+            checksum,
+            content: Content::Sql(SqlFiles { up: Some(up), down, preflight, verify }),
+        }),
+        _ => Err(problems),
+    }
+}

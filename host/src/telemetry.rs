@@ -1,0 +1,47 @@
+//! Logs: on stderr, with UTC time, level and the run's correlation id on every line.
+
+use std::{
+    fmt,
+    io::{self, IsTerminal},
+};
+
+use tracing_subscriber::{
+    EnvFilter,
+    fmt::{format::Writer, time::FormatTime},
+};
+
+/// How log lines are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+struct Utc;
+
+impl FormatTime for Utc {
+    fn format_time(&self, w: &mut Writer<'_>) -> fmt::Result {
+        write!(w, "{:.3}", jiff::Timestamp::now())
+    }
+}
+
+/// Starts logging. Warnings and errors are always shown; `-v` adds what the run does, `-vv` its details. `LOCKGATE_LOG` sets a filter
+/// of its own.
+pub fn init(verbosity: i16, format: LogFormat, color: bool) {
+    let level = match verbosity {
+        ..0 => "error",
+        0 => "warn",
+        1 => "info",
+        _ => "debug",
+    };
+    // Of the libraries only what goes wrong; at trace level they would print what passes over the wire.
+    let default = format!("warn,lockgate={level},plugin={level}");
+    let filter = EnvFilter::try_from_env("LOCKGATE_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_timer(Utc);
+    match format {
+        LogFormat::Text => builder.with_ansi(color && io::stderr().is_terminal()).with_target(false).init(),
+        LogFormat::Json => builder.json().flatten_event(true).with_current_span(true).with_span_list(false).init(),
+    }
+}

@@ -1,0 +1,47 @@
+use lockgate_plugin::{Direction, Error, Result, Transaction, Uuid, log};
+
+use crate::{audit, ids::Ids, triggers};
+
+/// Brings every original back, except where the number was changed since `up`: that is news, and stays.
+pub fn restore(tx: &Transaction) -> Result<()> {
+    let newer = changed_since(tx)?;
+    if !newer.is_empty() {
+        log::warn(format_args!("{} users changed their number since, and keep it: {newer}", newer.count()));
+    }
+    let restored = triggers::while_quiet(tx, || {
+        tx.execute(
+            "UPDATE users SET phone = original.phone FROM users_phone_originals AS original
+             WHERE users.id = original.user_id AND users.phone IS NOT DISTINCT FROM original.e164",
+            &[],
+        )
+    })?;
+    let originals: i64 = tx.query_one("SELECT count(*) FROM users_phone_originals", &[])?.get(0)?;
+    // The table is gone when `verify` looks, so this is the place to compare.
+    let back: i64 = tx
+        .query_one(
+            "SELECT count(*) FROM users_phone_originals AS original JOIN users ON users.id = original.user_id
+             WHERE users.phone = original.phone",
+            &[],
+        )?
+        .get(0)?;
+    let missing = u64::try_from(originals - back).unwrap_or_default();
+    if missing > newer.count() as u64 {
+        return Err(Error::new("not-restored", format!("{missing} of {originals} original numbers are not back")));
+    }
+    audit::record(tx, Direction::Down, restored)?;
+    log::info(format_args!("{restored} phone numbers are as they were typed"));
+    Ok(())
+}
+
+fn changed_since(tx: &Transaction) -> Result<Ids> {
+    let rows = tx.query(
+        "SELECT users.id FROM users_phone_originals AS original JOIN users ON users.id = original.user_id
+         WHERE users.phone IS DISTINCT FROM original.e164 ORDER BY users.id",
+        &[],
+    )?;
+    let mut ids = Ids::default();
+    for row in &rows {
+        ids.push(row.get::<Uuid>("id")?);
+    }
+    Ok(ids)
+}
