@@ -116,7 +116,7 @@ CREATE TABLE users (
     CONSTRAINT users_pkey PRIMARY KEY (id),
     CONSTRAINT users_email_shape CHECK (email ~ '^[^@[:space:]]+@[^@[:space:]]+$' AND length(email) <= 254),
     CONSTRAINT users_username_shape CHECK (username ~ '^[A-Za-z0-9][A-Za-z0-9._-]{2,63}$'),
-    CONSTRAINT users_password_hash_is_bcrypt CHECK (password_hash ~ '^\$2[aby]\$[0-9]{2}\$[./A-Za-z0-9]{53}$'),
+    CONSTRAINT users_password_hash_is_bcrypt CHECK (password_hash ~ '^\$2[aby]\$(0[4-9]|[12][0-9]|3[01])\$[./A-Za-z0-9]{53}$'),
     CONSTRAINT users_names_length CHECK (length(first_name) <= 100 AND length(last_name) <= 100),
     CONSTRAINT users_phone_length CHECK (length(phone) <= 64),
     CONSTRAINT users_failed_login_attempts_not_negative CHECK (failed_login_attempts >= 0),
@@ -540,7 +540,7 @@ DECLARE
     v_hash CONSTANT text := regexp_replace(p_password_hash, '^\$2[by]\$', '$2a$');
 BEGIN
     IF p_password IS NULL OR octet_length(p_password) > 72
-       OR v_hash IS NULL OR v_hash !~ '^\$2a\$[0-9]{2}\$[./A-Za-z0-9]{53}$' THEN
+       OR v_hash IS NULL OR v_hash !~ '^\$2a\$(0[4-9]|[12][0-9]|3[01])\$[./A-Za-z0-9]{53}$' THEN
         RETURN false;
     END IF;
     RETURN crypt(p_password, v_hash) = v_hash;

@@ -213,6 +213,7 @@ FROM (VALUES ('$2a$'), ('$2b$'), ('$2y$')) AS variant (prefix);
 
 SELECT NOT verify_password('wrong horse', '$2a$10$ABCDEFGHIJKLMNOPQRSTUunlZRSh10lHsJ6SkDPm48svJduA2MzDq')
    AND NOT verify_password('correct horse', 'correct horse')
+   AND NOT verify_password('correct horse', '$2a$99' || right('$2a$10$ABCDEFGHIJKLMNOPQRSTUunlZRSh10lHsJ6SkDPm48svJduA2MzDq', 54))
    AND NOT verify_password('correct horse', NULL)
        AS "verify_password refuses a wrong password or malformed hash";
 

@@ -12,7 +12,7 @@ use crate::{
     error::{Error, Result},
     migration::Version,
     plugin::Limits,
-    postgres::{Secret, Target, TlsMode, Timeouts},
+    postgres::{Secret, Target, Timeouts, TlsMode},
 };
 
 /// The validated settings of a command.
@@ -157,7 +157,10 @@ impl Config {
         if let Some(seed_at) = &file.embedded.seed_at
             && Version::parse(seed_at).is_none()
         {
-            return Err(Error::configuration(format!("`seed_at = \"{seed_at}\"` in lockgate.toml is no version"), "write digits"));
+            return Err(Error::configuration(
+                format!("`seed_at = \"{seed_at}\"` in lockgate.toml is no version"),
+                "write digits",
+            ));
         }
         let statement = &file.statements;
         Ok(Self {
@@ -262,7 +265,9 @@ impl Database {
     fn sources(&self) -> Vec<(&'static str, String, &'static str)> {
         let shown = |i: usize, value: &str| if i == PASSWORD { "***".to_owned() } else { value.to_owned() };
         let given = self.fields.iter().enumerate();
-        given.filter_map(|(i, field)| field.as_ref().map(|(value, source)| (NAMES[i], shown(i, value), *source))).collect()
+        given
+            .filter_map(|(i, field)| field.as_ref().map(|(value, source)| (NAMES[i], shown(i, value), *source)))
+            .collect()
     }
 }
 
@@ -293,7 +298,12 @@ mod tests {
 
     #[test]
     fn a_bad_setting_names_its_source_and_no_secret() {
-        for bad in ["mysql://me:secret@db/auth", "postgres://me:secret@db:x/auth", "postgres://me:secret@db/auth?sslmode=maybe", "postgres://me:secret@db/a?x=1"] {
+        for bad in [
+            "mysql://me:secret@db/auth",
+            "postgres://me:secret@db:x/auth",
+            "postgres://me:secret@db/auth?sslmode=maybe",
+            "postgres://me:secret@db/a?x=1",
+        ] {
             let text = url(bad).unwrap_err().to_string();
             assert!(text.contains("DATABASE_URL") && !text.contains("secret"), "{text}");
         }

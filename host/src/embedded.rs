@@ -62,14 +62,7 @@ impl Embedded {
 
         let data = home.join("data");
         let bin = find_programs(pg_bin, &data)?;
-        let mut server = Self {
-            target: target(&home, 0, database, ROLE)?,
-            home,
-            bin,
-            account,
-            gate: gate_path,
-            users,
-        };
+        let mut server = Self { target: target(&home, 0, database, ROLE)?, home, bin, account, gate: gate_path, users };
         if !data.join("PG_VERSION").exists() {
             server.init()?;
         }
@@ -113,7 +106,14 @@ impl Embedded {
             .command("initdb")
             .arg("--pgdata")
             .arg(&partial)
-            .args(["--username", SUPERUSER, "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--no-instructions"])
+            .args([
+                "--username",
+                SUPERUSER,
+                "--auth=scram-sha-256",
+                "--encoding=UTF8",
+                "--locale=C",
+                "--no-instructions",
+            ])
             .arg("--pwfile")
             .arg(password_file(&self.home))
             .output()
@@ -139,12 +139,13 @@ impl Embedded {
         let log = self.home.join("server.log");
         let options = format!("-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories=''");
         let log_name = log.display().to_string();
-        self.pg_ctl(&["-w", "-t", "60", "-l", &log_name, "-o", &options, "start"], "starting the embedded server").map_err(|error| {
-            let text = fs::read_to_string(&log).unwrap_or_default();
-            let tail: Vec<&str> = text.lines().rev().take(5).collect();
-            let tail: Vec<&str> = tail.into_iter().rev().collect();
-            Error::system("starting the embedded server", format!("{error}\n{}", tail.join("\n")))
-        })?;
+        self.pg_ctl(&["-w", "-t", "60", "-l", &log_name, "-o", &options, "start"], "starting the embedded server")
+            .map_err(|error| {
+                let text = fs::read_to_string(&log).unwrap_or_default();
+                let tail: Vec<&str> = text.lines().rev().take(5).collect();
+                let tail: Vec<&str> = tail.into_iter().rev().collect();
+                Error::system("starting the embedded server", format!("{error}\n{}", tail.join("\n")))
+            })?;
         Ok(port)
     }
 
@@ -161,7 +162,9 @@ impl Embedded {
         if ready.exists() {
             return Ok(());
         }
-        let admin = Session::connect(&target(&self.home, self.target.port, "postgres", SUPERUSER)?, "lockgate embedded").await?;
+        let admin =
+            Session::connect(&target(&self.home, self.target.port, "postgres", SUPERUSER)?, "lockgate embedded")
+                .await?;
         let (role, database) = (quote_ident(ROLE), quote_ident(&self.target.database));
         let password = self.target.password.as_ref().map_or("", Secret::reveal);
         let role_sql = format!(
@@ -170,8 +173,10 @@ impl Embedded {
             quote_literal(password)
         );
         admin.batch("making the role of the embedded server", &role_sql).await?;
-        let exists = format!("SELECT 1 FROM pg_catalog.pg_database WHERE datname = {}", quote_literal(&self.target.database));
-        let exists = admin.handle().query(&exists, &[]).await.map_err(|e| Error::database("looking for the database", e))?;
+        let exists =
+            format!("SELECT 1 FROM pg_catalog.pg_database WHERE datname = {}", quote_literal(&self.target.database));
+        let exists =
+            admin.handle().query(&exists, &[]).await.map_err(|e| Error::database("looking for the database", e))?;
         if exists.rows.is_empty() {
             admin.batch("making the database", &format!("CREATE DATABASE {database} OWNER {role}")).await?;
         }
@@ -186,7 +191,10 @@ fn unprivileged_account() -> Result<Option<User>> {
     }
     let account = ["postgres", "nobody"].into_iter().find_map(|name| User::from_name(name).ok().flatten());
     account.map(Some).ok_or_else(|| {
-        Error::configuration("PostgreSQL refuses to run as root, and there is no account `postgres` or `nobody`", "make one of them")
+        Error::configuration(
+            "PostgreSQL refuses to run as root, and there is no account `postgres` or `nobody`",
+            "make one of them",
+        )
     })
 }
 
@@ -208,7 +216,8 @@ fn home(folder: &Path, account: Option<&User>) -> Result<PathBuf> {
     let home = if reachable(&folder) && !link.is_symlink() {
         link
     } else {
-        let home = Path::new("/var/lib/lockgate").join(Checksum::of_bytes(folder.as_os_str().as_encoded_bytes()).short());
+        let home =
+            Path::new("/var/lib/lockgate").join(Checksum::of_bytes(folder.as_os_str().as_encoded_bytes()).short());
         if !link.is_symlink() {
             symlink(&home, &link).map_err(system)?;
         }
@@ -230,7 +239,12 @@ fn prepare_home(home: PathBuf, account: Option<&User>) -> Result<PathBuf> {
         if !password.exists() {
             let mut random = [0; 16];
             File::open("/dev/urandom")?.read_exact(&mut random)?;
-            File::options().write(true).create_new(true).mode(0o600).open(&password)?.write_all(hex(&random).as_bytes())?;
+            File::options()
+                .write(true)
+                .create_new(true)
+                .mode(0o600)
+                .open(&password)?
+                .write_all(hex(&random).as_bytes())?;
             own(&password)?;
         }
         Ok(())
@@ -244,7 +258,8 @@ fn password_file(home: &Path) -> PathBuf {
 }
 
 fn target(home: &Path, port: u16, database: &str, user: &str) -> Result<Target> {
-    let password = fs::read_to_string(password_file(home)).map_err(|e| Error::system("reading the embedded server's password", e))?;
+    let password = fs::read_to_string(password_file(home))
+        .map_err(|e| Error::system("reading the embedded server's password", e))?;
     Ok(Target {
         host: "127.0.0.1".into(),
         port,
@@ -272,7 +287,9 @@ fn find_programs(configured: Option<&Path>, data: &Path) -> Result<PathBuf> {
     }
     Err(match (wanted, found) {
         (Some(wanted), Some(found)) => Error::configuration(
-            format!("the data of the embedded server is PostgreSQL {wanted}'s; the programs found are of version {found}"),
+            format!(
+                "the data of the embedded server is PostgreSQL {wanted}'s; the programs found are of version {found}"
+            ),
             format!("install PostgreSQL {wanted}, or remove `{}` to begin anew", data.display()),
         ),
         _ => Error::configuration(

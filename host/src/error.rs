@@ -164,7 +164,7 @@ impl fmt::Display for DbError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Cause {
     /// The server refused what the migration sent.
-    Database(DbError),
+    Database(Box<DbError>),
     /// The component returned an error, trapped, or broke a rule or a limit.
     Plugin(String),
     /// A script holds a statement that the host cannot run.
@@ -202,7 +202,7 @@ impl ProgramError {
 
 impl From<DbError> for ProgramError {
     fn from(error: DbError) -> Self {
-        Self { at: None, cause: Cause::Database(error) }
+        Self { at: None, cause: Cause::Database(Box::new(error)) }
     }
 }
 
@@ -254,7 +254,7 @@ pub enum Error {
         /// The step, where there was one.
         step: Option<String>,
         /// Whose fault, what and where.
-        error: ProgramError,
+        error: Box<ProgramError>,
         /// What the database is like now.
         state: String,
     },
@@ -299,7 +299,7 @@ pub enum Error {
         /// What the host was doing.
         doing: String,
         /// What the server said.
-        error: DbError,
+        error: Box<DbError>,
     },
     /// The connection was lost after COMMIT was sent and before it was answered.
     OutcomeUnknown {
@@ -358,7 +358,7 @@ impl Error {
 
     /// One of our own statements failed.
     pub fn database(doing: impl Into<String>, error: DbError) -> Self {
-        Self::Database { doing: doing.into(), error }
+        Self::Database { doing: doing.into(), error: Box::new(error) }
     }
 
     /// The code that the process ends with.

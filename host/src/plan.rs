@@ -36,7 +36,11 @@ pub fn drift(found: &[Migration], applied: &[Applied]) -> Vec<Problem> {
                     migration.checksum.short(),
                     row.checksum.short()
                 );
-                Problem::new(&migration.filename, what, "put the applied file back, and make the change a new migration")
+                Problem::new(
+                    &migration.filename,
+                    what,
+                    "put the applied file back, and make the change a new migration",
+                )
             })
         })
         .collect()
@@ -64,8 +68,11 @@ pub fn up<'a>(found: &'a [Migration], applied: &[Applied], to: Option<&Version>)
     let pending: Vec<&Migration> =
         found.iter().filter(|m| !is_applied(m)).filter(|m| to.is_none_or(|to| m.version <= *to)).collect();
     let newest = applied.iter().map(|a| &a.version).max();
-    let late: Vec<String> =
-        pending.iter().filter(|m| newest.is_some_and(|newest| m.version < *newest)).map(|m| format!("`{}`", m.name())).collect();
+    let late: Vec<String> = pending
+        .iter()
+        .filter(|m| newest.is_some_and(|newest| m.version < *newest))
+        .map(|m| format!("`{}`", m.name()))
+        .collect();
     if let (Some(newest), false) = (newest, late.is_empty()) {
         return Err(Error::Refused {
             what: format!("{} came late: version {newest} is already applied", late.join(", ")),
@@ -108,7 +115,10 @@ pub fn down<'a>(found: &[Migration], applied: &'a [Applied], revert: &Revert) ->
                 let below = applied.iter().map(|a| &a.version).filter(|v| *v < version).max();
                 let below = below.map_or("0", Version::as_str);
                 return Err(Error::Refused {
-                    what: format!("migration `{version}` cannot be reverted before {}, applied after it", later.join(", ")),
+                    what: format!(
+                        "migration `{version}` cannot be reverted before {}, applied after it",
+                        later.join(", ")
+                    ),
                     next: format!("to revert all of them, latest first: `lockgate down --to {below}`"),
                 });
             }
@@ -125,7 +135,8 @@ pub fn states<'a>(
     found: &'a [Migration],
     applied: &'a [Applied],
 ) -> Vec<(State, Option<&'a Migration>, Option<&'a Applied>)> {
-    let mut versions: Vec<&Version> = found.iter().map(|m| &m.version).chain(applied.iter().map(|a| &a.version)).collect();
+    let mut versions: Vec<&Version> =
+        found.iter().map(|m| &m.version).chain(applied.iter().map(|a| &a.version)).collect();
     versions.sort();
     versions.dedup();
     let state = |version: &Version| {
@@ -145,11 +156,7 @@ pub fn states<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        migration::Checksum,
-        source::Content,
-        sql::SqlFiles,
-    };
+    use crate::{migration::Checksum, source::Content, sql::SqlFiles};
 
     fn version(text: &str) -> Version {
         Version::parse(text).unwrap()
@@ -161,7 +168,7 @@ mod tests {
             description: "x".into(),
             filename: format!("{v}_x.up.sql"),
             checksum: Checksum::of_bytes(v.as_bytes()),
-            content: Content::Sql(SqlFiles { up: None, down: None, preflight: None, verify: None }),
+            content: Content::Sql(Box::new(SqlFiles { up: None, down: None, preflight: None, verify: None })),
         };
         versions.iter().map(migration).collect()
     }

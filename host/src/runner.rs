@@ -255,7 +255,11 @@ pub async fn down(config: &Config, run_id: Uuid, revert: &Revert) -> Result<Outc
     }
     run.locked(async || {
         let work = run.reverted(&folder, revert).await?;
-        if work.is_empty() { run.nothing_to_do(Direction::Down).await } else { run.execute(Direction::Down, &work).await }
+        if work.is_empty() {
+            run.nothing_to_do(Direction::Down).await
+        } else {
+            run.execute(Direction::Down, &work).await
+        }
     })
     .await
 }
@@ -515,7 +519,7 @@ impl<'a> Run<'a> {
             Committed::Yes => {}
             Committed::No(error) => {
                 self.roll_back().await;
-                return Err(self.failed(item, direction, Some("commit".into()), error.into()).await);
+                return Err(self.failed(item, direction, Some("commit".into()), (*error).into()).await);
             }
             Committed::Unknown => {
                 return Err(Error::OutcomeUnknown { name: item.name.clone(), run_id: self.run_id.to_string() });
@@ -546,17 +550,17 @@ impl<'a> Run<'a> {
             let cause = Cause::Host(format!("the history changed under the lock: `{}`", item.version));
             return Err(Stopped::at("history", ProgramError { at: None, cause }));
         }
-        let planned = self.session.guarded(async |db| item.program.plan(direction, db).await).await.map_err(host("plan"))?;
+        let planned =
+            self.session.guarded(async |db| item.program.plan(direction, db).await).await.map_err(host("plan"))?;
         let steps = planned.map_err(|error| Stopped::at("plan", error))?;
 
         let begin = Instant::now();
         for (i, step) in steps.iter().enumerate() {
             let (name, result) = match step {
                 Step::Sql(script) => (format!("{} (SQL)", i + 1), self.session.run_script(script).await),
-                Step::Code(name) => (
-                    format!("{} (`{name}`)", i + 1),
-                    item.program.run(direction, name, self.session.handle()).await,
-                ),
+                Step::Code(name) => {
+                    (format!("{} (`{name}`)", i + 1), item.program.run(direction, name, self.session.handle()).await)
+                }
             };
             result.map_err(|error| Stopped { step: Some(name), error })?;
         }
@@ -585,7 +589,8 @@ impl<'a> Run<'a> {
         let entry = Entry::of(event).migration(&item.version, direction).took(steps_took);
         self.journal.append(&self.session, &entry).await.map_err(host("journal"))?;
 
-        let asked = self.session.guarded(async |db| item.program.verify(direction, db).await).await.map_err(host("verify"))?;
+        let asked =
+            self.session.guarded(async |db| item.program.verify(direction, db).await).await.map_err(host("verify"))?;
         let findings = asked.map_err(|error| Stopped::at("verify", error))?;
         self.session.check_unbroken(transaction, self.lock).await.map_err(|error| Stopped::at("end", error))?;
         Ok(Verified { findings, steps_took })
@@ -611,7 +616,7 @@ impl<'a> Run<'a> {
         let detail = error.cause.to_string();
         let entry = Entry::of(Event::Failed).migration(&item.version, direction).detail(&detail);
         let state = self.state_after(&entry).await;
-        Error::Migration { name: item.name.clone(), direction, step, error, state }
+        Error::Migration { name: item.name.clone(), direction, step, error: Box::new(error), state }
     }
 
     async fn refused(&self, item: &Work, direction: Direction, stage: Stage, findings: Vec<Finding>) -> Error {
@@ -634,7 +639,9 @@ impl<'a> Run<'a> {
                     self.note(entry).await;
                 }
                 match applied.last() {
-                    Some(last) => format!("rolled back; the database is at version {}; the lock is released", last.version),
+                    Some(last) => {
+                        format!("rolled back; the database is at version {}; the lock is released", last.version)
+                    }
                     None => "rolled back; no migration is applied; the lock is released".into(),
                 }
             }
@@ -658,12 +665,18 @@ impl<'a> Run<'a> {
                 let asked = self.session.read_only(timeouts, async |db| item.program.preflight(db).await).await?;
                 findings.extend(asked.map_err(|error| not_planned(item, direction, error))?);
             }
-            let steps = match self.session.read_only(timeouts, async |db| item.program.plan(direction, db).await).await? {
-                Ok(steps) => Some(steps.iter().flat_map(planned).collect()),
-                Err(_) if i > 0 => None,
-                Err(error) => return Err(not_planned(item, direction, error)),
-            };
-            migrations.push(Planned { version: item.version.clone(), name: item.name.clone(), kind: item.kind.clone(), steps });
+            let steps =
+                match self.session.read_only(timeouts, async |db| item.program.plan(direction, db).await).await? {
+                    Ok(steps) => Some(steps.iter().flat_map(planned).collect()),
+                    Err(_) if i > 0 => None,
+                    Err(error) => return Err(not_planned(item, direction, error)),
+                };
+            migrations.push(Planned {
+                version: item.version.clone(),
+                name: item.name.clone(),
+                kind: item.kind.clone(),
+                steps,
+            });
         }
         Ok(Plan { direction, migrations, backup: self.config.backup, findings })
     }
@@ -690,20 +703,30 @@ impl Stopped {
 /// One of our own statements failed within a migration's transaction: the server's words say why.
 fn host_cause(error: Error) -> ProgramError {
     match error {
-        Error::Database { error, .. } => error.into(),
+        Error::Database { error, .. } => (*error).into(),
         other => ProgramError { at: None, cause: Cause::Host(other.to_string()) },
     }
 }
 
 fn not_planned(item: &Work, direction: Direction, error: ProgramError) -> Error {
     let state = "nothing was changed".into();
-    Error::Migration { name: item.name.clone(), direction, step: Some("plan".into()), error, state }
+    Error::Migration { name: item.name.clone(), direction, step: Some("plan".into()), error: Box::new(error), state }
 }
 
 fn planned(step: &Step) -> Vec<PlannedStep> {
     match step {
-        Step::Sql(script) => script.statements().map(|(statement, _)| PlannedStep::Sql(statement.summary())).collect(),
+        Step::Sql(script) => script.statements().map(|(_, sql)| PlannedStep::Sql(in_short(sql))).collect(),
         Step::Code(name) => vec![PlannedStep::Code(name.clone())],
+    }
+}
+
+/// The beginning of a statement, on one line.
+fn in_short(sql: &str) -> String {
+    const MAX_CHARS: usize = 100;
+    let line = sql.split_whitespace().collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(MAX_CHARS) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line,
     }
 }
 
@@ -742,7 +765,10 @@ fn from_history(row: &Applied) -> Result<Work> {
     let name = format!("{}_{}", row.version, row.description);
     let Some(script) = &row.down_script else {
         return Err(Error::Refused {
-            what: format!("migration `{name}` cannot be reverted: `{}` is gone, and the history holds no down script", row.filename),
+            what: format!(
+                "migration `{name}` cannot be reverted: `{}` is gone, and the history holds no down script",
+                row.filename
+            ),
             next: "put the file back".into(),
         });
     };

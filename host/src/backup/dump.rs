@@ -48,7 +48,8 @@ pub struct Dump {
 pub async fn take(target: &Target, server: &Server, dump: Dump) -> Result<Manifest> {
     let (target, server) = (target.clone(), server.clone());
     let work = tokio::task::spawn_blocking(move || {
-        let id = format!("{}_{}", jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ"), &dump.run_id[dump.run_id.len() - 8..]);
+        let id =
+            format!("{}_{}", jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ"), &dump.run_id[dump.run_id.len() - 8..]);
         let partial = dump.folder.join(format!("{id}.dump.zst.partial"));
         let result = write(&target, &server, &dump, &id, &partial);
         if result.is_err() {
@@ -67,7 +68,9 @@ pub async fn take(target: &Target, server: &Server, dump: Dump) -> Result<Manife
 fn write(target: &Target, server: &Server, dump: &Dump, id: &str, partial: &Path) -> Result<Manifest, String> {
     let tools = tools::find(dump.pg_bin.as_deref(), server.major()).map_err(|e| match e {
         ToolsError::Missing => "`pg_dump` was not found".to_owned(),
-        ToolsError::TooOld { path, major } => format!("`{}` is of version {major}, older than the server", path.display()),
+        ToolsError::TooOld { path, major } => {
+            format!("`{}` is of version {major}, older than the server", path.display())
+        }
     })?;
     fs::create_dir_all(&dump.folder).map_err(|e| format!("`{}` cannot be made: {e}", dump.folder.display()))?;
     let created_at = jiff::Timestamp::now();

@@ -60,7 +60,9 @@ pub async fn restore(
     };
     if let Err(error) = swapped {
         // The first cause counts; a database that cannot even be dropped is named in the log.
-        if let Err(second) = admin.batch("dropping the new database", &format!("DROP DATABASE {}", quote_ident(&fresh))).await {
+        if let Err(second) =
+            admin.batch("dropping the new database", &format!("DROP DATABASE {}", quote_ident(&fresh))).await
+        {
             tracing::error!(database = fresh, cause = %second, "the half-restored database could not be dropped");
         }
         return Err(error);
@@ -115,7 +117,8 @@ async fn create_like(admin: &Session, database: &str, fresh: &str) -> Result<()>
         quote_literal(fresh),
         quote_literal(database)
     );
-    let rows = admin.handle().query(&sql, &[]).await.map_err(|e| Error::database("reading the database's settings", e))?;
+    let rows =
+        admin.handle().query(&sql, &[]).await.map_err(|e| Error::database("reading the database's settings", e))?;
     match rows.rows.first().and_then(|row| row.first()) {
         Some(crate::value::Value::Text(create)) => admin.batch("creating the new database", create).await,
         _ => Err(Error::Refused {
@@ -125,7 +128,13 @@ async fn create_like(admin: &Session, database: &str, fresh: &str) -> Result<()>
     }
 }
 
-async fn fill(target: &Target, folder: &Path, manifest: &Manifest, pg_bin: Option<&Path>, major: u32) -> Result<(), String> {
+async fn fill(
+    target: &Target,
+    folder: &Path,
+    manifest: &Manifest,
+    pg_bin: Option<&Path>,
+    major: u32,
+) -> Result<(), String> {
     let tools = tools::find(pg_bin, major).map_err(|_| "a `pg_restore` for this server was not found".to_owned())?;
     let file = File::open(store::payload_path(folder, manifest)).map_err(|e| e.to_string())?;
     let connection = target.clone();
@@ -174,7 +183,9 @@ async fn swap(admin: &Session, database: &str, fresh: &str, kept: &str) -> Resul
     for statement in close.split(";\n") {
         if let Err(error) = admin.batch("swapping the databases", statement).await {
             admin.abort().await?;
-            admin.batch("reopening the database", &format!("ALTER DATABASE {database_name} ALLOW_CONNECTIONS true")).await?;
+            admin
+                .batch("reopening the database", &format!("ALTER DATABASE {database_name} ALLOW_CONNECTIONS true"))
+                .await?;
             return Err(error);
         }
     }

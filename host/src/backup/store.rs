@@ -48,7 +48,8 @@ pub fn newest(folder: &Path) -> Result<Option<Manifest>> {
 /// When there is none.
 pub fn find(folder: &Path, id: &str) -> Result<Manifest> {
     let mut backups = list(folder)?;
-    let found = if id == "latest" { backups.pop() } else { backups.iter().position(|b| b.id == id).map(|i| backups.remove(i)) };
+    let found =
+        if id == "latest" { backups.pop() } else { backups.iter().position(|b| b.id == id).map(|i| backups.remove(i)) };
     found.ok_or_else(|| Error::Refused {
         what: format!("there is no backup `{id}` in `{}`", folder.display()),
         next: "see `lockgate backup list`".into(),

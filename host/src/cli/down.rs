@@ -15,7 +15,7 @@ use crate::{
 pub struct Target {
     /// The newest applied version, which is reverted
     #[arg(value_name = "VERSION", value_parser = version)]
-    version: Option<Version>,
+    only: Option<Version>,
     /// Revert everything above this version, the newest first; 0 reverts everything
     #[arg(long, value_name = "VERSION", value_parser = version)]
     to: Option<Version>,
@@ -31,13 +31,13 @@ pub struct Arguments {
 }
 
 pub async fn run(context: &Context, arguments: &Arguments) -> Result<ExitCode> {
-    let revert = match (&arguments.target.version, &arguments.target.to) {
+    let revert = match (&arguments.target.only, &arguments.target.to) {
         (Some(version), _) => Revert::Only(version.clone()),
         (None, Some(version)) => Revert::Above(version.clone()),
         (None, None) => return Ok(ExitCode::Usage),
     };
-    let plan = if arguments.dry_run { Some(runner::plan_down(&context.config, context.run_id, &revert).await?) } else { None };
-    if let Some(plan) = plan {
+    if arguments.dry_run {
+        let plan = runner::plan_down(&context.config, context.run_id, &revert).await?;
         context.print(&plan, report::plan)?;
         return Ok(if blocks(&plan.findings) { ExitCode::CheckFailed } else { ExitCode::Done });
     }

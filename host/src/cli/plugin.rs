@@ -32,10 +32,16 @@ pub enum Arguments {
 pub fn run(arguments: &Arguments, dir: &Path) -> Result<ExitCode> {
     match arguments {
         Arguments::Build { crate_dir, out } => {
-            let bytes = build::build(crate_dir)
-                .map_err(|e| Error::configuration(format!("`{}` was not built: {e}", crate_dir.display()), "mend it and build again"))?;
+            let bytes = build::build(crate_dir).map_err(|e| {
+                Error::configuration(format!("`{}` was not built: {e}", crate_dir.display()), "mend it and build again")
+            })?;
             fs::write(out, &bytes).map_err(|e| Error::system(format!("writing `{}`", out.display()), e))?;
-            println!("{}: {}, sha256 {}", out.display(), crate::report::bytes(bytes.len() as u64), Checksum::of_bytes(&bytes));
+            println!(
+                "{}: {}, sha256 {}",
+                out.display(),
+                crate::report::bytes(bytes.len() as u64),
+                Checksum::of_bytes(&bytes)
+            );
         }
         Arguments::Pin => {
             for (name, digest) in lockfile::pin(dir)? {

@@ -36,9 +36,13 @@ pub fn run_file(config: &Config, file: &Path) -> Result<()> {
 }
 
 fn psql(config: &Config, arguments: &[OsString]) -> Result<ExitStatus> {
-    let program = bin_folders(config.pg_bin.as_deref()).into_iter().map(|folder| folder.join("psql")).find(|p| p.is_file());
+    let program =
+        bin_folders(config.pg_bin.as_deref()).into_iter().map(|folder| folder.join("psql")).find(|p| p.is_file());
     let program = program.ok_or_else(|| {
-        Error::configuration("`psql` was not found", "install PostgreSQL's client programs, or name their folder in LOCKGATE_PG_BIN")
+        Error::configuration(
+            "`psql` was not found",
+            "install PostgreSQL's client programs, or name their folder in LOCKGATE_PG_BIN",
+        )
     })?;
     let mut command = Command::new(program);
     let _passfile = libpq(&mut command, &config.target, "lockgate psql")?;

@@ -263,10 +263,23 @@ fn add_target(crate_dir: &Path, patience: Duration) -> Result<(), String> {
 
 /// Runs cargo and reads the module it made.
 fn compile(crate_dir: &Path, toolchain: &Toolchain) -> Result<Vec<u8>, BuildError> {
-    let manifest = crate_dir.join("Cargo.toml");
+    let flags = rustflags(crate_dir, toolchain)?;
+    let mut messages = output(&mut cargo_build(crate_dir, toolchain, &flags))?;
+    // The first download of all makes the registry's folder, whose name the flags are to hide.
+    let flags_now = rustflags(crate_dir, toolchain)?;
+    if flags_now != flags {
+        messages = output(&mut cargo_build(crate_dir, toolchain, &flags_now))?;
+    }
+    let path = module_path(&messages, &crate_dir.join("Cargo.toml"))
+        .ok_or_else(|| BuildError::NoCdylib(crate_dir.to_owned()))?;
+    std::fs::read(&path).map_err(|source| BuildError::Read { path, source })
+}
+
+fn cargo_build(crate_dir: &Path, toolchain: &Toolchain, flags: &OsStr) -> Command {
     let mut cargo = cargo(crate_dir);
     cargo.args(["build", "--release", "--lib", "--target", TARGET]);
     cargo.args(["--message-format", "json-render-diagnostics"]);
+    cargo.envs(PROFILE).env("CARGO_ENCODED_RUSTFLAGS", flags);
     if let Toolchain::FromSources { rustc, linker, .. } = toolchain {
         cargo
             .arg("-Zbuild-std=std,panic_abort")
@@ -275,11 +288,7 @@ fn compile(crate_dir: &Path, toolchain: &Toolchain) -> Result<Vec<u8>, BuildErro
             .env("RUSTC", rustc)
             .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", linker);
     }
-    cargo.envs(PROFILE).env("CARGO_ENCODED_RUSTFLAGS", rustflags(crate_dir, toolchain)?);
-
-    let messages = output(&mut cargo)?;
-    let path = module_path(&messages, &manifest).ok_or_else(|| BuildError::NoCdylib(crate_dir.to_owned()))?;
-    std::fs::read(&path).map_err(|source| BuildError::Read { path, source })
+    cargo
 }
 
 fn encode(module: &[u8]) -> Result<Vec<u8>, BuildError> {
@@ -312,27 +321,28 @@ fn cargo(crate_dir: &Path) -> Command {
 
 /// Keeps the paths of this machine out of the component: panic messages name the files they come from.
 fn rustflags(crate_dir: &Path, toolchain: &Toolchain) -> Result<OsString, BuildError> {
-    let metadata = output(cargo(crate_dir).args([
-        "metadata",
-        "--no-deps",
-        "--format-version=1",
-        "--manifest-path",
-        "Cargo.toml",
-    ]))?;
+    let metadata = output(cargo(crate_dir).args(["metadata", "--no-deps", "--format-version", "1"]))?;
     let metadata: Json = serde_json::from_str(&metadata)
         .map_err(|error| BuildError::Answer { program: "cargo", text: error.to_string() })?;
     let folder = |name| metadata[name].as_str().map(PathBuf::from);
-    // The compiler uses the last that matches, and the crate may lie inside the workspace.
-    let prefixes = [
-        (cargo_home(), "/cargo"),
-        (Some(library_sources(toolchain.sysroot())), "/rust/library"),
-        (folder("workspace_root"), "/workspace"),
-        (Some(crate_dir.to_owned()), "/crate"),
-        (folder("target_directory"), "/target"),
-    ];
+
+    // The compiler uses the last that matches, so what lies inside follows.
+    let mut prefixes = Vec::new();
+    if let Some(home) = cargo_home() {
+        // Their names tell the host that crates were downloaded from, which may be a mirror.
+        let registries = home.join("registry/src").read_dir().into_iter().flatten().flatten();
+        let mut registries: Vec<_> = registries.map(|registry| (registry.path(), "/registry")).collect();
+        registries.sort();
+        prefixes.push((home, "/cargo"));
+        prefixes.extend(registries);
+    }
+    prefixes.push((library_sources(toolchain.sysroot()), "/rust/library"));
+    prefixes.extend(folder("workspace_root").map(|root| (root, "/workspace")));
+    prefixes.push((crate_dir.to_owned(), "/crate"));
+    prefixes.extend(folder("target_directory").map(|target| (target, "/target")));
+
     let mut flags = OsString::new();
     for (from, to) in prefixes {
-        let Some(from) = from else { continue };
         if !flags.is_empty() {
             flags.push("\u{1f}");
         }

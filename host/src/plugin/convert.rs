@@ -88,7 +88,7 @@ pub(super) fn error_from_guest(error: wit::Error) -> ProgramError {
             let printable = |text: Option<String>| text.map(|t| printable(&t));
             return ProgramError {
                 at: None,
-                cause: Cause::Database(DbError {
+                cause: Cause::Database(Box::new(DbError {
                     sqlstate: Some(self::printable(&db.sqlstate)),
                     severity: self::printable(&db.severity),
                     message: self::printable(&db.message),
@@ -100,7 +100,7 @@ pub(super) fn error_from_guest(error: wit::Error) -> ProgramError {
                     table: printable(db.table),
                     column: printable(db.column),
                     ..DbError::default()
-                }),
+                })),
             };
         }
         wit::Error::Denied(text) | wit::Error::Limit(text) | wit::Error::BadValue(text) => printable(&text),

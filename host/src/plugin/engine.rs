@@ -63,9 +63,12 @@ impl Engine {
             return Err(format!("it has {} bytes; at most {max} are allowed (`component_max_bytes`)", bytes.len()));
         }
         if bytes.starts_with(b"\0asm\x01\0\0\0") {
-            return Err("it is a core WebAssembly module, not a component; `lockgate plugin build` makes components".into());
+            return Err(
+                "it is a core WebAssembly module, not a component; `lockgate plugin build` makes components".into()
+            );
         }
-        let component = Component::new(&self.engine, bytes).map_err(|e| format!("it is no WebAssembly component: {}", first_line(&e)))?;
+        let component = Component::new(&self.engine, bytes)
+            .map_err(|e| format!("it is no WebAssembly component: {}", first_line(&e)))?;
         self.check_interface(&component)?;
         let pre = self.linker.instantiate_pre(&component).and_then(MigrationPre::new);
         pre.map_err(|e| format!("it does not fit lockgate:migration {INTERFACE_VERSION}: {}", first_line(&e)))
@@ -86,7 +89,9 @@ impl Engine {
             }
         }
         if let Some(name) = imports.iter().find(|name| !name.starts_with("lockgate:migration/")) {
-            return Err(format!("it imports `{name}`, which this host does not offer: a migration sees the database and a log only"));
+            return Err(format!(
+                "it imports `{name}`, which this host does not offer: a migration sees the database and a log only"
+            ));
         }
         let program = format!("lockgate:migration/program@{INTERFACE_VERSION}");
         if !exports.iter().any(|name| name.starts_with("lockgate:migration/program@")) {
@@ -103,7 +108,8 @@ fn compatible(version: &str) -> bool {
 }
 
 fn first_line(error: &wasmtime::Error) -> String {
-    let chain: Vec<String> = error.chain().map(|cause| cause.to_string().lines().next().unwrap_or("").to_owned()).collect();
+    let chain: Vec<String> =
+        error.chain().map(|cause| cause.to_string().lines().next().unwrap_or("").to_owned()).collect();
     chain.join(": ")
 }
 

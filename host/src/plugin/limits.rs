@@ -81,7 +81,12 @@ impl Reached {
     }
 
     pub(super) fn bytes(limits: &Limits) -> Self {
-        Self { what: "bytes of a result", value: limits.query_max_bytes as u64, unit: "bytes", option: "query_max_bytes" }
+        Self {
+            what: "bytes of a result",
+            value: limits.query_max_bytes as u64,
+            unit: "bytes",
+            option: "query_max_bytes",
+        }
     }
 
     pub(super) fn log(limits: &Limits) -> Self {
@@ -92,7 +97,10 @@ impl Reached {
 impl fmt::Display for Reached {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { what, value, unit, option } = self;
-        write!(f, "it reached its limit of {what}, {value} {unit} (raise it with `{option}` under [plugins] in lockgate.toml)")
+        write!(
+            f,
+            "it reached its limit of {what}, {value} {unit} (raise it with `{option}` under [plugins] in lockgate.toml)"
+        )
     }
 }
 

@@ -50,7 +50,11 @@ impl ComponentProgram {
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(|context| {
             let state = context.data();
-            if state.cpu_time() > state.limits.cpu() { Err(Reached::cpu(&state.limits).into()) } else { Ok(UpdateDeadline::Yield(1)) }
+            if state.cpu_time() > state.limits.cpu() {
+                Err(Reached::cpu(&state.limits).into())
+            } else {
+                Ok(UpdateDeadline::Yield(1))
+            }
         });
         let run = async {
             let migration = self.pre.instantiate_async(&mut store).await?;
@@ -93,15 +97,17 @@ impl Program for ComponentProgram {
     }
 
     async fn preflight(&self, db: &Handle) -> Result<Vec<Finding>, ProgramError> {
-        let findings =
-            self.with_reader(db, async |store, guest, reader| guest.program().call_preflight(store, reader).await).await?;
+        let findings = self
+            .with_reader(db, async |store, guest, reader| guest.program().call_preflight(store, reader).await)
+            .await?;
         findings.map(convert::findings_from_guest).map_err(convert::error_from_guest)
     }
 
     async fn plan(&self, direction: Direction, db: &Handle) -> Result<Vec<Step>, ProgramError> {
         let way = convert::direction_to_guest(direction);
-        let steps =
-            self.with_reader(db, async |store, guest, reader| guest.program().call_plan(store, way, reader).await).await?;
+        let steps = self
+            .with_reader(db, async |store, guest, reader| guest.program().call_plan(store, way, reader).await)
+            .await?;
         let steps = steps.map_err(convert::error_from_guest)?;
         if steps.is_empty() {
             return Err(ProgramError::plugin("its plan has no steps"));
@@ -127,8 +133,9 @@ impl Program for ComponentProgram {
 
     async fn verify(&self, direction: Direction, db: &Handle) -> Result<Vec<Finding>, ProgramError> {
         let way = convert::direction_to_guest(direction);
-        let findings =
-            self.with_reader(db, async |store, guest, reader| guest.program().call_verify(store, way, reader).await).await?;
+        let findings = self
+            .with_reader(db, async |store, guest, reader| guest.program().call_verify(store, way, reader).await)
+            .await?;
         findings.map(convert::findings_from_guest).map_err(convert::error_from_guest)
     }
 }

@@ -5,7 +5,7 @@ use std::{error::Error as _, sync::Arc};
 use futures_util::TryStreamExt;
 use tokio_postgres::{Client, types::ToSql};
 
-use super::values::{Cell, Param};
+use super::values::{BadValue, Cell, Param};
 use crate::{
     error::DbError,
     value::{Column, Rows, Value},
@@ -30,7 +30,7 @@ pub struct QueryLimits {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum QueryError {
     /// The server or the parameters.
-    Db(DbError),
+    Db(Box<DbError>),
     /// The result has more rows than allowed.
     TooManyRows,
     /// The result has more bytes than allowed.
@@ -45,7 +45,7 @@ impl Handle {
     pub async fn query(&self, sql: &str, params: &[Value]) -> Result<Rows, DbError> {
         let limits = QueryLimits { rows_max: usize::MAX, bytes_max: usize::MAX };
         self.query_limited(sql, params, limits).await.map_err(|error| match error {
-            QueryError::Db(error) => error,
+            QueryError::Db(error) => *error,
             QueryError::TooManyRows | QueryError::TooManyBytes => DbError::default(),
         })
     }
@@ -55,7 +55,7 @@ impl Handle {
     /// # Errors
     /// What the server said, that a parameter does not fit, or which limit was reached.
     pub async fn query_limited(&self, sql: &str, params: &[Value], limits: QueryLimits) -> Result<Rows, QueryError> {
-        let db = |error| QueryError::Db(db_error(&error));
+        let db = |error| QueryError::Db(Box::new(db_error(&error)));
         let statement = self.client.prepare(sql).await.map_err(db)?;
         let columns: Vec<Column> = statement
             .columns()
@@ -64,7 +64,8 @@ impl Handle {
             .collect();
         check_count(statement.params().len(), params.len()).map_err(QueryError::Db)?;
         let params: Vec<Param<'_>> = params.iter().map(Param).collect();
-        let stream = self.client.query_raw(&statement, params.iter().map(|p| p as &(dyn ToSql + Sync))).await.map_err(db)?;
+        let stream =
+            self.client.query_raw(&statement, params.iter().map(|p| p as &(dyn ToSql + Sync))).await.map_err(db)?;
         let mut stream = std::pin::pin!(stream);
         let mut result = Rows { columns, rows: Vec::new() };
         let mut bytes = 0;
@@ -88,7 +89,7 @@ impl Handle {
     /// What the server said, or that a parameter does not fit.
     pub async fn execute(&self, sql: &str, params: &[Value]) -> Result<u64, DbError> {
         let statement = self.client.prepare(sql).await.map_err(|e| db_error(&e))?;
-        check_count(statement.params().len(), params.len())?;
+        check_count(statement.params().len(), params.len()).map_err(|error| *error)?;
         let params: Vec<Param<'_>> = params.iter().map(Param).collect();
         let params = params.iter().map(|p| p as &(dyn ToSql + Sync));
         self.client.execute_raw(&statement, params).await.map_err(|e| db_error(&e))
@@ -96,12 +97,12 @@ impl Handle {
 }
 
 /// The driver panics when the counts differ.
-fn check_count(wanted: usize, given: usize) -> Result<(), DbError> {
+fn check_count(wanted: usize, given: usize) -> Result<(), Box<DbError>> {
     if wanted == given {
         return Ok(());
     }
     let message = format!("the statement has {wanted} parameters, {given} were given");
-    Err(DbError { severity: "ERROR".into(), message, bad_value: true, ..DbError::default() })
+    Err(Box::new(DbError { severity: "ERROR".into(), message, bad_value: true, ..DbError::default() }))
 }
 
 /// Keeps what can be acted on.
@@ -113,7 +114,7 @@ pub(super) fn db_error(error: &tokio_postgres::Error) -> DbError {
             message = format!("{message}: {cause}");
             source = cause.source();
         }
-        let bad_value = message.starts_with("error serializing parameter");
+        let bad_value = error.source().is_some_and(|cause| cause.is::<BadValue>());
         let connection_lost = error.is_closed() || message.starts_with("error communicating with the server");
         return DbError { severity: "ERROR".into(), message, bad_value, connection_lost, ..DbError::default() };
     };

@@ -118,7 +118,11 @@ impl History {
         let missing: Vec<&str> = COLUMNS.into_iter().filter(|c| !columns.iter().any(|have| have == c)).collect();
         if !missing.is_empty() {
             return Err(Error::DamagedHistory {
-                what: format!("the table `{}.{TABLE}` is not Lockgate's: it has no {}", self.schema, missing.join(", ")),
+                what: format!(
+                    "the table `{}.{TABLE}` is not Lockgate's: it has no {}",
+                    self.schema,
+                    missing.join(", ")
+                ),
                 next: "keep another tool's table by choosing another schema for Lockgate's: `--schema lockgate`".into(),
             });
         }

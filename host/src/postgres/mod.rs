@@ -11,8 +11,8 @@ mod session;
 mod values;
 
 pub use connect::{Secret, Target, TlsMode, parse_url};
-pub use passfile::line as passfile_line;
 pub use handle::{Handle, QueryError, QueryLimits};
+pub use passfile::line as passfile_line;
 pub use session::{Committed, Server, Session, Timeouts};
 
 /// A name as SQL writes it, whatever characters it has.

@@ -61,7 +61,7 @@ pub enum Committed {
     /// The server said so.
     Yes,
     /// The server refused and rolled back.
-    No(DbError),
+    No(Box<DbError>),
     /// The connection was lost before the answer came.
     Unknown,
 }
@@ -208,7 +208,7 @@ impl Session {
             Ok(()) => Committed::Yes,
             Err(error) => match db_error(&error) {
                 error if error.sqlstate.is_none() || error.connection_lost => Committed::Unknown,
-                error => Committed::No(error),
+                error => Committed::No(Box::new(error)),
             },
         }
     }

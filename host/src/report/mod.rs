@@ -41,7 +41,10 @@ pub fn bytes(n: u64) -> String {
 /// The text of a run.
 pub fn outcome(outcome: &Outcome) -> String {
     let mut text = String::new();
-    let at = outcome.version.as_ref().map_or("no migration is applied".into(), |v| format!("the database is at version {v}"));
+    let at = outcome
+        .version
+        .as_ref()
+        .map_or("no migration is applied".into(), |v| format!("the database is at version {v}"));
     if outcome.done.is_empty() {
         let what = match outcome.direction {
             Direction::Up => "nothing is pending",
@@ -101,7 +104,15 @@ pub fn plan(plan: &Plan) -> String {
 /// The text of the status.
 pub fn status(status: &Status) -> String {
     let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header(["version", "description", "kind", "state", "applied at (UTC)", "by", "ms"]);
+    table.load_style(presets::NOTHING).set_header([
+        "version",
+        "description",
+        "kind",
+        "state",
+        "applied at (UTC)",
+        "by",
+        "ms",
+    ]);
     for row in &status.migrations {
         let state = match row.state {
             State::Applied => "applied",
@@ -140,7 +151,10 @@ pub fn health(health: &Health) -> String {
     let mut line = |name: &str, value: String| {
         let _ = writeln!(text, "  {name:<8} {value}");
     };
-    line("server", format!("PostgreSQL {}{}", health.server_version, if health.in_recovery { ", a standby" } else { "" }));
+    line(
+        "server",
+        format!("PostgreSQL {}{}", health.server_version, if health.in_recovery { ", a standby" } else { "" }),
+    );
     line("TLS", health.tls.clone().unwrap_or_else(|| "none".into()));
     line("role", format!("{}{}", health.role, if health.superuser { ", a superuser" } else { "" }));
     line("clock", format!("{:+} ms against ours", health.clock_skew_ms));
@@ -160,7 +174,14 @@ pub fn backups(backups: &[Manifest]) -> String {
         return "no backups\n".into();
     }
     let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header(["backup", "taken at (UTC)", "size", "database", "applied then", "taken before"]);
+    table.load_style(presets::NOTHING).set_header([
+        "backup",
+        "taken at (UTC)",
+        "size",
+        "database",
+        "applied then",
+        "taken before",
+    ]);
     for manifest in backups {
         table.add_row([
             manifest.id.clone(),
@@ -199,6 +220,9 @@ mod tests {
 
     #[test]
     fn sizes_read_well() {
-        assert_eq!([bytes(0), bytes(1023), bytes(1536), bytes(5 << 40)], ["0 bytes", "1023 bytes", "1.5 KiB", "5.0 TiB"]);
+        assert_eq!(
+            [bytes(0), bytes(1023), bytes(1536), bytes(5 << 40)],
+            ["0 bytes", "1023 bytes", "1.5 KiB", "5.0 TiB"]
+        );
     }
 }

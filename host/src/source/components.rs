@@ -15,7 +15,11 @@ pub(super) fn read(group: &Group<'_>, pins: &Pins) -> Result<Migration, Vec<Prob
     if group.parts.len() > 1 {
         let names: Vec<&str> = group.parts.values().map(String::as_str).collect();
         let what = format!("one migration is both SQL and a component: {}", names.join(", "));
-        problems.push(Problem::new(&at, what, "a component brings its own checks and its own down: remove the SQL files"));
+        problems.push(Problem::new(
+            &at,
+            what,
+            "a component brings its own checks and its own down: remove the SQL files",
+        ));
     }
     let bytes = match fs::read(&path) {
         Ok(bytes) => bytes,
@@ -28,8 +32,11 @@ pub(super) fn read(group: &Group<'_>, pins: &Pins) -> Result<Migration, Vec<Prob
     match pins.get(filename) {
         None => problems.push(Problem::new(&at, format!("`{filename}` is not pinned in lockgate.lock"), PIN)),
         Some(pinned) if *pinned != checksum => {
-            let what =
-                format!("`{filename}` is not the one that was pinned: its digest is {}…, not {}…", checksum.short(), pinned.short());
+            let what = format!(
+                "`{filename}` is not the one that was pinned: its digest is {}…, not {}…",
+                checksum.short(),
+                pinned.short()
+            );
             problems.push(Problem::new(&at, what, PIN));
         }
         Some(_) => {}
@@ -51,7 +58,11 @@ pub(super) fn check_absent(pins: &Pins, migrations: &[Migration], folder: &Path,
     for name in pins.keys() {
         if !migrations.iter().any(|m| m.filename == *name) && !folder.join(name).exists() {
             let what = format!("`{name}` is pinned, but not there");
-            problems.push(Problem::new(folder.join(name).display().to_string(), what, "put it back, or run `lockgate plugin pin`"));
+            problems.push(Problem::new(
+                folder.join(name).display().to_string(),
+                what,
+                "put it back, or run `lockgate plugin pin`",
+            ));
         }
     }
 }

@@ -28,14 +28,22 @@ pub(super) fn read(folder: &Path, problems: &mut Vec<Problem>) -> Pins {
         Ok(text) => text,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Pins::new(),
         Err(e) => {
-            problems.push(Problem::new(path.display().to_string(), format!("it cannot be read: {e}"), "mend the permissions"));
+            problems.push(Problem::new(
+                path.display().to_string(),
+                format!("it cannot be read: {e}"),
+                "mend the permissions",
+            ));
             return Pins::new();
         }
     };
     match toml::from_str::<LockFile>(&text) {
         Ok(file) => file.components.into_iter().map(|(name, digest)| (name, Checksum::recorded(digest))).collect(),
         Err(e) => {
-            problems.push(Problem::new(path.display().to_string(), format!("it is damaged: {}", e.message()), "run `lockgate plugin pin`"));
+            problems.push(Problem::new(
+                path.display().to_string(),
+                format!("it is damaged: {}", e.message()),
+                "run `lockgate plugin pin`",
+            ));
             Pins::new()
         }
     }
@@ -57,7 +65,8 @@ pub fn pin(folder: &Path) -> Result<Pins> {
     }
     let components = pins.iter().map(|(name, digest)| (name.clone(), digest.to_string())).collect();
     let body = toml::to_string(&LockFile { components }).map_err(|e| Error::system(doing(), e))?;
-    let text = format!("# SHA-256 of every component that may run. Written by `lockgate plugin pin`; commit it.\n\n{body}");
+    let text =
+        format!("# SHA-256 of every component that may run. Written by `lockgate plugin pin`; commit it.\n\n{body}");
     fs::write(folder.join(NAME), text).map_err(|e| Error::system(doing(), e))?;
     Ok(pins)
 }

@@ -33,7 +33,7 @@ pub struct Migration {
 #[derive(Debug, Clone)]
 pub enum Content {
     /// SQL files.
-    Sql(SqlFiles),
+    Sql(Box<SqlFiles>),
     /// The bytes of a component.
     Component(Vec<u8>),
 }
@@ -58,7 +58,7 @@ impl Migration {
     /// Why a component cannot run here.
     pub async fn program(&self, engine: Option<&Engine>) -> Result<Box<dyn Program>, Problem> {
         let bytes = match &self.content {
-            Content::Sql(files) => return Ok(Box::new(SqlProgram::new(files.clone()))),
+            Content::Sql(files) => return Ok(Box::new(SqlProgram::new(SqlFiles::clone(files)))),
             Content::Component(bytes) => bytes.clone(),
         };
         let loaded = match engine {
@@ -67,7 +67,9 @@ impl Migration {
         };
         match loaded {
             Ok(program) => Ok(Box::new(program)),
-            Err(what) => Err(Problem::new(&self.filename, what, "build it again with `lockgate plugin build`, then pin it")),
+            Err(what) => {
+                Err(Problem::new(&self.filename, what, "build it again with `lockgate plugin build`, then pin it"))
+            }
         }
     }
 }
@@ -193,7 +195,9 @@ fn understand(folder: &Path, root: &Path, name: &str) -> Result<(Version, String
     }
     match path.canonicalize() {
         Ok(real) if real.starts_with(root) => {}
-        Ok(_) => return Err(Problem::new(at, "a link that leads out of the migrations folder", "put the file itself here")),
+        Ok(_) => {
+            return Err(Problem::new(at, "a link that leads out of the migrations folder", "put the file itself here"));
+        }
         Err(e) => return Err(Problem::new(at, format!("it cannot be read: {e}"), "mend the link or the permissions")),
     }
     let Some((stem, part)) = PARTS.iter().find_map(|(ending, part)| Some((name.strip_suffix(ending)?, *part))) else {
@@ -275,7 +279,10 @@ mod tests {
     #[test]
     fn a_missing_down_may_be_on_purpose() {
         assert!(problems(&[("001_a.up.sql", "-- lockgate: irreversible\nselect 1")]).is_empty());
-        assert_eq!(problems(&[("001_a.up.sql", "-- lockgate: irreversible\nselect 1"), ("001_a.down.sql", "")]).len(), 1);
+        assert_eq!(
+            problems(&[("001_a.up.sql", "-- lockgate: irreversible\nselect 1"), ("001_a.down.sql", "")]).len(),
+            1
+        );
     }
 
     #[test]

@@ -16,7 +16,11 @@ pub(super) fn read(group: &Group<'_>) -> Result<Migration, Vec<Problem>> {
         let text = match fs::read_to_string(&path) {
             Ok(text) => text,
             Err(e) => {
-                problems.push(Problem::new(path.display().to_string(), format!("it cannot be read: {e}"), "save it as UTF-8 text"));
+                problems.push(Problem::new(
+                    path.display().to_string(),
+                    format!("it cannot be read: {e}"),
+                    "save it as UTF-8 text",
+                ));
                 return None;
             }
         };
@@ -30,13 +34,17 @@ pub(super) fn read(group: &Group<'_>) -> Result<Migration, Vec<Problem>> {
         }
     };
     let up = script(Part::Up);
-    let [down, preflight, verify] = [Part::Down, Part::Preflight, Part::Verify].map(|part| script(part).map(|(script, _)| script));
+    let [down, preflight, verify] =
+        [Part::Down, Part::Preflight, Part::Verify].map(|part| script(part).map(|(script, _)| script));
 
     let has = |part: Part| group.parts.contains_key(&part);
     let stem = &group.stem;
     let at = group.folder.join(stem).display().to_string();
     if !has(Part::Up) {
-        let what = format!("`{stem}.up.sql` is missing, though {} is there", group.parts.values().cloned().collect::<Vec<_>>().join(", "));
+        let what = format!(
+            "`{stem}.up.sql` is missing, though {} is there",
+            group.parts.values().cloned().collect::<Vec<_>>().join(", ")
+        );
         problems.push(Problem::new(at.clone(), what, "add it, or remove the rest"));
     }
     match &up {
@@ -56,7 +64,7 @@ pub(super) fn read(group: &Group<'_>) -> Result<Migration, Vec<Problem>> {
             description: group.description(),
             filename: group.parts[&Part::Up].clone(),
             checksum,
-            content: Content::Sql(SqlFiles { up: Some(up), down, preflight, verify }),
+            content: Content::Sql(Box::new(SqlFiles { up: Some(up), down, preflight, verify })),
         }),
         _ => Err(problems),
     }

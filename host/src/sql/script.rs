@@ -74,7 +74,9 @@ impl Script {
             {
                 match directive.trim() {
                     "irreversible" => irreversible = true,
-                    other => at(offset, format!("an unknown directive `{other}`"), "the directive known is `irreversible`"),
+                    other => {
+                        at(offset, format!("an unknown directive `{other}`"), "the directive known is `irreversible`")
+                    }
                 }
             }
             cutter.push(token.kind, piece, offset, end);
@@ -126,7 +128,7 @@ impl Script {
             }
             None => self.path().map(|path| path.display().to_string()),
         };
-        ProgramError { at, cause: Cause::Database(error) }
+        ProgramError { at, cause: Cause::Database(Box::new(error)) }
     }
 }
 
@@ -134,11 +136,6 @@ impl Statement {
     /// The byte of the script at which it begins.
     pub fn start(&self) -> usize {
         self.start
-    }
-
-    /// What it is, in a few words: `CREATE TABLE users`.
-    pub fn summary(&self) -> String {
-        self.words.iter().take(4).cloned().collect::<Vec<_>>().join(" ")
     }
 }
 
@@ -157,16 +154,16 @@ fn unterminated(kind: TokenKind) -> Option<&'static str> {
     match kind {
         TokenKind::BlockComment { terminated: false } => Some("a comment"),
         TokenKind::QuotedIdent { terminated: false, .. } => Some("a quoted identifier"),
-        TokenKind::Literal { kind } => match kind {
-            LiteralKind::Str { terminated: false }
-            | LiteralKind::NationalStr { terminated: false }
-            | LiteralKind::ByteStr { terminated: false }
-            | LiteralKind::BitStr { terminated: false }
-            | LiteralKind::DollarQuotedString { terminated: false }
-            | LiteralKind::UnicodeEscStr { terminated: false }
-            | LiteralKind::EscStr { terminated: false } => Some("a string"),
-            _ => None,
-        },
+        TokenKind::Literal {
+            kind:
+                LiteralKind::Str { terminated: false }
+                | LiteralKind::NationalStr { terminated: false }
+                | LiteralKind::ByteStr { terminated: false }
+                | LiteralKind::BitStr { terminated: false }
+                | LiteralKind::DollarQuotedString { terminated: false }
+                | LiteralKind::UnicodeEscStr { terminated: false }
+                | LiteralKind::EscStr { terminated: false },
+        } => Some("a string"),
         _ => None,
     }
 }
@@ -247,14 +244,17 @@ mod tests {
     #[test]
     fn semicolons_inside_strings_comments_and_parentheses_do_not_cut() {
         assert_eq!(
-            cut("select ';'; -- ;\n/* ; /* ; */ */ select $q$ ; $$ ; $q$, E'\\';' ;create rule r as on insert to t do (a; b)"),
+            cut(
+                "select ';'; -- ;\n/* ; /* ; */ */ select $q$ ; $$ ; $q$, E'\\';' ;create rule r as on insert to t do (a; b)"
+            ),
             ["select ';'", "select $q$ ; $$ ; $q$, E'\\';'", "create rule r as on insert to t do (a; b)"]
         );
     }
 
     #[test]
     fn a_function_body_in_sql_is_one_statement() {
-        let body = "create or replace function f() returns int begin atomic select case when 1=1 then 2 end; select 3; end";
+        let body =
+            "create or replace function f() returns int begin atomic select case when 1=1 then 2 end; select 3; end";
         assert_eq!(cut(&format!("{body}; select 1;")), [body, "select 1"]);
     }
 
@@ -269,7 +269,16 @@ mod tests {
             refusals("create table t();\n  commit;"),
             ["m/001_a.up.sql:2:3: `COMMIT` would end the transaction that the host owns"]
         );
-        for text in ["begin", "start transaction", "END", "rollback", "abort and chain", "savepoint a", "release a", "prepare transaction 'x'"] {
+        for text in [
+            "begin",
+            "start transaction",
+            "END",
+            "rollback",
+            "abort and chain",
+            "savepoint a",
+            "release a",
+            "prepare transaction 'x'",
+        ] {
             assert_eq!(refusals(text).len(), 1, "{text}");
         }
     }

@@ -6,7 +6,7 @@ use crate::{audit, ids::Ids, triggers};
 pub fn restore(tx: &Transaction) -> Result<()> {
     let newer = changed_since(tx)?;
     if !newer.is_empty() {
-        log::warn(format_args!("{} users changed their number since, and keep it: {newer}", newer.count()));
+        log::warn(format_args!("changed since, and not changed back: {newer}"));
     }
     let restored = triggers::while_quiet(tx, || {
         tx.execute(

@@ -34,14 +34,15 @@ impl Ids {
     }
 }
 
-/// `user ids a, b, c and 9 more`.
+/// `1 user (a)`, `14 users (a, b, c, d, e and 9 more)`.
 impl Display for Ids {
     fn fmt(&self, f: &mut Formatter) -> fmt::Result {
         let ids: Vec<_> = self.first.iter().map(Uuid::to_string).collect();
-        write!(f, "user ids {}", ids.join(", "))?;
+        let users = if self.count == 1 { "user" } else { "users" };
+        write!(f, "{} {users} ({}", self.count, ids.join(", "))?;
         match self.count - self.first.len() {
-            0 => Ok(()),
-            more => write!(f, " and {more} more"),
+            0 => write!(f, ")"),
+            more => write!(f, " and {more} more)"),
         }
     }
 }
@@ -56,8 +57,8 @@ mod tests {
         assert!(ids.is_empty());
         (1..=7).for_each(|n| ids.push(Uuid(n)));
         let text = ids.to_string();
-        assert!(text.starts_with("user ids 00000000-0000-0000-0000-000000000001, "), "{text}");
-        assert!(text.ends_with("-000000000005 and 2 more"), "{text}");
+        assert!(text.starts_with("7 users (00000000-0000-0000-0000-000000000001, "), "{text}");
+        assert!(text.ends_with("-000000000005 and 2 more)"), "{text}");
         assert_eq!(ids.literals().matches('\'').count(), 10);
     }
 }

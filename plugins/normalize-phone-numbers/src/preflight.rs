@@ -68,8 +68,7 @@ impl Survey {
         let Self { numbers, with_extension, unparseable } = self;
         let mut findings = Vec::new();
         if !unparseable.is_empty() {
-            let message =
-                format!("{} users have a phone that is no valid phone number: {unparseable}", unparseable.count());
+            let message = format!("no valid phone number: {unparseable}");
             let hint = format!(
                 "look at them with `SELECT id, phone FROM users WHERE id IN ({})`; correct each number or set it to \
                  NULL, then run again. Without a country code, a number is read as one of the United States",

@@ -17,9 +17,7 @@ pub fn normalize(tx: &Transaction) -> Result<()> {
     })?;
     // Preflight found none, but ran before the table was locked.
     if !unparseable.is_empty() {
-        let count = unparseable.count();
-        let text = format!("{count} users have a phone that is no valid phone number: {unparseable}");
-        return Err(Error::new("unparseable-phone", text));
+        return Err(Error::new("unparseable-phone", format!("no valid phone number: {unparseable}")));
     }
     let changed = triggers::while_quiet(tx, || {
         tx.execute(

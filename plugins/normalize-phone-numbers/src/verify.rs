@@ -23,7 +23,7 @@ pub fn up(db: &Reader) -> Result<Vec<Finding>> {
     if wrong.is_empty() {
         return Ok(Vec::new());
     }
-    let message = format!("{} users have a phone that is not the E.164 form of what it was: {wrong}", wrong.count());
+    let message = format!("the phone is not the E.164 form of what it was: {wrong}");
     Ok(vec![Finding::block("not-normalized", message)])
 }
 

@@ -36,6 +36,9 @@ impl<M: Migration> Guest for Component<M> {
     }
 }
 
+/// Compiles for a [`Migration`] only.
+pub const fn assert_migration<M: Migration>() {}
+
 /// A panic in a component is a trap, of which the host sees only `unreachable`: its message goes to the log first.
 fn log_panics() {
     static ONCE: Once = Once::new();

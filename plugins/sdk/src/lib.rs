@@ -58,12 +58,18 @@ pub use uuid::Uuid;
 pub use value::FromValue;
 
 /// Makes a [`Migration`] the one that this component exports. Once a crate, at its root.
+///
+/// Elsewhere than in a component, as in an author's unit tests, nothing is exported: a linker for another target
+/// cannot take the names.
 #[macro_export]
 macro_rules! export {
     ($migration:ty) => {
+        #[cfg(target_family = "wasm")]
         const _: () = {
             type Exported = $crate::component::Component<$migration>;
-    $crate::bindings::export_program!(Exported with_types_in $crate::bindings);
+            $crate::bindings::export_program! { Exported with_types_in $crate::bindings }
         };
+        #[cfg(not(target_family = "wasm"))]
+        const _: () = $crate::component::assert_migration::<$migration>();
     };
 }

@@ -70,7 +70,7 @@ impl State {
         let limits = self.limits.query();
         match self.wait(handle.query_limited(sql, &params, limits)).await {
             Ok(rows) => Ok(convert::rows_to_guest(rows)),
-            Err(QueryError::Db(error)) => Err(convert::error_to_guest(error)),
+            Err(QueryError::Db(error)) => Err(convert::error_to_guest(*error)),
             Err(QueryError::TooManyRows) => Err(Error::Limit(Reached::rows(&self.limits).to_string())),
             Err(QueryError::TooManyBytes) => Err(Error::Limit(Reached::bytes(&self.limits).to_string())),
         }

@@ -28,9 +28,12 @@ pub(super) async fn check(context: &Context<'_>, folder: &Path) -> Result<Vec<Fi
 
     if let Err(error) = fs::create_dir_all(folder) {
         let message = format!("the backup folder `{}` cannot be made: {error}", folder.display());
-        return Ok(vec![Finding::new(Severity::Block, "backup-folder", message).hint("name another with `--backup-dir`")]);
+        return Ok(vec![
+            Finding::new(Severity::Block, "backup-folder", message).hint("name another with `--backup-dir`"),
+        ]);
     }
-    let stat = statvfs(folder).map_err(|e| Error::system(format!("asking for the space left in `{}`", folder.display()), e))?;
+    let stat = statvfs(folder)
+        .map_err(|e| Error::system(format!("asking for the space left in `{}`", folder.display()), e))?;
     let free = stat.blocks_available() as u64 * stat.fragment_size() as u64;
     if free >= needed {
         return Ok(vec![]);
@@ -41,5 +44,8 @@ pub(super) async fn check(context: &Context<'_>, folder: &Path) -> Result<Vec<Fi
         folder.display(),
         crate::report::bytes(free)
     );
-    Ok(vec![Finding::new(Severity::Block, "disk-space", message).hint("free some, or name another folder with `--backup-dir`")])
+    Ok(vec![
+        Finding::new(Severity::Block, "disk-space", message)
+            .hint("free some, or name another folder with `--backup-dir`"),
+    ])
 }

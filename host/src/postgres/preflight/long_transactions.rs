@@ -8,7 +8,8 @@ use crate::{
 
 pub(super) async fn check(context: &Context<'_>) -> Result<Vec<Finding>> {
     // Five minutes: longer than a request or a page load, shorter than a report or a forgotten session.
-    let sql = "SELECT pid, coalesce(nullif(application_name, ''), 'unnamed'), coalesce(usename::text, 'unknown'), state,
+    let sql =
+        "SELECT pid, coalesce(nullif(application_name, ''), 'unnamed'), coalesce(usename::text, 'unknown'), state,
                       extract(epoch FROM clock_timestamp() - xact_start)::int8
                FROM pg_catalog.pg_stat_activity
                WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'

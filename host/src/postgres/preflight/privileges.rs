@@ -22,15 +22,19 @@ async fn history_privileges(context: &Context<'_>) -> Result<Vec<Finding>> {
                       has_database_privilege(current_database(), 'CREATE'), current_database()::text";
     let row = context.session.client().query_one(sql, &[&schema]).await;
     let row = row.map_err(|e| Error::database("checking privileges", db_error(&e)))?;
-    let (schema_exists, may_create_in_schema, may_create_schema): (bool, bool, bool) = (row.get(0), row.get(1), row.get(2));
+    let (schema_exists, may_create_in_schema, may_create_schema): (bool, bool, bool) =
+        (row.get(0), row.get(1), row.get(2));
     let database: String = row.get(3);
 
     let mut findings = Vec::new();
     let tables_exist = context.history.read(context.session).await?.is_some();
     if tables_exist {
-        for (table, privilege) in
-            [(history::TABLE, "SELECT"), (history::TABLE, "INSERT"), (history::TABLE, "DELETE"), (journal::TABLE, "INSERT")]
-        {
+        for (table, privilege) in [
+            (history::TABLE, "SELECT"),
+            (history::TABLE, "INSERT"),
+            (history::TABLE, "DELETE"),
+            (journal::TABLE, "INSERT"),
+        ] {
             let name = format!("{}.{}", quote_ident(schema), quote_ident(table));
             let sql = "SELECT coalesce(has_table_privilege(to_regclass($1)::oid, $2), false)";
             let row = context.session.client().query_one(sql, &[&name, &privilege]).await;

@@ -17,8 +17,12 @@ pub(super) fn check(context: &Context<'_>) -> Vec<Finding> {
     }
     if server.read_only && !server.in_recovery {
         findings.push(
-            Finding::new(Severity::Block, "read-only", "`default_transaction_read_only` is on for this role or database")
-                .hint("connect as a role that may write"),
+            Finding::new(
+                Severity::Block,
+                "read-only",
+                "`default_transaction_read_only` is on for this role or database",
+            )
+            .hint("connect as a role that may write"),
         );
     }
     if server.major() < MAJOR_MIN {
@@ -32,7 +36,10 @@ pub(super) fn check(context: &Context<'_>) -> Vec<Finding> {
             Finding::new(
                 Severity::Warn,
                 "superuser",
-                format!("plugins will run as `{}`, a superuser: SQL alone can then reach files and programs", server.user),
+                format!(
+                    "plugins will run as `{}`, a superuser: SQL alone can then reach files and programs",
+                    server.user
+                ),
             )
             .hint("connect as a role that owns the database and is no superuser"),
         );

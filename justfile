@@ -1,0 +1,67 @@
+# Lockgate. `just migrate` and `just test` are the two to begin with; `just` alone lists them all.
+
+set positional-arguments
+set shell := ["bash", "-euo", "pipefail", "-c"]
+
+target := env("CARGO_TARGET_DIR", justfile_directory() / "target")
+lockgate := env("LOCKGATE_BIN", target / "debug" / "lockgate")
+
+_default:
+    @just --list --unsorted
+
+# migrate the database (`just migrate status`, `just migrate down 003`, …); without database settings, one of the project's own
+[group('use')]
+migrate *ARGS="up": _lockgate _postgres
+    @"{{lockgate}}" --embedded=auto "$@"
+
+# fill the project's own database with made-up users, as `just migrate` does the first time
+[group('use')]
+seed: _lockgate _postgres
+    @"{{lockgate}}" --embedded psql -X -q -1 -v ON_ERROR_STOP=1 -o /dev/null -f tests/fixtures/auth/seed.sql
+
+# run SQL on the same database as `just migrate`: `just psql -c 'SELECT count(*) FROM users'`
+[group('use')]
+psql *ARGS: _lockgate _postgres
+    @"{{lockgate}}" --embedded=auto psql "$@"
+
+# run all tests: in containers where Docker and an image are at hand, else on an embedded server
+[group('develop')]
+test *ARGS: _lockgate _postgres
+    @.ci/test "$@"
+
+# build the migration components of plugins/ into a folder and pin them there
+[group('develop')]
+plugins FOLDER="migrations": _lockgate
+    @mkdir -p "$1"
+    "{{lockgate}}" plugin build plugins/normalize-phone-numbers --out "$1/003_normalize_phone_numbers.wasm"
+    "{{lockgate}}" --dir "$1" plugin pin
+
+# build the guests that the tests run
+[group('develop')]
+guests: _lockgate
+    for guest in hostile values; do "{{lockgate}}" plugin build tests/fixtures/guests/$guest --out tests/fixtures/guests/$guest.wasm; done
+
+# check format, lints, licences and unused dependencies
+[group('develop')]
+lint:
+    cargo fmt --all --check
+    cargo clippy --workspace --all-targets --locked -- --deny warnings
+    cargo deny --all-features --locked check bans licenses sources
+    cargo machete
+
+# build the API documentation
+[group('develop')]
+doc:
+    RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --no-deps --locked
+
+# everything that a change must pass
+[group('develop')]
+ci: lint doc (plugins target / "plugins") test
+
+# the command itself; the first build takes some minutes and shows its progress
+_lockgate:
+    @{{ if env("LOCKGATE_BIN", "") != "" { "true" } else { "cargo build --locked --package lockgate " + if path_exists(lockgate) == "true" { "--quiet" } else { "" } } }}
+
+# PostgreSQL's programs, installed if the machine has none
+_postgres:
+    @.ci/install-postgres >/dev/null

@@ -1,0 +1,66 @@
+//! Components: those of the fixtures, and made-up ones of which only the shape counts.
+
+use wit_component::{ComponentEncoder, StringEncoding, dummy_module, embed_component_metadata};
+use wit_parser::{ManglingAndAbi, Resolve};
+
+use crate::scenario::fixture;
+
+/// The interface that the host offers.
+const WIT: &str = include_str!("../../wit/lockgate.wit");
+
+/// A migration that misbehaves as the table `hostile_behaviour` tells it to.
+pub fn hostile() -> Vec<u8> {
+    fixture("guests/hostile.wasm")
+}
+
+/// A migration that copies `values_in` to `values_out`, value by value.
+pub fn values() -> Vec<u8> {
+    fixture("guests/values.wasm")
+}
+
+/// A text of the fixtures.
+pub fn text(path: &str) -> String {
+    String::from_utf8(fixture(path)).unwrap()
+}
+
+/// A component of the world `migration` of this host, whose functions all trap.
+pub fn trapping() -> Vec<u8> {
+    of_wit(WIT, "migration")
+}
+
+/// A component that was built for another version of the interface.
+pub fn of_version(version: &str) -> Vec<u8> {
+    let current = "package lockgate:migration@0.1.0;";
+    assert!(WIT.contains(current));
+    of_wit(&WIT.replace(current, &format!("package lockgate:migration@{version};")), "migration")
+}
+
+/// A component of the interface's version with another `program` in it.
+pub fn with_program(functions: &str) -> Vec<u8> {
+    let wit = format!("package lockgate:migration@0.1.0; interface program {{ {functions} }} world migration {{ export program; }}");
+    of_wit(&wit, "migration")
+}
+
+/// A component that has nothing to do with migrations.
+pub fn of_no_migration() -> Vec<u8> {
+    of_wit("package made:up; interface greeter { greet: func() -> string; } world hello { export greeter; }", "hello")
+}
+
+/// A migration that also wants to know the time.
+pub fn importing_a_clock() -> Vec<u8> {
+    let world = "world migration {";
+    assert!(WIT.contains(world));
+    let clock = format!("interface clock {{ now: func() -> u64; }}\n{world}\n    import clock;");
+    // The clock comes from a package of its own, as `wasi:clocks` would.
+    let wit = WIT.replace(world, &clock);
+    of_wit(&wit, "migration")
+}
+
+fn of_wit(wit: &str, world: &str) -> Vec<u8> {
+    let mut resolve = Resolve::default();
+    let package = resolve.push_str("made_up.wit", wit).unwrap();
+    let world = resolve.select_world(&[package], Some(world)).unwrap();
+    let mut module = dummy_module(&resolve, world, ManglingAndAbi::Standard32);
+    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8, false).unwrap();
+    ComponentEncoder::default().module(&module).unwrap().validate(true).encode().unwrap()
+}

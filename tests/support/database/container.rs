@@ -1,0 +1,41 @@
+//! The server in a container that testcontainers starts.
+
+use std::{env, process::Command};
+
+use testcontainers::{GenericImage, ImageExt, core::IntoContainerPort, runners::AsyncRunner};
+
+use super::{PASSWORD, SUPERUSER, Server, reaper};
+
+/// The image, when `LOCKGATE_TEST_IMAGE` names no other.
+const IMAGE: &str = "postgres:17";
+
+/// Removes this process's containers. The first `docker` on PATH may be too new for the daemon, the system's own fits it.
+const REMOVE: &str = "cat >/dev/null
+for docker in docker /usr/bin/docker; do
+    containers=$($docker ps --all --quiet --filter label=$1) && exec $docker rm --force --volumes $containers
+done";
+
+pub(super) async fn start() -> Result<Server, String> {
+    let image = env::var("LOCKGATE_TEST_IMAGE").unwrap_or_else(|_| IMAGE.to_owned());
+    let (name, tag) = image.rsplit_once(':').ok_or_else(|| format!("LOCKGATE_TEST_IMAGE is `{image}`, which has no tag"))?;
+    let process = std::process::id().to_string();
+
+    // The reaper comes first: a start that fails half-way must leave nothing behind.
+    let life_line = reaper(Command::new("sh").args(["-c", REMOVE, "reaper", &format!("lockgate-test-process={process}")]))?;
+    let container = GenericImage::new(name, tag)
+        .with_exposed_port(5432.tcp())
+        .with_env_var("POSTGRES_USER", SUPERUSER)
+        .with_env_var("POSTGRES_PASSWORD", PASSWORD)
+        .with_label("lockgate-test", "1")
+        .with_label("lockgate-test-process", process)
+        // Nothing here outlives the test, so nothing need reach the disk.
+        .with_cmd(["postgres", "-c", "fsync=off", "-c", "full_page_writes=off", "-c", "max_connections=200"])
+        .start()
+        .await
+        .map_err(|e| format!("the container of `{image}` does not start: {e}"))?;
+    let host = container.get_host().await.map_err(|e| e.to_string())?.to_string();
+    let port = container.get_host_port_ipv4(5432).await.map_err(|e| e.to_string())?;
+    // Dropping it would remove the container now; the reaper does that at the end.
+    std::mem::forget(container);
+    Ok(Server { host, port, in_container: true, _life_line: life_line })
+}

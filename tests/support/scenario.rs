@@ -1,0 +1,298 @@
+//! A fresh database, a fresh folder, and the command between them.
+
+use std::{
+    env,
+    fs::{self, File},
+    io::Write,
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicUsize, Ordering},
+    time::{Duration, Instant},
+};
+
+use tempfile::TempDir;
+
+use crate::{
+    Call, Outcome, Session, State,
+    database::{self, OWNER, PASSWORD, SUPERUSER, Server},
+    programs,
+};
+
+/// See the crate. Everything in the folder goes with the value; the database goes with the server.
+pub struct Scenario {
+    server: &'static Server,
+    folder: TempDir,
+    database: String,
+}
+
+impl Scenario {
+    /// A database of that name, with a number, owned by a role that is no superuser; and an empty folder `migrations`.
+    pub async fn new(name: &str) -> Self {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let server = database::server();
+        let database = format!("{name}_{}", COUNT.fetch_add(1, Ordering::Relaxed));
+        let admin = Session::open(server, "postgres", SUPERUSER).await.unwrap();
+        admin.lines(&format!("CREATE DATABASE {database} OWNER {OWNER}")).await;
+        if let Some(record) = env::var_os("LOCKGATE_TEST_RECORD").filter(|_| server.in_container) {
+            let mut record = File::options().create(true).append(true).open(record).unwrap();
+            record.write_all(format!("{name}\n").as_bytes()).unwrap();
+        }
+        let folder = tempfile::Builder::new().prefix("lockgate-scenario-").tempdir().unwrap();
+        fs::create_dir(folder.path().join("migrations")).unwrap();
+        Self { server, folder, database }
+    }
+
+    // The folder.
+
+    /// With a file among the migrations.
+    #[must_use]
+    pub fn file(self, name: &str, content: impl AsRef<[u8]>) -> Self {
+        self.write(&format!("migrations/{name}"), content);
+        self
+    }
+
+    /// With `<name>.up.sql` and `<name>.down.sql`.
+    #[must_use]
+    pub fn migration(self, name: &str, up: &str, down: &str) -> Self {
+        self.file(&format!("{name}.up.sql"), up).file(&format!("{name}.down.sql"), down)
+    }
+
+    /// With a table for each name, in order, by migrations `001_<name>`, `002_<name>`, …
+    #[must_use]
+    pub fn tables(self, names: &[&str]) -> Self {
+        names.iter().enumerate().fold(self, |scenario, (i, name)| {
+            let stem = format!("{:03}_{name}", i + 1);
+            scenario.migration(&stem, &format!("CREATE TABLE {name} (id int PRIMARY KEY);"), &format!("DROP TABLE {name};"))
+        })
+    }
+
+    /// With a component, pinned.
+    #[must_use]
+    pub async fn component(self, name: &str, bytes: &[u8]) -> Self {
+        let scenario = self.unpinned(name, bytes);
+        scenario.run("plugin pin").await.succeeds();
+        scenario
+    }
+
+    /// With a component that nobody pinned.
+    #[must_use]
+    pub fn unpinned(self, name: &str, bytes: &[u8]) -> Self {
+        self.file(&format!("{name}.wasm"), bytes)
+    }
+
+    /// With the migrations of the auth service.
+    #[must_use]
+    pub fn auth_migrations(self) -> Self {
+        for entry in fs::read_dir(project().join("migrations")).unwrap() {
+            let path = entry.unwrap().path();
+            fs::copy(&path, self.migrations().join(path.file_name().unwrap())).unwrap();
+        }
+        self
+    }
+
+    /// With a `lockgate.toml`.
+    #[must_use]
+    pub fn config(self, text: &str) -> Self {
+        self.write("lockgate.toml", text);
+        self
+    }
+
+    /// Writes a file, by its path from the scenario's folder.
+    pub fn write(&self, path: &str, content: impl AsRef<[u8]>) {
+        fs::write(self.path(path), content).unwrap();
+    }
+
+    /// Removes a file, by its path from the scenario's folder.
+    pub fn remove(&self, path: &str) {
+        fs::remove_file(self.path(path)).unwrap();
+    }
+
+    /// The path of something in the scenario's folder.
+    pub fn path(&self, path: &str) -> PathBuf {
+        self.folder.path().join(path)
+    }
+
+    fn migrations(&self) -> PathBuf {
+        self.path("migrations")
+    }
+
+    /// The names of the files in a folder, in order; none when it is not there.
+    pub fn files(&self, folder: &str) -> Vec<String> {
+        let entries = fs::read_dir(self.path(folder)).into_iter().flatten();
+        let mut names: Vec<String> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    /// A folder of made-up PostgreSQL programs: each a name and a shell script, in which `$REAL` is the folder of the real ones.
+    /// `pg_restore` is the real one.
+    pub fn made_up_programs(&self, scripts: &[(&str, &str)]) -> PathBuf {
+        let (folder, real) = (self.path("programs"), programs::folder());
+        fs::create_dir(&folder).unwrap();
+        std::os::unix::fs::symlink(real.join("pg_restore"), folder.join("pg_restore")).unwrap();
+        for (name, body) in scripts {
+            programs::write_script(&folder.join(name), &format!("REAL='{}'\n{body}", real.display()));
+        }
+        folder
+    }
+
+    // The command.
+
+    /// A call of the command with these words as arguments, as the owner of the database.
+    pub fn run(&self, arguments: &str) -> Call {
+        self.with_settings(Call::new(self.folder.path(), arguments))
+    }
+
+    /// A shell script that calls the command, as `$LOCKGATE`.
+    pub fn shell(&self, script: &str) -> Call {
+        self.with_settings(Call::by_shell(self.folder.path(), script))
+    }
+
+    fn with_settings(&self, call: Call) -> Call {
+        let call = call
+            .env("DB_HOST", &self.server.host)
+            .env("DB_PORT", self.server.port.to_string())
+            .env("DB_NAME", &self.database)
+            .env("DB_USER", OWNER)
+            .env("DB_PASSWORD", PASSWORD);
+        match env::var_os("LOCKGATE_PG_BIN") {
+            Some(folder) => call.env("LOCKGATE_PG_BIN", folder),
+            None => call,
+        }
+    }
+
+    /// `lockgate up --no-backup`.
+    pub async fn up(&self) -> Outcome {
+        self.run("up --no-backup").await
+    }
+
+    /// `lockgate down <version> --no-backup`.
+    pub async fn down(&self, version: &str) -> Outcome {
+        self.run(&format!("down {version} --no-backup")).await
+    }
+
+    /// Host, port, database, role and password as a URL.
+    pub fn url(&self) -> String {
+        let password: String = PASSWORD.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        format!("postgres://{OWNER}:{password}@{}:{}/{}", self.server.host, self.server.port, self.database)
+    }
+
+    /// The server's port.
+    pub fn port(&self) -> u16 {
+        self.server.port
+    }
+
+    /// The password, which must never be seen.
+    pub fn password(&self) -> &'static str {
+        PASSWORD
+    }
+
+    // The database.
+
+    /// Its name.
+    pub fn database(&self) -> &str {
+        &self.database
+    }
+
+    /// A connection as its owner.
+    pub async fn session(&self) -> Session {
+        Session::open(self.server, &self.database, OWNER).await.unwrap()
+    }
+
+    /// A connection as a superuser.
+    pub async fn superuser(&self) -> Session {
+        Session::open(self.server, &self.database, SUPERUSER).await.unwrap()
+    }
+
+    /// A connection as a superuser to another database.
+    pub async fn superuser_in(&self, database: &str) -> Session {
+        Session::open(self.server, database, SUPERUSER).await.unwrap()
+    }
+
+    /// Rows, as [`Session::lines`].
+    pub async fn lines(&self, sql: &str) -> Vec<String> {
+        self.session().await.lines(sql).await
+    }
+
+    /// The only value of the only row.
+    pub async fn value(&self, sql: &str) -> String {
+        self.session().await.value(sql).await
+    }
+
+    /// Another role that may log in, named after the database. Returns its name.
+    pub async fn role(&self, attributes: &str) -> String {
+        let name = format!("{}_other", self.database);
+        let sql = format!("CREATE ROLE {name} LOGIN {attributes} PASSWORD {}", database::literal(PASSWORD));
+        self.superuser().await.lines(&sql).await;
+        name
+    }
+
+    /// Everything in it.
+    pub async fn state(&self) -> State {
+        State::read(&self.superuser().await).await
+    }
+
+    /// Claims that the database is as it was, that no lock is left and no session.
+    pub async fn is_still(&self, before: &State) {
+        self.is_at_rest().await;
+        before.equals(&self.state().await);
+    }
+
+    /// Claims that no run has left a lock or a session.
+    pub async fn is_at_rest(&self) {
+        let session = self.superuser().await;
+        // The server takes a moment to notice that a client is gone.
+        eventually("the sessions have ended", async || {
+            session.value("SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'lockgate%' AND datname = current_database()").await
+                == "0"
+        })
+        .await;
+        let locks = "SELECT classid, objid FROM pg_locks WHERE locktype = 'advisory'
+                     AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+        assert_eq!(session.lines(locks).await, Vec::<String>::new(), "advisory locks are left");
+    }
+
+    /// The versions in the history, in order.
+    pub async fn applied(&self) -> Vec<String> {
+        self.lines("SELECT version FROM schema_migrations ORDER BY version::numeric").await
+    }
+
+    /// True when Lockgate has made its tables.
+    pub async fn has_history(&self) -> bool {
+        self.value("SELECT to_regclass('schema_migrations') IS NOT NULL OR to_regclass('schema_migrations_journal') IS NOT NULL").await == "t"
+    }
+
+    /// The journal's events in order, each with its version, if it has one.
+    pub async fn journal(&self) -> Vec<String> {
+        self.lines("SELECT concat_ws(' ', event, version) FROM schema_migrations_journal ORDER BY id").await
+    }
+
+    /// `pg_dump --schema-only`.
+    pub fn schema_dump(&self) -> String {
+        programs::schema_dump(&[
+            ("PGHOST", self.server.host.clone()),
+            ("PGPORT", self.server.port.to_string()),
+            ("PGDATABASE", self.database.clone()),
+            ("PGUSER", SUPERUSER.to_owned()),
+            ("PGPASSWORD", PASSWORD.to_owned()),
+        ])
+    }
+}
+
+/// A file of the fixtures.
+pub(crate) fn fixture(path: &str) -> Vec<u8> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(path);
+    fs::read(&path).unwrap_or_else(|e| panic!("`{}`: {e}", path.display()))
+}
+
+fn project() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+}
+
+/// Asks again and again until it holds.
+pub async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let begin = Instant::now();
+    while !holds().await {
+        assert!(begin.elapsed() < Duration::from_secs(30), "waited for 30 s: {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
