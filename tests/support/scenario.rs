@@ -17,6 +17,9 @@ use crate::{
     programs,
 };
 
+/// The sessions of runs, in `pg_stat_activity`.
+const RUNS: &str = "application_name LIKE 'lockgate%' AND datname = current_database()";
+
 /// See the crate. Everything in the folder goes with the value; the database goes with the server.
 pub struct Scenario {
     server: &'static Server,
@@ -239,16 +242,24 @@ impl Scenario {
 
     /// Claims that no run has left a lock or a session.
     pub async fn is_at_rest(&self) {
-        let session = self.superuser().await;
         // The server takes a moment to notice that a client is gone.
-        eventually("the sessions have ended", async || {
-            session.value("SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'lockgate%' AND datname = current_database()").await
-                == "0"
-        })
-        .await;
+        self.is_gone().await;
         let locks = "SELECT classid, objid FROM pg_locks WHERE locktype = 'advisory'
                      AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
-        assert_eq!(session.lines(locks).await, Vec::<String>::new(), "advisory locks are left");
+        assert_eq!(self.superuser().await.lines(locks).await, Vec::<String>::new(), "advisory locks are left");
+    }
+
+    /// Waits until no run has a session in the database.
+    pub async fn is_gone(&self) {
+        let session = self.superuser().await;
+        let sql = format!("SELECT count(*) FROM pg_stat_activity WHERE {RUNS}");
+        eventually("the sessions of all runs have ended", async || session.value(&sql).await == "0").await;
+    }
+
+    /// Ends the server's side of the run under way.
+    pub async fn end_the_run(&self) {
+        let ended = self.superuser().await.lines(&format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {RUNS}")).await;
+        assert_eq!(ended, ["t"], "one run is under way");
     }
 
     /// The versions in the history, in order.

@@ -12,7 +12,8 @@ const IMAGE: &str = "postgres:17";
 /// Removes this process's containers. The first `docker` on PATH may be too new for the daemon, the system's own fits it.
 const REMOVE: &str = "cat >/dev/null
 for docker in docker /usr/bin/docker; do
-    containers=$($docker ps --all --quiet --filter label=$1) && exec $docker rm --force --volumes $containers
+    containers=$($docker ps --all --quiet --filter label=$1) || continue
+    [ -z \"$containers\" ] || exec $docker rm --force --volumes $containers
 done";
 
 pub(super) async fn start() -> Result<Server, String> {
