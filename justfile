@@ -59,9 +59,17 @@ lint:
 doc:
     RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --no-deps --locked
 
+# what a stranger does first: migrate, find nothing more to do, look
+[group('develop')]
+first-look:
+    just migrate
+    just migrate | grep --quiet '^nothing is pending'
+    just migrate status --check
+    just psql --quiet --file tests/fixtures/auth/runbook.sql
+
 # everything that a change must pass
 [group('develop')]
-ci: lint doc (plugins target / "plugins") test test-newest
+ci: lint doc (plugins target / "plugins") test test-newest first-look
 
 # the command itself; the first build takes some minutes and shows its progress
 _lockgate:

@@ -13,9 +13,13 @@ use std::{
     },
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    time::{Duration, Instant},
 };
 
-use nix::unistd::{Uid, User};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::{Pid, Uid, User},
+};
 
 use crate::{
     error::{Error, Result},
@@ -219,12 +223,34 @@ fn home(folder: &Path, account: Option<&User>) -> Result<PathBuf> {
         let home =
             Path::new("/var/lib/lockgate").join(Checksum::of_bytes(folder.as_os_str().as_encoded_bytes()).short());
         if !link.is_symlink() {
+            remove_stale(&home).map_err(system)?;
             symlink(&home, &link).map_err(system)?;
         }
         fs::read_link(&link).map_err(system)?
     };
     fs::create_dir_all(&home).map_err(system)?;
     prepare_home(home.canonicalize().map_err(system)?, Some(account))
+}
+
+/// A home without the link to it belonged to a project that was removed, whose data must not appear in a new one at the same path.
+fn remove_stale(home: &Path) -> std::io::Result<()> {
+    let data = home.join("data");
+    let pid =
+        fs::read_to_string(data.join("postmaster.pid")).ok().and_then(|file| file.lines().next()?.trim().parse().ok());
+    if let Some(pid) = pid
+        && fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd == data)
+    {
+        // SIGQUIT ends the server and its processes at once.
+        kill(Pid::from_raw(pid), Signal::SIGQUIT)?;
+        let end = Instant::now() + Duration::from_secs(10);
+        while Path::new(&format!("/proc/{pid}/cwd")).exists() && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+    match fs::remove_dir_all(home) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(e),
+        _ => Ok(()),
+    }
 }
 
 fn prepare_home(home: PathBuf, account: Option<&User>) -> Result<PathBuf> {

@@ -431,7 +431,7 @@ impl Error {
                     .filter(|f| f.severity == Severity::Block)
                     .map(|f| match &f.hint {
                         Some(hint) => format!("{} [{}]\n  next: {hint}", f.message, f.code),
-                        None => format!("{} [{}]", f.message, f.code),
+                        None => format!("{} [{}]\n  next: mend it, then run the same command again", f.message, f.code),
                     })
                     .collect(),
                 Some(state.clone()),

@@ -236,9 +236,13 @@ pub async fn up(config: &Config, run_id: Uuid, to: Option<&Version>) -> Result<O
         return run.nothing_to_do(Direction::Up).await;
     }
     // Another run may have done it while this one waited for the lock.
-    run.locked(async || {
+    run.locked(async |waited| {
         let work = run.pending(&folder, to).await?;
-        if work.is_empty() { run.nothing_to_do(Direction::Up).await } else { run.execute(Direction::Up, &work).await }
+        if work.is_empty() {
+            run.nothing_to_do(Direction::Up).await
+        } else {
+            run.execute(Direction::Up, &work, waited).await
+        }
     })
     .await
 }
@@ -253,12 +257,12 @@ pub async fn down(config: &Config, run_id: Uuid, revert: &Revert) -> Result<Outc
     if run.reverted(&folder, revert).await?.is_empty() {
         return run.nothing_to_do(Direction::Down).await;
     }
-    run.locked(async || {
+    run.locked(async |waited| {
         let work = run.reverted(&folder, revert).await?;
         if work.is_empty() {
             run.nothing_to_do(Direction::Down).await
         } else {
-            run.execute(Direction::Down, &work).await
+            run.execute(Direction::Down, &work, waited).await
         }
     })
     .await
@@ -270,7 +274,7 @@ pub async fn down(config: &Config, run_id: Uuid, revert: &Revert) -> Result<Outc
 /// [`Error::Checks`] or [`Error::Backup`].
 pub async fn backup(config: &Config, run_id: Uuid) -> Result<Manifest> {
     let run = Run::begin(config, run_id).await?;
-    run.locked(async || {
+    run.locked(async |_| {
         run.preflight(&[]).await?;
         let manifest = run.take_backup(&[]).await?;
         if run.history.read(&run.session).await?.is_some() {
@@ -294,7 +298,7 @@ pub async fn restore(config: &Config, run_id: Uuid, id: &str) -> Result<Restored
     let restored =
         backup::restore(&config.target, &config.backup_dir, &manifest, config.pg_bin.as_deref(), &suffix).await?;
     let run = Run::begin(config, run_id).await?;
-    run.locked(async || {
+    run.locked(async |_| {
         journal::ensure_tables(&run.session, &run.history).await?;
         let detail = format!("from backup {}; the former database is kept as {}", restored.backup, restored.kept_as);
         run.journal.append(&run.session, &Entry::of(Event::Restored).detail(&detail)).await
@@ -317,11 +321,11 @@ impl<'a> Run<'a> {
         Ok(self.history.read(&self.session).await?.unwrap_or_default())
     }
 
-    /// Runs work under the lock, and gives it back whatever came of the work.
-    async fn locked<T>(&self, work: impl AsyncFnOnce() -> Result<T>) -> Result<T> {
+    /// Runs work under the lock, telling it how long that took to get, and gives the lock back whatever came of the work.
+    async fn locked<T>(&self, work: impl AsyncFnOnce(Duration) -> Result<T>) -> Result<T> {
         let waited = lock::acquire(&self.session, self.lock, self.config.lock_timeout).await?;
         tracing::debug!(waited_ms = waited.as_millis(), "the lock is ours");
-        let result = work().await;
+        let result = work(waited).await;
         if !self.session.is_closed()
             && let Err(error) = lock::release(&self.session, self.lock).await
         {
@@ -395,7 +399,7 @@ impl<'a> Run<'a> {
     }
 
     /// Under the lock: checks, backup, then one migration after the other.
-    async fn execute(&self, direction: Direction, work: &[Work]) -> Result<Outcome> {
+    async fn execute(&self, direction: Direction, work: &[Work], waited: Duration) -> Result<Outcome> {
         let mut findings = self.preflight(work).await?;
         if direction == Direction::Up {
             findings.extend(self.migration_preflight(&work[0]).await?);
@@ -407,7 +411,8 @@ impl<'a> Run<'a> {
             None
         };
         journal::ensure_tables(&self.session, &self.history).await?;
-        self.journal.append(&self.session, &Entry::of(Event::RunStarted)).await?;
+        let waited = format!("waited {} ms for the lock", waited.as_millis());
+        self.journal.append(&self.session, &Entry::of(Event::RunStarted).detail(&waited)).await?;
         let entry = match &backup {
             Some(manifest) => Entry::of(Event::BackedUp).detail(&manifest.id),
             None => Entry::of(Event::BackupSkipped),
@@ -452,7 +457,7 @@ impl<'a> Run<'a> {
         let asked = self.session.read_only(self.timeouts(item), async |db| item.program.preflight(db).await).await?;
         let findings = match asked {
             Ok(findings) => findings,
-            Err(error) => return Err(self.failed(item, Direction::Up, Some("preflight".into()), error).await),
+            Err(error) => return Err(self.failed(item, Direction::Up, Some(PREFLIGHT.into()), error).await),
         };
         if blocks(&findings) {
             let stage = Stage::Preflight(item.version.clone());
@@ -615,7 +620,8 @@ impl<'a> Run<'a> {
     async fn failed(&self, item: &Work, direction: Direction, step: Option<String>, error: ProgramError) -> Error {
         let detail = error.cause.to_string();
         let entry = Entry::of(Event::Failed).migration(&item.version, direction).detail(&detail);
-        let state = self.state_after(&entry).await;
+        let what = if step.as_deref() == Some(PREFLIGHT) { NOT_RUN } else { ROLLED_BACK };
+        let state = self.state_after(&entry, what).await;
         Error::Migration { name: item.name.clone(), direction, step, error: Box::new(error), state }
     }
 
@@ -623,12 +629,13 @@ impl<'a> Run<'a> {
         let detail: Vec<&str> = findings.iter().map(|f| f.message.as_str()).collect();
         let detail = detail.join("; ");
         let entry = Entry::of(Event::Refused).migration(&item.version, direction).detail(&detail);
-        let state = self.state_after(&entry).await;
+        let what = if matches!(stage, Stage::Preflight(_)) { NOT_RUN } else { ROLLED_BACK };
+        let state = self.state_after(&entry, what).await;
         Error::Checks { stage, findings, state }
     }
 
     /// Notes a failure in the journal and says what the database is like now.
-    async fn state_after(&self, entry: &Entry<'_>) -> String {
+    async fn state_after(&self, entry: &Entry<'_>, what: &str) -> String {
         if self.session.is_closed() {
             return "the connection is lost; the server rolls the migration back and releases the lock".into();
         }
@@ -640,12 +647,12 @@ impl<'a> Run<'a> {
                 }
                 match applied.last() {
                     Some(last) => {
-                        format!("rolled back; the database is at version {}; the lock is released", last.version)
+                        format!("{what}; the database is at version {}; the lock is released", last.version)
                     }
-                    None => "rolled back; no migration is applied; the lock is released".into(),
+                    None => format!("{what}; no migration is applied; the lock is released"),
                 }
             }
-            Err(_) => "rolled back".into(),
+            Err(_) => what.to_owned(),
         }
     }
 
@@ -681,6 +688,10 @@ impl<'a> Run<'a> {
         Ok(Plan { direction, migrations, backup: self.config.backup, findings })
     }
 }
+
+const PREFLIGHT: &str = "preflight";
+const NOT_RUN: &str = "it was not run";
+const ROLLED_BACK: &str = "rolled back";
 
 /// What verification found, and how long the steps took.
 struct Verified {

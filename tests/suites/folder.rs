@@ -80,8 +80,8 @@ async fn a_script_that_never_ends_a_string_is_refused_with_its_place() {
 
 #[tokio::test]
 async fn a_psql_command_and_inline_data_are_refused() {
-    let scenario = Scenario::new("psql").await.migration("001_a", "\\set x 1\nCOPY t FROM STDIN;\n", "");
-    is_refused(&scenario, &["migrations/001_a.up.sql:1:1: a psql command", "001_a.up.sql:2:1: `COPY` with inline data"]).await;
+    let scenario = Scenario::new("psql").await.migration("001_a", "SELECT 1;\n\\set x 1\n", "COPY t FROM STDIN;");
+    is_refused(&scenario, &["migrations/001_a.up.sql:2:1: a psql command", "001_a.down.sql:1:1: `COPY` with inline data"]).await;
 }
 
 #[tokio::test]

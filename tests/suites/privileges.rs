@@ -2,30 +2,21 @@
 
 use lockgate_tests::Scenario;
 
-/// Another role that may log in, and a call of the command as that role.
-macro_rules! as_role {
-    ($scenario:expr, $role:expr, $arguments:expr) => {
-        $scenario.run($arguments).env("DB_USER", &$role)
-    };
-}
-
 #[tokio::test]
 async fn a_role_that_may_not_create_the_history_is_told_the_grant() {
     let scenario = Scenario::new("no_create").await.tables(&["a"]);
     let role = scenario.role("").await;
-    let before = scenario.state().await;
-    let grant = format!("GRANT CREATE ON SCHEMA public TO {role}");
+    let grant = format!("GRANT CREATE ON SCHEMA \"public\" TO \"{role}\"");
     scenario.superuser().await.lines("REVOKE CREATE ON SCHEMA public FROM PUBLIC").await;
-    as_role!(scenario, role, "up --no-backup")
+    scenario.run_as(&role, "up --no-backup")
         .await
         .refuses_with(6)
         .says("preflight says no")
-        .says(&format!("role {role} may not create tables in schema `public`"))
+        .says(&format!("role \"{role}\" may not create tables in schema `public`"))
         .says(&format!("next: run `{grant}`"));
     assert!(!scenario.has_history().await);
     scenario.superuser().await.lines(&grant).await;
-    as_role!(scenario, role, "up --no-backup").await.succeeds().prints("applied 001_a");
-    drop(before);
+    scenario.run_as(&role, "up --no-backup").await.succeeds().prints("applied 001_a");
 }
 
 #[tokio::test]
@@ -33,10 +24,10 @@ async fn a_role_that_may_not_create_the_schema_of_the_history_is_told_the_grant(
     let scenario = Scenario::new("no_schema").await.tables(&[]);
     let scenario = scenario.migration("001_a", "SELECT 1", "SELECT 1");
     let role = scenario.role("").await;
-    let grant = format!("GRANT CREATE ON DATABASE {} TO {role}", scenario.database());
-    as_role!(scenario, role, "up --no-backup --schema elsewhere").await.refuses_with(6).says(&grant);
+    let grant = format!("GRANT CREATE ON DATABASE \"{}\" TO \"{role}\"", scenario.database());
+    scenario.run_as(&role, "up --no-backup --schema elsewhere").await.refuses_with(6).says(&grant);
     scenario.superuser().await.lines(&grant).await;
-    as_role!(scenario, role, "up --no-backup --schema elsewhere").await.succeeds();
+    scenario.run_as(&role, "up --no-backup --schema elsewhere").await.succeeds();
     assert_eq!(scenario.superuser().await.lines("SELECT version FROM elsewhere.schema_migrations").await, ["001"]);
 }
 
@@ -49,15 +40,15 @@ async fn a_role_that_may_not_write_the_history_is_told_the_grant() {
     let superuser = scenario.superuser().await;
     superuser.lines(&format!("GRANT SELECT ON schema_migrations TO {role}")).await;
     let before = scenario.state().await;
-    as_role!(scenario, role, "up --no-backup")
+    scenario.run_as(&role, "up --no-backup")
         .await
         .refuses_with(6)
-        .says(&format!("GRANT INSERT ON public.schema_migrations TO {role}"))
-        .says(&format!("GRANT DELETE ON public.schema_migrations TO {role}"))
-        .says(&format!("GRANT INSERT ON public.schema_migrations_journal TO {role}"));
+        .says(&format!("GRANT INSERT ON \"public\".\"schema_migrations\" TO \"{role}\""))
+        .says(&format!("GRANT DELETE ON \"public\".\"schema_migrations\" TO \"{role}\""))
+        .says(&format!("GRANT INSERT ON \"public\".\"schema_migrations_journal\" TO \"{role}\""));
     scenario.is_still(&before).await;
     superuser.lines(&format!("GRANT INSERT, DELETE ON schema_migrations TO {role}; GRANT INSERT ON schema_migrations_journal TO {role}")).await;
-    as_role!(scenario, role, "up --no-backup").await.succeeds().prints("applied 002_b");
+    scenario.run_as(&role, "up --no-backup").await.succeeds().prints("applied 002_b");
 }
 
 #[tokio::test]
@@ -67,15 +58,15 @@ async fn a_role_that_may_not_read_everything_is_told_before_the_backup() {
     let superuser = scenario.superuser().await;
     superuser.lines(&format!("CREATE TABLE private (); GRANT CREATE ON SCHEMA public TO {role}")).await;
     let before = scenario.state().await;
-    as_role!(scenario, role, "up")
+    scenario.run_as(&role, "up")
         .await
         .refuses_with(6)
-        .says(&format!("role {role} may not read public.private, so it cannot take a backup"))
-        .says(&format!("GRANT pg_read_all_data TO {role}"));
+        .says(&format!("role \"{role}\" may not read public.private, so it cannot take a backup"))
+        .says(&format!("GRANT pg_read_all_data TO \"{role}\""));
     assert!(scenario.files("backups").is_empty());
     scenario.is_still(&before).await;
     superuser.lines(&format!("GRANT pg_read_all_data TO {role}")).await;
-    as_role!(scenario, role, "up").await.succeeds().prints("backed up as ");
+    scenario.run_as(&role, "up").await.succeeds().prints("backed up as ");
 }
 
 #[tokio::test]

@@ -50,10 +50,9 @@ pub fn of_no_migration() -> Vec<u8> {
 pub fn importing_a_clock() -> Vec<u8> {
     let world = "world migration {";
     assert!(WIT.contains(world));
-    let clock = format!("interface clock {{ now: func() -> u64; }}\n{world}\n    import clock;");
-    // The clock comes from a package of its own, as `wasi:clocks` would.
-    let wit = WIT.replace(world, &clock);
-    of_wit(&wit, "migration")
+    // From a package of its own, as the one of `wasi:clocks`.
+    let wit = WIT.replace(world, &format!("{world}\n    import made:up/clock;"));
+    of_wit(&format!("{wit}\npackage made:up {{ interface clock {{ now: func() -> u64; }} }}"), "migration")
 }
 
 fn of_wit(wit: &str, world: &str) -> Vec<u8> {

@@ -35,7 +35,8 @@ impl Outcome {
     #[track_caller]
     pub fn fails_with(self, code: i32) -> Self {
         let outcome = self.exits_with(code).says("error: ").says("next: ");
-        outcome.claim(outcome.stderr.matches("error: ").count() == 1, || "reports the error once".to_owned());
+        let errors = outcome.stderr.lines().filter(|line| line.starts_with("error: ")).count();
+        outcome.claim(errors == 1, || "reports the error once".to_owned());
         outcome
     }
 

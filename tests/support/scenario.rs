@@ -127,13 +127,15 @@ impl Scenario {
     }
 
     /// A folder of made-up PostgreSQL programs: each a name and a shell script, in which `$REAL` is the folder of the real ones.
-    /// `pg_restore` is the real one.
+    /// Of `pg_dump` and `pg_restore`, the one that is not made up is real.
     pub fn made_up_programs(&self, scripts: &[(&str, &str)]) -> PathBuf {
         let (folder, real) = (self.path("programs"), programs::folder());
         fs::create_dir(&folder).unwrap();
-        std::os::unix::fs::symlink(real.join("pg_restore"), folder.join("pg_restore")).unwrap();
         for (name, body) in scripts {
             programs::write_script(&folder.join(name), &format!("REAL='{}'\n{body}", real.display()));
+        }
+        for name in ["pg_dump", "pg_restore"].into_iter().filter(|name| !folder.join(name).exists()) {
+            std::os::unix::fs::symlink(real.join(name), folder.join(name)).unwrap();
         }
         folder
     }
@@ -143,6 +145,11 @@ impl Scenario {
     /// A call of the command with these words as arguments, as the owner of the database.
     pub fn run(&self, arguments: &str) -> Call {
         self.with_settings(Call::new(self.folder.path(), arguments))
+    }
+
+    /// The same as another role.
+    pub fn run_as(&self, role: &str, arguments: &str) -> Call {
+        self.run(arguments).env("DB_USER", role)
     }
 
     /// A shell script that calls the command, as `$LOCKGATE`.
@@ -234,6 +241,11 @@ impl Scenario {
         State::read(&self.superuser().await).await
     }
 
+    /// Everything in another database of the server.
+    pub async fn state_of(&self, database: &str) -> State {
+        State::read(&self.superuser_in(database).await).await
+    }
+
     /// Claims that the database is as it was, that no lock is left and no session.
     pub async fn is_still(&self, before: &State) {
         self.is_at_rest().await;
@@ -275,6 +287,14 @@ impl Scenario {
     /// The journal's events in order, each with its version, if it has one.
     pub async fn journal(&self) -> Vec<String> {
         self.lines("SELECT concat_ws(' ', event, version) FROM schema_migrations_journal ORDER BY id").await
+    }
+
+    /// Drops what Lockgate made for itself.
+    pub async fn drop_own_tables(&self) {
+        self.lines(
+            "DROP TABLE schema_migrations, schema_migrations_journal; DROP FUNCTION schema_migrations_journal_is_append_only()",
+        )
+        .await;
     }
 
     /// `pg_dump --schema-only`.

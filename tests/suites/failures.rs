@@ -1,0 +1,136 @@
+//! A migration that fails is rolled back whole; those before it stay, and the message says where and why.
+
+use lockgate_tests::Scenario;
+
+#[tokio::test]
+async fn a_failure_in_the_middle_keeps_what_was_before_it() {
+    let scenario = Scenario::new("middle")
+        .await
+        .tables(&["a"])
+        .migration("002_b", "CREATE TABLE b ();\n\nALTER TABLE b ADD é int,\n    ADD x nonsense;\n", "DROP TABLE b;")
+        .migration("003_c", "CREATE TABLE c ();", "DROP TABLE c;");
+    scenario
+        .up()
+        .await
+        .fails_with(1)
+        .says("error: migration `002_b` failed in up")
+        .says("  at migrations/002_b.up.sql:4:11\n")
+        .says("  cause: type \"nonsense\" does not exist (SQLSTATE 42704)\n")
+        .says("  state: rolled back; the database is at version 001; the lock is released\n")
+        .says("  next: mend the cause, then run `lockgate up` again")
+        .never_mentions("applied 002");
+    assert_eq!(scenario.applied().await, ["001"]);
+    assert_eq!(scenario.lines("SELECT to_regclass('a'), to_regclass('b'), to_regclass('c')").await, ["a||"]);
+    assert_eq!(scenario.journal().await, ["run_started", "backup_skipped", "applied 001", "failed 002"]);
+    scenario.is_at_rest().await;
+
+    scenario.write("migrations/002_b.up.sql", "CREATE TABLE b ();");
+    scenario.up().await.succeeds().does_not_print("applied 001").prints("applied 002_b").prints("applied 003_c");
+}
+
+#[tokio::test]
+async fn a_failure_of_the_first_leaves_an_empty_history() {
+    let scenario = Scenario::new("first").await.migration("001_a", "CREATE TABLE a ();\nSELECT 1/0;", "");
+    let before = scenario.state().await;
+    scenario.up().await.fails_with(1).says("division by zero (SQLSTATE 22012)").says("state: rolled back; no migration is applied");
+    scenario.is_still(&before).await;
+    let detail = scenario.value("SELECT detail FROM schema_migrations_journal WHERE event = 'failed'").await;
+    assert!(detail.contains("division by zero"), "{detail}");
+}
+
+#[tokio::test]
+async fn a_violated_constraint_is_told_with_its_values() {
+    let scenario = Scenario::new("constraint").await.tables(&["a"]).migration("002_b", "INSERT INTO a VALUES (1), (1);", "");
+    scenario.up().await.fails_with(1).says("SQLSTATE 23505").says("detail: Key (id)=(1) already exists.");
+}
+
+#[tokio::test]
+async fn a_constraint_that_is_checked_at_commit_rolls_back() {
+    let up = "CREATE TABLE b (a int REFERENCES a DEFERRABLE INITIALLY DEFERRED);\nINSERT INTO b VALUES (1);";
+    let scenario = Scenario::new("at_commit").await.tables(&["a"]).migration("002_b", up, "DROP TABLE b;");
+    scenario
+        .up()
+        .await
+        .fails_with(1)
+        .says("migration `002_b` failed in up, step commit")
+        .says("SQLSTATE 23503")
+        .says("state: rolled back; the database is at version 001");
+    assert_eq!(scenario.applied().await, ["001"]);
+    assert_eq!(scenario.value("SELECT to_regclass('b') IS NULL").await, "t");
+    scenario.is_at_rest().await;
+}
+
+#[tokio::test]
+async fn a_statement_that_cannot_run_in_a_transaction_changes_nothing() {
+    let scenario = Scenario::new("concurrently").await.tables(&["a"]).migration("002_b", "CREATE INDEX CONCURRENTLY b ON a (id);", "DROP INDEX b;");
+    scenario.up().await.fails_with(1).says("migration `002_b` failed in up").says("SQLSTATE 25001");
+    assert_eq!(scenario.applied().await, ["001"]);
+    assert_eq!(scenario.value("SELECT to_regclass('b') IS NULL").await, "t");
+}
+
+#[tokio::test]
+async fn a_down_that_fails_changes_nothing() {
+    let scenario = Scenario::new("down_fails").await.migration("001_a", "CREATE TABLE a ();", "DROP TABLE a;\nDROP TABLE a;");
+    scenario.up().await.succeeds();
+    let before = scenario.state().await;
+    scenario
+        .down("001")
+        .await
+        .fails_with(1)
+        .says("migration `001_a` failed in down")
+        .says("table \"a\" does not exist")
+        .says("state: rolled back; the database is at version 001");
+    scenario.is_still(&before).await;
+    assert_eq!(scenario.journal().await.last().unwrap(), "failed 001");
+}
+
+#[tokio::test]
+async fn a_table_that_is_locked_stops_the_run_and_not_the_application() {
+    let scenario = Scenario::new("locked_table").await.config("[statements]\nlock_timeout_ms = 200\n").tables(&["a"]);
+    scenario.up().await.succeeds();
+    let scenario = scenario.migration("002_b", "ALTER TABLE a ADD note text;", "ALTER TABLE a DROP note;");
+    let before = scenario.state().await;
+    let application = scenario.session().await;
+    application.lines("BEGIN; SELECT * FROM a").await;
+    scenario.up().await.fails_with(1).says("canceling statement due to lock timeout").says("SQLSTATE 55P03");
+    application.lines("COMMIT").await;
+    scenario.is_still(&before).await;
+    scenario.up().await.succeeds().prints("applied 002_b");
+}
+
+#[tokio::test]
+async fn a_statement_that_runs_too_long_is_stopped() {
+    let scenario = Scenario::new("too_long").await.config("[statements]\ntimeout_ms = 100\n").migration("001_a", "SELECT pg_sleep(3600);", "");
+    scenario.up().await.fails_with(1).says("canceling statement due to statement timeout").says("SQLSTATE 57014");
+    scenario.is_at_rest().await;
+}
+
+#[tokio::test]
+async fn a_script_cannot_leave_the_role_or_release_the_lock() {
+    let scenario = Scenario::new("unbroken").await.tables(&["a"]);
+    scenario.up().await.succeeds();
+    // A role that may do all that the run does once it is there.
+    let other = scenario.role("").await;
+    let grant = format!("GRANT {other} TO lockgate_owner; GRANT ALL ON ALL TABLES IN SCHEMA public TO {other}");
+    scenario.superuser().await.lines(&grant).await;
+    let before = scenario.state().await;
+    let role = format!("SET ROLE {other};");
+    for (statement, words) in [
+        ("SELECT pg_advisory_unlock_all();", "the migration released the lock that the host holds"),
+        (&*role, &*format!("the migration left the role as `{other}`")),
+    ] {
+        scenario.write("migrations/002_b.up.sql", format!("ALTER TABLE a ADD b int; {statement}"));
+        scenario.write("migrations/002_b.down.sql", "");
+        scenario.up().await.fails_with(1).says("migration `002_b` failed in up").says(words).says("state: rolled back");
+        scenario.is_still(&before).await;
+    }
+}
+
+#[tokio::test]
+async fn a_procedure_cannot_commit() {
+    let up = "CREATE TABLE a (); CREATE PROCEDURE p() LANGUAGE plpgsql AS $$ BEGIN COMMIT; END $$; CALL p();";
+    let scenario = Scenario::new("procedure").await.migration("001_a", up, "");
+    let before = scenario.state().await;
+    scenario.up().await.fails_with(1).says("invalid transaction termination").says("SQLSTATE 2D000");
+    scenario.is_still(&before).await;
+}
