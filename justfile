@@ -65,7 +65,7 @@ first-look:
     just migrate
     just migrate | grep --quiet '^nothing is pending'
     just migrate status --check
-    just psql --quiet --file tests/fixtures/auth/runbook.sql
+    just psql --quiet --set ON_ERROR_STOP=1 --output /dev/null --file tests/fixtures/auth/runbook.sql
 
 # everything that a change must pass
 [group('develop')]

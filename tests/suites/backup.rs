@@ -28,7 +28,12 @@ async fn a_backup_can_be_read_by_nobody_else() {
 #[tokio::test]
 async fn no_backup_means_none() {
     let scenario = Scenario::new("no_backup").await.tables(&["a", "b"]);
-    scenario.run("up --no-backup --to 1").await.succeeds().prints("no backup was taken").says("no backup is taken: `--no-backup`");
+    scenario
+        .run("up --no-backup --to 1")
+        .await
+        .succeeds()
+        .prints("no backup was taken")
+        .says("no backup is taken: `--no-backup`");
     scenario.run("up").env("LOCKGATE_NO_BACKUP", "true").await.succeeds().prints("no backup was taken");
     assert!(scenario.files("backups").is_empty());
     assert!(scenario.journal().await.contains(&"backup_skipped".to_owned()));
@@ -60,7 +65,12 @@ async fn a_missing_pg_dump_stops_the_run() {
     assert!(!scenario.has_history().await);
     scenario.is_still(&before).await;
     // Without a backup it is not needed.
-    scenario.run("up --no-backup").env("LOCKGATE_PG_BIN", scenario.path("empty")).await.succeeds().prints("applied 001_a");
+    scenario
+        .run("up --no-backup")
+        .env("LOCKGATE_PG_BIN", scenario.path("empty"))
+        .await
+        .succeeds()
+        .prints("applied 001_a");
 }
 
 #[tokio::test]
@@ -107,7 +117,8 @@ async fn too_little_space_is_found_before_the_backup() {
     let before = scenario.state().await;
     // The last backup tells how large the next will be: make it larger than any disk.
     let path = format!("backups/{id}.json");
-    let mut manifest: serde_json::Value = serde_json::from_slice(&std::fs::read(scenario.path(&path)).unwrap()).unwrap();
+    let mut manifest: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(scenario.path(&path)).unwrap()).unwrap();
     manifest["payload"]["bytes"] = (1_u64 << 60).into();
     scenario.write(&path, manifest.to_string());
     scenario

@@ -19,7 +19,13 @@ async fn a_preflight_that_says_no_stops_before_the_backup() {
     let before = scenario.state().await;
     for (script, words) in NOES {
         scenario.write("migrations/002_b.preflight.sql", script);
-        scenario.run("up").await.fails_with(6).says("the preflight of migration `002` says no").says(words).never_mentions("applied");
+        scenario
+            .run("up")
+            .await
+            .fails_with(6)
+            .says("the preflight of migration `002` says no")
+            .says(words)
+            .never_mentions("applied");
         scenario.is_still(&before).await;
     }
     assert!(scenario.files("backups").is_empty());
@@ -28,9 +34,11 @@ async fn a_preflight_that_says_no_stops_before_the_backup() {
 
 #[tokio::test]
 async fn a_preflight_that_says_no_before_the_first_run_leaves_no_table() {
-    let scenario = Scenario::new("preflight_first").await.tables(&["a"]).file("001_a.preflight.sql", "SELECT false AS ready;");
+    let scenario =
+        Scenario::new("preflight_first").await.tables(&["a"]).file("001_a.preflight.sql", "SELECT false AS ready;");
     let before = scenario.state().await;
-    scenario.run("up").await.refuses_with(6).says("migrations/001_a.preflight.sql:1:1");
+    let outcome = scenario.run("up").await.fails_with(6).says("migrations/001_a.preflight.sql:1:1");
+    outcome.says("state: it was not run; no migration is applied");
     assert!(!scenario.has_history().await);
     scenario.is_still(&before).await;
 }
@@ -47,8 +55,16 @@ async fn a_preflight_that_says_yes_lets_the_migration_run() {
 
 #[tokio::test]
 async fn a_later_preflight_that_says_no_keeps_what_was_before_it() {
-    let scenario = Scenario::new("preflight_later").await.tables(&["a", "b"]).file("002_b.preflight.sql", "SELECT to_regclass('a') IS NULL;");
-    scenario.up().await.fails_with(6).says("the preflight of migration `002` says no").says("the database is at version 001");
+    let scenario = Scenario::new("preflight_later")
+        .await
+        .tables(&["a", "b"])
+        .file("002_b.preflight.sql", "SELECT to_regclass('a') IS NULL;");
+    scenario
+        .up()
+        .await
+        .fails_with(6)
+        .says("the preflight of migration `002` says no")
+        .says("the database is at version 001");
     assert_eq!(scenario.applied().await, ["001"]);
     scenario.is_at_rest().await;
 }
@@ -75,7 +91,10 @@ async fn a_verify_that_says_no_leaves_no_trace_of_its_up() {
 
 #[tokio::test]
 async fn a_verify_sees_what_up_did_and_lets_it_commit() {
-    let scenario = Scenario::new("verify_yes").await.tables(&["a"]).file("001_a.verify.sql", "SELECT to_regclass('a') IS NOT NULL;");
+    let scenario = Scenario::new("verify_yes")
+        .await
+        .tables(&["a"])
+        .file("001_a.verify.sql", "SELECT to_regclass('a') IS NOT NULL;");
     scenario.up().await.succeeds().prints("applied 001_a");
     // Verification is of up: what it claims is not so after down.
     scenario.down("001").await.succeeds().prints("reverted 001_a");

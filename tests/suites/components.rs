@@ -21,7 +21,8 @@ async fn bytes_that_are_no_component_are_refused() {
 
 #[tokio::test]
 async fn a_module_that_is_no_component_is_refused() {
-    is_refused(b"\0asm\x01\0\0\0", &["it is a core WebAssembly module, not a component", "`lockgate plugin build`"]).await;
+    is_refused(b"\0asm\x01\0\0\0", &["it is a core WebAssembly module, not a component", "`lockgate plugin build`"])
+        .await;
 }
 
 #[tokio::test]
@@ -32,12 +33,17 @@ async fn a_component_that_was_cut_off_is_refused() {
 
 #[tokio::test]
 async fn a_component_without_the_export_is_refused() {
-    is_refused(&components::of_no_migration(), &["it does not export `lockgate:migration/program@0.1.0`, so it is no migration"]).await;
+    is_refused(
+        &components::of_no_migration(),
+        &["it does not export `lockgate:migration/program@0.1.0`, so it is no migration"],
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn a_component_whose_export_lacks_functions_is_refused() {
-    is_refused(&components::with_program("run: func();"), &["it does not fit lockgate:migration 0.1.0: ", "describe"]).await;
+    is_refused(&components::with_program("run: func();"), &["it does not fit lockgate:migration 0.1.0: ", "describe"])
+        .await;
 }
 
 #[tokio::test]
@@ -82,7 +88,12 @@ async fn a_component_larger_than_the_limit_is_refused() {
 #[tokio::test]
 async fn a_component_that_nobody_pinned_is_refused() {
     let scenario = Scenario::new("unpinned").await.unpinned("001_guest", &components::hostile());
-    scenario.up().await.refuses_with(2).says("`001_guest.wasm` is not pinned in lockgate.lock").says("next: review it, then run `lockgate plugin pin`");
+    scenario
+        .up()
+        .await
+        .refuses_with(2)
+        .says("`001_guest.wasm` is not pinned in lockgate.lock")
+        .says("next: review it, then run `lockgate plugin pin`");
     assert!(!scenario.has_history().await);
 }
 
@@ -110,7 +121,11 @@ async fn a_damaged_lock_file_is_refused() {
 
 #[tokio::test]
 async fn sql_files_beside_a_component_of_the_same_name_are_refused() {
-    let scenario = Scenario::new("both").await.file("001_guest.up.sql", "SELECT 1").component("001_guest", &components::hostile()).await;
+    let scenario = Scenario::new("both")
+        .await
+        .file("001_guest.up.sql", "SELECT 1")
+        .component("001_guest", &components::hostile())
+        .await;
     scenario.up().await.refuses_with(2).says("one migration is both SQL and a component: ");
 }
 

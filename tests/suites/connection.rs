@@ -84,26 +84,47 @@ async fn the_first_source_that_is_set_wins() {
     let scenario = Scenario::new("sources").await;
     let url = scenario.url();
     let wrong = "postgres://nobody@127.0.0.1:1/nothing";
-    scenario.run("test --database-url").arg(&url).env("LOCKGATE_DATABASE_URL", wrong).env("DATABASE_URL", wrong).await.succeeds();
+    scenario
+        .run("test --database-url")
+        .arg(&url)
+        .env("LOCKGATE_DATABASE_URL", wrong)
+        .env("DATABASE_URL", wrong)
+        .await
+        .succeeds();
     scenario.run("test").env("LOCKGATE_DATABASE_URL", &url).env("DATABASE_URL", wrong).await.succeeds();
-    scenario.run("test").env("DATABASE_URL", &url).env("DB_HOST", "host.invalid").env("DB_USER", "nobody").await.succeeds();
+    scenario
+        .run("test")
+        .env("DATABASE_URL", &url)
+        .env("DB_HOST", "host.invalid")
+        .env("DB_USER", "nobody")
+        .await
+        .succeeds();
     scenario.run("test").env("PGHOST", "host.invalid").env("PGPORT", "1").env("PGPASSWORD", "wrong").await.succeeds();
     let from_pg = scenario.run("test").without("DB_NAME").env("PGDATABASE", scenario.database()).await;
     from_pg.succeeds().prints(&format!("connected to `{}`", scenario.database()));
-    scenario.write("lockgate.toml", format!("[database]\nname = \"{}\"\nhost = \"host.invalid\"\n", scenario.database()));
+    scenario
+        .write("lockgate.toml", format!("[database]\nname = \"{}\"\nhost = \"host.invalid\"\n", scenario.database()));
     scenario.run("test").without("DB_NAME").await.succeeds().prints(&format!("connected to `{}`", scenario.database()));
 }
 
 #[tokio::test]
 async fn the_sources_are_shown_without_the_password() {
     let scenario = Scenario::new("shown").await;
-    scenario.run("-v test").await.succeeds().says("DB_PASSWORD").says("***").says("DB_HOST").never_mentions(scenario.password());
+    scenario
+        .run("-v test")
+        .await
+        .succeeds()
+        .says("DB_PASSWORD")
+        .says("***")
+        .says("DB_HOST")
+        .never_mentions(scenario.password());
 }
 
 #[tokio::test]
 async fn the_password_file_is_asked_when_no_password_is_set() {
     let scenario = Scenario::new("passfile").await;
-    let line = format!("*:*:{}:*:{}\n", scenario.database(), scenario.password().replace('\\', r"\\").replace(':', r"\:"));
+    let line =
+        format!("*:*:{}:*:{}\n", scenario.database(), scenario.password().replace('\\', r"\\").replace(':', r"\:"));
     scenario.write("passfile", line);
     let path = scenario.path("passfile");
     std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
@@ -115,8 +136,19 @@ async fn the_password_file_is_asked_when_no_password_is_set() {
 async fn settings_that_make_no_sense_are_refused_by_name() {
     let scenario = Scenario::new("nonsense").await;
     scenario.run("test").env("DB_PORT", "http").await.refuses_with(2).says("DB_PORT=`http` is no port");
-    scenario.run("test").env("DB_SSL_MODE", "maybe").await.refuses_with(2).says("DB_SSL_MODE: `maybe` is none of disable, prefer");
-    scenario.run("test").env("DATABASE_URL", "mysql://me:hush@x/y").await.refuses_with(2).says("DATABASE_URL").never_mentions("hush");
+    scenario
+        .run("test")
+        .env("DB_SSL_MODE", "maybe")
+        .await
+        .refuses_with(2)
+        .says("DB_SSL_MODE: `maybe` is none of disable, prefer");
+    scenario
+        .run("test")
+        .env("DATABASE_URL", "mysql://me:hush@x/y")
+        .await
+        .refuses_with(2)
+        .says("DATABASE_URL")
+        .never_mentions("hush");
     scenario.write("lockgate.toml", "[backup]\nfolder = \"x\"\n");
     scenario.run("test").await.refuses_with(2).says("`lockgate.toml`, line 2").says("folder");
 }

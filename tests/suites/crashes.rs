@@ -91,7 +91,11 @@ async fn a_connection_lost_during_commit_has_an_unknown_outcome() {
          INSERT INTO b VALUES (1);",
         GATE.replace("SELECT", "PERFORM")
     );
-    let scenario = Scenario::new("unknown").await.tables(&["a"]).migration("002_b", &deferred, "DROP TABLE b; DROP FUNCTION wait();");
+    let scenario = Scenario::new("unknown").await.tables(&["a"]).migration(
+        "002_b",
+        &deferred,
+        "DROP TABLE b; DROP FUNCTION wait();",
+    );
     let gate = scenario.session().await;
     gate.lines("SELECT pg_advisory_lock(7)").await;
     let run = run_to_the_gate(&scenario, &gate).await;

@@ -32,7 +32,12 @@ async fn a_failure_in_the_middle_keeps_what_was_before_it() {
 async fn a_failure_of_the_first_leaves_an_empty_history() {
     let scenario = Scenario::new("first").await.migration("001_a", "CREATE TABLE a ();\nSELECT 1/0;", "");
     let before = scenario.state().await;
-    scenario.up().await.fails_with(1).says("division by zero (SQLSTATE 22012)").says("state: rolled back; no migration is applied");
+    scenario
+        .up()
+        .await
+        .fails_with(1)
+        .says("division by zero (SQLSTATE 22012)")
+        .says("state: rolled back; no migration is applied");
     scenario.is_still(&before).await;
     let detail = scenario.value("SELECT detail FROM schema_migrations_journal WHERE event = 'failed'").await;
     assert!(detail.contains("division by zero"), "{detail}");
@@ -40,7 +45,8 @@ async fn a_failure_of_the_first_leaves_an_empty_history() {
 
 #[tokio::test]
 async fn a_violated_constraint_is_told_with_its_values() {
-    let scenario = Scenario::new("constraint").await.tables(&["a"]).migration("002_b", "INSERT INTO a VALUES (1), (1);", "");
+    let scenario =
+        Scenario::new("constraint").await.tables(&["a"]).migration("002_b", "INSERT INTO a VALUES (1), (1);", "");
     scenario.up().await.fails_with(1).says("SQLSTATE 23505").says("detail: Key (id)=(1) already exists.");
 }
 
@@ -62,7 +68,11 @@ async fn a_constraint_that_is_checked_at_commit_rolls_back() {
 
 #[tokio::test]
 async fn a_statement_that_cannot_run_in_a_transaction_changes_nothing() {
-    let scenario = Scenario::new("concurrently").await.tables(&["a"]).migration("002_b", "CREATE INDEX CONCURRENTLY b ON a (id);", "DROP INDEX b;");
+    let scenario = Scenario::new("concurrently").await.tables(&["a"]).migration(
+        "002_b",
+        "CREATE INDEX CONCURRENTLY b ON a (id);",
+        "DROP INDEX b;",
+    );
     scenario.up().await.fails_with(1).says("migration `002_b` failed in up").says("SQLSTATE 25001");
     assert_eq!(scenario.applied().await, ["001"]);
     assert_eq!(scenario.value("SELECT to_regclass('b') IS NULL").await, "t");
@@ -70,7 +80,8 @@ async fn a_statement_that_cannot_run_in_a_transaction_changes_nothing() {
 
 #[tokio::test]
 async fn a_down_that_fails_changes_nothing() {
-    let scenario = Scenario::new("down_fails").await.migration("001_a", "CREATE TABLE a ();", "DROP TABLE a;\nDROP TABLE a;");
+    let scenario =
+        Scenario::new("down_fails").await.migration("001_a", "CREATE TABLE a ();", "DROP TABLE a;\nDROP TABLE a;");
     scenario.up().await.succeeds();
     let before = scenario.state().await;
     scenario
@@ -100,7 +111,11 @@ async fn a_table_that_is_locked_stops_the_run_and_not_the_application() {
 
 #[tokio::test]
 async fn a_statement_that_runs_too_long_is_stopped() {
-    let scenario = Scenario::new("too_long").await.config("[statements]\ntimeout_ms = 100\n").migration("001_a", "SELECT pg_sleep(3600);", "");
+    let scenario = Scenario::new("too_long").await.config("[statements]\ntimeout_ms = 100\n").migration(
+        "001_a",
+        "SELECT pg_sleep(3600);",
+        "",
+    );
     scenario.up().await.fails_with(1).says("canceling statement due to statement timeout").says("SQLSTATE 57014");
     scenario.is_at_rest().await;
 }

@@ -24,7 +24,8 @@ async fn a_misnamed_file_is_refused() {
 
 #[tokio::test]
 async fn two_files_with_one_version_are_refused() {
-    let scenario = Scenario::new("one_version").await.migration("1_a", "SELECT 1", "").migration("001_b", "SELECT 1", "");
+    let scenario =
+        Scenario::new("one_version").await.migration("1_a", "SELECT 1", "").migration("001_b", "SELECT 1", "");
     is_refused(
         &scenario,
         &[
@@ -38,13 +39,17 @@ async fn two_files_with_one_version_are_refused() {
 #[tokio::test]
 async fn a_missing_down_is_refused() {
     let scenario = Scenario::new("no_down").await.file("001_a.up.sql", "SELECT 1");
-    is_refused(&scenario, &["migrations/001_a: `001_a.down.sql` is missing", "next: write it, or say `-- lockgate: irreversible`"])
-        .await;
+    is_refused(
+        &scenario,
+        &["migrations/001_a: `001_a.down.sql` is missing", "next: write it, or say `-- lockgate: irreversible`"],
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn a_down_that_is_missing_on_purpose_is_accepted() {
-    let scenario = Scenario::new("irreversible").await.file("001_a.up.sql", "-- lockgate: irreversible\nCREATE TABLE a ();");
+    let scenario =
+        Scenario::new("irreversible").await.file("001_a.up.sql", "-- lockgate: irreversible\nCREATE TABLE a ();");
     scenario.up().await.succeeds().prints("applied 001_a");
     let before = scenario.state().await;
     scenario.down("001").await.refuses_with(2).says("`001_a` cannot be reverted: it has no `.down.sql`");
@@ -81,7 +86,11 @@ async fn a_script_that_never_ends_a_string_is_refused_with_its_place() {
 #[tokio::test]
 async fn a_psql_command_and_inline_data_are_refused() {
     let scenario = Scenario::new("psql").await.migration("001_a", "SELECT 1;\n\\set x 1\n", "COPY t FROM STDIN;");
-    is_refused(&scenario, &["migrations/001_a.up.sql:2:1: a psql command", "001_a.down.sql:1:1: `COPY` with inline data"]).await;
+    is_refused(
+        &scenario,
+        &["migrations/001_a.up.sql:2:1: a psql command", "001_a.down.sql:1:1: `COPY` with inline data"],
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -102,7 +111,12 @@ async fn a_link_out_of_the_folder_is_refused() {
 #[tokio::test]
 async fn a_folder_that_is_not_there_is_refused() {
     let scenario = Scenario::new("no_folder").await;
-    scenario.run("up --dir elsewhere").await.refuses_with(2).says("`elsewhere` cannot be read").says("next: name it with `--dir`");
+    scenario
+        .run("up --dir elsewhere")
+        .await
+        .refuses_with(2)
+        .says("`elsewhere` cannot be read")
+        .says("next: name it with `--dir`");
 }
 
 #[tokio::test]

@@ -32,7 +32,7 @@ async fn fails(scenario: &Scenario, behaviour: &str, words: &str) -> Outcome {
         .fails_with(1)
         .says("migration `002_guest` failed in up")
         .says(words)
-        .says("state: rolled back; the database is at version 001; the lock is released")
+        .says("; the database is at version 001; the lock is released")
         .never_mentions("applied 002");
     scenario.is_still(&before).await;
     assert_eq!(scenario.journal().await.last().unwrap(), "failed 002", "{behaviour}");
@@ -85,7 +85,12 @@ async fn refusals_leave_the_transaction_usable() {
 async fn a_component_that_loops_is_stopped() {
     let scenario = hostile("guest_loop", "[plugins]\ncpu_max_s = 1\n").await;
     for behaviour in ["loop", "loop-in-plan", "loop-in-preflight", "loop-in-verify"] {
-        is_at_fault(&scenario, behaviour, "it reached its limit of processor time, 1 s (raise it with `cpu_max_s` under [plugins]").await;
+        is_at_fault(
+            &scenario,
+            behaviour,
+            "it reached its limit of processor time, 1 s (raise it with `cpu_max_s` under [plugins]",
+        )
+        .await;
     }
 }
 
@@ -104,7 +109,12 @@ async fn waiting_for_the_database_is_no_processor_time() {
 #[tokio::test]
 async fn a_component_that_eats_memory_is_stopped() {
     let scenario = hostile("guest_memory", "[plugins]\nmemory_max_bytes = 33554432\n").await;
-    is_at_fault(&scenario, "memory", "it reached its limit of memory, 33554432 bytes (raise it with `memory_max_bytes`").await;
+    is_at_fault(
+        &scenario,
+        "memory",
+        "it reached its limit of memory, 33554432 bytes (raise it with `memory_max_bytes`",
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -124,14 +134,25 @@ async fn a_component_that_panics_is_stopped_and_its_last_words_are_kept() {
 #[tokio::test]
 async fn a_component_that_wants_too_much_of_the_database_is_stopped() {
     let scenario = hostile("guest_results", "[plugins]\nquery_max_rows = 1000\nquery_max_bytes = 10000000\n").await;
-    is_at_fault(&scenario, "many-rows", "it reached its limit of rows of a result, 1000 rows (raise it with `query_max_rows`").await;
-    is_at_fault(&scenario, "many-bytes", "it reached its limit of bytes of a result, 10000000 bytes (raise it with `query_max_bytes`").await;
+    is_at_fault(
+        &scenario,
+        "many-rows",
+        "it reached its limit of rows of a result, 1000 rows (raise it with `query_max_rows`",
+    )
+    .await;
+    is_at_fault(
+        &scenario,
+        "many-bytes",
+        "it reached its limit of bytes of a result, 10000000 bytes (raise it with `query_max_bytes`",
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn a_component_that_floods_the_log_is_stopped() {
     let scenario = hostile("guest_log", "[plugins]\nlog_max_lines = 100\n").await;
-    is_at_fault(&scenario, "log-flood", "it reached its limit of log lines, 100 lines (raise it with `log_max_lines`").await;
+    is_at_fault(&scenario, "log-flood", "it reached its limit of log lines, 100 lines (raise it with `log_max_lines`")
+        .await;
 }
 
 #[tokio::test]
@@ -146,7 +167,10 @@ async fn an_error_of_a_component_is_told_in_its_words() {
 #[tokio::test]
 async fn an_error_in_the_sql_of_a_plan_is_told_with_its_place() {
     let scenario = hostile("guest_sql", "").await;
-    fails(&scenario, "sql-fails", "division by zero (SQLSTATE 22012)").await.says("step 2 (SQL)");
+    fails(&scenario, "sql-fails", "division by zero (SQLSTATE 22012)")
+        .await
+        .says("step 2 (SQL)")
+        .says("state: rolled back");
 }
 
 #[tokio::test]
@@ -166,6 +190,7 @@ async fn a_preflight_that_says_no_stops_before_the_backup() {
         .fails_with(6)
         .says("the preflight of migration `002` says no")
         .says("preflight says no [no]")
+        .says("state: it was not run; the database is at version 001")
         .says("next: choose another behaviour");
     assert!(scenario.files("backups").is_empty());
     scenario.is_still(&before).await;
@@ -189,7 +214,9 @@ async fn a_verify_that_says_no_leaves_no_trace_of_its_up() {
 
 #[tokio::test]
 async fn doubts_are_printed_and_stop_nothing() {
-    for (behaviour, words) in [("preflight-warns", "warn: preflight has doubts [hm]"), ("verify-warns", "warn: verify has doubts [hm]")] {
+    for (behaviour, words) in
+        [("preflight-warns", "warn: preflight has doubts [hm]"), ("verify-warns", "warn: verify has doubts [hm]")]
+    {
         let scenario = hostile("guest_warns", "").await;
         told_to(&scenario, behaviour).await;
         scenario.up().await.succeeds().prints(words).prints("applied 002_guest");

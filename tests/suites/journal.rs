@@ -33,7 +33,9 @@ async fn the_journal_says_who_where_and_when() {
     );
     assert_eq!(scenario.value(&sql).await, "4|1");
     assert_eq!(scenario.journal().await, ["run_started", "backup_skipped", "applied 001", "run_finished"]);
-    let sql = format!("SELECT run_id = '{run}' AND applied_by = 'lockgate_owner' AND execution_time_ms >= 0 FROM schema_migrations");
+    let sql = format!(
+        "SELECT run_id = '{run}' AND applied_by = 'lockgate_owner' AND execution_time_ms >= 0 FROM schema_migrations"
+    );
     assert_eq!(scenario.value(&sql).await, "t");
 }
 

@@ -41,7 +41,8 @@ async fn a_run_waits_for_the_lock_and_then_goes_on() {
                    AND query LIKE 'SELECT pg_try_advisory_lock%'";
     eventually("the run asks for the lock", async || holder.value(waiting).await == "1").await;
     // A waiter that holds a snapshot would stop the holder's CREATE INDEX CONCURRENTLY.
-    let snapshots = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'lockgate %' AND backend_xmin IS NOT NULL
+    let snapshots =
+        "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'lockgate %' AND backend_xmin IS NOT NULL
                      AND state <> 'active' AND datname = current_database()";
     assert_eq!(holder.value(snapshots).await, "0");
     assert!(!scenario.has_history().await);

@@ -9,10 +9,33 @@ async fn help_names_every_command_and_every_exit_code() {
         let mut outcome = scenario.run(arguments).await.succeeds();
         // Lines are wrapped to the width of the terminal.
         outcome.stdout = outcome.stdout.split_whitespace().flat_map(|word| [word, " "]).collect();
-        for word in ["test", "status", "up", "down", "backup", "restore", "plan", "--no-backup", "--verbose", "DB_HOST", "auth_service"] {
+        for word in [
+            "test",
+            "status",
+            "up",
+            "down",
+            "backup",
+            "restore",
+            "plan",
+            "--no-backup",
+            "--verbose",
+            "DB_HOST",
+            "auth_service",
+        ] {
             outcome = outcome.prints(word);
         }
-        for code in ["0 done", "1 a migration failed", "2 usage", "3 pending", "4 lock", "5 drift", "6 preflight", "7 backup", "8 database", "9 outcome"] {
+        for code in [
+            "0 done",
+            "1 a migration failed",
+            "2 usage",
+            "3 pending",
+            "4 lock",
+            "5 drift",
+            "6 preflight",
+            "7 backup",
+            "8 database",
+            "9 outcome",
+        ] {
             outcome = outcome.prints(code);
         }
     }
@@ -25,7 +48,17 @@ async fn help_names_every_command_and_every_exit_code() {
 #[tokio::test]
 async fn a_wrong_call_is_refused_with_usage() {
     let scenario = Scenario::new("usage").await.tables(&["a"]);
-    for arguments in ["", "sideways", "down", "down 001 --to 0", "down first", "up --to first", "up --lock-timeout soon", "restore", "-v -q up"] {
+    for arguments in [
+        "",
+        "sideways",
+        "down",
+        "down 001 --to 0",
+        "down first",
+        "up --to first",
+        "up --lock-timeout soon",
+        "restore",
+        "-v -q up",
+    ] {
         let outcome = scenario.run(arguments).await.exits_with(2);
         assert!(outcome.stderr.contains("Usage: lockgate") || outcome.stderr.contains("error: "), "{outcome:?}");
     }
@@ -60,7 +93,8 @@ async fn status_shows_what_is_applied_and_what_is_pending() {
     scenario.run("status --check").await.exits_with(3);
     scenario.run("up --no-backup --to 1").await.succeeds();
     let outcome = scenario.run("status").await.succeeds();
-    let line = |version: &str| outcome.stdout.lines().find(|line| line.trim_start().starts_with(version)).unwrap().to_owned();
+    let line =
+        |version: &str| outcome.stdout.lines().find(|line| line.trim_start().starts_with(version)).unwrap().to_owned();
     assert!(line("001").contains("applied") && line("001").contains("lockgate_owner"), "{}", line("001"));
     assert!(line("002").contains("pending"), "{}", line("002"));
     outcome.prints(&format!("{}: 1 applied, 1 pending", scenario.database()));
@@ -152,11 +186,25 @@ async fn quiet_says_errors_only() {
 #[tokio::test]
 async fn the_password_is_never_seen() {
     let scenario = Scenario::new("secret").await.tables(&["a"]).migration("002_b", "SELECT nonsense", "");
-    for arguments in ["-vv test", "-vv status", "-vv plan", "-vv up", "-vv --log-format json up", "-vv --output json backup", "-vv down 1", "-vv restore latest"] {
+    for arguments in [
+        "-vv test",
+        "-vv status",
+        "-vv plan",
+        "-vv up",
+        "-vv --log-format json up",
+        "-vv --output json backup",
+        "-vv down 1",
+        "-vv restore latest",
+    ] {
         scenario.run(arguments).env("LOCKGATE_LOG", "trace").await.never_mentions(scenario.password());
         let url = scenario.url();
         let encoded = url.split([':', '@']).nth(2).unwrap().to_owned();
-        scenario.run(arguments).env("DATABASE_URL", url).await.never_mentions(scenario.password()).never_mentions(&encoded);
+        scenario
+            .run(arguments)
+            .env("DATABASE_URL", url)
+            .await
+            .never_mentions(scenario.password())
+            .never_mentions(&encoded);
     }
     for name in scenario.files("backups").iter().filter(|name| name.ends_with(".json")) {
         let manifest = std::fs::read_to_string(scenario.path("backups").join(name)).unwrap();

@@ -8,7 +8,8 @@ async fn a_role_that_may_not_create_the_history_is_told_the_grant() {
     let role = scenario.role("").await;
     let grant = format!("GRANT CREATE ON SCHEMA \"public\" TO \"{role}\"");
     scenario.superuser().await.lines("REVOKE CREATE ON SCHEMA public FROM PUBLIC").await;
-    scenario.run_as(&role, "up --no-backup")
+    scenario
+        .run_as(&role, "up --no-backup")
         .await
         .refuses_with(6)
         .says("preflight says no")
@@ -40,14 +41,19 @@ async fn a_role_that_may_not_write_the_history_is_told_the_grant() {
     let superuser = scenario.superuser().await;
     superuser.lines(&format!("GRANT SELECT ON schema_migrations TO {role}")).await;
     let before = scenario.state().await;
-    scenario.run_as(&role, "up --no-backup")
+    scenario
+        .run_as(&role, "up --no-backup")
         .await
         .refuses_with(6)
         .says(&format!("GRANT INSERT ON \"public\".\"schema_migrations\" TO \"{role}\""))
         .says(&format!("GRANT DELETE ON \"public\".\"schema_migrations\" TO \"{role}\""))
         .says(&format!("GRANT INSERT ON \"public\".\"schema_migrations_journal\" TO \"{role}\""));
     scenario.is_still(&before).await;
-    superuser.lines(&format!("GRANT INSERT, DELETE ON schema_migrations TO {role}; GRANT INSERT ON schema_migrations_journal TO {role}")).await;
+    superuser
+        .lines(&format!(
+            "GRANT INSERT, DELETE ON schema_migrations TO {role}; GRANT INSERT ON schema_migrations_journal TO {role}"
+        ))
+        .await;
     scenario.run_as(&role, "up --no-backup").await.succeeds().prints("applied 002_b");
 }
 
@@ -58,7 +64,8 @@ async fn a_role_that_may_not_read_everything_is_told_before_the_backup() {
     let superuser = scenario.superuser().await;
     superuser.lines(&format!("CREATE TABLE private (); GRANT CREATE ON SCHEMA public TO {role}")).await;
     let before = scenario.state().await;
-    scenario.run_as(&role, "up")
+    scenario
+        .run_as(&role, "up")
         .await
         .refuses_with(6)
         .says(&format!("role \"{role}\" may not read public.private, so it cannot take a backup"))
@@ -71,7 +78,11 @@ async fn a_role_that_may_not_read_everything_is_told_before_the_backup() {
 
 #[tokio::test]
 async fn a_privilege_that_a_migration_lacks_rolls_it_back() {
-    let scenario = Scenario::new("denied").await.tables(&["a"]).migration("002_b", "CREATE TABLE b ();\nCREATE ROLE nobody_may;", "DROP TABLE b;");
+    let scenario = Scenario::new("denied").await.tables(&["a"]).migration(
+        "002_b",
+        "CREATE TABLE b ();\nCREATE ROLE nobody_may;",
+        "DROP TABLE b;",
+    );
     scenario
         .up()
         .await
@@ -90,7 +101,12 @@ async fn a_role_that_is_read_only_is_refused() {
     let superuser = scenario.superuser().await;
     superuser.lines(&format!("ALTER DATABASE {} SET default_transaction_read_only = on", scenario.database())).await;
     let before = scenario.state().await;
-    scenario.run("up").await.refuses_with(6).says("`default_transaction_read_only` is on").says("next: connect as a role that may write");
+    scenario
+        .run("up")
+        .await
+        .refuses_with(6)
+        .says("`default_transaction_read_only` is on")
+        .says("next: connect as a role that may write");
     scenario.run("status").await.succeeds().prints("0 applied, 1 pending");
     assert!(!scenario.has_history().await);
     scenario.is_still(&before).await;
@@ -98,7 +114,16 @@ async fn a_role_that_is_read_only_is_refused() {
 
 #[tokio::test]
 async fn a_superuser_is_warned_about_plugins() {
-    let scenario = Scenario::new("superuser").await.migration("001_b", "CREATE TABLE hostile_behaviour AS SELECT 'good'::text AS behaviour", "DROP TABLE hostile_behaviour");
+    let scenario = Scenario::new("superuser").await.migration(
+        "001_b",
+        "CREATE TABLE hostile_behaviour AS SELECT 'good'::text AS behaviour",
+        "DROP TABLE hostile_behaviour",
+    );
     let scenario = scenario.component("002_guest", &lockgate_tests::components::hostile()).await;
-    scenario.run("up --no-backup").env("DB_USER", "postgres").await.succeeds().prints("plugins will run as `postgres`, a superuser");
+    scenario
+        .run("up --no-backup")
+        .env("DB_USER", "postgres")
+        .await
+        .succeeds()
+        .prints("plugins will run as `postgres`, a superuser");
 }

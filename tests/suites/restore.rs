@@ -29,7 +29,9 @@ async fn a_restore_brings_the_former_state_back_and_keeps_the_present_one() {
     let (scenario, before, id) = spoilt("restored").await;
     let spoilt = scenario.state().await;
     let outcome = scenario.run(&format!("restore {id}")).await.succeeds();
-    outcome.prints(&format!("restored `{}` from backup {id}", scenario.database())).prints("the former database is kept as `");
+    outcome
+        .prints(&format!("restored `{}` from backup {id}", scenario.database()))
+        .prints("the former database is kept as `");
     scenario.is_still(&before).await;
     assert_eq!(scenario.value("SELECT nextval('s')").await, "42");
     assert_eq!(scenario.applied().await, ["001"]);
@@ -68,7 +70,9 @@ async fn a_damaged_backup_is_refused() {
     let whole = std::fs::read(scenario.path(&path)).unwrap();
     let mut flipped = whole.clone();
     flipped[whole.len() / 2] ^= 1;
-    for (bytes, words) in [(&flipped[..], "is damaged: its SHA-256 differs"), (&whole[..whole.len() / 2], " bytes, the manifest says ")] {
+    for (bytes, words) in
+        [(&flipped[..], "is damaged: its SHA-256 differs"), (&whole[..whole.len() / 2], " bytes, the manifest says ")]
+    {
         scenario.write(&path, bytes);
         scenario
             .run(&format!("restore {id}"))
@@ -104,7 +108,12 @@ async fn a_restore_that_fails_half_way_leaves_the_present_database_and_nothing_e
 #[tokio::test]
 async fn a_backup_that_is_not_there_is_refused() {
     let scenario = Scenario::new("no_such_backup").await.tables(&["a"]);
-    scenario.run("restore latest").await.refuses_with(2).says("there is no backup `latest` in `backups`").says("next: see `lockgate backup list`");
+    scenario
+        .run("restore latest")
+        .await
+        .refuses_with(2)
+        .says("there is no backup `latest` in `backups`")
+        .says("next: see `lockgate backup list`");
     let id = scenario.run("up").await.succeeds().backup_id();
     // A backup without its manifest is none.
     scenario.remove(&format!("backups/{id}.json"));
@@ -113,27 +122,39 @@ async fn a_backup_that_is_not_there_is_refused() {
 
 #[tokio::test]
 async fn a_role_that_may_not_create_databases_is_told_what_it_needs() {
-    let (scenario, former, id) = spoilt("no_createdb").await;
+    let scenario = Scenario::new("no_createdb").await.tables(&["a", "b"]);
     let superuser = scenario.superuser_in("postgres").await;
     let role = scenario.role("").await;
+    superuser.lines(&format!("ALTER DATABASE {} OWNER TO {role}", scenario.database())).await;
+    scenario.run_as(&role, "up --no-backup --to 1").await.succeeds();
+    let former = scenario.state().await;
+    let restore = format!("restore {}", scenario.run_as(&role, "up").await.succeeds().backup_id());
     let before = scenario.state().await;
-    let restore = format!("restore {id}");
-    let needs = [
-        ("may not create databases", format!("ALTER ROLE \"{role}\" CREATEDB")),
-        ("does not own the database", format!("ALTER DATABASE \"{}\" OWNER TO \"{role}\"", scenario.database())),
-    ];
-    for (words, sql) in needs {
-        scenario
-            .run_as(&role, &restore)
-            .await
-            .refuses_with(7)
-            .says(&format!("role \"{role}\" {words}"))
-            .says(&format!("next: run `{sql}` as a superuser, then restore again"));
-        assert!(kept(&scenario).await.is_empty());
-        scenario.is_still(&before).await;
-        superuser.lines(&sql).await;
-    }
-    superuser.lines(&format!("GRANT lockgate_owner TO {role}")).await;
+    let alter = format!("ALTER ROLE \"{role}\" CREATEDB");
+    scenario
+        .run_as(&role, &restore)
+        .await
+        .refuses_with(7)
+        .says(&format!("role \"{role}\" may not create databases"))
+        .says(&format!("next: run `{alter}` as a superuser, then restore again"));
+    assert!(kept(&scenario).await.is_empty());
+    scenario.is_still(&before).await;
+    superuser.lines(&alter).await;
     scenario.run_as(&role, &restore).await.succeeds();
-    former.equals(&scenario.state().await);
+    scenario.is_still(&former).await;
+}
+
+#[tokio::test]
+async fn a_role_that_does_not_own_the_database_is_told_what_it_needs() {
+    let (scenario, _, id) = spoilt("no_owner").await;
+    let role = scenario.role("CREATEDB").await;
+    let before = scenario.state().await;
+    scenario
+        .run_as(&role, &format!("restore {id}"))
+        .await
+        .refuses_with(7)
+        .says(&format!("role \"{role}\" does not own the database"))
+        .says(&format!("next: run `ALTER DATABASE \"{}\" OWNER TO \"{role}\"` as a superuser", scenario.database()));
+    assert!(kept(&scenario).await.is_empty());
+    scenario.is_still(&before).await;
 }

@@ -5,7 +5,13 @@ use lockgate_tests::Scenario;
 #[tokio::test]
 async fn up_applies_what_is_pending_in_order() {
     let scenario = Scenario::new("up").await.tables(&["a", "b"]);
-    scenario.run("up").await.succeeds().prints("backed up as ").prints("applied 001_a (sql, ").prints("applied 002_b (sql, ");
+    scenario
+        .run("up")
+        .await
+        .succeeds()
+        .prints("backed up as ")
+        .prints("applied 001_a (sql, ")
+        .prints("applied 002_b (sql, ");
     assert_eq!(scenario.applied().await, ["001", "002"]);
     assert_eq!(scenario.lines("SELECT 'a'::regclass, 'b'::regclass").await, ["a|b"]);
     scenario.is_at_rest().await;
@@ -68,7 +74,13 @@ async fn a_late_arrival_is_refused() {
 async fn down_reverts_the_newest() {
     let scenario = Scenario::new("down").await.tables(&["a", "b"]);
     scenario.up().await.succeeds();
-    scenario.run("down 002").await.succeeds().prints("backed up as ").prints("reverted 002_b").prints("the database is at version 001");
+    scenario
+        .run("down 002")
+        .await
+        .succeeds()
+        .prints("backed up as ")
+        .prints("reverted 002_b")
+        .prints("the database is at version 001");
     assert_eq!(scenario.applied().await, ["001"]);
     assert_eq!(scenario.lines("SELECT to_regclass('a'), to_regclass('b')").await, ["a|"]);
     assert!(scenario.journal().await.contains(&"reverted 002".to_owned()));
@@ -112,7 +124,13 @@ async fn down_of_everything_leaves_the_empty_database() {
     let empty = scenario.schema_dump();
     scenario.up().await.succeeds();
     assert_ne!(scenario.schema_dump(), empty);
-    scenario.down("--to 0").await.succeeds().prints("reverted 002_b").prints("reverted 001_a").prints("no migration is applied");
+    scenario
+        .down("--to 0")
+        .await
+        .succeeds()
+        .prints("reverted 002_b")
+        .prints("reverted 001_a")
+        .prints("no migration is applied");
     scenario.drop_own_tables().await;
     assert_eq!(scenario.schema_dump(), empty);
 }
@@ -131,12 +149,18 @@ async fn down_works_from_the_history_when_the_files_are_gone() {
 
 #[tokio::test]
 async fn an_error_in_a_down_from_the_history_is_located() {
-    let scenario = Scenario::new("history_error").await.migration("001_a", "CREATE TABLE a ();", "DROP TABLE a;\nDROP TABLE z;");
+    let scenario =
+        Scenario::new("history_error").await.migration("001_a", "CREATE TABLE a ();", "DROP TABLE a;\nDROP TABLE z;");
     scenario.up().await.succeeds();
     scenario.remove("migrations/001_a.up.sql");
     scenario.remove("migrations/001_a.down.sql");
     let before = scenario.state().await;
-    scenario.down("001").await.fails_with(1).says("migration `001_a` failed in down").says("table \"z\" does not exist");
+    scenario
+        .down("001")
+        .await
+        .fails_with(1)
+        .says("migration `001_a` failed in down")
+        .says("table \"z\" does not exist");
     scenario.is_still(&before).await;
 }
 
@@ -156,12 +180,19 @@ async fn a_dry_run_says_what_would_run_and_changes_nothing() {
     }
     scenario.run("plan --to 1").await.succeeds().prints("001_a").does_not_print("002_b");
     assert!(!scenario.has_history().await);
+    assert!(!scenario.path("backups").exists());
     scenario.is_still(&before).await;
 
     scenario.up().await.succeeds();
     let before = scenario.state().await;
     let journal = scenario.journal().await;
-    scenario.run("down 002 --dry-run").await.succeeds().prints("down 002_b").prints("  DROP TABLE b").prints("nothing was changed");
+    scenario
+        .run("down 002 --dry-run")
+        .await
+        .succeeds()
+        .prints("down 002_b")
+        .prints("  DROP TABLE b")
+        .prints("nothing was changed");
     assert_eq!(scenario.journal().await, journal);
     assert!(scenario.files("backups").is_empty());
     scenario.is_still(&before).await;
@@ -169,9 +200,10 @@ async fn a_dry_run_says_what_would_run_and_changes_nothing() {
 
 #[tokio::test]
 async fn a_dry_run_ends_as_the_run_would() {
-    let scenario = Scenario::new("dry_run_no").await.tables(&["a"]).file("001_a.preflight.sql", "SELECT false AS ready");
+    let scenario =
+        Scenario::new("dry_run_no").await.tables(&["a"]).file("001_a.preflight.sql", "SELECT false AS ready");
     scenario.run("up --dry-run").await.exits_with(6).prints("`ready` is false");
-    scenario.run("up").await.refuses_with(6).says("`ready` is false");
+    scenario.run("up").await.fails_with(6).says("`ready` is false");
 }
 
 #[tokio::test]
@@ -186,7 +218,9 @@ async fn the_history_may_live_in_another_schema() {
 #[tokio::test]
 async fn another_tools_table_is_left_alone() {
     let scenario = Scenario::new("other_tool").await.tables(&["a"]);
-    scenario.lines("CREATE TABLE schema_migrations (version bigint PRIMARY KEY); INSERT INTO schema_migrations VALUES (1)").await;
+    scenario
+        .lines("CREATE TABLE schema_migrations (version bigint PRIMARY KEY); INSERT INTO schema_migrations VALUES (1)")
+        .await;
     let before = scenario.state().await;
     scenario.run("up").await.refuses_with(5).says("is not Lockgate's: it has no filename").says("--schema lockgate");
     before.equals(&scenario.state().await);

@@ -140,14 +140,23 @@ fn binary() -> &'static Path {
         // A test depends on no other crate's command, so one that is out of date is built here.
         if let Some(cargo) = env::var_os("CARGO") {
             let mut build = std::process::Command::new(cargo);
-            build.args(["build", "--quiet", "--package", "lockgate", "--bin", "lockgate"]).current_dir(env!("CARGO_MANIFEST_DIR"));
+            build
+                .args(["build", "--quiet", "--package", "lockgate", "--bin", "lockgate"])
+                .current_dir(env!("CARGO_MANIFEST_DIR"));
             if profile.ends_with("release") {
                 build.arg("--release");
             }
-            assert!(build.status().unwrap().success(), "`lockgate` does not build; the suites need it, or its path in LOCKGATE_BIN");
+            assert!(
+                build.status().unwrap().success(),
+                "`lockgate` does not build; the suites need it, or its path in LOCKGATE_BIN"
+            );
         }
         let path = profile.join("lockgate");
-        assert!(path.is_file(), "`{}` is missing: run `cargo build -p lockgate`, or name one in LOCKGATE_BIN", path.display());
+        assert!(
+            path.is_file(),
+            "`{}` is missing: run `cargo build -p lockgate`, or name one in LOCKGATE_BIN",
+            path.display()
+        );
         path
     })
 }

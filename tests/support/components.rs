@@ -37,7 +37,9 @@ pub fn of_version(version: &str) -> Vec<u8> {
 
 /// A component of the interface's version with another `program` in it.
 pub fn with_program(functions: &str) -> Vec<u8> {
-    let wit = format!("package lockgate:migration@0.1.0; interface program {{ {functions} }} world migration {{ export program; }}");
+    let wit = format!(
+        "package lockgate:migration@0.1.0; interface program {{ {functions} }} world migration {{ export program; }}"
+    );
     of_wit(&wit, "migration")
 }
 

@@ -7,8 +7,8 @@ use std::{
     env,
     fmt::Write as _,
     io::PipeWriter,
-    process::{Command, Stdio},
     os::unix::process::CommandExt,
+    process::{Command, Stdio},
     sync::OnceLock,
     thread,
     time::{Duration, Instant},
@@ -39,12 +39,15 @@ pub(crate) fn server() -> &'static Server {
     let started = SERVER.get_or_init(|| {
         // A runtime of its own: the one of the test that comes first ends with that test.
         let start = || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| e.to_string())?;
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| e.to_string())?;
             runtime.block_on(async {
                 let server = match env::var("LOCKGATE_TEST_DATABASE").as_deref() {
                     Err(_) | Ok("container") => container::start().await?,
                     Ok("embedded") => embedded::start()?,
-                    Ok(other) => return Err(format!("LOCKGATE_TEST_DATABASE is `{other}`, neither container nor embedded")),
+                    Ok(other) => {
+                        return Err(format!("LOCKGATE_TEST_DATABASE is `{other}`, neither container nor embedded"));
+                    }
                 };
                 prepare(&server).await?;
                 Ok(server)

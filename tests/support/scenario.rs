@@ -64,7 +64,11 @@ impl Scenario {
     pub fn tables(self, names: &[&str]) -> Self {
         names.iter().enumerate().fold(self, |scenario, (i, name)| {
             let stem = format!("{:03}_{name}", i + 1);
-            scenario.migration(&stem, &format!("CREATE TABLE {name} (id int PRIMARY KEY);"), &format!("DROP TABLE {name};"))
+            scenario.migration(
+                &stem,
+                &format!("CREATE TABLE {name} (id int PRIMARY KEY);"),
+                &format!("DROP TABLE {name};"),
+            )
         })
     }
 
@@ -270,7 +274,11 @@ impl Scenario {
 
     /// Ends the server's side of the run under way.
     pub async fn end_the_run(&self) {
-        let ended = self.superuser().await.lines(&format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {RUNS}")).await;
+        let ended = self
+            .superuser()
+            .await
+            .lines(&format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {RUNS}"))
+            .await;
         assert_eq!(ended, ["t"], "one run is under way");
     }
 

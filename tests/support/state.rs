@@ -9,6 +9,7 @@ use crate::Session;
 #[derive(Clone, PartialEq, Eq)]
 pub struct State(BTreeSet<String>);
 
+// Parentheses of a constraint are left out: `x BETWEEN 1 AND 2 AND y` comes back from a dump with fewer of them.
 const OBJECTS: &str = "
 WITH own AS (SELECT oid FROM pg_namespace WHERE nspname <> 'information_schema' AND nspname !~ '^pg_')
 SELECT 'schema ' || nspname || ' ' || coalesce(nspacl::text, '') FROM pg_namespace WHERE oid IN (SELECT oid FROM own)
@@ -16,7 +17,7 @@ UNION ALL SELECT concat_ws(' ', 'relation', relkind, oid::regclass, pg_get_userb
     FROM pg_class WHERE relnamespace IN (SELECT oid FROM own)
 UNION ALL SELECT concat_ws(' ', 'column', attrelid::regclass, attname, format_type(atttypid, atttypmod), attnotnull, attidentity)
     FROM pg_attribute WHERE attrelid IN (SELECT oid FROM pg_class WHERE relnamespace IN (SELECT oid FROM own)) AND NOT attisdropped
-UNION ALL SELECT concat_ws(' ', 'constraint', conrelid::regclass, conname, pg_get_constraintdef(oid))
+UNION ALL SELECT concat_ws(' ', 'constraint', conrelid::regclass, conname, translate(pg_get_constraintdef(oid), '()', ''))
     FROM pg_constraint WHERE connamespace IN (SELECT oid FROM own)
 UNION ALL SELECT concat_ws(' ', 'trigger', pg_get_triggerdef(oid), tgenabled) FROM pg_trigger WHERE NOT tgisinternal
 UNION ALL SELECT concat_ws(' ', 'function', oid::regprocedure, md5(prosrc), proacl)

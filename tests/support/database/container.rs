@@ -18,11 +18,13 @@ done";
 
 pub(super) async fn start() -> Result<Server, String> {
     let image = env::var("LOCKGATE_TEST_IMAGE").unwrap_or_else(|_| IMAGE.to_owned());
-    let (name, tag) = image.rsplit_once(':').ok_or_else(|| format!("LOCKGATE_TEST_IMAGE is `{image}`, which has no tag"))?;
+    let (name, tag) =
+        image.rsplit_once(':').ok_or_else(|| format!("LOCKGATE_TEST_IMAGE is `{image}`, which has no tag"))?;
     let process = std::process::id().to_string();
 
     // The reaper comes first: a start that fails half-way must leave nothing behind.
-    let life_line = reaper(Command::new("sh").args(["-c", REMOVE, "reaper", &format!("lockgate-test-process={process}")]))?;
+    let life_line =
+        reaper(Command::new("sh").args(["-c", REMOVE, "reaper", &format!("lockgate-test-process={process}")]))?;
     let container = GenericImage::new(name, tag)
         .with_exposed_port(5432.tcp())
         .with_env_var("POSTGRES_USER", SUPERUSER)

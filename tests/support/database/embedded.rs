@@ -33,7 +33,12 @@ pub(super) fn start() -> Result<Server, String> {
 
     let path = format!("{}:{}", programs::folder().display(), std::env::var("PATH").unwrap_or_default());
     let mut command = Command::new("sh");
-    command.args(["-c", SERVE, "reaper"]).arg(folder.path()).args([SUPERUSER, &port.to_string()]).env("PATH", path).env("LC_ALL", "C");
+    command
+        .args(["-c", SERVE, "reaper"])
+        .arg(folder.path())
+        .args([SUPERUSER, &port.to_string()])
+        .env("PATH", path)
+        .env("LC_ALL", "C");
     if folder.path().metadata().map_err(|e| e.to_string())?.uid() == 0 {
         // PostgreSQL refuses to run as root.
         let account = ["postgres", "nobody"].into_iter().find_map(|name| User::from_name(name).ok().flatten());
