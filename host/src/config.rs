@@ -13,6 +13,7 @@ use crate::{
     migration::Version,
     plugin::Limits,
     postgres::{Secret, Target, Timeouts, TlsMode},
+    stop::Stop,
 };
 
 /// The validated settings of a command.
@@ -38,6 +39,8 @@ pub struct Config {
     pub plugins: Limits,
     /// What the project's own server does.
     pub embedded: EmbeddedConfig,
+    /// Whether the process was asked to stop.
+    pub stop: Stop,
     /// Which database settings were given, and where: name, value without secrets, source.
     pub sources: Vec<(&'static str, String, &'static str)>,
 }
@@ -177,6 +180,7 @@ impl Config {
             },
             plugins: file.plugins,
             embedded: file.embedded,
+            stop: Stop::never(),
             sources: database.sources(),
         })
     }

@@ -75,7 +75,11 @@ impl Embedded {
             None => server.launch()?,
         };
         server.target.port = port;
-        server.create_database().await?;
+        if let Err(error) = server.create_database().await {
+            drop(gate);
+            server.stop()?;
+            return Err(error);
+        }
         Ok(server)
     }
 

@@ -200,6 +200,19 @@ impl ProgramError {
     }
 }
 
+impl Cause {
+    /// The same in one line without the rows that the server quotes in its details: fit to be kept for ever.
+    pub fn without_data(&self) -> String {
+        match self {
+            Self::Database(error) => match &error.sqlstate {
+                Some(sqlstate) => format!("{} (SQLSTATE {sqlstate})", error.message),
+                None => error.message.clone(),
+            },
+            other => other.to_string(),
+        }
+    }
+}
+
 impl From<DbError> for ProgramError {
     fn from(error: DbError) -> Self {
         Self { at: None, cause: Cause::Database(Box::new(error)) }
@@ -312,6 +325,8 @@ pub enum Error {
     Interrupted {
         /// SIGINT or SIGTERM.
         signal: &'static str,
+        /// What the database is like now.
+        state: String,
     },
     /// The machine: a file, a process.
     System {
@@ -449,22 +464,30 @@ impl Error {
             Self::Unreachable { target, cause, next } => {
                 plain(format!("cannot connect to {target}"), vec![cause.clone()], nothing(), Some(next.clone()))
             }
-            Self::Database { doing, error } => {
-                plain(format!("the server failed while {doing}"), vec![error.to_string()], None, None)
-            }
+            Self::Database { doing, error } => plain(
+                format!("the server failed while {doing}"),
+                vec![error.to_string()],
+                Some("what was reported as applied is committed, nothing else; the lock is released".into()),
+                Some("mend the cause, then run `lockgate status`".into()),
+            ),
             Self::OutcomeUnknown { name, run_id } => plain(
                 format!("the connection was lost while migration `{name}` was committing"),
                 vec!["the server's answer to COMMIT did not arrive".into()],
                 Some(format!("unknown: the migration is either applied whole, by run {run_id}, or not at all")),
                 Some("run `lockgate status` once the server answers; the next `lockgate up` goes on from there".into()),
             ),
-            Self::Interrupted { signal } => plain(
+            Self::Interrupted { signal, state } => plain(
                 format!("stopped by {signal}"),
                 vec![],
-                Some("the migration under way is rolled back; those reported as committed stay applied".into()),
+                Some(state.clone()),
                 Some("run `lockgate status`, then go on".into()),
             ),
-            Self::System { doing, cause } => plain(format!("{doing} failed"), vec![cause.clone()], None, None),
+            Self::System { doing, cause } => plain(
+                format!("{doing} failed"),
+                vec![cause.clone()],
+                Some("what was reported as applied is committed, nothing else".into()),
+                Some("mend the cause, then run the same command again".into()),
+            ),
         }
     }
 }

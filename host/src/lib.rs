@@ -15,5 +15,6 @@ pub mod runner;
 pub mod source;
 pub mod sql;
 pub mod step;
+pub mod stop;
 pub mod telemetry;
 pub mod value;

@@ -25,6 +25,10 @@ pub enum State {
 
 /// Applied migrations whose file has changed.
 pub fn drift(found: &[Migration], applied: &[Applied]) -> Vec<Problem> {
+    drifted(found, applied).into_iter().map(|(_, problem)| problem).collect()
+}
+
+fn drifted<'a>(found: &'a [Migration], applied: &[Applied]) -> Vec<(&'a Version, Problem)> {
     found
         .iter()
         .filter_map(|migration| {
@@ -36,11 +40,8 @@ pub fn drift(found: &[Migration], applied: &[Applied]) -> Vec<Problem> {
                     migration.checksum.short(),
                     row.checksum.short()
                 );
-                Problem::new(
-                    &migration.filename,
-                    what,
-                    "put the applied file back, and make the change a new migration",
-                )
+                let next = "put the applied file back, and make the change a new migration";
+                (&migration.version, Problem::new(&migration.filename, what, next))
             })
         })
         .collect()
@@ -52,9 +53,9 @@ pub fn drift(found: &[Migration], applied: &[Applied]) -> Vec<Problem> {
 /// [`Error::Drift`] for changed files, [`Error::Refused`] for late arrivals below the newest applied version, and for a target that
 /// does not exist.
 pub fn up<'a>(found: &'a [Migration], applied: &[Applied], to: Option<&Version>) -> Result<Vec<&'a Migration>> {
-    let drifted = drift(found, applied);
-    if !drifted.is_empty() {
-        return Err(Error::Drift(drifted));
+    let changed = drift(found, applied);
+    if !changed.is_empty() {
+        return Err(Error::Drift(changed));
     }
     if let Some(to) = to
         && !found.iter().any(|m| m.version == *to)
@@ -125,9 +126,12 @@ pub fn down<'a>(found: &[Migration], applied: &'a [Applied], revert: &Revert) ->
             vec![row]
         }
     };
-    let drifted: Vec<Problem> =
-        drift(found, applied).into_iter().filter(|p| chosen.iter().any(|a| a.filename == p.at)).collect();
-    if drifted.is_empty() { Ok(chosen) } else { Err(Error::Drift(drifted)) }
+    let changed: Vec<Problem> = drifted(found, applied)
+        .into_iter()
+        .filter(|(v, _)| chosen.iter().any(|a| a.version == **v))
+        .map(|(_, p)| p)
+        .collect();
+    if changed.is_empty() { Ok(chosen) } else { Err(Error::Drift(changed)) }
 }
 
 /// The state of every version, in order.

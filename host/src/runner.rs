@@ -8,12 +8,12 @@ use uuid::Uuid;
 use crate::{
     backup::{self, Dump, Manifest, Restored},
     config::Config,
-    error::{Cause, Error, Finding, Problem, ProgramError, Result, Stage, blocks},
+    error::{Cause, Error, Finding, NOTHING_CHANGED, Problem, ProgramError, Result, Stage, blocks},
     migration::{Checksum, Direction, Kind, Version},
     plan::{self, Revert, State},
     plugin::Engine,
     postgres::{
-        Committed, Server, Session, Timeouts,
+        Broken, Committed, Handle, Server, Session, Timeouts,
         history::{Applied, History, Record},
         journal::{self, Entry, Event, Journal},
         lock::{self, LockKey},
@@ -232,7 +232,7 @@ pub async fn plan_down(config: &Config, run_id: Uuid, revert: &Revert) -> Result
 pub async fn up(config: &Config, run_id: Uuid, to: Option<&Version>) -> Result<Outcome> {
     let folder = source::read(&config.dir)?;
     let run = Run::begin(config, run_id).await?;
-    if run.pending(&folder, to).await?.is_empty() {
+    if run.is_up_to_date(&folder, to).await? {
         return run.nothing_to_do(Direction::Up).await;
     }
     // Another run may have done it while this one waited for the lock.
@@ -294,17 +294,22 @@ pub async fn restore(config: &Config, run_id: Uuid, id: &str) -> Result<Restored
     let run = Run::begin(config, run_id).await?;
     // Not given back: the session that holds it ends with the swap.
     lock::acquire(&run.session, run.lock, config.lock_timeout).await?;
-    let suffix = short(run_id);
-    let restored =
-        backup::restore(&config.target, &config.backup_dir, &manifest, config.pg_bin.as_deref(), &suffix).await?;
+    let restored = backup::restore(config, &manifest, &short(run_id)).await?;
+    // The restore is done, whatever comes of noting it.
+    if let Err(error) = note_restore(config, run_id, &restored).await {
+        tracing::error!(%error, "the restore could not be noted in the journal");
+    }
+    Ok(restored)
+}
+
+async fn note_restore(config: &Config, run_id: Uuid, restored: &Restored) -> Result<()> {
     let run = Run::begin(config, run_id).await?;
     run.locked(async |_| {
         journal::ensure_tables(&run.session, &run.history).await?;
         let detail = format!("from backup {}; the former database is kept as {}", restored.backup, restored.kept_as);
         run.journal.append(&run.session, &Entry::of(Event::Restored).detail(&detail)).await
     })
-    .await?;
-    Ok(restored)
+    .await
 }
 
 impl<'a> Run<'a> {
@@ -313,8 +318,7 @@ impl<'a> Run<'a> {
         let session = Session::connect(&config.target, &format!("lockgate {}", short(run_id))).await?;
         let history = History::in_schema(&config.schema);
         let journal = Journal::new(&history, run_id);
-        let lock = LockKey::for_schema(&config.schema);
-        Ok(Self { config, run_id, session, history, journal, lock, started })
+        Ok(Self { config, run_id, session, history, journal, lock: LockKey, started })
     }
 
     async fn applied(&self) -> Result<Vec<Applied>> {
@@ -323,7 +327,13 @@ impl<'a> Run<'a> {
 
     /// Runs work under the lock, telling it how long that took to get, and gives the lock back whatever came of the work.
     async fn locked<T>(&self, work: impl AsyncFnOnce(Duration) -> Result<T>) -> Result<T> {
-        let waited = lock::acquire(&self.session, self.lock, self.config.lock_timeout).await?;
+        let waited = lock::acquire(&self.session, self.lock, self.config.lock_timeout);
+        let waited = self
+            .config
+            .stop
+            .race(waited)
+            .await
+            .map_err(|signal| Error::Interrupted { signal, state: NOTHING_CHANGED.into() })??;
         tracing::debug!(waited_ms = waited.as_millis(), "the lock is ours");
         let result = work(waited).await;
         if !self.session.is_closed()
@@ -338,19 +348,31 @@ impl<'a> Run<'a> {
     /// Everything that is to be applied, loaded and checked.
     async fn pending(&self, folder: &Folder, to: Option<&Version>) -> Result<Vec<Work>> {
         let applied = self.applied().await?;
+        let planned = plan::up(&folder.migrations, &applied, to);
+        // Whatever else is wrong, those not yet applied are tried as well, so that everything is reported at once.
+        let candidates = match &planned {
+            Ok(pending) => pending.clone(),
+            Err(_) => folder.migrations.iter().filter(|m| !applied.iter().any(|a| a.version == m.version)).collect(),
+        };
+        let (work, unfit) = load(self.config, &candidates).await?;
         let mut problems = folder.problems.clone();
-        let pending = match plan::up(&folder.migrations, &applied, to) {
-            Ok(pending) => pending,
+        problems.extend(unfit);
+        match planned {
+            Ok(_) if problems.is_empty() => Ok(work),
             Err(Error::Drift(drifted)) if !problems.is_empty() => {
                 problems.extend(drifted);
-                return Err(Error::Folder(problems));
+                Err(Error::Folder(problems))
             }
-            Err(_) if !problems.is_empty() => return Err(Error::Folder(problems)),
-            Err(error) => return Err(error),
-        };
-        let (work, unfit) = load(self.config, &pending).await?;
-        problems.extend(unfit);
-        if problems.is_empty() { Ok(work) } else { Err(Error::Folder(problems)) }
+            Err(error) if problems.is_empty() => Err(error),
+            _ => Err(Error::Folder(problems)),
+        }
+    }
+
+    /// Whether there is anything to apply: without loading it.
+    async fn is_up_to_date(&self, folder: &Folder, to: Option<&Version>) -> Result<bool> {
+        let applied = self.applied().await?;
+        Ok(folder.problems.is_empty()
+            && plan::up(&folder.migrations, &applied, to).is_ok_and(|pending| pending.is_empty()))
     }
 
     /// Everything that is to be reverted, loaded and checked.
@@ -435,7 +457,7 @@ impl<'a> Run<'a> {
     async fn preflight(&self, work: &[Work]) -> Result<Vec<Finding>> {
         let findings = self.host_findings(work).await?;
         if blocks(&findings) {
-            let state = "nothing was changed".into();
+            let state = NOTHING_CHANGED.into();
             return Err(Error::Checks { stage: Stage::HostPreflight, findings, state });
         }
         Ok(findings)
@@ -454,10 +476,14 @@ impl<'a> Run<'a> {
 
     /// A migration's own checks.
     async fn migration_preflight(&self, item: &Work) -> Result<Vec<Finding>> {
-        let asked = self.session.read_only(self.timeouts(item), async |db| item.program.preflight(db).await).await?;
+        let ask = async |db: &Handle| self.config.stop.race(item.program.preflight(db)).await;
+        let asked = match self.session.read_only(self.timeouts(item), ask).await? {
+            Ok(asked) => asked,
+            Err(signal) => return Err(self.interrupted(item, Direction::Up, signal, NOT_RUN).await),
+        };
         let findings = match asked {
             Ok(findings) => findings,
-            Err(error) => return Err(self.failed(item, Direction::Up, Some(PREFLIGHT.into()), error).await),
+            Err(error) => return Err(self.failed(item, Direction::Up, Some(PREFLIGHT.into()), error, false).await),
         };
         if blocks(&findings) {
             let stage = Stage::Preflight(item.version.clone());
@@ -477,7 +503,7 @@ impl<'a> Run<'a> {
             lock_wait_timeout_ms: self.config.timeouts.lock.as_millis().max(30_000),
         };
         tracing::info!(folder = %self.config.backup_dir.display(), "backing up");
-        match backup::take(&self.config.target, &self.session.server, dump).await {
+        match backup::take(&self.config.target, &self.session.server, dump, &self.config.stop).await {
             Ok(manifest) => {
                 tracing::info!(
                     backup = manifest.id,
@@ -508,11 +534,16 @@ impl<'a> Run<'a> {
         tracing::info!(migration = item.name, %direction, "running");
         let begin = Instant::now();
         let transaction = self.session.begin(self.timeouts(item)).await?;
-        let verified = match self.in_transaction(direction, item, backup, &transaction).await {
-            Ok(verified) => verified,
-            Err(Stopped { step, error }) => {
+        let work = self.config.stop.race(self.in_transaction(direction, item, backup, &transaction)).await;
+        let verified = match work {
+            Ok(Ok(verified)) => verified,
+            Ok(Err(Stopped { step, error, committed })) => {
                 self.roll_back().await;
-                return Err(self.failed(item, direction, step, error).await);
+                return Err(self.failed(item, direction, step, error, committed).await);
+            }
+            Err(signal) => {
+                self.roll_back().await;
+                return Err(self.interrupted(item, direction, signal, ROLLED_BACK).await);
             }
         };
         if blocks(&verified.findings) {
@@ -524,7 +555,7 @@ impl<'a> Run<'a> {
             Committed::Yes => {}
             Committed::No(error) => {
                 self.roll_back().await;
-                return Err(self.failed(item, direction, Some("commit".into()), (*error).into()).await);
+                return Err(self.failed(item, direction, Some("commit".into()), (*error).into(), false).await);
             }
             Committed::Unknown => {
                 return Err(Error::OutcomeUnknown { name: item.name.clone(), run_id: self.run_id.to_string() });
@@ -567,8 +598,15 @@ impl<'a> Run<'a> {
                     (format!("{} (`{name}`)", i + 1), item.program.run(direction, name, self.session.handle()).await)
                 }
             };
-            result.map_err(|error| Stopped { step: Some(name), error })?;
+            result.map_err(|error| Stopped { step: Some(name.clone()), error, committed: false })?;
+            // At once: what the host writes next must not land outside the transaction.
+            self.session
+                .check_unbroken(transaction, self.lock)
+                .await
+                .map_err(|broken| Stopped::broken(&name, item, &broken))?;
         }
+        // Deferred triggers and constraints belong to what is verified.
+        self.session.settle().await.map_err(|error| Stopped::at("deferred constraints", error))?;
         let steps_took = begin.elapsed();
 
         let event = match direction {
@@ -597,13 +635,31 @@ impl<'a> Run<'a> {
         let asked =
             self.session.guarded(async |db| item.program.verify(direction, db).await).await.map_err(host("verify"))?;
         let findings = asked.map_err(|error| Stopped::at("verify", error))?;
-        self.session.check_unbroken(transaction, self.lock).await.map_err(|error| Stopped::at("end", error))?;
+        self.session.settle().await.map_err(|error| Stopped::at("deferred constraints", error))?;
+        self.session
+            .check_unbroken(transaction, self.lock)
+            .await
+            .map_err(|broken| Stopped::broken("end", item, &broken))?;
+        let recorded =
+            self.history.holds_of_run(&self.session, &item.version, self.run_id).await.map_err(host("history"))?;
+        if recorded != (direction == Direction::Up) {
+            let cause = Cause::Script("it changed what the host had written into the history".into());
+            return Err(Stopped::at("end", ProgramError { at: None, cause }));
+        }
         Ok(Verified { findings, steps_took })
     }
 
     fn timeouts(&self, item: &Work) -> Timeouts {
         let asked = item.program.describe();
-        let or = |asked: Option<u32>, set: Duration| asked.map_or(set, |ms| Duration::from_millis(ms.into()));
+        // Zero is "for ever", which only the operator may choose.
+        let or = |asked: Option<u32>, set: Duration| match asked
+            .filter(|ms| *ms > 0)
+            .map(|ms| Duration::from_millis(ms.into()))
+        {
+            Some(asked) if set.is_zero() => asked,
+            Some(asked) => asked.min(set),
+            None => set,
+        };
         Timeouts {
             lock: or(asked.lock_timeout_ms, self.config.timeouts.lock),
             statement: or(asked.statement_timeout_ms, self.config.timeouts.statement),
@@ -617,12 +673,29 @@ impl<'a> Run<'a> {
         }
     }
 
-    async fn failed(&self, item: &Work, direction: Direction, step: Option<String>, error: ProgramError) -> Error {
-        let detail = error.cause.to_string();
+    async fn failed(
+        &self,
+        item: &Work,
+        direction: Direction,
+        step: Option<String>,
+        error: ProgramError,
+        committed: bool,
+    ) -> Error {
+        let detail = error.cause.without_data();
         let entry = Entry::of(Event::Failed).migration(&item.version, direction).detail(&detail);
-        let what = if step.as_deref() == Some(PREFLIGHT) { NOT_RUN } else { ROLLED_BACK };
+        let what = match step.as_deref() {
+            Some(PREFLIGHT) => NOT_RUN,
+            _ if committed => "part of it was committed by the migration itself, and is not in the history",
+            _ => ROLLED_BACK,
+        };
         let state = self.state_after(&entry, what).await;
         Error::Migration { name: item.name.clone(), direction, step, error: Box::new(error), state }
+    }
+
+    async fn interrupted(&self, item: &Work, direction: Direction, signal: &'static str, what: &str) -> Error {
+        let entry = Entry::of(Event::Interrupted).migration(&item.version, direction).detail(signal);
+        let state = self.state_after(&entry, what).await;
+        Error::Interrupted { signal, state }
     }
 
     async fn refused(&self, item: &Work, direction: Direction, stage: Stage, findings: Vec<Finding>) -> Error {
@@ -703,11 +776,20 @@ struct Verified {
 struct Stopped {
     step: Option<String>,
     error: ProgramError,
+    /// The migration ended the transaction itself, so that part of it stays.
+    committed: bool,
 }
 
 impl Stopped {
     fn at(step: &str, error: ProgramError) -> Self {
-        Self { step: Some(step.to_owned()), error }
+        Self { step: Some(step.to_owned()), error, committed: false }
+    }
+
+    fn broken(step: &str, item: &Work, broken: &Broken) -> Self {
+        let what = broken.what();
+        let cause = if item.kind == Kind::Component.as_str() { Cause::Plugin(what) } else { Cause::Script(what) };
+        let error = ProgramError { at: None, cause };
+        Self { step: Some(step.to_owned()), error, committed: *broken == Broken::Transaction }
     }
 }
 
@@ -720,7 +802,7 @@ fn host_cause(error: Error) -> ProgramError {
 }
 
 fn not_planned(item: &Work, direction: Direction, error: ProgramError) -> Error {
-    let state = "nothing was changed".into();
+    let state = NOTHING_CHANGED.into();
     Error::Migration { name: item.name.clone(), direction, step: Some("plan".into()), error: Box::new(error), state }
 }
 

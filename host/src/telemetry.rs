@@ -10,15 +10,6 @@ use tracing_subscriber::{
     fmt::{format::Writer, time::FormatTime},
 };
 
-/// How log lines are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// One JSON object a line.
-    Json,
-}
-
 struct Utc;
 
 impl FormatTime for Utc {
@@ -28,8 +19,8 @@ impl FormatTime for Utc {
 }
 
 /// Starts logging. Warnings and errors are always shown; `-v` adds what the run does, `-vv` its details. `LOCKGATE_LOG` sets a filter
-/// of its own.
-pub fn init(verbosity: i16, format: LogFormat, color: bool) {
+/// of its own. Text is for people, JSON is one object a line.
+pub fn init(verbosity: i16, json: bool, color: bool) {
     let level = match verbosity {
         ..0 => "error",
         0 => "warn",
@@ -40,8 +31,9 @@ pub fn init(verbosity: i16, format: LogFormat, color: bool) {
     let default = format!("warn,lockgate={level},plugin={level}");
     let filter = EnvFilter::try_from_env("LOCKGATE_LOG").unwrap_or_else(|_| EnvFilter::new(default));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_timer(Utc);
-    match format {
-        LogFormat::Text => builder.with_ansi(color && io::stderr().is_terminal()).with_target(false).init(),
-        LogFormat::Json => builder.json().flatten_event(true).with_current_span(true).with_span_list(false).init(),
+    if json {
+        builder.json().flatten_event(true).with_current_span(true).with_span_list(false).init();
+    } else {
+        builder.with_ansi(color && io::stderr().is_terminal()).with_target(false).init();
     }
 }

@@ -38,6 +38,34 @@ pub enum Value {
     Raw(Raw),
 }
 
+impl Value {
+    /// What it takes in memory.
+    pub fn size_bytes(&self) -> usize {
+        fn of<T>(items: &[Option<T>], heap: impl Fn(&T) -> usize) -> usize {
+            size_of_val(items) + items.iter().flatten().map(heap).sum::<usize>()
+        }
+        fn flat<T>(items: &[Option<T>]) -> usize {
+            size_of_val(items)
+        }
+        let heap = match self {
+            Self::Numeric(text) | Self::Text(text) | Self::Json(text) => text.len(),
+            Self::Bytea(bytes) => bytes.len(),
+            Self::Raw(raw) => raw.type_name.len() + raw.bytes.len(),
+            Self::BoolArray(items) => flat(items),
+            Self::Int2Array(items) => flat(items),
+            Self::Int4Array(items) | Self::DateArray(items) => flat(items),
+            Self::Int8Array(items) | Self::TimestampArray(items) | Self::TimestamptzArray(items) => flat(items),
+            Self::Float4Array(items) => flat(items),
+            Self::Float8Array(items) => flat(items),
+            Self::UuidArray(items) => flat(items),
+            Self::NumericArray(items) | Self::TextArray(items) | Self::JsonArray(items) => of(items, String::len),
+            Self::ByteaArray(items) => of(items, Vec::len),
+            _ => 0,
+        };
+        size_of::<Self>() + heap
+    }
+}
+
 /// Months, days and microseconds, which PostgreSQL keeps apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs, reason = "each field is documented in wit/lockgate.wit")]

@@ -1,6 +1,6 @@
 //! A backup is whole before the first change, or there is no change.
 
-use lockgate_tests::Scenario;
+use lockgate_tests::{Scenario, eventually};
 
 /// What `pg_dump --version` says of a version that fits every server.
 const NEW: &str = "if [ \"$1\" = --version ]; then exec \"$REAL/pg_dump\" --version; fi\n";
@@ -185,4 +185,23 @@ exec \"$REAL/pg_dump\" \"$@\"";
     assert!(read("passfile").contains("hush"), "the spy can see a password where there is one");
     assert_eq!(read("mode").trim(), "600");
     assert!(!std::path::Path::new(read("where").trim()).exists(), "the file is gone");
+}
+
+#[tokio::test]
+async fn a_run_that_is_stopped_during_the_backup_leaves_no_file_and_no_password() {
+    let scenario = Scenario::new("stopped_backup").await.tables(&["a"]);
+    let before = scenario.state().await;
+    let waits = "echo \"$PGPASSFILE\" >where.new; echo $$ >pid; mv where.new where; exec sleep 60";
+    let programs = scenario.made_up_programs(&[("pg_dump", &format!("{NEW}{waits}"))]);
+    let run = scenario.run("up").env("LOCKGATE_PG_BIN", &programs).start();
+    eventually("pg_dump is under way", async || scenario.path("where").exists()).await;
+    run.terminate();
+    run.end().await.fails_with(1).says("stopped by SIGTERM");
+    let passfile = std::fs::read_to_string(scenario.path("where")).unwrap();
+    assert!(!std::path::Path::new(passfile.trim()).exists(), "the password is left in {passfile}");
+    assert_eq!(scenario.files("backups"), Vec::<String>::new());
+    let pid = std::fs::read_to_string(scenario.path("pid")).unwrap();
+    let process = std::path::PathBuf::from(format!("/proc/{}", pid.trim()));
+    eventually("pg_dump has ended", async || !process.exists()).await;
+    scenario.is_still(&before).await;
 }

@@ -230,3 +230,36 @@ async fn a_check_of_a_component_cannot_write() {
     fails(&scenario, "verify-writes", "read-only transaction").await;
     is_at_fault(&scenario, "verify-writes-twice", "`SET TRANSACTION` would end the transaction").await;
 }
+
+#[tokio::test]
+async fn a_down_of_a_component_that_fails_changes_nothing() {
+    let scenario = hostile("guest_down", "").await;
+    scenario.up().await.succeeds();
+    for (behaviour, words) in [("fails-after-work", "the guest gives up"), ("panic-in-verify", "it panicked")] {
+        told_to(&scenario, behaviour).await;
+        let before = scenario.state().await;
+        scenario
+            .down("002")
+            .await
+            .fails_with(1)
+            .says("migration `002_guest` failed in down")
+            .says(&format!("the plugin is at fault: {words}"))
+            .says("state: rolled back; the database is at version 002");
+        scenario.is_still(&before).await;
+    }
+    told_to(&scenario, "verify-says-no").await;
+    let before = scenario.state().await;
+    scenario.down("002").await.fails_with(6).says("the verification of migration `002` (down) says no");
+    scenario.is_still(&before).await;
+}
+
+#[tokio::test]
+async fn a_component_that_is_gone_cannot_go_down() {
+    let scenario = hostile("guest_gone", "").await;
+    scenario.up().await.succeeds();
+    let before = scenario.state().await;
+    scenario.remove("migrations/002_guest.wasm");
+    scenario.remove("migrations/lockgate.lock");
+    scenario.down("002").await.refuses_with(2).says("`002_guest.wasm` is gone").says("next: put the file back");
+    scenario.is_still(&before).await;
+}

@@ -9,6 +9,7 @@ mod companions;
 mod components;
 mod connection;
 mod crashes;
+mod embedded;
 mod failures;
 mod folder;
 mod guests;

@@ -158,3 +158,12 @@ async fn a_role_that_does_not_own_the_database_is_told_what_it_needs() {
     assert!(kept(&scenario).await.is_empty());
     scenario.is_still(&before).await;
 }
+
+#[tokio::test]
+async fn a_damaged_manifest_is_told_by_name() {
+    let (scenario, _, id) = spoilt("manifest").await;
+    let before = scenario.state().await;
+    scenario.write(&format!("backups/{id}.json"), "{");
+    scenario.run(&format!("restore {id}")).await.fails_with(7).says(&format!("backups/{id}.json"));
+    scenario.is_still(&before).await;
+}

@@ -11,6 +11,7 @@ use std::{
 };
 
 use super::{
+    child::{self, Started},
     libpq,
     manifest::{FORMAT, Manifest, Payload},
     store::{self, Digesting},
@@ -19,6 +20,7 @@ use super::{
 use crate::{
     error::{Error, Result},
     postgres::{Server, Target},
+    stop::Stop,
 };
 
 /// zstd's own default: the smallest result at the speed of the dump itself.
@@ -45,27 +47,49 @@ pub struct Dump {
 ///
 /// # Errors
 /// [`Error::Backup`]; what was written so far is removed.
-pub async fn take(target: &Target, server: &Server, dump: Dump) -> Result<Manifest> {
+pub async fn take(target: &Target, server: &Server, dump: Dump, stop: &Stop) -> Result<Manifest> {
     let (target, server) = (target.clone(), server.clone());
-    let work = tokio::task::spawn_blocking(move || {
-        let id =
-            format!("{}_{}", jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ"), &dump.run_id[dump.run_id.len() - 8..]);
+    let work = child::supervise(stop, move |started| {
+        let id = unused_id(&dump);
         let partial = dump.folder.join(format!("{id}.dump.zst.partial"));
-        let result = write(&target, &server, &dump, &id, &partial);
+        let result = write(&target, &server, &dump, &id, &partial, started);
         if result.is_err() {
             let _ = fs::remove_file(&partial);
         }
-        result.map_err(|cause| Error::Backup {
-            what: "the backup failed".into(),
-            cause,
-            state: "no migration was run".into(),
-            next: "mend the cause, or run without a backup: `--no-backup`".into(),
-        })
+        result
     });
-    work.await.map_err(|e| Error::system("taking the backup", e))?
+    work.await.map_err(|cause| Error::Backup {
+        what: "the backup failed".into(),
+        cause,
+        state: "no migration was run".into(),
+        next: "mend the cause, or run without a backup: `--no-backup`".into(),
+    })
 }
 
-fn write(target: &Target, server: &Server, dump: &Dump, id: &str, partial: &Path) -> Result<Manifest, String> {
+/// Time and run; two backups of one run within a second differ by a number.
+fn unused_id(dump: &Dump) -> String {
+    let stem =
+        format!("{}_{}", jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ"), &dump.run_id[dump.run_id.len() - 8..]);
+    let taken = |id: &str| {
+        [".json", ".dump.zst", ".dump.zst.partial"].iter().any(|end| dump.folder.join(format!("{id}{end}")).exists())
+    };
+    let mut id = stem.clone();
+    let mut n = 2;
+    while taken(&id) {
+        id = format!("{stem}_{n}");
+        n += 1;
+    }
+    id
+}
+
+fn write(
+    target: &Target,
+    server: &Server,
+    dump: &Dump,
+    id: &str,
+    partial: &Path,
+    started: &Started,
+) -> Result<Manifest, String> {
     let tools = tools::find(dump.pg_bin.as_deref(), server.major()).map_err(|e| match e {
         ToolsError::Missing => "`pg_dump` was not found".to_owned(),
         ToolsError::TooOld { path, major } => {
@@ -84,19 +108,16 @@ fn write(target: &Target, server: &Server, dump: &Dump, id: &str, partial: &Path
         .stderr(Stdio::piped());
     let _passfile = libpq(&mut command, target, "lockgate backup").map_err(|e| e.to_string())?;
     let mut child = command.spawn().map_err(|e| format!("`{}` cannot be started: {e}", tools.dump.display()))?;
-    let (stdout, mut stderr) = (child.stdout.take().ok_or("no pipe")?, child.stderr.take().ok_or("no pipe")?);
-    // Read beside the dump, or a long complaint would fill the pipe and stop both.
-    let complaints = std::thread::spawn(move || {
-        let mut text = String::new();
-        let _ = stderr.read_to_string(&mut text);
-        text
-    });
+    started.note(&child);
+    let (stdout, stderr) = (child.stdout.take().ok_or("no pipe")?, child.stderr.take().ok_or("no pipe")?);
+    let complaints = child::complaints(stderr);
     let copied = compress(stdout, partial);
     if copied.is_err() {
         let _ = child.kill();
     }
     let status = child.wait().map_err(|e| format!("waiting for pg_dump: {e}"))?;
-    let complaints = complaints.join().unwrap_or_default();
+    started.ended();
+    let complaints = complaints.join().ok().and_then(Result::ok).unwrap_or_default();
     let payload = match copied {
         Ok((dump_digest, file_digest)) if status.success() => Payload {
             file: format!("{id}.dump.zst"),
@@ -106,7 +127,7 @@ fn write(target: &Target, server: &Server, dump: &Dump, id: &str, partial: &Path
             dump_bytes: dump_digest.0,
             dump_sha256: dump_digest.1,
         },
-        Ok(_) => return Err(format!("pg_dump ended with {status}: {}", complaints.trim())),
+        Ok(_) => return Err(format!("pg_dump ended with {status}: {}", complaints)),
         Err(error) => return Err(format!("writing `{}`: {error}", partial.display())),
     };
     let manifest = Manifest {
@@ -122,12 +143,10 @@ fn write(target: &Target, server: &Server, dump: &Dump, id: &str, partial: &Path
         precedes: dump.precedes.clone(),
         payload,
     };
+    // Before it gets its name: whoever sees a manifest can rely on what it says.
+    store::verify_file(partial, &manifest)
+        .map_err(|damage| format!("what was just written cannot be read back: {damage}"))?;
     publish(&dump.folder, partial, &manifest).map_err(|e| format!("finishing `{}`: {e}", partial.display()))?;
-    if let Err(damage) = store::verify(&dump.folder, &manifest) {
-        let _ = fs::remove_file(dump.folder.join(format!("{id}.json")));
-        let _ = fs::remove_file(store::payload_path(&dump.folder, &manifest));
-        return Err(format!("the backup that was just written cannot be read back: {damage}"));
-    }
     Ok(manifest)
 }
 
@@ -143,7 +162,7 @@ fn compress(dump: impl Read, partial: &Path) -> io::Result<((u64, String), (u64,
     Ok((dump.finish(), file.finish()))
 }
 
-/// First the payload under its name, then the manifest: whoever sees a manifest can rely on the payload.
+/// First the payload under its name, then the manifest.
 fn publish(folder: &Path, partial: &Path, manifest: &Manifest) -> io::Result<()> {
     fs::rename(partial, store::payload_path(folder, manifest))?;
     let path = folder.join(format!("{}.json", manifest.id));

@@ -1,5 +1,6 @@
 //! Backups before a run, and the way back from them.
 
+mod child;
 mod dump;
 mod manifest;
 mod restore;
@@ -10,13 +11,13 @@ pub use dump::{Dump, take};
 pub use manifest::{Manifest, Payload};
 pub use restore::{Restored, restore};
 
-use std::{fs, io::Write, os::unix::fs::OpenOptionsExt, process::Command};
+use std::{fs, io::Write, os::unix::fs::OpenOptionsExt, path::PathBuf, process::Command};
 
 use tempfile::TempDir;
 
 use crate::{
     error::{Error, Result},
-    postgres::{Target, passfile_line},
+    postgres::{Target, TlsMode, passfile_line},
 };
 
 /// The connection as libpq's programs take it: in the environment, the password in a private file, nothing in the arguments.
@@ -36,17 +37,25 @@ pub(crate) fn libpq(command: &mut Command, target: &Target, application_name: &s
         .env("PGSSLMODE", target.tls.as_str())
         .env("PGAPPNAME", application_name)
         .env("PGCONNECT_TIMEOUT", "10");
-    if let Some(root_cert) = &target.root_cert {
+    let system = || matches!(target.tls, TlsMode::VerifyCa | TlsMode::VerifyFull).then(system_certificates).flatten();
+    if let Some(root_cert) = target.root_cert.clone().or_else(system) {
         command.env("PGSSLROOTCERT", root_cert);
     }
     if let Some(password) = target.effective_password() {
         let path = folder.path().join("passfile");
         let write = |path| {
             let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-            file.write_all(passfile_line(target, &password).as_bytes())
+            file.write_all(passfile_line(&password).as_bytes())
         };
         write(&path).map_err(|e| Error::system("writing the password file", e))?;
         command.env("PGPASSFILE", path);
     }
     Ok(folder)
+}
+
+/// The system's certificates as one file. Left alone, libpq looks in the home folder only (`sslrootcert=system` came with 16).
+fn system_certificates() -> Option<PathBuf> {
+    let named = std::env::var_os("SSL_CERT_FILE").map(PathBuf::from);
+    let usual = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
+    named.into_iter().chain(usual.map(PathBuf::from)).find(|path| path.is_file())
 }

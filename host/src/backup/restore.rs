@@ -2,15 +2,16 @@
 
 use std::{
     fs::File,
-    io::{self, Read},
-    path::Path,
+    io,
     process::{Command, Stdio},
 };
 
-use super::{Manifest, libpq, store, tools};
+use super::{Manifest, child, libpq, store, tools};
 use crate::{
+    config::Config,
     error::{Error, Result},
     postgres::{Session, Target, quote_ident, quote_literal},
+    value::Value,
 };
 
 /// What a restore did.
@@ -30,45 +31,59 @@ const NEXT: &str = "mend the cause, then run the same `lockgate restore` again";
 ///
 /// # Errors
 /// [`Error::Backup`]; until the swap the present database is as it was, and what was restored so far is dropped.
-pub async fn restore(
-    target: &Target,
-    folder: &Path,
-    manifest: &Manifest,
-    pg_bin: Option<&Path>,
-    suffix: &str,
-) -> Result<Restored> {
-    let fail = |cause: String| Error::Backup {
+pub async fn restore(config: &Config, manifest: &Manifest, suffix: &str) -> Result<Restored> {
+    let (target, folder) = (&config.target, &config.backup_dir);
+    let fail = |cause: String, state: &str| Error::Backup {
         what: format!("the restore of backup `{}` failed", manifest.id),
         cause,
-        state: "the present database was not touched".into(),
+        state: state.into(),
         next: NEXT.into(),
     };
     {
-        let (folder, manifest) = (folder.to_owned(), manifest.clone());
+        let (folder, manifest) = (folder.clone(), manifest.clone());
         let check = tokio::task::spawn_blocking(move || store::verify(&folder, &manifest));
-        check.await.map_err(|e| Error::system("checking the backup", e))?.map_err(fail)?;
+        let checked = check.await.map_err(|e| Error::system("checking the backup", e))?;
+        checked.map_err(|cause| fail(cause, UNTOUCHED))?;
     }
     // Names can be swapped from another database only.
-    let admin = Session::connect(&target.with_database("postgres"), "lockgate restore").await?;
+    let maintenance = if target.database == "postgres" { "template1" } else { "postgres" };
+    let admin = Session::connect(&target.with_database(maintenance), "lockgate restore").await?;
     let (fresh, kept) = (name(&target.database, "restoring", suffix), name(&target.database, "before", suffix));
     require_createdb(&admin, &target.database).await?;
     create_like(&admin, &target.database, &fresh).await?;
-    let filled = fill(&target.with_database(&fresh), folder, manifest, pg_bin, admin.server.major()).await;
-    let swapped = match filled {
-        Ok(()) => swap(&admin, &target.database, &fresh, &kept).await,
-        Err(cause) => Err(fail(cause)),
-    };
-    if let Err(error) = swapped {
+    if let Err(cause) = fill(&target.with_database(&fresh), config, manifest, admin.server.major()).await {
         // The first cause counts; a database that cannot even be dropped is named in the log.
         if let Err(second) =
             admin.batch("dropping the new database", &format!("DROP DATABASE {}", quote_ident(&fresh))).await
         {
             tracing::error!(database = fresh, cause = %second, "the half-restored database could not be dropped");
         }
-        return Err(error);
+        return Err(fail(cause, UNTOUCHED));
     }
-    Ok(Restored { backup: manifest.id.clone(), database: target.database.clone(), kept_as: kept })
+    let restored = Restored { backup: manifest.id.clone(), database: target.database.clone(), kept_as: kept.clone() };
+    let Err(error) = swap(&admin, &target.database, &fresh, &kept).await else { return Ok(restored) };
+    undo_swap(&target.with_database(maintenance), &target.database, &fresh, &kept)
+        .await
+        .and_then(|swapped| if swapped { Ok(restored) } else { Err(fail(why(&error), UNTOUCHED)) })
+        .map_err(|second| match second {
+            Error::Backup { .. } => second,
+            other => {
+                let state = format!(
+                    "look: `{}`, `{fresh}` and `{kept}` may each be there or not ({})",
+                    target.database,
+                    why(&other)
+                );
+                fail(why(&error), &state)
+            }
+        })
 }
+
+fn why(error: &Error) -> String {
+    let report = error.report();
+    format!("{}: {}", report.what, report.causes.join("; "))
+}
+
+const UNTOUCHED: &str = "the present database was not touched";
 
 /// PostgreSQL cuts names at 63 bytes; the suffix must survive.
 fn name(database: &str, word: &str, suffix: &str) -> String {
@@ -97,8 +112,8 @@ async fn require_createdb(admin: &Session, database: &str) -> Result<()> {
         })
     };
     match rows.rows.first().map(Vec::as_slice) {
-        Some([crate::value::Value::Bool(true), crate::value::Value::Bool(true)]) => Ok(()),
-        Some([crate::value::Value::Bool(false), _]) => {
+        Some([Value::Bool(true), Value::Bool(true)]) => Ok(()),
+        Some([Value::Bool(false), _]) => {
             refuse(format!("role {user} may not create databases"), format!("ALTER ROLE {user} CREATEDB"))
         }
         _ => refuse(
@@ -120,7 +135,7 @@ async fn create_like(admin: &Session, database: &str, fresh: &str) -> Result<()>
     let rows =
         admin.handle().query(&sql, &[]).await.map_err(|e| Error::database("reading the database's settings", e))?;
     match rows.rows.first().and_then(|row| row.first()) {
-        Some(crate::value::Value::Text(create)) => admin.batch("creating the new database", create).await,
+        Some(Value::Text(create)) => admin.batch("creating the new database", create).await,
         _ => Err(Error::Refused {
             what: format!("the database `{database}` does not exist"),
             next: "create it, or check DB_NAME".into(),
@@ -128,17 +143,12 @@ async fn create_like(admin: &Session, database: &str, fresh: &str) -> Result<()>
     }
 }
 
-async fn fill(
-    target: &Target,
-    folder: &Path,
-    manifest: &Manifest,
-    pg_bin: Option<&Path>,
-    major: u32,
-) -> Result<(), String> {
-    let tools = tools::find(pg_bin, major).map_err(|_| "a `pg_restore` for this server was not found".to_owned())?;
-    let file = File::open(store::payload_path(folder, manifest)).map_err(|e| e.to_string())?;
+async fn fill(target: &Target, config: &Config, manifest: &Manifest, major: u32) -> Result<(), String> {
+    let tools = tools::find(config.pg_bin.as_deref(), major)
+        .map_err(|_| "a `pg_restore` for this server was not found".to_owned())?;
+    let file = File::open(store::payload_path(&config.backup_dir, manifest)).map_err(|e| e.to_string())?;
     let connection = target.clone();
-    let work = tokio::task::spawn_blocking(move || -> Result<(), String> {
+    let work = child::supervise(&config.stop, move |started| {
         let mut command = Command::new(&tools.restore);
         command
             .args(["--exit-on-error", "--no-password", "--dbname", &connection.database])
@@ -147,49 +157,61 @@ async fn fill(
             .stderr(Stdio::piped());
         let _passfile = libpq(&mut command, &connection, "lockgate restore").map_err(|e| e.to_string())?;
         let mut child = command.spawn().map_err(|e| format!("`{}` cannot be started: {e}", tools.restore.display()))?;
-        let (mut stdin, mut stderr) = (child.stdin.take().ok_or("no pipe")?, child.stderr.take().ok_or("no pipe")?);
-        let complaints = std::thread::spawn(move || {
-            let mut text = String::new();
-            let _ = stderr.read_to_string(&mut text);
-            text
-        });
+        started.note(&child);
+        let (mut stdin, stderr) = (child.stdin.take().ok_or("no pipe")?, child.stderr.take().ok_or("no pipe")?);
+        let complaints = child::complaints(stderr);
         let copied = zstd::Decoder::new(file).and_then(|mut dump| io::copy(&mut dump, &mut stdin));
         drop(stdin);
         let status = child.wait().map_err(|e| e.to_string())?;
-        let complaints = complaints.join().unwrap_or_default();
+        started.ended();
+        let complaints = complaints.join().ok().and_then(Result::ok).unwrap_or_default();
         if !status.success() {
-            return Err(format!("pg_restore ended with {status}: {}", complaints.trim()));
+            return Err(format!("pg_restore ended with {status}: {complaints}"));
         }
         copied.map(drop).map_err(|e| format!("reading the backup: {e}"))
     });
-    work.await.map_err(|e| e.to_string())??;
+    work.await?;
     let session = Session::connect(target, "lockgate restore").await.map_err(|e| e.to_string())?;
     session.batch("analyzing the new database", "ANALYZE").await.map_err(|e| e.to_string())
 }
 
 /// Nobody may connect between the two renames; clients see a refusal for a moment, then the restored database.
 async fn swap(admin: &Session, database: &str, fresh: &str, kept: &str) -> Result<()> {
-    let (database_name, fresh_name, kept_name) = (quote_ident(database), quote_ident(fresh), quote_ident(kept));
-    let close = format!(
-        "ALTER DATABASE {database_name} ALLOW_CONNECTIONS false;
-         SELECT pg_terminate_backend(pid, 5000) FROM pg_catalog.pg_stat_activity WHERE datname = {};
-         BEGIN;
-         ALTER DATABASE {database_name} RENAME TO {kept_name};
-         ALTER DATABASE {fresh_name} RENAME TO {database_name};
-         COMMIT",
+    const DOING: &str = "swapping the databases";
+    let (name, fresh_name, kept_name) = (quote_ident(database), quote_ident(fresh), quote_ident(kept));
+    // Statement by statement: it must be in force before the sessions are ended.
+    admin.batch(DOING, &format!("ALTER DATABASE {name} ALLOW_CONNECTIONS false")).await?;
+    let end = format!(
+        "SELECT pg_terminate_backend(pid, 5000) FROM pg_catalog.pg_stat_activity
+         WHERE datname = {} AND backend_type = 'client backend'",
         quote_literal(database)
     );
-    // Statement by statement: ALLOW_CONNECTIONS must be in force before the sessions are ended.
-    for statement in close.split(";\n") {
-        if let Err(error) = admin.batch("swapping the databases", statement).await {
-            admin.abort().await?;
-            admin
-                .batch("reopening the database", &format!("ALTER DATABASE {database_name} ALLOW_CONNECTIONS true"))
-                .await?;
-            return Err(error);
-        }
+    admin.batch(DOING, &end).await?;
+    let swap = format!("ALTER DATABASE {name} RENAME TO {kept_name}; ALTER DATABASE {fresh_name} RENAME TO {name}");
+    admin.batch(DOING, &format!("BEGIN; {swap}; COMMIT")).await?;
+    let open = format!("ALTER DATABASE {kept_name} ALLOW_CONNECTIONS true");
+    if let Err(error) = admin.batch("opening the kept database", &open).await {
+        tracing::warn!(%error, database = kept, "the kept database could not be opened");
     }
-    admin.batch("opening the kept database", &format!("ALTER DATABASE {kept_name} ALLOW_CONNECTIONS true")).await
+    Ok(())
+}
+
+/// After a failed swap: looks what there is, and brings back what there was. True when the swap was made after all.
+async fn undo_swap(maintenance: &Target, database: &str, fresh: &str, kept: &str) -> Result<bool> {
+    // Another connection: the one before may be lost, or stuck in the failed transaction.
+    let admin = Session::connect(maintenance, "lockgate restore").await?;
+    let sql = format!("SELECT EXISTS (SELECT FROM pg_catalog.pg_database WHERE datname = {})", quote_literal(kept));
+    let rows =
+        admin.handle().query(&sql, &[]).await.map_err(|e| Error::database("looking which databases there are", e))?;
+    let swapped = rows.rows == [[Value::Bool(true)]];
+    let reopen = if swapped { kept } else { database };
+    admin
+        .batch("reopening the database", &format!("ALTER DATABASE {} ALLOW_CONNECTIONS true", quote_ident(reopen)))
+        .await?;
+    if !swapped {
+        admin.batch("dropping the new database", &format!("DROP DATABASE IF EXISTS {}", quote_ident(fresh))).await?;
+    }
+    Ok(swapped)
 }
 
 #[cfg(test)]

@@ -10,28 +10,44 @@ use sha2::{Digest, Sha256};
 
 use super::manifest::{FORMAT, Manifest};
 use crate::{
-    error::{Error, Result},
+    error::{Error, NOTHING_CHANGED, Result},
     migration::hex,
 };
 
-/// All complete backups, the oldest first.
+/// All complete backups, the oldest first. A manifest that cannot be read is logged and left out: it must not stop a run.
 ///
 /// # Errors
-/// When a manifest cannot be read.
+/// When the folder cannot be read.
 pub fn list(folder: &Path) -> Result<Vec<Manifest>> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(Error::system(format!("reading the backup folder `{}`", folder.display()), error)),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return Ok(Vec::new());
+        }
+        Err(error) => {
+            return Err(unreadable(format!("the backup folder `{}` cannot be read", folder.display()), &error));
+        }
     };
     let mut backups = Vec::new();
     for path in entries.flatten().map(|entry| entry.path()) {
         if path.extension().is_some_and(|e| e == "json") {
-            backups.push(read(&path)?);
+            match read(&path) {
+                Ok(manifest) => backups.push(manifest),
+                Err(error) => tracing::warn!(cause = error.report().what, "a manifest is left out"),
+            }
         }
     }
     backups.sort_by(|a: &Manifest, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
     Ok(backups)
+}
+
+fn unreadable(what: String, cause: &dyn std::fmt::Display) -> Error {
+    Error::Backup {
+        what,
+        cause: cause.to_string(),
+        state: NOTHING_CHANGED.into(),
+        next: "choose another backup: `lockgate backup list`".into(),
+    }
 }
 
 /// The newest complete backup.
@@ -45,15 +61,20 @@ pub fn newest(folder: &Path) -> Result<Option<Manifest>> {
 /// The backup of that name, or the newest for `latest`.
 ///
 /// # Errors
-/// When there is none.
+/// When there is none, or its manifest is damaged.
 pub fn find(folder: &Path, id: &str) -> Result<Manifest> {
-    let mut backups = list(folder)?;
-    let found =
-        if id == "latest" { backups.pop() } else { backups.iter().position(|b| b.id == id).map(|i| backups.remove(i)) };
-    found.ok_or_else(|| Error::Refused {
+    let missing = || Error::Refused {
         what: format!("there is no backup `{id}` in `{}`", folder.display()),
         next: "see `lockgate backup list`".into(),
-    })
+    };
+    if id == "latest" {
+        return newest(folder)?.ok_or_else(missing);
+    }
+    let path = folder.join(format!("{id}.json"));
+    if id.contains(['/', '\\']) || !path.exists() {
+        return Err(missing());
+    }
+    read(&path)
 }
 
 /// Checks a backup whole: the file's digest, and that it decodes to the dump that was written.
@@ -61,8 +82,12 @@ pub fn find(folder: &Path, id: &str) -> Result<Manifest> {
 /// # Errors
 /// Which of them is not as the manifest says.
 pub fn verify(folder: &Path, manifest: &Manifest) -> Result<(), String> {
-    let path = payload_path(folder, manifest);
-    let file = File::open(&path).map_err(|e| format!("`{}` cannot be opened: {e}", path.display()))?;
+    verify_file(&payload_path(folder, manifest), manifest)
+}
+
+/// The same for a file that is not under its name yet.
+pub(super) fn verify_file(path: &Path, manifest: &Manifest) -> Result<(), String> {
+    let file = File::open(path).map_err(|e| format!("`{}` cannot be opened: {e}", path.display()))?;
     let mut compressed = Digesting::new(file);
     let mut dump = Digesting::new(io::sink());
     let mut decoder = zstd::Decoder::new(&mut compressed).map_err(|e| e.to_string())?;
@@ -92,15 +117,15 @@ pub fn payload_path(folder: &Path, manifest: &Manifest) -> PathBuf {
 }
 
 fn read(path: &Path) -> Result<Manifest> {
-    let doing = || format!("reading the manifest `{}`", path.display());
-    let text = fs::read_to_string(path).map_err(|e| Error::system(doing(), e))?;
-    let manifest: Manifest = serde_json::from_str(&text).map_err(|e| Error::system(doing(), e))?;
+    let what = || format!("the manifest `{}` is damaged", path.display());
+    let text = fs::read_to_string(path).map_err(|e| unreadable(what(), &e))?;
+    let manifest: Manifest = serde_json::from_str(&text).map_err(|e| unreadable(what(), &e))?;
     if manifest.format != FORMAT {
-        return Err(Error::system(doing(), format!("it has format {}, this program reads {FORMAT}", manifest.format)));
+        return Err(unreadable(what(), &format!("it has format {}, this program reads {FORMAT}", manifest.format)));
     }
     // The name comes from a file: it must not lead out of the folder.
     if manifest.payload.file != format!("{}.dump.zst", manifest.id) || manifest.id.contains(['/', '\\']) {
-        return Err(Error::system(doing(), "its payload is not the file beside it"));
+        return Err(unreadable(what(), &"its payload is not the file beside it"));
     }
     Ok(manifest)
 }
@@ -210,7 +235,8 @@ mod tests {
         let mut manifest = written(folder.path(), b"x");
         manifest.payload.file = "../b.dump.zst".into();
         fs::write(folder.path().join("a.json"), serde_json::to_string(&manifest).unwrap()).unwrap();
-        assert!(list(folder.path()).is_err());
+        assert!(list(folder.path()).unwrap().is_empty());
+        assert!(find(folder.path(), "a").is_err());
     }
 
     #[test]

@@ -23,10 +23,11 @@ use uuid::Uuid;
 use crate::{
     config::{Config, Options},
     embedded::Embedded,
-    error::{Error, ExitCode, Result},
+    error::{Error, ExitCode, NOTHING_CHANGED, Result},
     migration::Version,
     report,
-    telemetry::{self, LogFormat},
+    stop::Stop,
+    telemetry,
 };
 
 /// Migrates PostgreSQL: SQL files and sandboxed WebAssembly components, with lock, preflight, backup and verification.
@@ -90,7 +91,7 @@ struct Global {
     output: Output,
     /// How the log on stderr is written
     #[arg(long, global = true, value_enum, default_value = "text", env = "LOCKGATE_LOG_FORMAT")]
-    log_format: LogFormat,
+    log_format: Output,
     /// Ask nothing
     #[arg(short, long, global = true, env = "LOCKGATE_YES")]
     yes: bool,
@@ -182,7 +183,7 @@ pub fn main() -> u8 {
     };
     let color = std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
     let verbosity = if cli.global.quiet { -1 } else { i16::from(cli.global.verbose) };
-    telemetry::init(verbosity, cli.global.log_format, color);
+    telemetry::init(verbosity, cli.global.log_format == Output::Json, color);
     let json = cli.global.output == Output::Json;
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -208,7 +209,7 @@ fn fail(error: &Error, json: bool) -> u8 {
 
 async fn run(cli: Cli) -> Result<ExitCode> {
     let run_id = Uuid::now_v7();
-    let span = tracing::info_span!("run", run_id = %run_id);
+    let span = tracing::error_span!("run", run_id = %run_id);
     if let Command::Plugin(arguments) = &cli.command {
         return plugin::run(arguments, cli.global.dir.as_deref().unwrap_or(Path::new("migrations")));
     }
@@ -232,6 +233,7 @@ async fn run(cli: Cli) -> Result<ExitCode> {
             Some(EmbeddedWhen::Auto) => config.names_no_database(),
             None => false,
         };
+        config.stop = Stop::on_signals().map_err(|e| Error::system("handling signals", e))?;
         let embedded = if use_embedded {
             let server = Embedded::start(Path::new("."), &config.target.database, config.pg_bin.as_deref()).await?;
             config.target = server.target.clone();
@@ -240,10 +242,7 @@ async fn run(cli: Cli) -> Result<ExitCode> {
             None
         };
         let context = Context { config, run_id, output: global.output, yes: global.yes, embedded: use_embedded };
-        let result = tokio::select! {
-            result = dispatch(&context, cli.command) => result,
-            signal = stopped() => Err(Error::Interrupted { signal }),
-        };
+        let result = dispatch(&context, cli.command).await;
         if let Some(server) = embedded
             && let Err(error) = server.stop()
         {
@@ -257,28 +256,24 @@ async fn run(cli: Cli) -> Result<ExitCode> {
 
 async fn dispatch(context: &Context, command: Command) -> Result<ExitCode> {
     match command {
-        Command::Test => test::run(context).await,
-        Command::Status(arguments) => status::run(context, &arguments).await,
+        // These stop by themselves, where they can do so cleanly.
         Command::Up(arguments) => up::run(context, &arguments).await,
         Command::Down(arguments) => down::run(context, &arguments).await,
-        Command::Plan(arguments) => plan::run(context, &arguments).await,
         Command::Backup(arguments) => backup::run(context, &arguments).await,
         Command::Restore(arguments) => restore::run(context, &arguments).await,
-        Command::Psql(arguments) => psql::run(context, &arguments),
+        Command::Psql(arguments) => psql::run(context, &arguments).await,
         Command::Plugin(_) => Ok(ExitCode::Done),
+        // These change nothing and stop anywhere.
+        Command::Test => interruptible(context, test::run(context)).await,
+        Command::Status(arguments) => interruptible(context, status::run(context, &arguments)).await,
+        Command::Plan(arguments) => interruptible(context, plan::run(context, &arguments)).await,
     }
 }
 
-/// Returns when the process is asked to stop.
-async fn stopped() -> &'static str {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-    else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = interrupt.recv() => "SIGINT",
-        _ = terminate.recv() => "SIGTERM",
+async fn interruptible(context: &Context, work: impl Future<Output = Result<ExitCode>>) -> Result<ExitCode> {
+    match context.config.stop.race(work).await {
+        Ok(result) => result,
+        Err(signal) => Err(Error::Interrupted { signal, state: NOTHING_CHANGED.into() }),
     }
 }
 

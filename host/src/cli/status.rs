@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::{Context, Result};
+use super::{Context, Output, Result};
 use crate::{
     error::{Error, ExitCode},
     plan::State,
@@ -20,7 +20,8 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<ExitCode> {
     let status = runner::status(&context.config, context.run_id).await?;
     context.print(&status, report::status)?;
     if !status.problems.is_empty() {
-        return Err(Error::Folder(status.problems));
+        // The JSON has said it already, and stays one document.
+        return if context.output == Output::Json { Ok(ExitCode::Usage) } else { Err(Error::Folder(status.problems)) };
     }
     let any = |state: State| status.migrations.iter().any(|m| m.state == state);
     Ok(match arguments.check {

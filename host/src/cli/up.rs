@@ -3,7 +3,13 @@
 use clap::Args;
 
 use super::{Context, Result, plan, psql, version};
-use crate::{error::ExitCode, migration::Version, report, runner};
+use crate::{
+    error::ExitCode,
+    migration::Version,
+    plan::State,
+    report,
+    runner::{self, Outcome},
+};
 
 #[derive(Args)]
 pub struct Arguments {
@@ -20,23 +26,28 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<ExitCode> {
     if arguments.dry_run {
         return plan::show(context, to).await;
     }
-    seed(context, to).await?;
-    let outcome = runner::up(&context.config, context.run_id, to).await?;
+    let seeded = seed(context, to).await?;
+    let mut outcome = runner::up(&context.config, context.run_id, to).await?;
+    if let Some(before) = seeded {
+        outcome.done.splice(0..0, before.done);
+        outcome.findings.splice(0..0, before.findings);
+        outcome.backup = before.backup;
+        outcome.duration_ms += before.duration_ms;
+    }
     context.print(&outcome, report::outcome)?;
     Ok(ExitCode::Done)
 }
 
 /// Fills the project's own server with made-up data as soon as the schema can take it, so that later migrations meet some.
-async fn seed(context: &Context, to: Option<&Version>) -> Result<()> {
-    let Some((file, seed_at)) = context.config.embedded.seeding().filter(|_| context.embedded) else { return Ok(()) };
-    let pending = runner::plan_up(&context.config, context.run_id, None).await?;
-    let comes = pending.migrations.iter().any(|m| m.version == seed_at);
+async fn seed(context: &Context, to: Option<&Version>) -> Result<Option<Outcome>> {
+    let Some((file, seed_at)) = context.config.embedded.seeding().filter(|_| context.embedded) else { return Ok(None) };
+    let status = runner::status(&context.config, context.run_id).await?;
+    let comes = status.migrations.iter().any(|m| m.version == seed_at && m.state == State::Pending);
     if !comes || to.is_some_and(|to| *to < seed_at) {
-        return Ok(());
+        return Ok(None);
     }
     let outcome = runner::up(&context.config, context.run_id, Some(&seed_at)).await?;
-    context.print(&outcome, report::outcome)?;
-    psql::run_file(&context.config, file)?;
+    psql::run_file(&context.config, file).await?;
     eprintln!("seeded the embedded database from {}", file.display());
-    Ok(())
+    Ok(Some(outcome))
 }

@@ -110,6 +110,8 @@ pub(super) fn error_from_guest(error: wit::Error) -> ProgramError {
     ProgramError::plugin(text)
 }
 
+const FINDINGS_MAX: usize = 100;
+
 pub(super) fn findings_from_guest(findings: Vec<wit::Finding>) -> Vec<Finding> {
     let convert = |finding: wit::Finding| Finding {
         severity: match finding.severity {
@@ -121,7 +123,8 @@ pub(super) fn findings_from_guest(findings: Vec<wit::Finding>) -> Vec<Finding> {
         message: printable(&finding.message),
         hint: finding.hint.as_deref().map(printable),
     };
-    findings.into_iter().map(convert).collect()
+    // More than a person reads; the rest would fill the journal.
+    findings.into_iter().take(FINDINGS_MAX).map(convert).collect()
 }
 
 pub(super) fn description_from_guest(description: program::Description) -> crate::step::Description {

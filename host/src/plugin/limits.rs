@@ -106,33 +106,55 @@ impl fmt::Display for Reached {
 
 impl std::error::Error for Reached {}
 
-/// Refuses growth past the limits, by a trap that says which.
+/// Refuses growth past the limits, by a trap that says which. All memories count together, and all tables.
 #[derive(Debug)]
 pub(super) struct Growth {
     memory_max_bytes: usize,
     table_max_elements: usize,
+    memory_bytes: usize,
+    table_elements: usize,
 }
 
 impl Growth {
     pub(super) fn within(limits: &Limits) -> Self {
-        Self { memory_max_bytes: limits.memory_max_bytes, table_max_elements: limits.table_max_elements }
+        Self {
+            memory_max_bytes: limits.memory_max_bytes,
+            table_max_elements: limits.table_max_elements,
+            memory_bytes: 0,
+            table_elements: 0,
+        }
     }
 }
 
 impl ResourceLimiter for Growth {
-    fn memory_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        if desired <= self.memory_max_bytes {
+    fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        self.memory_bytes = self.memory_bytes.saturating_add(desired.saturating_sub(current));
+        if self.memory_bytes <= self.memory_max_bytes {
             return Ok(true);
         }
         let value = self.memory_max_bytes as u64;
         Err(Reached { what: "memory", value, unit: "bytes", option: "memory_max_bytes" }.into())
     }
 
-    fn table_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        if desired <= self.table_max_elements {
+    fn table_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        self.table_elements = self.table_elements.saturating_add(desired.saturating_sub(current));
+        if self.table_elements <= self.table_max_elements {
             return Ok(true);
         }
         let value = self.table_max_elements as u64;
         Err(Reached { what: "table elements", value, unit: "elements", option: "table_max_elements" }.into())
+    }
+
+    /// A component is a few core instances; more are none that a compiler makes.
+    fn instances(&self) -> usize {
+        64
+    }
+
+    fn memories(&self) -> usize {
+        16
+    }
+
+    fn tables(&self) -> usize {
+        64
     }
 }

@@ -60,7 +60,11 @@ impl ComponentProgram {
             let migration = self.pre.instantiate_async(&mut store).await?;
             work(&mut store, Guest(&migration)).await
         };
-        match tokio::time::timeout(limits.wall_clock(), run).await {
+        let result = tokio::time::timeout(limits.wall_clock(), run).await;
+        if let Some(refused) = store.data_mut().refused.take() {
+            return Err(ProgramError::plugin(refused));
+        }
+        match result {
             Ok(result) => result.map_err(|error| at_fault(&error)),
             Err(_) => Err(ProgramError::plugin(Reached::wall_clock(limits).to_string())),
         }

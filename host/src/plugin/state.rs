@@ -19,6 +19,8 @@ pub struct State {
     pub(super) limits: Limits,
     pub(super) growth: Growth,
     pub(super) log_lines: usize,
+    /// What it tried although it may not: the call has failed then, whatever the guest makes of it.
+    pub(super) refused: Option<String>,
     started: Instant,
     waiting: Duration,
 }
@@ -29,7 +31,7 @@ impl State {
         // The host lends one handle a call; the guest cannot make any.
         table.set_max_capacity(16);
         let growth = Growth::within(&limits);
-        Self { table, limits, growth, log_lines: 0, started: Instant::now(), waiting: Duration::ZERO }
+        Self { table, limits, growth, log_lines: 0, refused: None, started: Instant::now(), waiting: Duration::ZERO }
     }
 
     /// Time on the processor: the time since the call began, without the time that the host spent in the database for it.

@@ -22,7 +22,7 @@ pub struct Handle {
 pub struct QueryLimits {
     /// Rows.
     pub rows_max: usize,
-    /// Bytes as the server sends them.
+    /// Bytes as they are kept in memory.
     pub bytes_max: usize,
 }
 
@@ -70,15 +70,17 @@ impl Handle {
         let mut result = Rows { columns, rows: Vec::new() };
         let mut bytes = 0;
         while let Some(row) = stream.try_next().await.map_err(db)? {
-            bytes += row.raw_size_bytes();
             if result.rows.len() == limits.rows_max {
                 return Err(QueryError::TooManyRows);
             }
+            let cells = (0..row.len()).map(|i| row.try_get::<_, Cell>(i).map(|Cell(value)| value));
+            let cells: Vec<Value> = cells.collect::<Result<_, _>>().map_err(db)?;
+            // As it is kept, which may be far more than what came over the wire: 1e131071 is ten bytes there.
+            bytes += cells.iter().map(Value::size_bytes).sum::<usize>();
             if bytes > limits.bytes_max {
                 return Err(QueryError::TooManyBytes);
             }
-            let cells = (0..row.len()).map(|i| row.try_get::<_, Cell>(i).map(|Cell(value)| value));
-            result.rows.push(cells.collect::<Result<_, _>>().map_err(db)?);
+            result.rows.push(cells);
         }
         Ok(result)
     }

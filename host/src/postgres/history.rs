@@ -5,7 +5,7 @@ use tokio_postgres::Row;
 
 use super::{handle::db_error, quote_ident, quote_literal, session::Session};
 use crate::{
-    error::{Error, Result},
+    error::{DbError, Error, Finding, NOTHING_CHANGED, Result, Severity, Stage},
     migration::{Checksum, Version},
 };
 
@@ -99,7 +99,6 @@ impl History {
     /// # Errors
     /// [`Error::DamagedHistory`] when the table is not one that this program made.
     pub async fn read(&self, session: &Session) -> Result<Option<Vec<Applied>>> {
-        const DOING: &str = "reading the history";
         let columns: Vec<String> = session
             .client()
             .query(
@@ -108,7 +107,7 @@ impl History {
                 &[&self.table],
             )
             .await
-            .map_err(|e| Error::database(DOING, db_error(&e)))?
+            .map_err(|e| self.unreadable(session, db_error(&e)))?
             .iter()
             .map(|row| row.get(0))
             .collect();
@@ -133,8 +132,26 @@ impl History {
              FROM {} ORDER BY version::numeric",
             self.table
         );
-        let rows = session.client().query(&sql, &[]).await.map_err(|e| Error::database(DOING, db_error(&e)))?;
+        let rows = session.client().query(&sql, &[]).await.map_err(|e| self.unreadable(session, db_error(&e)))?;
         rows.iter().map(applied).collect::<Result<_>>().map(Some)
+    }
+
+    fn unreadable(&self, session: &Session, error: DbError) -> Error {
+        if !error.is("42501") {
+            return Error::database("reading the history", error);
+        }
+        let (schema, user) = (quote_ident(&self.schema), quote_ident(&session.server.user));
+        let finding = Finding::new(
+            Severity::Block,
+            "missing-privilege",
+            format!("role {user} may not read the history: {}", error.message),
+        );
+        let table = &self.table;
+        let hint = format!(
+            "run `GRANT USAGE ON SCHEMA {schema} TO {user}; GRANT SELECT, INSERT, DELETE ON {table} TO {user}` as the owner"
+        );
+        let state = NOTHING_CHANGED.to_owned();
+        Error::Checks { stage: Stage::HostPreflight, findings: vec![finding.hint(hint)], state }
     }
 
     /// True when the table holds this version: asked again within the migration's own transaction.
@@ -194,8 +211,24 @@ impl History {
 
     /// Removes a migration that was reverted, in the open transaction.
     pub async fn forget(&self, session: &Session, version: &Version) -> Result<()> {
-        let sql = format!("DELETE FROM {} WHERE version = {}", self.table, quote_literal(version.as_str()));
-        session.batch("removing the migration from the history", &sql).await
+        const DOING: &str = "removing the migration from the history";
+        let sql = format!("DELETE FROM {} WHERE version::numeric = $1::text::numeric", self.table);
+        let removed = session.client().execute(&sql, &[&version.as_str()]).await;
+        match removed.map_err(|e| Error::database(DOING, db_error(&e)))? {
+            1 => Ok(()),
+            n => Err(Error::system(DOING, format!("{n} rows of `{version}` were found, not one"))),
+        }
+    }
+
+    /// Whether the row that this run wrote is there: a trigger of somebody's may have changed it.
+    pub async fn holds_of_run(&self, session: &Session, version: &Version, run_id: uuid::Uuid) -> Result<bool> {
+        let sql = format!(
+            "SELECT EXISTS (SELECT FROM {} WHERE version OPERATOR(pg_catalog.=) $1
+                            AND run_id::pg_catalog.text OPERATOR(pg_catalog.=) $2)",
+            self.table
+        );
+        let row = session.client().query_one(&sql, &[&version.as_str(), &run_id.to_string()]).await;
+        row.map(|row| row.get(0)).map_err(|e| Error::database("re-reading the history", db_error(&e)))
     }
 }
 

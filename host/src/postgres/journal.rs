@@ -5,9 +5,9 @@ use std::time::Duration;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{history::History, quote_ident, quote_literal, session::Session};
+use super::{handle::db_error, history::History, quote_ident, quote_literal, session::Session};
 use crate::{
-    error::Result,
+    error::{Error, Result},
     migration::{Direction, Version},
 };
 
@@ -34,6 +34,8 @@ pub enum Event {
     Failed,
     /// A preflight check or a verification said no.
     Refused,
+    /// The process was asked to stop while a migration ran.
+    Interrupted,
     /// A run ended with everything done.
     RunFinished,
     /// The database was restored from a backup.
@@ -51,6 +53,7 @@ impl Event {
             Self::Reverted => "reverted",
             Self::Failed => "failed",
             Self::Refused => "refused",
+            Self::Interrupted => "interrupted",
             Self::RunFinished => "run_finished",
             Self::Restored => "restored",
         }
@@ -142,18 +145,22 @@ impl Journal {
 
 /// Makes the tables of history and journal, those that are missing. Run under the lock only.
 pub async fn ensure_tables(session: &Session, history: &History) -> Result<()> {
-    if history.read(session).await?.is_some() {
+    let schema = quote_ident(history.schema());
+    let there = history.read(session).await?.is_some();
+    let journal = format!("{schema}.{}", quote_ident(TABLE));
+    let sql = format!("SELECT to_regclass({}) IS NOT NULL", quote_literal(&journal));
+    let row = session.client().query_one(&sql, &[]).await;
+    if there && row.map_err(|e| Error::database("looking for the journal", db_error(&e)))?.get(0) {
         return Ok(());
     }
-    let schema = quote_ident(history.schema());
     // Not IF NOT EXISTS alone: that demands the right to create schemas even where this one is there.
     let sql = format!(
         "BEGIN;
          DO $do$ BEGIN IF to_regnamespace({}) IS NULL THEN CREATE SCHEMA {schema}; END IF; END $do$;
          {} {} COMMIT",
         quote_literal(&schema),
-        history.ddl(),
-        ddl(&schema, &format!("{schema}.{}", quote_ident(TABLE)))
+        if there { String::new() } else { history.ddl() },
+        ddl(&schema, &journal)
     );
     let result = session.batch("making the tables of the history", &sql).await;
     if result.is_err() {

@@ -5,35 +5,27 @@
 
 use std::time::{Duration, Instant};
 
-use sha2::{Digest, Sha256};
-
 use super::{handle::db_error, session::Session};
 use crate::error::{Error, Result};
 
-/// The first key of every lock that Lockgate takes: `LOCK` in ASCII.
+/// The two keys of the lock, `LOCK` and `GATE` in ASCII. The database is implied: one runner a database, wherever its history is.
 const CLASS: u32 = 0x4C4F_434B;
+const OBJECT: u32 = 0x4741_5445;
 /// Between two tries: long enough not to load the server, short enough not to be felt. Jitter keeps waiters apart.
 const POLL_MIN: Duration = Duration::from_millis(50);
 const POLL_MAX: Duration = Duration::from_millis(250);
 
-/// The lock of one history: the database is implied, the schema is in the key.
+/// The lock that every run takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LockKey(u32);
+pub struct LockKey;
 
 impl LockKey {
-    /// The key for the history in this schema.
-    pub fn for_schema(schema: &str) -> Self {
-        let digest = Sha256::digest(schema.as_bytes());
-        // 31 bits, since the server takes signed integers and shows unsigned ones.
-        Self(u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]]) >> 1)
-    }
-
     pub(super) fn class(self) -> u32 {
         CLASS
     }
 
     pub(super) fn object(self) -> u32 {
-        self.0
+        OBJECT
     }
 }
 

@@ -13,7 +13,7 @@ mod values;
 pub use connect::{Secret, Target, TlsMode, parse_url};
 pub use handle::{Handle, QueryError, QueryLimits};
 pub use passfile::line as passfile_line;
-pub use session::{Committed, Server, Session, Timeouts};
+pub use session::{Broken, Committed, Server, Session, Timeouts};
 
 /// A name as SQL writes it, whatever characters it has.
 pub fn quote_ident(name: &str) -> String {

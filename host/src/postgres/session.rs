@@ -10,9 +10,10 @@ use super::{
     connect::{Target, TlsMode},
     handle::{Handle, db_error},
     lock::LockKey,
+    quote_ident,
 };
 use crate::{
-    error::{Cause, DbError, Error, ProgramError, Result},
+    error::{DbError, Error, ProgramError, Result},
     sql::{Origin, Script},
 };
 
@@ -27,12 +28,12 @@ pub struct Server {
     pub in_recovery: bool,
     /// `default_transaction_read_only`.
     pub read_only: bool,
+    /// The role that logged in.
+    pub login: String,
     /// The role that statements run as.
     pub user: String,
     /// Whether that role may do anything.
     pub superuser: bool,
-    /// The process that serves the session.
-    pub backend_pid: i32,
     /// The TLS version, when the connection is encrypted.
     pub tls: Option<String>,
     /// Server clock minus ours, in milliseconds.
@@ -66,6 +67,36 @@ pub enum Committed {
     Unknown,
 }
 
+/// What a migration may not touch, and did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Broken {
+    /// It ended the transaction: part of it is committed.
+    Transaction,
+    /// It hid an error of the server, which has given the transaction up.
+    Aborted,
+    /// It left another role behind.
+    Role,
+    /// It gave the host's lock away.
+    Lock,
+    /// The server would not say.
+    Unknown(Box<DbError>),
+}
+
+impl Broken {
+    /// Why the migration cannot be committed.
+    pub fn what(&self) -> String {
+        match self {
+            Self::Transaction => "it ended the transaction that the host owns".into(),
+            Self::Aborted => {
+                "it hid an error that the server had reported, after which nothing can be committed".into()
+            }
+            Self::Role => "it left another role than the one that it was given".into(),
+            Self::Lock => "it released the lock that the host holds".into(),
+            Self::Unknown(error) => error.to_string(),
+        }
+    }
+}
+
 /// A connection, its settings and what is known of the server.
 pub struct Session {
     handle: Handle,
@@ -83,6 +114,7 @@ const SETTINGS: &[(&str, &str)] = &[
     ("transaction_timeout", "0"),
     ("client_connection_check_interval", "1000"),
     ("statement_timeout", "0"),
+    ("lock_timeout", "30000"),
     ("standard_conforming_strings", "on"),
     ("DateStyle", "ISO, YMD"),
 ];
@@ -145,7 +177,11 @@ impl Session {
 
     /// Runs something that must not write, in a transaction of its own.
     pub async fn read_only<T>(&self, timeouts: Timeouts, work: impl AsyncFnOnce(&Handle) -> T) -> Result<T> {
-        let sql = format!("BEGIN READ ONLY; SET LOCAL statement_timeout = {}", timeouts.statement.as_millis());
+        let sql = format!(
+            "BEGIN READ ONLY; SET LOCAL lock_timeout = {}; SET LOCAL statement_timeout = {}",
+            timeouts.lock.as_millis(),
+            timeouts.statement.as_millis()
+        );
         self.batch("beginning a read-only transaction", &sql).await?;
         let result = self.guarded(work).await;
         self.abort().await?;
@@ -160,7 +196,7 @@ impl Session {
         const DOING: &str = "guarding a check";
         self.batch(DOING, "SAVEPOINT lockgate_guard; SET LOCAL transaction_read_only = on").await?;
         let result = work(&self.handle).await;
-        self.batch(DOING, "ROLLBACK TO SAVEPOINT lockgate_guard; RELEASE SAVEPOINT lockgate_guard").await?;
+        self.undo(DOING, "ROLLBACK TO SAVEPOINT lockgate_guard; RELEASE SAVEPOINT lockgate_guard").await?;
         Ok(result)
     }
 
@@ -179,33 +215,51 @@ impl Session {
         }
     }
 
+    /// Runs what was deferred to the commit, so that it fails now, before the verification, and not after it.
+    ///
+    /// # Errors
+    /// What the server said; the migration is at fault.
+    pub async fn settle(&self) -> Result<(), ProgramError> {
+        self.client().batch_execute("SET CONSTRAINTS ALL IMMEDIATE").await.map_err(|e| db_error(&e).into())
+    }
+
     /// Looks whether the transaction, the lock and the role are still the ones that the host set up.
     ///
     /// # Errors
     /// What is not as it was: the migration is at fault and must be rolled back.
-    pub async fn check_unbroken(&self, transaction_id: &str, lock: LockKey) -> Result<(), ProgramError> {
-        let sql = "SELECT pg_current_xact_id_if_assigned()::text, current_user::text, EXISTS (
-                       SELECT FROM pg_catalog.pg_locks WHERE locktype = 'advisory' AND classid = $1 AND objid = $2
-                       AND objsubid = 2 AND pid = pg_backend_pid() AND granted)";
-        let row = self.client().query_one(sql, &[&lock.class(), &lock.object()]).await;
-        let row = row.map_err(|e| ProgramError::from(db_error(&e)))?;
-        let broken = |text: String| Err(ProgramError { at: None, cause: Cause::Script(text) });
+    pub async fn check_unbroken(&self, transaction_id: &str, lock: LockKey) -> Result<(), Broken> {
+        // Every name with its schema: the migration may have changed the search path.
+        let sql = "SELECT pg_catalog.pg_current_xact_id_if_assigned()::pg_catalog.text,
+                          session_user::pg_catalog.text OPERATOR(pg_catalog.||) ' ' OPERATOR(pg_catalog.||) current_user::pg_catalog.text,
+                          EXISTS (SELECT FROM pg_catalog.pg_locks
+                                  WHERE locktype OPERATOR(pg_catalog.=) 'advisory' AND classid OPERATOR(pg_catalog.=) $1
+                                    AND objid OPERATOR(pg_catalog.=) $2 AND objsubid OPERATOR(pg_catalog.=) 2
+                                    AND pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid() AND granted)";
+        let row = match self.client().query_one(sql, &[&lock.class(), &lock.object()]).await.map_err(|e| db_error(&e)) {
+            Ok(row) => row,
+            Err(error) if error.is("25P02") => return Err(Broken::Aborted),
+            Err(error) => return Err(Broken::Unknown(Box::new(error))),
+        };
         if row.get::<_, Option<&str>>(0) != Some(transaction_id) {
-            return broken("the migration ended the transaction that the host began".into());
+            return Err(Broken::Transaction);
         }
-        if row.get::<_, &str>(1) != self.server.user {
-            return broken(format!("the migration left the role as `{}`", row.get::<_, &str>(1)));
+        if row.get::<_, &str>(1) != format!("{} {}", self.server.login, self.server.user) {
+            return Err(Broken::Role);
         }
-        if !row.get::<_, bool>(2) {
-            return broken("the migration released the lock that the host holds".into());
-        }
-        Ok(())
+        if row.get::<_, bool>(2) { Ok(()) } else { Err(Broken::Lock) }
     }
 
     /// Commits, and tells a refusal from a lost answer.
     pub async fn commit(&self) -> Committed {
         match self.client().batch_execute("COMMIT").await {
-            Ok(()) => Committed::Yes,
+            Ok(()) => {
+                // What one migration has set for the session must not reach the next, nor the journal.
+                let sql = format!("RESET ALL; {}", settings_sql());
+                if let Err(error) = self.batch("resetting the session", &sql).await {
+                    tracing::warn!(%error, "the session could not be reset");
+                }
+                Committed::Yes
+            }
             Err(error) => match db_error(&error) {
                 error if error.sqlstate.is_none() || error.connection_lost => Committed::Unknown,
                 error => Committed::No(Box::new(error)),
@@ -213,23 +267,28 @@ impl Session {
         }
     }
 
-    /// Rolls back, whatever the session is doing: a statement that still runs is cancelled first.
+    /// Rolls back, whatever the session is doing.
     pub async fn abort(&self) -> Result<()> {
-        const DOING: &str = "rolling back";
-        let rollback = self.client().batch_execute("ROLLBACK");
-        let mut rollback = std::pin::pin!(rollback);
+        self.undo("rolling back", "ROLLBACK").await
+    }
+
+    /// Undoes work that may have been cut off: a statement that still runs is cancelled first.
+    async fn undo(&self, doing: &str, sql: &str) -> Result<()> {
+        let failed = |e: tokio_postgres::Error| Error::database(doing, db_error(&e));
+        let undo = self.client().batch_execute(sql);
+        let mut undo = std::pin::pin!(undo);
         // Only a statement that was cut off keeps the server busy for so long; an idle server answers at once.
-        if let Ok(result) = tokio::time::timeout(Duration::from_millis(100), &mut rollback).await {
-            return result.map_err(|e| Error::database(DOING, db_error(&e)));
+        if let Ok(result) = tokio::time::timeout(Duration::from_millis(100), &mut undo).await {
+            return result.map_err(failed);
         }
         if let Err(error) = self.cancel.cancel_query(self.tls.clone()).await {
             tracing::warn!(%error, "could not cancel the statement");
         }
-        match rollback.await {
+        match undo.await {
             Ok(()) => Ok(()),
-            // The cancellation may hit the ROLLBACK itself.
-            Err(_) if !self.is_closed() => self.batch(DOING, "ROLLBACK").await,
-            Err(error) => Err(Error::database(DOING, db_error(&error))),
+            // The cancellation may hit the undoing itself.
+            Err(_) if !self.is_closed() => self.batch(doing, sql).await,
+            Err(error) => Err(failed(error)),
         }
     }
 
@@ -239,21 +298,24 @@ impl Session {
     }
 }
 
-async fn prepare(client: &Client) -> Result<Server, tokio_postgres::Error> {
+/// Reading pg_settings by name leaves out what this server's version does not have.
+fn settings_sql() -> String {
     let values: Vec<String> = SETTINGS.iter().map(|(name, value)| format!("('{name}', '{value}')")).collect();
-    // Reading pg_settings by name leaves out what this server's version does not have.
-    let sql = format!(
-        "SELECT set_config(s.name, v.value, false) FROM (VALUES {}) AS v (name, value)
-         JOIN pg_catalog.pg_settings s ON s.name = v.name",
+    format!(
+        "SELECT pg_catalog.set_config(s.name, v.value, false) FROM (VALUES {}) AS v (name, value)
+         JOIN pg_catalog.pg_settings s ON s.name OPERATOR(pg_catalog.=) v.name",
         values.join(", ")
-    );
-    client.batch_execute(&sql).await?;
+    )
+}
+
+async fn prepare(client: &Client) -> Result<Server, tokio_postgres::Error> {
+    client.batch_execute(&settings_sql()).await?;
     let sent = jiff::Timestamp::now();
     let row = client
         .query_one(
             "SELECT current_setting('server_version_num')::int4, current_setting('server_version'), pg_is_in_recovery(),
                     current_setting('default_transaction_read_only')::bool, current_user::text,
-                    (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user), pg_backend_pid(),
+                    (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user), session_user::text,
                     (SELECT version FROM pg_catalog.pg_stat_ssl WHERE pid = pg_backend_pid() AND ssl),
                     (extract(epoch FROM clock_timestamp()) * 1000)::int8",
             &[],
@@ -268,7 +330,7 @@ async fn prepare(client: &Client) -> Result<Server, tokio_postgres::Error> {
         read_only: row.get(3),
         user: row.get(4),
         superuser: row.get(5),
-        backend_pid: row.get(6),
+        login: row.get(6),
         tls: row.get(7),
         clock_skew_ms: row.get::<_, i64>(8) - midway_ms,
     })
@@ -281,6 +343,12 @@ fn unreachable(target: &Target, error: &tokio_postgres::Error) -> Error {
         Some("28P01") => "check DB_USER and DB_PASSWORD".to_owned(),
         Some("28000") => "check DB_USER, and the server's `pg_hba.conf`".to_owned(),
         Some("3D000") => format!("create it (`CREATE DATABASE`), or check DB_NAME, now `{}`", target.database),
+        Some("55000") if error.message.contains("not currently accepting connections") => {
+            format!(
+                "run `ALTER DATABASE {} ALLOW_CONNECTIONS true` from another database",
+                quote_ident(&target.database)
+            )
+        }
         Some("53300") => "raise `max_connections`, or end idle sessions".to_owned(),
         _ if error.message.contains("password missing") => "set DB_PASSWORD".to_owned(),
         _ if error.message.contains("TLS") && target.tls != TlsMode::Disable => {

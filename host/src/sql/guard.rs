@@ -103,8 +103,15 @@ fn refuse(words: &[&str], rule: Rule) -> Result<(), Refusal> {
     if rule == Rule::Script {
         return Ok(());
     }
+    // `SET LOCAL "role" = x` is a change of the role, too, and `U&"…"` may spell anything.
+    let names_session = |word: &&str| {
+        let name = word.trim_matches('"').to_ascii_uppercase();
+        matches!(name.as_str(), "ROLE" | "SESSION" | "SESSION_AUTHORIZATION")
+            || name.starts_with("TRANSACTION")
+            || name.starts_with("U&")
+    };
     match words {
-        ["SET", "LOCAL", "ROLE" | "TRANSACTION", ..] | ["SET", "LOCAL", "SESSION", ..] => refusal(3, Why::Session),
+        ["SET", "LOCAL", name, ..] if names_session(name) => refusal(3, Why::Session),
         ["SET", "LOCAL", ..] | ["SET", "CONSTRAINTS", ..] => Ok(()),
         ["SET", ..] => refusal(2, Why::Session),
         ["RESET" | "DISCARD" | "LOAD" | "LISTEN" | "UNLISTEN" | "DEALLOCATE" | "EXECUTE" | "PREPARE", ..] => {
@@ -144,6 +151,10 @@ mod tests {
             "SET ROLE postgres",
             "set session authorization x",
             "SET LOCAL ROLE x",
+            "SET LOCAL \"role\" = x",
+            "SET LOCAL session_authorization = x",
+            "SET LOCAL U&\"r\\006fle\" = x",
+            "SET LOCAL transaction_read_only = off",
             "SET LOCAL SESSION AUTHORIZATION x",
             "RESET ROLE",
             "RESET ALL",

@@ -92,8 +92,8 @@ async fn all_true(script: Option<&Script>, db: &Handle) -> Result<Vec<Finding>, 
 }
 
 fn objection(rows: &Rows) -> Option<String> {
-    if rows.rows.is_empty() {
-        return Some("the statement returned no row, which proves nothing".into());
+    if rows.rows.is_empty() || rows.columns.is_empty() {
+        return Some("the statement returned nothing, which proves nothing".into());
     }
     rows.rows.iter().flat_map(|row| row.iter().zip(&rows.columns)).find_map(|(value, column)| match value {
         Value::Bool(true) => None,

@@ -83,8 +83,9 @@ impl Script {
             offset = end;
         }
         let statements = cutter.finish();
+        let rule = if origin == Origin::Plugin { Rule::Guest } else { Rule::Script };
         for statement in &statements {
-            if let Err(refusal) = guard::check(statement, Rule::Script) {
+            if let Err(refusal) = guard::check(statement, rule) {
                 at(statement.start, refusal.to_string(), refusal.next());
             }
         }
@@ -174,8 +175,10 @@ struct Cutter {
     statements: Vec<Statement>,
     current: Option<Statement>,
     parens: usize,
-    /// Open `BEGIN`s and `CASE`s of a function body in SQL.
+    /// Open `BEGIN ATOMIC`s and `CASE`s of a function body in SQL.
     blocks: usize,
+    /// The word before was `BEGIN`, which may also be a name.
+    after_begin: bool,
 }
 
 impl Cutter {
@@ -193,9 +196,10 @@ impl Cutter {
         let current = self.current.get_or_insert_with(|| Statement { start, end, words: Vec::new() });
         current.end = end;
         let word = piece.to_ascii_uppercase();
+        let after_begin = std::mem::replace(&mut self.after_begin, word == "BEGIN");
         if kind == TokenKind::Ident && self.parens == 0 && defines_routine(&current.words) {
             match word.as_str() {
-                "BEGIN" => self.blocks += 1,
+                "ATOMIC" if after_begin => self.blocks += 1,
                 "CASE" if self.blocks > 0 => self.blocks += 1,
                 "END" => self.blocks = self.blocks.saturating_sub(1),
                 _ => {}
@@ -256,6 +260,17 @@ mod tests {
         let body =
             "create or replace function f() returns int begin atomic select case when 1=1 then 2 end; select 3; end";
         assert_eq!(cut(&format!("{body}; select 1;")), [body, "select 1"]);
+    }
+
+    #[test]
+    fn a_routine_called_begin_hides_nothing() {
+        assert_eq!(refusals("create function begin() returns int language sql as 'select 1'; commit;").len(), 1);
+    }
+
+    #[test]
+    fn a_plan_of_a_component_may_not_touch_the_session() {
+        assert!(Script::parse("set role x", Origin::Plugin).is_err());
+        assert!(Script::parse("set role x", Origin::History("1".into())).is_ok());
     }
 
     #[test]

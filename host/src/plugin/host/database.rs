@@ -65,20 +65,35 @@ impl HostTransaction for State {
 
 impl State {
     async fn run_query(&mut self, handle: Handle, sql: &str, params: Vec<Value>) -> Result<Rows, Error> {
-        check_statement(sql).map_err(|refusal| Error::Denied(refusal.to_string()))?;
+        self.check(sql)?;
         let params: Vec<_> = params.into_iter().map(convert::from_guest).collect();
         let limits = self.limits.query();
         match self.wait(handle.query_limited(sql, &params, limits)).await {
             Ok(rows) => Ok(convert::rows_to_guest(rows)),
             Err(QueryError::Db(error)) => Err(convert::error_to_guest(*error)),
-            Err(QueryError::TooManyRows) => Err(Error::Limit(Reached::rows(&self.limits).to_string())),
-            Err(QueryError::TooManyBytes) => Err(Error::Limit(Reached::bytes(&self.limits).to_string())),
+            Err(QueryError::TooManyRows) => Err(self.reached(&Reached::rows(&self.limits))),
+            Err(QueryError::TooManyBytes) => Err(self.reached(&Reached::bytes(&self.limits))),
         }
     }
 
     async fn run_execute(&mut self, handle: Handle, sql: &str, params: Vec<Value>) -> Result<u64, Error> {
-        check_statement(sql).map_err(|refusal| Error::Denied(refusal.to_string()))?;
+        self.check(sql)?;
         let params: Vec<_> = params.into_iter().map(convert::from_guest).collect();
         self.wait(handle.execute(sql, &params)).await.map_err(convert::error_to_guest)
+    }
+
+    fn check(&mut self, sql: &str) -> Result<(), Error> {
+        check_statement(sql).map_err(|refusal| {
+            let text = refusal.to_string();
+            self.refused.get_or_insert_with(|| text.clone());
+            Error::Denied(text)
+        })
+    }
+
+    /// A limit, too, ends the call, even if the guest goes on.
+    fn reached(&mut self, limit: &Reached) -> Error {
+        let text = limit.to_string();
+        self.refused.get_or_insert_with(|| text.clone());
+        Error::Limit(text)
     }
 }

@@ -1,8 +1,11 @@
 //! The backup will fit.
 
-use std::{fs, path::Path};
+use std::path::Path;
 
-use nix::sys::statvfs::statvfs;
+use nix::{
+    sys::statvfs::statvfs,
+    unistd::{AccessFlags, access},
+};
 
 use super::Context;
 use crate::{
@@ -26,14 +29,19 @@ pub(super) async fn check(context: &Context<'_>, folder: &Path) -> Result<Vec<Fi
     #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     let needed = (tables as f64 * SHARE_OF_TABLES).max(last as f64 * SHARE_OF_LAST_BACKUP) as u64;
 
-    if let Err(error) = fs::create_dir_all(folder) {
-        let message = format!("the backup folder `{}` cannot be made: {error}", folder.display());
+    // The folder is made by the backup itself: a check changes nothing.
+    let absolute = std::path::absolute(folder).map_err(|e| Error::system("finding the backup folder", e))?;
+    let there = absolute.ancestors().find(|path| path.exists()).unwrap_or(Path::new("/"));
+    if !there.is_dir() || access(there, AccessFlags::W_OK).is_err() {
+        let message =
+            format!("the backup folder `{}` cannot be made or written in `{}`", folder.display(), there.display());
         return Ok(vec![
-            Finding::new(Severity::Block, "backup-folder", message).hint("name another with `--backup-dir`"),
+            Finding::new(Severity::Block, "backup-folder", message)
+                .hint("mend the permissions, or name another with `--backup-dir`"),
         ]);
     }
-    let stat = statvfs(folder)
-        .map_err(|e| Error::system(format!("asking for the space left in `{}`", folder.display()), e))?;
+    let stat =
+        statvfs(there).map_err(|e| Error::system(format!("asking for the space left in `{}`", there.display()), e))?;
     let free = stat.blocks_available() as u64 * stat.fragment_size() as u64;
     if free >= needed {
         return Ok(vec![]);

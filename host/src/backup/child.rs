@@ -1,0 +1,68 @@
+//! One of PostgreSQL's programs at work in a thread, which a request to stop ends.
+
+use std::{
+    io::{self, Read},
+    process::{Child, ChildStderr},
+    sync::{
+        Arc,
+        atomic::{AtomicI32, Ordering},
+    },
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+
+use crate::stop::Stop;
+
+/// Where the thread says which process it has started; 0 while there is none.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Started(Arc<AtomicI32>);
+
+impl Started {
+    pub(super) fn note(&self, child: &Child) {
+        self.0.store(i32::try_from(child.id()).unwrap_or(0), Ordering::SeqCst);
+    }
+
+    /// The process has been waited for: its number may be another's by now.
+    pub(super) fn ended(&self) {
+        self.0.store(0, Ordering::SeqCst);
+    }
+}
+
+/// Runs blocking work around a process. Asked to stop, it ends the process and waits for the work to clean up after itself.
+pub(super) async fn supervise<T: Send + 'static>(
+    stop: &Stop,
+    work: impl FnOnce(&Started) -> Result<T, String> + Send + 'static,
+) -> Result<T, String> {
+    let started = Started::default();
+    let seen = started.clone();
+    let mut work = tokio::task::spawn_blocking(move || work(&seen));
+    let signal = tokio::select! {
+        result = &mut work => return result.map_err(|e| e.to_string())?,
+        signal = stop.requested() => signal,
+    };
+    loop {
+        let pid = started.0.load(Ordering::SeqCst);
+        if pid != 0 {
+            let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
+        }
+        // It may not have been started yet.
+        if let Ok(result) = tokio::time::timeout(Duration::from_millis(50), &mut work).await {
+            let _ = result.map_err(|e| e.to_string())?;
+            return Err(format!("stopped by {signal}"));
+        }
+    }
+}
+
+/// Reads complaints beside the data, or a long one would fill the pipe and stop both.
+pub(super) fn complaints(mut stderr: ChildStderr) -> JoinHandle<io::Result<String>> {
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        stderr.read_to_end(&mut bytes)?;
+        Ok(String::from_utf8_lossy(&bytes).trim().to_owned())
+    })
+}

@@ -1,0 +1,58 @@
+//! A request to stop, which a run honours where it can do so cleanly: never in the middle of a COMMIT or a swap.
+
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+};
+
+/// Tells whether the process was asked to stop. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Stop(watch::Receiver<Option<&'static str>>);
+
+impl Stop {
+    /// Never asked.
+    pub fn never() -> Self {
+        Self(watch::channel(None).1)
+    }
+
+    /// Asked by SIGINT or SIGTERM, which from now on no longer end the process by themselves.
+    ///
+    /// # Errors
+    /// When the system lets no handler be installed.
+    pub fn on_signals() -> std::io::Result<Self> {
+        let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        let (sender, receiver) = watch::channel(None);
+        tokio::spawn(async move {
+            let name = tokio::select! {
+                _ = interrupt.recv() => "SIGINT",
+                _ = terminate.recv() => "SIGTERM",
+            };
+            let _ = sender.send(Some(name));
+            // The sender lives on, and so do the handlers: a second signal must not do what the first may not.
+            std::future::pending::<()>().await;
+        });
+        Ok(Self(receiver))
+    }
+
+    /// Returns the signal once it has come.
+    pub async fn requested(&self) -> &'static str {
+        let mut receiver = self.0.clone();
+        // Without a sender nobody will ever ask.
+        let asked = receiver.wait_for(Option::is_some).await.ok().and_then(|name| *name);
+        match asked {
+            Some(name) => name,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Runs work until it ends or the process is asked to stop; the work is then dropped.
+    ///
+    /// # Errors
+    /// The signal.
+    pub async fn race<T>(&self, work: impl Future<Output = T>) -> Result<T, &'static str> {
+        tokio::select! {
+            result = work => Ok(result),
+            signal = self.requested() => Err(signal),
+        }
+    }
+}
