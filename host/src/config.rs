@@ -134,7 +134,7 @@ impl Config {
     pub fn load(options: Options) -> Result<Self> {
         let file = read_file(options.config.as_deref())?;
         let mut database = Database::default();
-        if let Some(url) = &options.database_url {
+        if let Some(url) = options.database_url.as_ref().filter(|url| !url.is_empty()) {
             database.merge_url(url, "--database-url")?;
         }
         if let Some(url) = variable("DATABASE_URL") {
@@ -166,10 +166,16 @@ impl Config {
             ));
         }
         let statement = &file.statements;
+        for (key, value) in [("lock_timeout_ms", statement.lock_timeout_ms), ("timeout_ms", statement.timeout_ms)] {
+            if value.is_some_and(|ms| i32::try_from(ms).is_err()) {
+                let what = format!("`{key}` under [statements] in lockgate.toml is more than PostgreSQL takes");
+                return Err(Error::configuration(what, "at most 2147483647 ms, or 0 for no limit"));
+            }
+        }
         Ok(Self {
             target: database.target()?,
             dir: options.dir.or(file.dir).unwrap_or_else(|| "migrations".into()),
-            schema: options.schema.or(file.schema).unwrap_or_else(|| "public".into()),
+            schema: options.schema.filter(|s| !s.is_empty()).or(file.schema).unwrap_or_else(|| "public".into()),
             backup: !options.no_backup && file.backup.enabled.unwrap_or(true),
             backup_dir: options.backup_dir.or(file.backup.dir).unwrap_or_else(|| "backups".into()),
             pg_bin: options.pg_bin,

@@ -290,7 +290,7 @@ pub async fn backup(config: &Config, run_id: Uuid) -> Result<Manifest> {
 /// # Errors
 /// [`Error::Backup`]; until the names are swapped nothing has changed.
 pub async fn restore(config: &Config, run_id: Uuid, id: &str) -> Result<Restored> {
-    let manifest = backup::store::find(&config.backup_dir, id)?;
+    let manifest = backup::store::find(&config.backup_dir, &config.target.database, id)?;
     let run = Run::begin(config, run_id).await?;
     // Not given back: the session that holds it ends with the swap.
     lock::acquire(&run.session, run.lock, config.lock_timeout).await?;
@@ -517,6 +517,9 @@ impl<'a> Run<'a> {
                 if self.history.read(&self.session).await?.is_some() {
                     let detail = error.to_string();
                     self.note(&Entry::of(Event::BackupFailed).detail(&detail)).await;
+                }
+                if let Some(signal) = self.config.stop.asked() {
+                    return Err(Error::Interrupted { signal, state: "no migration was run".into() });
                 }
                 Err(error)
             }

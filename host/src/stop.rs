@@ -34,6 +34,11 @@ impl Stop {
         Ok(Self(receiver))
     }
 
+    /// The signal, if it has come.
+    pub fn asked(&self) -> Option<&'static str> {
+        *self.0.borrow()
+    }
+
     /// Returns the signal once it has come.
     pub async fn requested(&self) -> &'static str {
         let mut receiver = self.0.clone();

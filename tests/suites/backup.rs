@@ -158,7 +158,7 @@ async fn a_backup_folder_that_cannot_be_made_stops_the_run() {
         .await
         .refuses_with(6)
         .says("the backup folder `file/backups` cannot be made")
-        .says("next: name another with `--backup-dir`");
+        .says("next: mend the permissions, or name another with `--backup-dir`");
     assert!(!scenario.has_history().await);
 }
 
@@ -196,7 +196,7 @@ async fn a_run_that_is_stopped_during_the_backup_leaves_no_file_and_no_password(
     let run = scenario.run("up").env("LOCKGATE_PG_BIN", &programs).start();
     eventually("pg_dump is under way", async || scenario.path("where").exists()).await;
     run.terminate();
-    run.end().await.fails_with(1).says("stopped by SIGTERM");
+    run.end().await.fails_with(1).says("stopped by SIGTERM").says("state: no migration was run");
     let passfile = std::fs::read_to_string(scenario.path("where")).unwrap();
     assert!(!std::path::Path::new(passfile.trim()).exists(), "the password is left in {passfile}");
     assert_eq!(scenario.files("backups"), Vec::<String>::new());

@@ -3,13 +3,14 @@
 use lockgate_tests::Scenario;
 
 /// Every way not to say yes, and what is said of it.
-const NOES: [(&str, &str); 6] = [
+const NOES: [(&str, &str); 7] = [
     ("SELECT false AS ready;", "`ready` is false, at migrations/002_b."),
     ("SELECT true AS fine;\n SELECT true, NULL::bool AS ready;", "`ready` is null, not true, at migrations/002_b."),
-    ("SELECT true AS ready FROM a;", "the statement returned no row, which proves nothing"),
+    ("SELECT true AS ready FROM a;", "the statement returned nothing, which proves nothing"),
     ("SELECT 1 AS ready;", "`ready` is of type int4, not a boolean"),
     ("VALUES (true), (false);", "`column1` is false"),
-    ("DO $$ BEGIN END $$;", "the statement returned no row"),
+    ("DO $$ BEGIN END $$;", "the statement returned nothing"),
+    ("SELECT;", "the statement returned nothing"),
 ];
 
 #[tokio::test]

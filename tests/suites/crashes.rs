@@ -1,6 +1,10 @@
 //! Whatever ends a run, the next one applies what is missing, once.
 
 use lockgate_tests::{Running, Scenario, Session, eventually};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
 
 const GATE: &str = "SET LOCAL lock_timeout = 0; SELECT pg_advisory_xact_lock(7);";
 
@@ -62,7 +66,7 @@ async fn sigterm_rolls_back_and_says_so() {
     let (scenario, gate) = gated("sigterm").await;
     let run = run_to_the_gate(&scenario, &gate).await;
     run.terminate();
-    run.end().await.fails_with(1).says("stopped by SIGTERM").says("state: the migration under way is rolled back");
+    run.end().await.fails_with(1).says("stopped by SIGTERM").says("state: rolled back; the database is at version 001");
     assert_eq!(scenario.applied().await, ["001"]);
     the_next_run_finishes(&scenario, &gate).await;
 }
@@ -82,32 +86,80 @@ async fn a_lost_connection_is_told_and_rolled_back() {
     the_next_run_finishes(&scenario, &gate).await;
 }
 
-#[tokio::test]
-async fn a_connection_lost_during_commit_has_an_unknown_outcome() {
-    let deferred = format!(
-        "CREATE TABLE b (id int);
-         CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {} RETURN NULL; END $$;
-         CREATE CONSTRAINT TRIGGER wait AFTER INSERT ON b DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION wait();
-         INSERT INTO b VALUES (1);",
-        GATE.replace("SELECT", "PERFORM")
-    );
-    let scenario = Scenario::new("unknown").await.tables(&["a"]).migration(
-        "002_b",
-        &deferred,
-        "DROP TABLE b; DROP FUNCTION wait();",
-    );
-    let gate = scenario.session().await;
-    gate.lines("SELECT pg_advisory_lock(7)").await;
-    let run = run_to_the_gate(&scenario, &gate).await;
-    scenario.end_the_run().await;
-    run.end()
+/// What the run's connection loses.
+#[derive(Clone, Copy, PartialEq)]
+enum Lost {
+    Commit,
+    Answer,
+}
+
+/// Stands between the run and the server until the run sends COMMIT, then cuts. Returns its port.
+async fn cutter(scenario: &Scenario, lost: Lost) -> u16 {
+    const COMMIT: &[u8] = b"Q\0\0\0\x0bCOMMIT\0";
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let server = (scenario.host().to_owned(), scenario.port());
+    tokio::spawn(async move {
+        let (client, _) = listener.accept().await.unwrap();
+        let (mut from_client, mut to_client) = client.into_split();
+        let (mut from_server, mut to_server) = TcpStream::connect(server).await.unwrap().into_split();
+        let answers =
+            tokio::spawn(async move { tokio::io::copy(&mut from_server, &mut to_client).await.map(|_| from_server) });
+        let mut buffer = vec![0; 1 << 16];
+        loop {
+            let n = from_client.read(&mut buffer).await.unwrap();
+            if buffer[..n].ends_with(COMMIT) {
+                answers.abort();
+                if lost == Lost::Answer {
+                    to_server.write_all(&buffer[..n]).await.unwrap();
+                    // The server ends the session when it has done what was sent.
+                    to_server.shutdown().await.unwrap();
+                }
+                return;
+            }
+            to_server.write_all(&buffer[..n]).await.unwrap();
+        }
+    });
+    port
+}
+
+async fn loses_its_connection_in_commit(name: &str, lost: Lost) -> Scenario {
+    let scenario = Scenario::new(name).await.tables(&["a"]);
+    let port = cutter(&scenario, lost).await;
+    let through = scenario.run("up --no-backup").env("DB_HOST", "127.0.0.1").env("DB_PORT", port.to_string());
+    through
+        .env("DB_SSL_MODE", "disable")
         .await
         .fails_with(9)
-        .says("the connection was lost while migration `002_b` was committing")
+        .says("the connection was lost while migration `001_a` was committing")
         .says("either applied whole, by run ")
         .says("next: run `lockgate status`")
-        .never_mentions("applied 002_b");
-    gate.lines("SELECT pg_advisory_unlock(7)").await;
-    scenario.up().await.succeeds().prints("applied 002_b");
-    assert_eq!(scenario.applied().await, ["001", "002"]);
+        .does_not_print("applied 001_a");
+    scenario.is_gone().await;
+    scenario
+}
+
+#[tokio::test]
+async fn a_lost_commit_is_applied_by_the_next_run() {
+    let scenario = loses_its_connection_in_commit("lost_commit", Lost::Commit).await;
+    scenario.up().await.succeeds().prints("applied 001_a");
+    assert_eq!(scenario.applied().await, ["001"]);
+}
+
+#[tokio::test]
+async fn a_commit_whose_answer_is_lost_is_not_applied_again() {
+    let scenario = loses_its_connection_in_commit("lost_answer", Lost::Answer).await;
+    assert_eq!(scenario.applied().await, ["001"]);
+    scenario.up().await.succeeds().prints("nothing is pending");
+}
+
+#[tokio::test]
+async fn a_second_signal_does_not_end_the_run_in_the_middle() {
+    let (scenario, gate) = gated("twice").await;
+    let run = run_to_the_gate(&scenario, &gate).await;
+    run.terminate();
+    run.terminate();
+    run.end().await.fails_with(1).says("stopped by SIGTERM").says("state: rolled back");
+    scenario.is_gone().await;
+    the_next_run_finishes(&scenario, &gate).await;
 }

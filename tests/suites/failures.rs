@@ -51,14 +51,14 @@ async fn a_violated_constraint_is_told_with_its_values() {
 }
 
 #[tokio::test]
-async fn a_constraint_that_is_checked_at_commit_rolls_back() {
+async fn a_deferred_constraint_is_checked_before_the_verification() {
     let up = "CREATE TABLE b (a int REFERENCES a DEFERRABLE INITIALLY DEFERRED);\nINSERT INTO b VALUES (1);";
     let scenario = Scenario::new("at_commit").await.tables(&["a"]).migration("002_b", up, "DROP TABLE b;");
     scenario
         .up()
         .await
         .fails_with(1)
-        .says("migration `002_b` failed in up, step commit")
+        .says("migration `002_b` failed in up, step deferred constraints")
         .says("SQLSTATE 23503")
         .says("state: rolled back; the database is at version 001");
     assert_eq!(scenario.applied().await, ["001"]);
@@ -131,8 +131,8 @@ async fn a_script_cannot_leave_the_role_or_release_the_lock() {
     let before = scenario.state().await;
     let role = format!("SET ROLE {other};");
     for (statement, words) in [
-        ("SELECT pg_advisory_unlock_all();", "the migration released the lock that the host holds"),
-        (&*role, &*format!("the migration left the role as `{other}`")),
+        ("SELECT pg_advisory_unlock_all();", "it released the lock that the host holds"),
+        (&*role, "it left another role than the one that it was given"),
     ] {
         scenario.write("migrations/002_b.up.sql", format!("ALTER TABLE a ADD b int; {statement}"));
         scenario.write("migrations/002_b.down.sql", "");
@@ -148,4 +148,37 @@ async fn a_procedure_cannot_commit() {
     let before = scenario.state().await;
     scenario.up().await.fails_with(1).says("invalid transaction termination").says("SQLSTATE 2D000");
     scenario.is_still(&before).await;
+}
+
+#[tokio::test]
+async fn settings_of_one_migration_do_not_reach_the_next() {
+    let scenario = Scenario::new("settings")
+        .await
+        .migration(
+            "001_a",
+            "CREATE SCHEMA s; SET search_path = s; SET default_transaction_read_only = on;",
+            "DROP SCHEMA s;",
+        )
+        .migration("002_b", "CREATE TABLE b ();", "DROP TABLE b;");
+    scenario.up().await.succeeds();
+    assert_eq!(scenario.value("SELECT to_regclass('public.b') IS NOT NULL").await, "t");
+}
+
+#[tokio::test]
+async fn a_migration_that_undoes_its_own_history_row_is_rolled_back() {
+    let trigger = "CREATE FUNCTION undo() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN DELETE FROM schema_migrations WHERE version = NEW.version; RETURN NULL; END $$;
+        CREATE CONSTRAINT TRIGGER undo AFTER INSERT ON schema_migrations DEFERRABLE INITIALLY DEFERRED
+        FOR EACH ROW EXECUTE FUNCTION undo();";
+    let scenario = Scenario::new("undoes").await.tables(&["a"]).migration("002_b", trigger, "");
+    scenario.up().await.fails_with(1).says("it changed what the host had written into the history");
+    assert_eq!(scenario.applied().await, ["001"]);
+}
+
+#[tokio::test]
+async fn a_commit_that_is_hidden_in_a_script_is_told_as_what_it_is() {
+    // The server reads the name of the function as a name; so must we, or the COMMIT after it goes unseen.
+    let up = "CREATE FUNCTION begin() RETURNS int LANGUAGE sql AS 'SELECT 1';\nCOMMIT;";
+    let scenario = Scenario::new("hidden").await.tables(&["a"]).migration("002_b", up, "");
+    scenario.up().await.refuses_with(2).says("002_b.up.sql:2:1: `COMMIT` would end the transaction");
 }

@@ -112,7 +112,7 @@ async fn a_backup_that_is_not_there_is_refused() {
         .run("restore latest")
         .await
         .refuses_with(2)
-        .says("there is no backup `latest` in `backups`")
+        .says("there is no backup `latest` of database")
         .says("next: see `lockgate backup list`");
     let id = scenario.run("up").await.succeeds().backup_id();
     // A backup without its manifest is none.
@@ -166,4 +166,41 @@ async fn a_damaged_manifest_is_told_by_name() {
     scenario.write(&format!("backups/{id}.json"), "{");
     scenario.run(&format!("restore {id}")).await.fails_with(7).says(&format!("backups/{id}.json"));
     scenario.is_still(&before).await;
+}
+
+#[tokio::test]
+async fn a_backup_of_another_database_is_refused() {
+    let scenario = Scenario::new("whose_backup").await.tables(&["a"]);
+    scenario.up().await.succeeds();
+    let id = scenario.run("backup").await.succeeds().backup_id();
+    let path = format!("backups/{id}.json");
+    let manifest = std::fs::read_to_string(scenario.path(&path)).unwrap();
+    scenario.write(&path, manifest.replace(scenario.database(), "staging"));
+    let before = scenario.state().await;
+    scenario.run(&format!("restore {id}")).await.refuses_with(2).says("is one of database `staging`");
+    scenario.run("restore latest").await.refuses_with(2).says("there is no backup `latest` of database");
+    scenario.is_still(&before).await;
+}
+
+#[tokio::test]
+async fn a_restored_database_keeps_its_privileges_and_settings() {
+    let scenario = Scenario::new("properties").await.tables(&["a"]);
+    let database = scenario.database().to_owned();
+    let sql = format!(
+        "REVOKE CONNECT ON DATABASE {database} FROM PUBLIC; COMMENT ON DATABASE {database} IS 'it''s ours';
+         ALTER DATABASE {database} SET search_path = public, pg_temp; ALTER DATABASE {database} SET work_mem = '12MB';
+         ALTER DATABASE {database} CONNECTION LIMIT 50"
+    );
+    for statement in sql.split(';') {
+        scenario.lines(statement).await;
+    }
+    let properties = format!(
+        "SELECT (SELECT array_agg(a::text ORDER BY a::text) FROM unnest(datacl) AS a)::text, datconnlimit, shobj_description(d.oid, 'pg_database'), setconfig::text
+         FROM pg_database d LEFT JOIN pg_db_role_setting s ON s.setdatabase = d.oid WHERE datname = '{database}'"
+    );
+    let before = scenario.lines(&properties).await;
+    assert!(before[0].contains("search_path"), "{before:?}");
+    let id = scenario.run("backup").await.succeeds().backup_id();
+    scenario.run(&format!("restore {id}")).await.succeeds();
+    assert_eq!(scenario.lines(&properties).await, before);
 }

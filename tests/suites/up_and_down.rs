@@ -225,3 +225,16 @@ async fn another_tools_table_is_left_alone() {
     scenario.run("up").await.refuses_with(5).says("is not Lockgate's: it has no filename").says("--schema lockgate");
     before.equals(&scenario.state().await);
 }
+
+#[tokio::test]
+async fn a_migration_whose_file_writes_its_version_otherwise_goes_down() {
+    let scenario = Scenario::new("renamed").await.tables(&["a"]);
+    scenario.up().await.succeeds();
+    for part in ["up", "down"] {
+        let text = std::fs::read(scenario.path(&format!("migrations/001_a.{part}.sql"))).unwrap();
+        scenario.write(&format!("migrations/1_a.{part}.sql"), text);
+        scenario.remove(&format!("migrations/001_a.{part}.sql"));
+    }
+    scenario.down("1").await.succeeds().prints("reverted 1_a");
+    assert_eq!(scenario.applied().await, Vec::<String>::new());
+}

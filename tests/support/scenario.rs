@@ -190,6 +190,11 @@ impl Scenario {
         format!("postgres://{OWNER}:{password}@{}:{}/{}", self.server.host, self.server.port, self.database)
     }
 
+    /// The server's address.
+    pub fn host(&self) -> &str {
+        &self.server.host
+    }
+
     /// The server's port.
     pub fn port(&self) -> u16 {
         self.server.port

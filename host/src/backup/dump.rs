@@ -4,7 +4,7 @@
 
 use std::{
     fs::{self, File},
-    io::{self, Read},
+    io::{self, Read, Write},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -25,6 +25,8 @@ use crate::{
 
 /// zstd's own default: the smallest result at the speed of the dump itself.
 const LEVEL: i32 = 3;
+/// How an archive of `pg_dump` begins.
+const MAGIC: &[u8; 5] = b"PGDMP";
 
 /// What to back up, where to.
 #[derive(Debug, Clone)]
@@ -128,6 +130,10 @@ fn write(
             dump_sha256: dump_digest.1,
         },
         Ok(_) => return Err(format!("pg_dump ended with {status}: {}", complaints)),
+        // Its own words first: when it fails before it has written, the rest only follows from that.
+        Err(error) if !complaints.is_empty() => {
+            return Err(format!("pg_dump ended with {status}: {complaints} ({error})"));
+        }
         Err(error) => return Err(format!("writing `{}`: {error}", partial.display())),
     };
     let manifest = Manifest {
@@ -156,7 +162,14 @@ fn compress(dump: impl Read, partial: &Path) -> io::Result<((u64, String), (u64,
     let mut dump = Digesting::new(dump);
     let mut encoder = zstd::Encoder::new(Digesting::new(file), LEVEL)?;
     encoder.include_checksum(true)?;
-    io::copy(&mut io::BufReader::with_capacity(1 << 20, &mut dump), &mut encoder)?;
+    let mut reader = io::BufReader::with_capacity(1 << 20, &mut dump);
+    let mut magic = [0; MAGIC.len()];
+    reader.read_exact(&mut magic).map_err(|_| io::Error::other("pg_dump wrote nothing"))?;
+    if magic != *MAGIC {
+        return Err(io::Error::other("pg_dump wrote no archive"));
+    }
+    encoder.write_all(&magic)?;
+    io::copy(&mut reader, &mut encoder)?;
     let file = encoder.finish()?;
     file.get_ref().sync_all()?;
     Ok((dump.finish(), file.finish()))

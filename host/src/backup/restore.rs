@@ -123,24 +123,64 @@ async fn require_createdb(admin: &Session, database: &str) -> Result<()> {
     }
 }
 
-/// An empty database with the encoding and the collation of the present one.
+/// An empty database like the present one: encoding, collation, owner, and what neither a dump nor a rename carries over, which
+/// are its privileges, settings, connection limit and comment.
 async fn create_like(admin: &Session, database: &str, fresh: &str) -> Result<()> {
+    // ICU's locale came with 15 and was renamed in 17.
+    let icu = match admin.server.major() {
+        ..15 => "''",
+        15 | 16 => "CASE datlocprovider WHEN 'i' THEN format(' LOCALE_PROVIDER icu ICU_LOCALE %L', daticulocale) ELSE '' END",
+        _ => {
+            "CASE datlocprovider WHEN 'i' THEN format(' LOCALE_PROVIDER icu ICU_LOCALE %L', datlocale)
+                                 WHEN 'b' THEN format(' LOCALE_PROVIDER builtin BUILTIN_LOCALE %L', datlocale) ELSE '' END"
+        }
+    };
+    let (from, to) = (quote_literal(database), quote_literal(fresh));
+    // Lists of names are stored as they are written, everything else as one string.
+    let lists = "'search_path', 'local_preload_libraries', 'session_preload_libraries', 'temp_tablespaces'";
     let sql = format!(
-        "SELECT format('CREATE DATABASE %I TEMPLATE template0 ENCODING %L LC_COLLATE %L LC_CTYPE %L OWNER %I',
-                       {}, pg_encoding_to_char(encoding), datcollate, datctype, pg_get_userbyid(datdba))
-         FROM pg_catalog.pg_database WHERE datname = {}",
-        quote_literal(fresh),
-        quote_literal(database)
+        "WITH d AS (SELECT * FROM pg_catalog.pg_database WHERE datname = {from})
+         SELECT 1, format('CREATE DATABASE %I TEMPLATE template0 ENCODING %L LC_COLLATE %L LC_CTYPE %L OWNER %I CONNECTION LIMIT %s',
+                          {to}, pg_encoding_to_char(encoding), datcollate, datctype, pg_get_userbyid(datdba), datconnlimit) || {icu}
+         FROM d
+         UNION ALL SELECT 2, format('REVOKE ALL ON DATABASE %I FROM PUBLIC', {to}) FROM d WHERE datacl IS NOT NULL
+         UNION ALL SELECT 3, format('GRANT %s ON DATABASE %I TO %s%s', privilege_type, {to},
+                                    CASE grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(grantee)) END,
+                                    CASE WHEN is_grantable THEN ' WITH GRANT OPTION' ELSE '' END)
+         FROM d, aclexplode(datacl) WHERE grantee <> datdba
+         UNION ALL SELECT 4, format('COMMENT ON DATABASE %I IS %L', {to}, shobj_description(oid, 'pg_database'))
+         FROM d WHERE shobj_description(oid, 'pg_database') IS NOT NULL
+         UNION ALL SELECT 5, format('ALTER %s SET %I TO %s',
+                CASE setrole WHEN 0 THEN format('DATABASE %I', {to})
+                             ELSE format('ROLE %I IN DATABASE %I', pg_get_userbyid(setrole), {to}) END,
+                split_part(setting, '=', 1),
+                CASE WHEN split_part(setting, '=', 1) IN ({lists}) THEN substr(setting, strpos(setting, '=') + 1)
+                     ELSE quote_literal(substr(setting, strpos(setting, '=') + 1)) END)
+         FROM d JOIN pg_catalog.pg_db_role_setting ON setdatabase = d.oid, unnest(setconfig) AS setting
+         ORDER BY 1"
     );
     let rows =
         admin.handle().query(&sql, &[]).await.map_err(|e| Error::database("reading the database's settings", e))?;
-    match rows.rows.first().and_then(|row| row.first()) {
-        Some(Value::Text(create)) => admin.batch("creating the new database", create).await,
-        _ => Err(Error::Refused {
+    if rows.rows.is_empty() {
+        return Err(Error::Refused {
             what: format!("the database `{database}` does not exist"),
             next: "create it, or check DB_NAME".into(),
-        }),
+        });
     }
+    for row in &rows.rows {
+        let [Value::Int4(kind), Value::Text(statement)] = row.as_slice() else { continue };
+        match admin.batch("making the new database", statement).await {
+            // What only a superuser may set is told; the data matters more.
+            Err(error) if *kind > 1 => tracing::warn!(cause = why(&error), "not carried over: {statement}"),
+            other => other?,
+        }
+    }
+    Ok(())
+}
+
+/// A name as a connection string, so that one with a `=` in it is not taken for settings.
+fn conninfo(database: &str) -> String {
+    format!("dbname='{}'", database.replace('\\', "\\\\").replace('\'', "\\'"))
 }
 
 async fn fill(target: &Target, config: &Config, manifest: &Manifest, major: u32) -> Result<(), String> {
@@ -151,7 +191,7 @@ async fn fill(target: &Target, config: &Config, manifest: &Manifest, major: u32)
     let work = child::supervise(&config.stop, move |started| {
         let mut command = Command::new(&tools.restore);
         command
-            .args(["--exit-on-error", "--no-password", "--dbname", &connection.database])
+            .args(["--exit-on-error", "--no-password", "--dbname", &conninfo(&connection.database)])
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::piped());

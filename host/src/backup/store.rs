@@ -50,31 +50,38 @@ fn unreadable(what: String, cause: &dyn std::fmt::Display) -> Error {
     }
 }
 
-/// The newest complete backup.
+/// The newest complete backup of a database.
 ///
 /// # Errors
 /// As [`list`].
-pub fn newest(folder: &Path) -> Result<Option<Manifest>> {
-    Ok(list(folder)?.pop())
+pub fn newest(folder: &Path, database: &str) -> Result<Option<Manifest>> {
+    Ok(list(folder)?.into_iter().rfind(|manifest| manifest.database == database))
 }
 
-/// The backup of that name, or the newest for `latest`.
+/// The backup of that name, or the newest for `latest`; of this database and no other.
 ///
 /// # Errors
 /// When there is none, or its manifest is damaged.
-pub fn find(folder: &Path, id: &str) -> Result<Manifest> {
+pub fn find(folder: &Path, database: &str, id: &str) -> Result<Manifest> {
     let missing = || Error::Refused {
-        what: format!("there is no backup `{id}` in `{}`", folder.display()),
+        what: format!("there is no backup `{id}` of database `{database}` in `{}`", folder.display()),
         next: "see `lockgate backup list`".into(),
     };
     if id == "latest" {
-        return newest(folder)?.ok_or_else(missing);
+        return newest(folder, database)?.ok_or_else(missing);
     }
     let path = folder.join(format!("{id}.json"));
     if id.contains(['/', '\\']) || !path.exists() {
         return Err(missing());
     }
-    read(&path)
+    let manifest = read(&path)?;
+    if manifest.database == database {
+        return Ok(manifest);
+    }
+    Err(Error::Refused {
+        what: format!("backup `{id}` is one of database `{}`, not of `{database}`", manifest.database),
+        next: "choose one of this database, or name the other with DB_NAME".into(),
+    })
 }
 
 /// Checks a backup whole: the file's digest, and that it decodes to the dump that was written.
@@ -236,15 +243,16 @@ mod tests {
         manifest.payload.file = "../b.dump.zst".into();
         fs::write(folder.path().join("a.json"), serde_json::to_string(&manifest).unwrap()).unwrap();
         assert!(list(folder.path()).unwrap().is_empty());
-        assert!(find(folder.path(), "a").is_err());
+        assert!(find(folder.path(), "auth", "a").is_err());
     }
 
     #[test]
     fn the_newest_is_latest() {
         let folder = tempfile::tempdir().unwrap();
-        assert!(find(folder.path(), "latest").is_err());
+        assert!(find(folder.path(), "auth", "latest").is_err());
         written(folder.path(), b"x");
-        assert_eq!(find(folder.path(), "latest").unwrap().id, "a");
-        assert!(find(folder.path(), "b").is_err());
+        assert_eq!(find(folder.path(), "auth", "latest").unwrap().id, "a");
+        assert!(find(folder.path(), "auth", "b").is_err());
+        assert!(find(folder.path(), "other", "latest").is_err() && find(folder.path(), "other", "a").is_err());
     }
 }

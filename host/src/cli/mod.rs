@@ -201,9 +201,9 @@ pub fn main() -> u8 {
 fn fail(error: &Error, json: bool) -> u8 {
     let report = error.report();
     if json && let Ok(body) = report::json(&serde_json::json!({ "error": report })) {
-        println!("{body}");
+        let _ = writeln!(io::stdout(), "{body}");
     }
-    eprintln!("{report}");
+    let _ = writeln!(io::stderr(), "{report}");
     report.exit_code
 }
 

@@ -104,7 +104,7 @@ impl fmt::Display for Target {
 }
 
 /// How long to wait for a server that does not answer.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// A dead peer is noticed after about a minute: 30 s of silence, then three probes 10 s apart.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(30);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
@@ -195,10 +195,14 @@ pub fn parse_url(url: &str) -> Result<[Option<String>; 7], String> {
         match name {
             "sslmode" => ssl_mode = Some(value.to_owned()),
             "sslrootcert" => ssl_root_cert = Some(value.to_owned()),
-            _ => return Err(format!("its parameter `{name}` is not known; known are sslmode and sslrootcert")),
+            // Not echoed: a `?` in a password would end up here.
+            _ => return Err("it has a parameter that is not known; known are sslmode and sslrootcert".into()),
         }
     }
     let config: tokio_postgres::Config = base.parse().map_err(|_| "it cannot be parsed")?;
+    if base.matches('@').count() > 1 {
+        return Err("a `@` in the password is written %40".into());
+    }
     let host = config.get_hosts().first().map(|host| match host {
         tokio_postgres::config::Host::Tcp(name) => name.clone(),
         tokio_postgres::config::Host::Unix(path) => path.display().to_string(),

@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{handle::db_error, session::Session};
+use super::{Target, handle::db_error, session::Session};
 use crate::error::{Error, Result};
 
 /// The two keys of the lock, `LOCK` and `GATE` in ASCII. The database is implied: one runner a database, wherever its history is.
@@ -41,6 +41,7 @@ pub async fn acquire(session: &Session, key: LockKey, timeout: Duration) -> Resu
         let sql = format!("SELECT pg_try_advisory_lock({}, {})", key.class(), key.object());
         let row = session.client().query_one(&sql, &[]).await.map_err(|e| Error::database(DOING, db_error(&e)))?;
         if row.get(0) {
+            still_the_database(session, &session.target).await?;
             return Ok(start.elapsed());
         }
         if start.elapsed() >= timeout {
@@ -53,6 +54,21 @@ pub async fn acquire(session: &Session, key: LockKey, timeout: Duration) -> Resu
         let pause = fastrand::u64(POLL_MIN.as_millis() as u64..=POLL_MAX.as_millis() as u64);
         tokio::time::sleep(Duration::from_millis(pause)).await;
     }
+}
+
+/// While this run waited, a restore may have put another database in the place of the one that it is connected to.
+async fn still_the_database(session: &Session, target: &Target) -> Result<()> {
+    let sql = "SELECT datname::text, datallowconn FROM pg_catalog.pg_database
+               WHERE oid = (SELECT database FROM pg_catalog.pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid() LIMIT 1)";
+    let row = session.client().query_one(sql, &[]).await;
+    let row = row.map_err(|e| Error::database("looking at the database again", db_error(&e)))?;
+    if row.get::<_, &str>(0) == target.database && row.get(1) {
+        return Ok(());
+    }
+    Err(Error::Refused {
+        what: format!("the database `{}` was replaced by a restore while this run waited", target.database),
+        next: "run the same command again".into(),
+    })
 }
 
 /// Gives the lock back before the session ends.

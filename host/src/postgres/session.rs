@@ -7,7 +7,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use tracing::Instrument as _;
 
 use super::{
-    connect::{Target, TlsMode},
+    connect::{CONNECT_TIMEOUT, Target, TlsMode},
     handle::{Handle, db_error},
     lock::LockKey,
     quote_ident,
@@ -102,6 +102,7 @@ pub struct Session {
     handle: Handle,
     cancel: CancelToken,
     tls: MakeRustlsConnect,
+    pub(super) target: Target,
     /// What the server said of itself.
     pub server: Server,
 }
@@ -125,6 +126,18 @@ impl Session {
     /// # Errors
     /// [`Error::Unreachable`] with what to do about it.
     pub async fn connect(target: &Target, application_name: &str) -> Result<Self> {
+        // The driver's own limit ends when the port has answered; what answers may be no server at all.
+        match tokio::time::timeout(CONNECT_TIMEOUT * 2, Self::open(target, application_name)).await {
+            Ok(session) => session,
+            Err(_) => Err(Error::Unreachable {
+                target: target.to_string(),
+                cause: format!("no answer within {} s", (CONNECT_TIMEOUT * 2).as_secs()),
+                next: "check that DB_HOST and DB_PORT name a PostgreSQL server".into(),
+            }),
+        }
+    }
+
+    async fn open(target: &Target, application_name: &str) -> Result<Self> {
         let tls = target.tls_connector()?;
         let (client, mut connection) =
             target.config(application_name).connect(tls.clone()).await.map_err(|e| unreachable(target, &e))?;
@@ -145,7 +158,7 @@ impl Session {
         tokio::spawn(driver.in_current_span());
         let server = prepare(&client).await.map_err(|e| unreachable(target, &e))?;
         let cancel = client.cancel_token();
-        Ok(Self { handle: Handle { client: Arc::new(client) }, cancel, tls, server })
+        Ok(Self { handle: Handle { client: Arc::new(client) }, cancel, tls, target: target.clone(), server })
     }
 
     /// For programs and for the host's own statements with parameters.

@@ -194,7 +194,10 @@ fn understand(folder: &Path, root: &Path, name: &str) -> Result<(Version, String
         return Err(Problem::new(at, "a folder among the migrations, which are files", "move it elsewhere"));
     }
     match path.canonicalize() {
-        Ok(real) if real.starts_with(root) => {}
+        Ok(real) if real.starts_with(root) && real.is_file() => {}
+        Ok(real) if real.starts_with(root) => {
+            return Err(Problem::new(at, "it is no regular file", "move it elsewhere"));
+        }
         Ok(_) => {
             return Err(Problem::new(at, "a link that leads out of the migrations folder", "put the file itself here"));
         }
@@ -283,6 +286,14 @@ mod tests {
             problems(&[("001_a.up.sql", "-- lockgate: irreversible\nselect 1"), ("001_a.down.sql", "")]).len(),
             1
         );
+    }
+
+    #[test]
+    fn a_check_that_checks_nothing_and_a_script_with_a_nul_are_refused() {
+        let found =
+            problems(&[("001_a.up.sql", "select 1;\0"), ("001_a.down.sql", ""), ("001_a.verify.sql", "-- later")]);
+        assert_eq!(found.len(), 2, "{found:?}");
+        assert!(found.iter().any(|p| p.contains("NUL")) && found.iter().any(|p| p == "it checks nothing"));
     }
 
     #[test]

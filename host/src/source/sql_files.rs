@@ -37,6 +37,10 @@ pub(super) fn read(group: &Group<'_>) -> Result<Migration, Vec<Problem>> {
     let [down, preflight, verify] =
         [Part::Down, Part::Preflight, Part::Verify].map(|part| script(part).map(|(script, _)| script));
 
+    for empty in [&preflight, &verify].into_iter().flatten().filter(|script| script.statements().next().is_none()) {
+        let at = empty.path().map(|path| path.display().to_string()).unwrap_or_default();
+        problems.push(Problem::new(at, "it checks nothing", "write a statement that returns true, or remove the file"));
+    }
     let has = |part: Part| group.parts.contains_key(&part);
     let stem = &group.stem;
     let at = group.folder.join(stem).display().to_string();

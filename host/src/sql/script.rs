@@ -59,6 +59,9 @@ impl Script {
         let mut at = |offset: usize, what: String, next: &str| {
             problems.push(Problem::new(origin.place(&text, offset), what, next));
         };
+        if let Some(offset) = text.find('\0') {
+            at(offset, "a NUL character, which PostgreSQL does not take".into(), "save it as UTF-8 text");
+        }
         let mut irreversible = false;
         let mut offset = 0;
         for token in tokenize(&text) {

@@ -25,7 +25,7 @@ pub(super) async fn check(context: &Context<'_>, folder: &Path) -> Result<Vec<Fi
                WHERE c.relkind IN ('r', 'm') AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'";
     let row = context.session.client().query_one(sql, &[]).await;
     let tables: i64 = row.map_err(|e| Error::database("measuring the tables", db_error(&e)))?.get(0);
-    let last = store::newest(folder)?.map_or(0, |backup| backup.payload.bytes);
+    let last = store::newest(folder, &context.session.target.database)?.map_or(0, |backup| backup.payload.bytes);
     #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     let needed = (tables as f64 * SHARE_OF_TABLES).max(last as f64 * SHARE_OF_LAST_BACKUP) as u64;
 
