@@ -254,7 +254,7 @@ pub async fn up(config: &Config, run_id: Uuid, to: Option<&Version>) -> Result<O
 pub async fn down(config: &Config, run_id: Uuid, revert: &Revert) -> Result<Outcome> {
     let folder = source::read(&config.dir)?;
     let run = Run::begin(config, run_id).await?;
-    if run.reverted(&folder, revert).await?.is_empty() {
+    if plan::down(&folder.migrations, &run.applied().await?, revert)?.is_empty() {
         return run.nothing_to_do(Direction::Down).await;
     }
     run.locked(async |waited| {

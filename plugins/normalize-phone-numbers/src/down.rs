@@ -34,14 +34,14 @@ pub fn restore(tx: &Transaction) -> Result<()> {
 }
 
 fn changed_since(tx: &Transaction) -> Result<Ids> {
+    // Counted by the server: there may be more than a result may hold.
     let rows = tx.query(
-        "SELECT users.id FROM users_phone_originals AS original JOIN users ON users.id = original.user_id
-         WHERE users.phone IS DISTINCT FROM original.e164 ORDER BY users.id",
-        &[],
+        "SELECT users.id, count(*) OVER () AS total
+         FROM users_phone_originals AS original JOIN users ON users.id = original.user_id
+         WHERE users.phone IS DISTINCT FROM original.e164 ORDER BY users.id LIMIT $1",
+        &[(Ids::SHOWN_MAX as i64).into()],
     )?;
-    let mut ids = Ids::default();
-    for row in &rows {
-        ids.push(row.get::<Uuid>("id")?);
-    }
-    Ok(ids)
+    let total = rows.first().map_or(Ok(0), |row| row.get::<i64>("total"))?;
+    let first = rows.iter().map(|row| row.get::<Uuid>("id")).collect::<Result<_>>()?;
+    Ok(Ids::of(first, usize::try_from(total).unwrap_or(usize::MAX)))
 }

@@ -10,7 +10,12 @@ pub struct Ids {
 }
 
 impl Ids {
-    const SHOWN_MAX: usize = 5;
+    pub const SHOWN_MAX: usize = 5;
+
+    /// The first few of so many.
+    pub fn of(first: Vec<Uuid>, count: usize) -> Self {
+        Self { first, count }
+    }
 
     pub fn push(&mut self, id: Uuid) {
         self.count += 1;

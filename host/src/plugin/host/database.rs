@@ -82,6 +82,7 @@ impl State {
         self.wait(handle.execute(sql, &params)).await.map_err(convert::error_to_guest)
     }
 
+    #[allow(clippy::result_large_err, reason = "the interface's own type, which every call returns")]
     fn check(&mut self, sql: &str) -> Result<(), Error> {
         check_statement(sql).map_err(|refusal| {
             let text = refusal.to_string();
