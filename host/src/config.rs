@@ -157,6 +157,12 @@ impl Config {
             section.ssl_root_cert.as_ref().map(|p| p.display().to_string()),
         ];
         database.merge(from_file.map(|value| value.map(|value| (value, "lockgate.toml"))));
+        if file.embedded.seed.is_some() != file.embedded.seed_at.is_some() {
+            return Err(Error::configuration(
+                "[embedded] in lockgate.toml has only one of `seed` and `seed_at`",
+                "give both",
+            ));
+        }
         if let Some(seed_at) = &file.embedded.seed_at
             && Version::parse(seed_at).is_none()
         {

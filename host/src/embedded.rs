@@ -56,14 +56,15 @@ impl Embedded {
         let system = |doing: &'static str| move |e: std::io::Error| Error::system(doing, e);
         fs::create_dir_all(&folder).map_err(system("making the folder .lockgate"))?;
         let account = unprivileged_account()?;
-        let home = home(&folder, account.as_ref())?;
 
+        // One process at a time makes, starts and stops; the folder, too, is made by one.
         let gate_path = folder.join("postgres.gate");
         let gate = lock_file(&gate_path)?;
         gate.lock().map_err(system("waiting for another start of the embedded server"))?;
         let users = lock_file(&folder.join("postgres.users"))?;
         users.lock_shared().map_err(system("joining the users of the embedded server"))?;
 
+        let home = home(&folder, account.as_ref())?;
         let data = home.join("data");
         let bin = find_programs(pg_bin, &data)?;
         let mut server = Self { target: target(&home, 0, database, ROLE)?, home, bin, account, gate: gate_path, users };

@@ -47,6 +47,11 @@ fn drifted<'a>(found: &'a [Migration], applied: &[Applied]) -> Vec<(&'a Version,
         .collect()
 }
 
+/// Applied migrations whose file is gone.
+pub fn missing<'a>(found: &[Migration], applied: &'a [Applied]) -> Vec<&'a Applied> {
+    applied.iter().filter(|row| !found.iter().any(|m| m.version == row.version)).collect()
+}
+
 /// The migrations to apply, in order, up to and including `to`.
 ///
 /// # Errors

@@ -232,7 +232,12 @@ pub async fn plan_down(config: &Config, run_id: Uuid, revert: &Revert) -> Result
 pub async fn up(config: &Config, run_id: Uuid, to: Option<&Version>) -> Result<Outcome> {
     let folder = source::read(&config.dir)?;
     let run = Run::begin(config, run_id).await?;
-    if run.is_up_to_date(&folder, to).await? {
+    let applied = run.applied().await?;
+    for row in plan::missing(&folder.migrations, &applied) {
+        tracing::warn!(migration = row.filename, "applied, but no longer in the folder");
+    }
+    if folder.problems.is_empty() && plan::up(&folder.migrations, &applied, to).is_ok_and(|pending| pending.is_empty())
+    {
         return run.nothing_to_do(Direction::Up).await;
     }
     // Another run may have done it while this one waited for the lock.
@@ -366,13 +371,6 @@ impl<'a> Run<'a> {
             Err(error) if problems.is_empty() => Err(error),
             _ => Err(Error::Folder(problems)),
         }
-    }
-
-    /// Whether there is anything to apply: without loading it.
-    async fn is_up_to_date(&self, folder: &Folder, to: Option<&Version>) -> Result<bool> {
-        let applied = self.applied().await?;
-        Ok(folder.problems.is_empty()
-            && plan::up(&folder.migrations, &applied, to).is_ok_and(|pending| pending.is_empty()))
     }
 
     /// Everything that is to be reverted, loaded and checked.

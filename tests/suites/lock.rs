@@ -97,3 +97,21 @@ async fn ten_runs_at_once_apply_every_migration_once() {
     );
     scenario.is_at_rest().await;
 }
+
+#[tokio::test]
+async fn a_run_that_waited_through_a_restore_does_not_migrate_the_old_database() {
+    let scenario = Scenario::new("replaced").await.tables(&["a"]);
+    let holder = holder(&scenario).await;
+    let run = scenario.run("up --no-backup").start();
+    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'lockgate %'
+                   AND query LIKE 'SELECT pg_try_advisory_lock%'";
+    eventually("the run asks for the lock", async || holder.value(waiting).await == "1").await;
+    // As a restore does before it ends the sessions and renames the database.
+    let admin = scenario.superuser_in("postgres").await;
+    let database = scenario.database();
+    admin.lines(&format!("ALTER DATABASE {database} ALLOW_CONNECTIONS false")).await;
+    holder.lines(&call("pg_advisory_unlock")).await;
+    run.end().await.refuses_with(2).says("was replaced by a restore while this run waited");
+    admin.lines(&format!("ALTER DATABASE {database} ALLOW_CONNECTIONS true")).await;
+    assert!(!scenario.has_history().await);
+}
