@@ -13,6 +13,13 @@ async fn holder(scenario: &Scenario) -> Session {
     holder
 }
 
+/// Waits until a run is waiting.
+async fn asked_for_the_lock(holder: &Session) {
+    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'lockgate %'
+                   AND query LIKE 'SELECT pg_try_advisory_lock%'";
+    eventually("the run asks for the lock", async || holder.value(waiting).await == "1").await;
+}
+
 #[tokio::test]
 async fn a_lock_that_is_held_is_told_with_its_holder() {
     let scenario = Scenario::new("held").await.tables(&["a"]);
@@ -36,9 +43,7 @@ async fn a_run_waits_for_the_lock_and_then_goes_on() {
     let scenario = Scenario::new("waits").await.tables(&["a"]);
     let holder = holder(&scenario).await;
     let run = scenario.run("up --no-backup").start();
-    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'lockgate %'
-                   AND query LIKE 'SELECT pg_try_advisory_lock%'";
-    eventually("the run asks for the lock", async || holder.value(waiting).await == "1").await;
+    asked_for_the_lock(&holder).await;
     // A waiter that holds a snapshot would stop the holder's CREATE INDEX CONCURRENTLY.
     let snapshots =
         "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'lockgate %' AND backend_xmin IS NOT NULL
@@ -103,9 +108,7 @@ async fn a_run_that_waited_through_a_restore_does_not_migrate_the_old_database()
     let scenario = Scenario::new("replaced").await.tables(&["a"]);
     let holder = holder(&scenario).await;
     let run = scenario.run("up --no-backup").start();
-    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'lockgate %'
-                   AND query LIKE 'SELECT pg_try_advisory_lock%'";
-    eventually("the run asks for the lock", async || holder.value(waiting).await == "1").await;
+    asked_for_the_lock(&holder).await;
     // As a restore does before it ends the sessions and renames the database.
     let admin = scenario.superuser_in("postgres").await;
     let database = scenario.database();
