@@ -126,12 +126,16 @@ pub struct DbError {
     pub position: Option<u32>,
     /// Where in which function the error happened.
     pub context: Option<String>,
-    /// The constraint that was violated.
-    pub constraint: Option<String>,
+    /// The schema concerned.
+    pub schema: Option<String>,
     /// The table concerned.
     pub table: Option<String>,
     /// The column concerned.
     pub column: Option<String>,
+    /// The data type concerned.
+    pub data_type: Option<String>,
+    /// The constraint that was violated.
+    pub constraint: Option<String>,
     /// The value does not fit: an error of the caller's, found before the statement was sent.
     pub bad_value: bool,
     /// The connection is gone.

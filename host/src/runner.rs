@@ -598,6 +598,9 @@ impl<'a> Run<'a> {
                 Step::Code(name) => {
                     (format!("{} (`{name}`)", i + 1), item.program.run(direction, name, self.session.handle()).await)
                 }
+                Step::OutsideTransaction(_) | Step::Batched(_) => {
+                    (format!("{}", i + 1), Err(ProgramError::plugin("not yet")))
+                }
             };
             result.map_err(|error| Stopped { step: Some(name.clone()), error, committed: false })?;
             // At once: what the host writes next must not land outside the transaction.
@@ -810,7 +813,8 @@ fn not_planned(item: &Work, direction: Direction, error: ProgramError) -> Error 
 fn planned(step: &Step) -> Vec<PlannedStep> {
     match step {
         Step::Sql(script) => script.statements().map(|(_, sql)| PlannedStep::Sql(in_short(sql))).collect(),
-        Step::Code(name) => vec![PlannedStep::Code(name.clone())],
+        Step::Code(name) | Step::Batched(name) => vec![PlannedStep::Code(name.clone())],
+        Step::OutsideTransaction(step) => vec![PlannedStep::Sql(in_short(step.statement.text()))],
     }
 }
 

@@ -9,13 +9,66 @@ use crate::{
     sql::Script,
 };
 
-/// One unit of work of a migration. The steps of a migration share one transaction.
+/// One unit of work of a migration. Neighbouring SQL and code steps share one transaction.
 #[derive(Debug, Clone)]
 pub enum Step {
     /// SQL that the host runs.
     Sql(Script),
+    /// One statement that PostgreSQL refuses inside a transaction.
+    OutsideTransaction(OutsideStep),
     /// A step of the program's own, run by [`Program::run`].
     Code(String),
+    /// A step of the program's own, run by [`Program::run_batch`] again and again, each time in a transaction of its own.
+    Batched(String),
+}
+
+/// A statement that commits by itself, and how to find out whether it has.
+#[derive(Debug, Clone)]
+pub struct OutsideStep {
+    /// One statement.
+    pub statement: Script,
+    /// A query of one boolean: whether the statement has taken effect.
+    pub probe: String,
+}
+
+/// What a call of [`Program::run_batch`] leaves to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Batch {
+    /// Call again with this checkpoint.
+    More {
+        /// Where the next batch begins, in the program's own encoding.
+        checkpoint: Vec<u8>,
+        /// Units done so far, in all batches.
+        done: u64,
+        /// Units in all, where that is known.
+        total: Option<u64>,
+    },
+    /// The step is done.
+    Finished,
+}
+
+/// Something that only the operator can give a program.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Grant {
+    /// The time of day.
+    Clock,
+    /// Random numbers.
+    Randomness,
+    /// The value of a configuration key.
+    Config(String),
+    /// Something that this host does not know.
+    Other(String),
+}
+
+/// A grant that a program asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WantedGrant {
+    /// What it asks for.
+    pub grant: Grant,
+    /// Whether it cannot do without.
+    pub required: bool,
+    /// What it is for, in its author's words.
+    pub why: String,
 }
 
 /// What a program says of itself.
@@ -27,6 +80,8 @@ pub struct Description {
     pub author: Option<String>,
     /// Why `down` cannot bring the former state back; `None` when it can.
     pub irreversible: Option<String>,
+    /// What it asks for beyond the database and the log.
+    pub grants: Vec<WantedGrant>,
     /// How long a statement may wait for a lock, in milliseconds, if the author asks for another value than the operator's.
     pub lock_timeout_ms: Option<u32>,
     /// How long a statement may run, in milliseconds, if the author asks for another value than the operator's.
@@ -56,6 +111,18 @@ pub trait Program: Send + Sync {
     /// # Errors
     /// When the step failed; the transaction must then be rolled back.
     async fn run(&self, direction: Direction, step: &str, db: &Handle) -> Result<(), ProgramError>;
+
+    /// Does the next part of a [`Step::Batched`]. The checkpoint is the last batch's; `None` before the first.
+    ///
+    /// # Errors
+    /// When the batch failed; its transaction must then be rolled back.
+    async fn run_batch(
+        &self,
+        direction: Direction,
+        step: &str,
+        checkpoint: Option<&[u8]>,
+        db: &Handle,
+    ) -> Result<Batch, ProgramError>;
 
     /// Looks at what was done, before it is committed. The handle's transaction is READ ONLY for as long as this runs.
     ///

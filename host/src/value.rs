@@ -35,6 +35,8 @@ pub enum Value {
     DateArray(Vec<Option<i32>>),
     TimestampArray(Vec<Option<i64>>),
     TimestamptzArray(Vec<Option<i64>>),
+    TimeArray(Vec<Option<i64>>),
+    IntervalArray(Vec<Option<Interval>>),
     Raw(Raw),
 }
 
@@ -54,7 +56,11 @@ impl Value {
             Self::BoolArray(items) => flat(items),
             Self::Int2Array(items) => flat(items),
             Self::Int4Array(items) | Self::DateArray(items) => flat(items),
-            Self::Int8Array(items) | Self::TimestampArray(items) | Self::TimestamptzArray(items) => flat(items),
+            Self::Int8Array(items)
+            | Self::TimeArray(items)
+            | Self::TimestampArray(items)
+            | Self::TimestamptzArray(items) => flat(items),
+            Self::IntervalArray(items) => flat(items),
             Self::Float4Array(items) => flat(items),
             Self::Float8Array(items) => flat(items),
             Self::UuidArray(items) => flat(items),
@@ -93,6 +99,8 @@ pub struct Column {
     pub name: String,
     /// The name of its type in `pg_type`.
     pub type_name: String,
+    /// The type's number in `pg_type`.
+    pub type_oid: u32,
 }
 
 /// A whole result.

@@ -9,5 +9,8 @@ wasmtime::component::bindgen!({
     with: {
         "lockgate:migration/database.reader": crate::plugin::state::Reader,
         "lockgate:migration/database.transaction": crate::plugin::state::Transaction,
+        "lockgate:migration/database.cursor": crate::plugin::state::Cursor,
+        "lockgate:migration/database.copy-sink": crate::plugin::state::CopySink,
+        "lockgate:migration/database.savepoint": crate::plugin::state::Savepoint,
     },
 });

@@ -7,6 +7,7 @@ use super::{
 use crate::{
     error::{Cause, DbError, Finding, ProgramError, Severity},
     migration::Direction,
+    step::{Batch, Grant, WantedGrant},
     value::{Column, Interval, Raw, Rows, Value},
 };
 
@@ -16,8 +17,9 @@ macro_rules! same_cases {
         pub(super) fn from_guest(value: wit::Value) -> Value {
             match value {
                 wit::Value::Null => Value::Null,
-                wit::Value::Interval(i) => {
-                    Value::Interval(Interval { months: i.months, days: i.days, microseconds: i.microseconds })
+                wit::Value::Interval(interval) => Value::Interval(interval_from_guest(interval)),
+                wit::Value::IntervalArray(items) => {
+                    Value::IntervalArray(items.into_iter().map(|item| item.map(interval_from_guest)).collect())
                 }
                 wit::Value::Raw(r) => Value::Raw(Raw { type_name: r.type_name, binary: r.binary, bytes: r.bytes }),
                 $(wit::Value::$theirs(inner) => Value::$ours(inner),)*
@@ -27,8 +29,9 @@ macro_rules! same_cases {
         fn to_guest(value: Value) -> wit::Value {
             match value {
                 Value::Null => wit::Value::Null,
-                Value::Interval(i) => {
-                    wit::Value::Interval(wit::Interval { months: i.months, days: i.days, microseconds: i.microseconds })
+                Value::Interval(interval) => wit::Value::Interval(interval_to_guest(interval)),
+                Value::IntervalArray(items) => {
+                    wit::Value::IntervalArray(items.into_iter().map(|item| item.map(interval_to_guest)).collect())
                 }
                 Value::Raw(r) => wit::Value::Raw(wit::RawValue { type_name: r.type_name, binary: r.binary, bytes: r.bytes }),
                 $(Value::$ours(inner) => wit::Value::$theirs(inner),)*
@@ -43,14 +46,31 @@ same_cases! {
     BoolArray = BooleanArray, Int2Array = Int2Array, Int4Array = Int4Array, Int8Array = Int8Array,
     Float4Array = Float4Array, Float8Array = Float8Array, NumericArray = NumericArray, TextArray = TextArray,
     ByteaArray = ByteaArray, JsonArray = JsonArray, UuidArray = UuidArray, DateArray = DateArray,
-    TimestampArray = TimestampArray, TimestamptzArray = TimestamptzArray,
+    TimestampArray = TimestampArray, TimestamptzArray = TimestamptzArray, TimeArray = TimeArray,
+}
+
+fn interval_from_guest(interval: wit::Interval) -> Interval {
+    Interval { months: interval.months, days: interval.days, microseconds: interval.microseconds }
+}
+
+fn interval_to_guest(interval: Interval) -> wit::Interval {
+    wit::Interval { months: interval.months, days: interval.days, microseconds: interval.microseconds }
 }
 
 pub(super) fn rows_to_guest(rows: Rows) -> wit::Rows {
     wit::Rows {
-        columns: rows.columns.into_iter().map(|Column { name, type_name }| wit::Column { name, type_name }).collect(),
-        rows: rows.rows.into_iter().map(|row| row.into_iter().map(to_guest).collect()).collect(),
+        columns: columns_to_guest(rows.columns),
+        rows: cells_to_guest(rows.rows),
     }
+}
+
+pub(super) fn columns_to_guest(columns: Vec<Column>) -> Vec<wit::Column> {
+    let column = |Column { name, type_name, type_oid }| wit::Column { name, type_name, type_oid };
+    columns.into_iter().map(column).collect()
+}
+
+pub(super) fn cells_to_guest(rows: Vec<Vec<Value>>) -> Vec<Vec<wit::Value>> {
+    rows.into_iter().map(|row| row.into_iter().map(to_guest).collect()).collect()
 }
 
 pub(super) fn direction_to_guest(direction: Direction) -> wit::Direction {
@@ -75,9 +95,12 @@ pub(super) fn error_to_guest(error: DbError) -> wit::Error {
         detail: error.detail,
         hint: error.hint,
         position: error.position,
-        constraint: error.constraint,
+        context: error.context,
+        schema: error.schema,
         table: error.table,
         column: error.column,
+        data_type: error.data_type,
+        constraint: error.constraint,
     })
 }
 
@@ -96,9 +119,12 @@ pub(super) fn error_from_guest(error: wit::Error) -> ProgramError {
                     hint: printable(db.hint),
                     // A position in a statement that only the guest knows.
                     position: None,
-                    constraint: printable(db.constraint),
+                    context: printable(db.context),
+                    schema: printable(db.schema),
                     table: printable(db.table),
                     column: printable(db.column),
+                    data_type: printable(db.data_type),
+                    constraint: printable(db.constraint),
                     ..DbError::default()
                 })),
             };
@@ -131,8 +157,31 @@ pub(super) fn description_from_guest(description: program::Description) -> crate
     crate::step::Description {
         title: Some(printable(&description.title)),
         author: Some(printable(&description.author)),
+        grants: description.grants.into_iter().map(wanted_grant_from_guest).collect(),
         irreversible: (!description.reversible).then(|| "its author says that it cannot be reverted".to_owned()),
         lock_timeout_ms: description.lock_timeout_ms,
         statement_timeout_ms: description.statement_timeout_ms,
+    }
+}
+
+fn wanted_grant_from_guest(wanted: program::WantedGrant) -> WantedGrant {
+    WantedGrant {
+        grant: match wanted.grant {
+            program::Grant::Clock => Grant::Clock,
+            program::Grant::Randomness => Grant::Randomness,
+            program::Grant::Config(key) => Grant::Config(printable(&key)),
+            program::Grant::Other(what) => Grant::Other(printable(&what)),
+        },
+        required: wanted.required,
+        why: printable(&wanted.why),
+    }
+}
+
+pub(super) fn batch_from_guest(batch: program::Batch) -> Batch {
+    match batch {
+        program::Batch::More(more) => {
+            Batch::More { checkpoint: more.checkpoint, done: more.done, total: more.total }
+        }
+        program::Batch::Finished => Batch::Finished,
     }
 }

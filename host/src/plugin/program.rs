@@ -15,7 +15,7 @@ use crate::{
     migration::Direction,
     postgres::Handle,
     sql::{Origin, Script},
-    step::{Description, Program, Step},
+    step::{Batch, Description, OutsideStep, Program, Step},
 };
 
 /// A compiled component that fits the interface.
@@ -116,11 +116,7 @@ impl Program for ComponentProgram {
         if steps.is_empty() {
             return Err(ProgramError::plugin("its plan has no steps"));
         }
-        let step = |step| match step {
-            wit::Step::Sql(text) => Script::parse(&text, Origin::Plugin).map(Step::Sql).map_err(|p| unfit(&p)),
-            wit::Step::Code(name) => Ok(Step::Code(name)),
-        };
-        steps.into_iter().map(step).collect()
+        steps.into_iter().map(step_from_guest).collect()
     }
 
     async fn run(&self, direction: Direction, step: &str, db: &Handle) -> Result<(), ProgramError> {
@@ -135,6 +131,24 @@ impl Program for ComponentProgram {
         done.map_err(convert::error_from_guest)
     }
 
+    async fn run_batch(
+        &self,
+        direction: Direction,
+        step: &str,
+        checkpoint: Option<&[u8]>,
+        db: &Handle,
+    ) -> Result<Batch, ProgramError> {
+        let (way, step, db) = (convert::direction_to_guest(direction), step.to_owned(), db.clone());
+        let batch = self
+            .call(async move |store, guest| {
+                let transaction = store.data_mut().table.push(Transaction(db))?;
+                let transaction = Resource::new_borrow(transaction.rep());
+                guest.program().call_run_batch(store, way, &step, transaction, checkpoint).await
+            })
+            .await?;
+        batch.map(convert::batch_from_guest).map_err(convert::error_from_guest)
+    }
+
     async fn verify(&self, direction: Direction, db: &Handle) -> Result<Vec<Finding>, ProgramError> {
         let way = convert::direction_to_guest(direction);
         let findings = self
@@ -142,6 +156,18 @@ impl Program for ComponentProgram {
             .await?;
         findings.map(convert::findings_from_guest).map_err(convert::error_from_guest)
     }
+}
+
+fn step_from_guest(step: wit::Step) -> Result<Step, ProgramError> {
+    let script = |text: &str| Script::parse(text, Origin::Plugin).map_err(|problems| unfit(&problems));
+    Ok(match step {
+        wit::Step::Sql(text) => Step::Sql(script(&text)?),
+        wit::Step::OutsideTransaction(wit::OutsideStep { statement, probe }) => {
+            Step::OutsideTransaction(OutsideStep { statement: script(&statement)?, probe })
+        }
+        wit::Step::Code(name) => Step::Code(name),
+        wit::Step::Batched(name) => Step::Batched(name),
+    })
 }
 
 fn unfit(problems: &[Problem]) -> ProgramError {

@@ -13,6 +13,15 @@ pub struct Reader(pub(super) Handle);
 /// Behind the guest's `transaction`.
 pub struct Transaction(pub(super) Handle);
 
+/// Behind the guest's `cursor`.
+pub struct Cursor;
+
+/// Behind the guest's `copy-sink`.
+pub struct CopySink;
+
+/// Behind the guest's `savepoint`.
+pub struct Savepoint;
+
 /// The data of one store, which lives for one call.
 pub struct State {
     pub(super) table: ResourceTable,

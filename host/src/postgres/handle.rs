@@ -60,7 +60,11 @@ impl Handle {
         let columns: Vec<Column> = statement
             .columns()
             .iter()
-            .map(|c| Column { name: c.name().to_owned(), type_name: c.type_().name().to_owned() })
+            .map(|c| Column {
+                name: c.name().to_owned(),
+                type_name: c.type_().name().to_owned(),
+                type_oid: c.type_().oid(),
+            })
             .collect();
         check_count(statement.params().len(), params.len()).map_err(QueryError::Db)?;
         let params: Vec<Param<'_>> = params.iter().map(Param).collect();
@@ -133,9 +137,11 @@ pub(super) fn db_error(error: &tokio_postgres::Error) -> DbError {
             _ => None,
         },
         context: text(db.where_()),
-        constraint: text(db.constraint()),
+        schema: text(db.schema()),
         table: text(db.table()),
         column: text(db.column()),
+        data_type: text(db.datatype()),
+        constraint: text(db.constraint()),
         bad_value: false,
         // Class 57 P: the server ends the connection after it said so.
         connection_lost: matches!(sqlstate, "57P01" | "57P02" | "57P03" | "57P05") || db.severity() == "FATAL",

@@ -213,6 +213,8 @@ fn shape(value: &Value) -> (&'static str, Shape<'_>) {
         Value::DateArray(v) => ("date[]", many(v, |v| Scalar::Date(*v))),
         Value::TimestampArray(v) => ("timestamp[]", many(v, |v| Scalar::Timestamp(*v))),
         Value::TimestamptzArray(v) => ("timestamptz[]", many(v, |v| Scalar::Timestamptz(*v))),
+        Value::TimeArray(v) => ("time[]", many(v, |v| Scalar::Time(*v))),
+        Value::IntervalArray(v) => ("interval[]", many(v, |v| Scalar::Interval(*v))),
         Value::Raw(v) => ("raw", Shape::Raw(v)),
     }
 }
@@ -490,6 +492,8 @@ fn read_array(element: &Type, bytes: &[u8]) -> Result<Value, Unread> {
         Type::DATE => Value::DateArray(each(&items, |b| whole(b).map(i32::from_be_bytes))?),
         Type::TIMESTAMP => Value::TimestampArray(each(&items, |b| whole(b).map(i64::from_be_bytes))?),
         Type::TIMESTAMPTZ => Value::TimestamptzArray(each(&items, |b| whole(b).map(i64::from_be_bytes))?),
+        Type::TIME => Value::TimeArray(each(&items, |b| whole(b).map(i64::from_be_bytes))?),
+        Type::INTERVAL => Value::IntervalArray(each(&items, read_interval)?),
         _ if is_text(element) => Value::TextArray(each(&items, read_text)?),
         _ => return Err(Unread::Opaque),
     })
@@ -703,6 +707,8 @@ mod tests {
             (Value::DateArray(vec![Some(0), None]), vec![Type::DATE_ARRAY]),
             (Value::TimestampArray(vec![Some(-1)]), vec![Type::TIMESTAMP_ARRAY]),
             (Value::TimestamptzArray(vec![Some(-1)]), vec![Type::TIMESTAMPTZ_ARRAY]),
+            (Value::TimeArray(vec![Some(86_400_000_000), None]), vec![Type::TIME_ARRAY]),
+            (Value::IntervalArray(vec![Some(interval), None]), vec![Type::INTERVAL_ARRAY]),
             (raw("inet", vec![2, 32, 0, 4, 127, 0, 0, 1]), vec![Type::INET]),
         ]
     }

@@ -7,7 +7,7 @@ use crate::{
     error::{Cause, Finding, Problem, ProgramError, Severity},
     migration::Direction,
     postgres::Handle,
-    step::{Description, Program, Step},
+    step::{Batch, Description, Program, Step},
     value::{Rows, Value},
 };
 
@@ -66,7 +66,11 @@ impl Program for SqlProgram {
     }
 
     async fn run(&self, _: Direction, step: &str, _: &Handle) -> Result<(), ProgramError> {
-        Err(ProgramError { at: None, cause: Cause::Host(format!("a SQL file has no step `{step}`")) })
+        Err(no_step(step))
+    }
+
+    async fn run_batch(&self, _: Direction, step: &str, _: Option<&[u8]>, _: &Handle) -> Result<Batch, ProgramError> {
+        Err(no_step(step))
     }
 
     async fn verify(&self, direction: Direction, db: &Handle) -> Result<Vec<Finding>, ProgramError> {
@@ -75,6 +79,10 @@ impl Program for SqlProgram {
             Direction::Down => Ok(Vec::new()),
         }
     }
+}
+
+fn no_step(step: &str) -> ProgramError {
+    ProgramError { at: None, cause: Cause::Host(format!("a SQL file has no step `{step}`")) }
 }
 
 /// Runs every statement; each must return at least one row, and nothing but true.
@@ -110,7 +118,7 @@ mod tests {
 
     fn result(values: Vec<Value>) -> Rows {
         Rows {
-            columns: vec![Column { name: "claim".into(), type_name: "bool".into() }],
+            columns: vec![Column { name: "claim".into(), type_name: "bool".into(), type_oid: 16 }],
             rows: values.into_iter().map(|v| vec![v]).collect(),
         }
     }

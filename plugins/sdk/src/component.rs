@@ -2,7 +2,7 @@ use std::marker::PhantomData;
 use std::panic::{self, PanicHookInfo};
 use std::sync::Once;
 
-use crate::bindings::exports::lockgate::migration::program::Guest;
+use crate::bindings::exports::lockgate::migration::program::{Batch, Guest};
 use crate::bindings::lockgate::migration::{database, types};
 use crate::{Description, Direction, Finding, Migration, Reader, Step, Transaction, log};
 
@@ -28,6 +28,15 @@ impl<M: Migration> Guest for Component<M> {
     fn run(direction: Direction, step: String, tx: &database::Transaction) -> Result<(), types::Error> {
         log_panics();
         Ok(M::run(direction, &step, &Transaction::new(tx))?)
+    }
+
+    fn run_batch(
+        _direction: Direction,
+        step: String,
+        _tx: &database::Transaction,
+        _checkpoint: Option<Vec<u8>>,
+    ) -> Result<Batch, types::Error> {
+        Err(crate::Error::unknown_step(&step).into())
     }
 
     fn verify(direction: Direction, db: &database::Reader) -> Result<Vec<Finding>, types::Error> {

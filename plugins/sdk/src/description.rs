@@ -9,6 +9,7 @@ impl Description {
             title: title.into(),
             author: author.into(),
             reversible: true,
+            grants: Vec::new(),
             lock_timeout_ms: None,
             statement_timeout_ms: None,
         }

@@ -5,12 +5,14 @@ use wasmtime::component::Resource;
 use crate::{
     plugin::{
         bindings::lockgate::migration::{
-            database::{Error, Host, HostReader, HostTransaction, Rows, Value},
+            database::{
+                Column, Error, Host, HostCopySink, HostCursor, HostReader, HostSavepoint, HostTransaction, Rows, Value,
+            },
             types,
         },
         convert,
         limits::Reached,
-        state::{Reader, State, Transaction},
+        state::{CopySink, Cursor, Reader, Savepoint, State, Transaction},
     },
     postgres::{Handle, QueryError},
     sql::check_statement,
@@ -28,6 +30,15 @@ impl HostReader for State {
     ) -> wasmtime::Result<Result<Rows, Error>> {
         let handle = self.table.get(&reader)?.0.clone();
         Ok(self.run_query(handle, &sql, params).await)
+    }
+
+    async fn open_cursor(
+        &mut self,
+        _reader: Resource<Reader>,
+        _sql: String,
+        _params: Vec<Value>,
+    ) -> wasmtime::Result<Result<Resource<Cursor>, Error>> {
+        Ok(Err(Error::Denied("not yet".into())))
     }
 
     async fn drop(&mut self, reader: Resource<Reader>) -> wasmtime::Result<()> {
@@ -57,8 +68,81 @@ impl HostTransaction for State {
         Ok(self.run_execute(handle, &sql, params).await)
     }
 
+    async fn open_cursor(
+        &mut self,
+        _transaction: Resource<Transaction>,
+        _sql: String,
+        _params: Vec<Value>,
+    ) -> wasmtime::Result<Result<Resource<Cursor>, Error>> {
+        Ok(Err(Error::Denied("not yet".into())))
+    }
+
+    async fn copy_in(
+        &mut self,
+        _transaction: Resource<Transaction>,
+        _sql: String,
+    ) -> wasmtime::Result<Result<Resource<CopySink>, Error>> {
+        Ok(Err(Error::Denied("not yet".into())))
+    }
+
+    async fn savepoint(
+        &mut self,
+        _transaction: Resource<Transaction>,
+    ) -> wasmtime::Result<Result<Resource<Savepoint>, Error>> {
+        Ok(Err(Error::Denied("not yet".into())))
+    }
+
     async fn drop(&mut self, transaction: Resource<Transaction>) -> wasmtime::Result<()> {
         self.table.delete(transaction)?;
+        Ok(())
+    }
+}
+
+impl HostCursor for State {
+    async fn columns(&mut self, _cursor: Resource<Cursor>) -> wasmtime::Result<Vec<Column>> {
+        Ok(Vec::new())
+    }
+
+    async fn fetch(
+        &mut self,
+        _cursor: Resource<Cursor>,
+        _max_rows: u32,
+    ) -> wasmtime::Result<Result<Vec<Vec<Value>>, Error>> {
+        Ok(Err(Error::Denied("not yet".into())))
+    }
+
+    async fn drop(&mut self, cursor: Resource<Cursor>) -> wasmtime::Result<()> {
+        self.table.delete(cursor)?;
+        Ok(())
+    }
+}
+
+impl HostCopySink for State {
+    async fn write(&mut self, _sink: Resource<CopySink>, _data: Vec<u8>) -> wasmtime::Result<Result<(), Error>> {
+        Ok(Err(Error::Denied("not yet".into())))
+    }
+
+    async fn finish(&mut self, _sink: Resource<CopySink>) -> wasmtime::Result<Result<u64, Error>> {
+        Ok(Err(Error::Denied("not yet".into())))
+    }
+
+    async fn drop(&mut self, sink: Resource<CopySink>) -> wasmtime::Result<()> {
+        self.table.delete(sink)?;
+        Ok(())
+    }
+}
+
+impl HostSavepoint for State {
+    async fn rollback(&mut self, _savepoint: Resource<Savepoint>) -> wasmtime::Result<Result<(), Error>> {
+        Ok(Err(Error::Denied("not yet".into())))
+    }
+
+    async fn release(&mut self, _savepoint: Resource<Savepoint>) -> wasmtime::Result<Result<(), Error>> {
+        Ok(Err(Error::Denied("not yet".into())))
+    }
+
+    async fn drop(&mut self, savepoint: Resource<Savepoint>) -> wasmtime::Result<()> {
+        self.table.delete(savepoint)?;
         Ok(())
     }
 }
