@@ -74,7 +74,7 @@ pub(crate) fn of(result: types::Rows) -> Vec<Row> {
 }
 
 fn mismatch<'a, T: FromValue<'a>>(column: &Column, value: &Value) -> Error {
-    let Column { name, type_name } = column;
+    let Column { name, type_name, .. } = column;
     let wanted = std::any::type_name::<T>();
     Error::BadValue(match value {
         Value::Null => {
