@@ -11,7 +11,7 @@ use serde::Deserialize;
 use crate::{
     error::{Error, Result},
     migration::Version,
-    plugin::Limits,
+    plugin::{Limits, Rights},
     postgres::{Secret, Target, Timeouts, TlsMode},
     stop::Stop,
 };
@@ -195,6 +195,11 @@ impl Config {
             stop: Stop::never(),
             sources: database.sources(),
         })
+    }
+
+    /// The rights of every component.
+    pub fn rights(&self) -> Rights {
+        Rights { limits: self.plugins.clone(), ..Rights::default() }
     }
 
     /// True when nothing anywhere says which database to use.

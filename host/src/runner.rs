@@ -832,10 +832,10 @@ fn in_short(sql: &str) -> String {
 async fn load(config: &Config, migrations: &[&Migration]) -> Result<(Vec<Work>, Vec<Problem>)> {
     // Without a component there is no engine to start.
     let engine = match migrations.iter().any(|m| m.kind() == Kind::Component) {
-        true => Some(Engine::new(config.plugins.clone())?),
+        true => Some(Engine::new()?),
         false => None,
     };
-    let programs = migrations.iter().map(|m| m.program(engine.as_ref()));
+    let programs = migrations.iter().map(|m| m.program(engine.as_ref(), config.rights()));
     let (mut work, mut problems) = (Vec::new(), Vec::new());
     for (migration, program) in migrations.iter().zip(futures_util::future::join_all(programs).await) {
         match program {

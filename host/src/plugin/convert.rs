@@ -58,10 +58,7 @@ fn interval_to_guest(interval: Interval) -> wit::Interval {
 }
 
 pub(super) fn rows_to_guest(rows: Rows) -> wit::Rows {
-    wit::Rows {
-        columns: columns_to_guest(rows.columns),
-        rows: cells_to_guest(rows.rows),
-    }
+    wit::Rows { columns: columns_to_guest(rows.columns), rows: cells_to_guest(rows.rows) }
 }
 
 pub(super) fn columns_to_guest(columns: Vec<Column>) -> Vec<wit::Column> {
@@ -179,9 +176,7 @@ fn wanted_grant_from_guest(wanted: program::WantedGrant) -> WantedGrant {
 
 pub(super) fn batch_from_guest(batch: program::Batch) -> Batch {
     match batch {
-        program::Batch::More(more) => {
-            Batch::More { checkpoint: more.checkpoint, done: more.done, total: more.total }
-        }
+        program::Batch::More(more) => Batch::More { checkpoint: more.checkpoint, done: more.done, total: more.total },
         program::Batch::Finished => Batch::Finished,
     }
 }

@@ -10,7 +10,6 @@ use wasmtime::{
 use super::{
     INTERFACE_VERSION,
     bindings::{Migration, MigrationPre},
-    limits::Limits,
     state::State,
 };
 use crate::error::Error;
@@ -18,12 +17,11 @@ use crate::error::Error;
 /// How often a running guest is looked at.
 const TICK: Duration = Duration::from_millis(10);
 
-/// Compiles components for one set of limits. Cheap to clone.
+/// Compiles components. Cheap to clone.
 #[derive(Clone)]
 pub struct Engine {
     engine: wasmtime::Engine,
     linker: Linker<State>,
-    pub(super) limits: Limits,
 }
 
 impl Engine {
@@ -31,7 +29,7 @@ impl Engine {
     ///
     /// # Errors
     /// When the machine cannot run wasmtime.
-    pub fn new(limits: Limits) -> Result<Self, Error> {
+    pub fn new() -> Result<Self, Error> {
         let mut config = Config::new();
         config.epoch_interruption(true);
         let engine = wasmtime::Engine::new(&config).map_err(|e| Error::system("starting the WebAssembly engine", e))?;
@@ -46,7 +44,7 @@ impl Engine {
                 thread::sleep(TICK);
             }
         });
-        Ok(Self { engine, linker, limits })
+        Ok(Self { engine, linker })
     }
 
     pub(super) fn wasmtime(&self) -> &wasmtime::Engine {
@@ -57,10 +55,12 @@ impl Engine {
     ///
     /// # Errors
     /// One sentence: what it is or needs, and what this host offers.
-    pub(super) fn load(&self, bytes: &[u8]) -> Result<MigrationPre<State>, String> {
-        if bytes.len() as u64 > self.limits.component_max_bytes {
-            let max = self.limits.component_max_bytes;
-            return Err(format!("it has {} bytes; at most {max} are allowed (`component_max_bytes`)", bytes.len()));
+    pub(super) fn load(&self, bytes: &[u8], max_bytes: u64) -> Result<MigrationPre<State>, String> {
+        if bytes.len() as u64 > max_bytes {
+            return Err(format!(
+                "it has {} bytes; at most {max_bytes} are allowed (`component_max_bytes`)",
+                bytes.len()
+            ));
         }
         if bytes.starts_with(b"\0asm\x01\0\0\0") {
             return Err(
@@ -118,7 +118,7 @@ mod tests {
     use super::*;
 
     fn refusal(bytes: &[u8]) -> String {
-        match Engine::new(Limits::default()).unwrap().load(bytes) {
+        match Engine::new().unwrap().load(bytes, u64::MAX) {
             Ok(_) => panic!("it was accepted"),
             Err(text) => text,
         }

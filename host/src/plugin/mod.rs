@@ -7,11 +7,13 @@ mod engine;
 mod host;
 mod limits;
 mod program;
+mod rights;
 mod state;
 
 pub use engine::Engine;
 pub use limits::Limits;
 pub use program::ComponentProgram;
+pub use rights::Rights;
 
 /// The version of `wit/lockgate.wit` that this host offers.
 pub const INTERFACE_VERSION: &str = "0.1.0";

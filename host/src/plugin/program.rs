@@ -1,5 +1,7 @@
 //! A component as a [`Program`]. Every call gets a store and an instance of its own, and whatever it did ends with it.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use wasmtime::{Store, UpdateDeadline, component::Resource};
 
@@ -8,6 +10,7 @@ use super::{
     convert,
     engine::Engine,
     limits::Reached,
+    rights::Rights,
     state::{Reader, State, Transaction},
 };
 use crate::{
@@ -21,6 +24,7 @@ use crate::{
 /// A compiled component that fits the interface.
 pub struct ComponentProgram {
     engine: Engine,
+    rights: Arc<Rights>,
     pre: MigrationPre<State>,
     description: Description,
 }
@@ -30,10 +34,13 @@ impl ComponentProgram {
     ///
     /// # Errors
     /// Why it cannot run here, in one sentence.
-    pub async fn load(engine: &Engine, bytes: Vec<u8>) -> Result<Self, String> {
-        let compiler = engine.clone();
-        let pre = tokio::task::spawn_blocking(move || compiler.load(&bytes)).await.map_err(|e| e.to_string())??;
-        let mut program = Self { engine: engine.clone(), pre, description: Description::default() };
+    pub async fn load(engine: &Engine, bytes: Vec<u8>, rights: Rights) -> Result<Self, String> {
+        let (compiler, rights) = (engine.clone(), Arc::new(rights));
+        let max_bytes = rights.limits.component_max_bytes;
+        let pre = tokio::task::spawn_blocking(move || compiler.load(&bytes, max_bytes))
+            .await
+            .map_err(|e| e.to_string())??;
+        let mut program = Self { engine: engine.clone(), rights, pre, description: Description::default() };
         let description = program.call(async |store, guest| guest.program().call_describe(store).await).await;
         let description = description.map_err(|e| format!("its `describe` failed: {}", e.cause))?;
         program.description = convert::description_from_guest(description);
@@ -44,14 +51,15 @@ impl ComponentProgram {
         &self,
         work: impl AsyncFnOnce(&mut Store<State>, Guest<'_>) -> wasmtime::Result<T>,
     ) -> Result<T, ProgramError> {
-        let limits = &self.engine.limits;
-        let mut store = Store::new(self.engine.wasmtime(), State::new(limits.clone()));
+        let limits = &self.rights.limits;
+        let mut store = Store::new(self.engine.wasmtime(), State::new(Arc::clone(&self.rights)));
         store.limiter(|state| &mut state.growth);
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(|context| {
             let state = context.data();
-            if state.cpu_time() > state.limits.cpu() {
-                Err(Reached::cpu(&state.limits).into())
+            let limits = &state.rights.limits;
+            if state.cpu_time() > limits.cpu() {
+                Err(Reached::cpu(limits).into())
             } else {
                 Ok(UpdateDeadline::Yield(1))
             }

@@ -1,10 +1,13 @@
 //! What a running component's store holds: its handles, its limits, its clock.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use wasmtime::component::ResourceTable;
 
-use super::limits::{Growth, Limits};
+use super::{limits::Growth, rights::Rights};
 use crate::postgres::Handle;
 
 /// Behind the guest's `reader`.
@@ -25,7 +28,7 @@ pub struct Savepoint;
 /// The data of one store, which lives for one call.
 pub struct State {
     pub(super) table: ResourceTable,
-    pub(super) limits: Limits,
+    pub(super) rights: Arc<Rights>,
     pub(super) growth: Growth,
     pub(super) log_lines: usize,
     /// What it tried although it may not: the call has failed then, whatever the guest makes of it.
@@ -35,12 +38,12 @@ pub struct State {
 }
 
 impl State {
-    pub(super) fn new(limits: Limits) -> Self {
+    pub(super) fn new(rights: Arc<Rights>) -> Self {
         let mut table = ResourceTable::new();
         // The host lends one handle a call; the guest cannot make any.
         table.set_max_capacity(16);
-        let growth = Growth::within(&limits);
-        Self { table, limits, growth, log_lines: 0, refused: None, started: Instant::now(), waiting: Duration::ZERO }
+        let growth = Growth::within(&rights.limits);
+        Self { table, rights, growth, log_lines: 0, refused: None, started: Instant::now(), waiting: Duration::ZERO }
     }
 
     /// Time on the processor: the time since the call began, without the time that the host spent in the database for it.

@@ -9,7 +9,7 @@ use std::{collections::BTreeMap, fs, path::Path};
 use crate::{
     error::{Error, Problem, Result},
     migration::{Checksum, Kind, Version},
-    plugin::{ComponentProgram, Engine},
+    plugin::{ComponentProgram, Engine, Rights},
     sql::{SqlFiles, SqlProgram},
     step::Program,
 };
@@ -56,13 +56,13 @@ impl Migration {
     ///
     /// # Errors
     /// Why a component cannot run here.
-    pub async fn program(&self, engine: Option<&Engine>) -> Result<Box<dyn Program>, Problem> {
+    pub async fn program(&self, engine: Option<&Engine>, rights: Rights) -> Result<Box<dyn Program>, Problem> {
         let bytes = match &self.content {
             Content::Sql(files) => return Ok(Box::new(SqlProgram::new(SqlFiles::clone(files)))),
             Content::Component(bytes) => bytes.clone(),
         };
         let loaded = match engine {
-            Some(engine) => ComponentProgram::load(engine, bytes).await,
+            Some(engine) => ComponentProgram::load(engine, bytes, rights).await,
             None => Err("there is no WebAssembly engine to run it".to_owned()),
         };
         match loaded {

@@ -3,7 +3,7 @@
 use crate::plugin::{bindings::lockgate::migration::config::Host, state::State};
 
 impl Host for State {
-    async fn get(&mut self, _key: String) -> wasmtime::Result<Option<String>> {
-        Ok(None)
+    async fn get(&mut self, key: String) -> wasmtime::Result<Option<String>> {
+        Ok(self.rights.config.get(&key).cloned())
     }
 }

@@ -151,12 +151,12 @@ impl State {
     async fn run_query(&mut self, handle: Handle, sql: &str, params: Vec<Value>) -> Result<Rows, Error> {
         self.check(sql)?;
         let params: Vec<_> = params.into_iter().map(convert::from_guest).collect();
-        let limits = self.limits.query();
+        let limits = self.rights.limits.query();
         match self.wait(handle.query_limited(sql, &params, limits)).await {
             Ok(rows) => Ok(convert::rows_to_guest(rows)),
             Err(QueryError::Db(error)) => Err(convert::error_to_guest(*error)),
-            Err(QueryError::TooManyRows) => Err(self.reached(&Reached::rows(&self.limits))),
-            Err(QueryError::TooManyBytes) => Err(self.reached(&Reached::bytes(&self.limits))),
+            Err(QueryError::TooManyRows) => Err(self.reached(&Reached::rows(&self.rights.limits))),
+            Err(QueryError::TooManyBytes) => Err(self.reached(&Reached::bytes(&self.rights.limits))),
         }
     }
 

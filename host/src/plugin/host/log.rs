@@ -12,8 +12,8 @@ const LINE_MAX_CHARS: usize = 4_000;
 impl Host for State {
     async fn log(&mut self, level: Level, message: String) -> wasmtime::Result<()> {
         self.log_lines += 1;
-        if self.log_lines > self.limits.log_max_lines {
-            return Err(Reached::log(&self.limits).into());
+        if self.log_lines > self.rights.limits.log_max_lines {
+            return Err(Reached::log(&self.rights.limits).into());
         }
         let message = printable(&message);
         match level {
