@@ -11,7 +11,6 @@ use crate::{
     error::{Cause, Error, Finding, NOTHING_CHANGED, Problem, ProgramError, Result, Stage, blocks},
     migration::{Checksum, Direction, Kind, Version},
     plan::{self, Revert, State},
-    plugin::Engine,
     postgres::{
         Broken, Committed, Handle, Server, Session, Timeouts,
         history::{Applied, History, Record},
@@ -832,10 +831,10 @@ fn in_short(sql: &str) -> String {
 async fn load(config: &Config, migrations: &[&Migration]) -> Result<(Vec<Work>, Vec<Problem>)> {
     // Without a component there is no engine to start.
     let engine = match migrations.iter().any(|m| m.kind() == Kind::Component) {
-        true => Some(Engine::new()?),
+        true => Some(config.engine()?),
         false => None,
     };
-    let programs = migrations.iter().map(|m| m.program(engine.as_ref(), config.rights()));
+    let programs = migrations.iter().map(|m| m.program(engine.as_ref(), config));
     let (mut work, mut problems) = (Vec::new(), Vec::new());
     for (migration, program) in migrations.iter().zip(futures_util::future::join_all(programs).await) {
         match program {
