@@ -17,6 +17,8 @@ pub enum State {
     Applied,
     /// In the folder only.
     Pending,
+    /// Begun and not ended, whichever way.
+    Started,
     /// In both, but the file is no longer what was applied.
     Drifted,
     /// In the history only.

@@ -26,7 +26,7 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<ExitCode> {
     let any = |state: State| status.migrations.iter().any(|m| m.state == state);
     Ok(match arguments.check {
         true if any(State::Drifted) => ExitCode::Drift,
-        true if any(State::Pending) => ExitCode::Pending,
+        true if any(State::Pending) || any(State::Started) => ExitCode::Pending,
         _ => ExitCode::Done,
     })
 }

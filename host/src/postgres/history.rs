@@ -28,7 +28,7 @@ const COLUMNS: [&str; 12] = [
 ];
 
 /// One applied migration.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Applied {
     /// Its version, as it was written when it was applied.
     pub version: Version,
@@ -87,6 +87,11 @@ impl History {
     /// The history in this schema. Nothing is read or made yet.
     pub fn in_schema(schema: &str) -> Self {
         Self { schema: schema.to_owned(), table: format!("{}.{}", quote_ident(schema), quote_ident(TABLE)) }
+    }
+
+    /// The table, quoted.
+    pub fn table(&self) -> &str {
+        &self.table
     }
 
     /// The schema, as it was configured.

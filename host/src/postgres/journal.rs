@@ -26,6 +26,12 @@ pub enum Event {
     BackupSkipped,
     /// The backup failed, and with it the run.
     BackupFailed,
+    /// A migration of several transactions has begun.
+    Started,
+    /// A run goes on where an earlier one stopped.
+    Resumed,
+    /// A step that stands alone, outside a transaction or in batches, is done.
+    StepFinished,
     /// A migration was applied.
     Applied,
     /// A migration was reverted.
@@ -49,6 +55,9 @@ impl Event {
             Self::BackedUp => "backed_up",
             Self::BackupSkipped => "backup_skipped",
             Self::BackupFailed => "backup_failed",
+            Self::Started => "started",
+            Self::Resumed => "resumed",
+            Self::StepFinished => "step_finished",
             Self::Applied => "applied",
             Self::Reverted => "reverted",
             Self::Failed => "failed",
@@ -118,6 +127,11 @@ impl Journal {
             os_user: os_user.unwrap_or_else(|| "unknown".into()),
             host: host.unwrap_or_else(|| "unknown".into()),
         }
+    }
+
+    /// The table, quoted.
+    pub fn table(&self) -> &str {
+        &self.table
     }
 
     /// Appends an entry: in the open transaction, where one is open.

@@ -7,13 +7,14 @@ pub mod journal;
 pub mod lock;
 mod passfile;
 pub mod preflight;
+pub mod progress;
 mod session;
 mod values;
 
 pub use connect::{Secret, Target, TlsMode, parse_url};
 pub use handle::{Handle, QueryError, QueryLimits};
 pub use passfile::line as passfile_line;
-pub use session::{Broken, Committed, Server, Session, Timeouts};
+pub use session::{Broken, Committed, OwnTables, OwnWrites, Server, Session, Timeouts, Transaction};
 
 /// A name as SQL writes it, whatever characters it has.
 pub fn quote_ident(name: &str) -> String {

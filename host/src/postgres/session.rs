@@ -2,7 +2,7 @@
 
 use std::{future::poll_fn, sync::Arc, time::Duration};
 
-use tokio_postgres::{AsyncMessage, CancelToken, Client, SimpleQueryMessage};
+use tokio_postgres::{AsyncMessage, CancelToken, Client, SimpleQueryMessage, types::ToSql};
 use tokio_postgres_rustls::MakeRustlsConnect;
 use tracing::Instrument as _;
 
@@ -56,6 +56,90 @@ pub struct Timeouts {
     pub statement: Duration,
 }
 
+impl Timeouts {
+    fn sql(self, set: &str) -> String {
+        let (lock, statement) = (self.lock.as_millis(), self.statement.as_millis());
+        format!("{set} lock_timeout = {lock}; {set} statement_timeout = {statement}")
+    }
+}
+
+/// The names of the host's own tables, quoted.
+#[derive(Debug, Clone)]
+pub struct OwnTables {
+    /// `schema_migrations`.
+    pub history: String,
+    /// Its journal.
+    pub journal: String,
+    /// How far a migration is.
+    pub progress: String,
+}
+
+impl OwnTables {
+    fn names(&self) -> [&(dyn ToSql + Sync); 3] {
+        [&self.history, &self.journal, &self.progress]
+    }
+}
+
+/// How many rows the host itself has written into its own tables in a transaction.
+#[derive(Debug, Clone, Default)]
+pub struct OwnWrites {
+    /// Into the history.
+    pub history_inserted: u8,
+    /// From the history.
+    pub history_deleted: u8,
+    /// Into the journal.
+    pub journal: u8,
+    /// Into, in and from the progress: inserted, updated, deleted.
+    pub progress: [u8; 3],
+}
+
+impl OwnWrites {
+    /// Writes to the progress alone.
+    pub fn of_progress(inserted: u8, updated: u8, deleted: u8) -> Self {
+        Self { progress: [inserted, updated, deleted], ..Self::default() }
+    }
+}
+
+/// A transaction under way: what must be the same at its end.
+#[derive(Debug, Clone)]
+pub struct Transaction {
+    id: String,
+    /// The host's own tables, by number.
+    own: Vec<u32>,
+    /// Their files, owners and triggers.
+    signature: Option<String>,
+}
+
+/// The roles of the session, and whether it holds the lock of class `$1` and object `$2`.
+const SESSION_SQL: &str =
+    "session_user::pg_catalog.text OPERATOR(pg_catalog.||) ' ' OPERATOR(pg_catalog.||) current_user::pg_catalog.text,
+     EXISTS (SELECT FROM pg_catalog.pg_locks
+             WHERE locktype OPERATOR(pg_catalog.=) 'advisory' AND classid OPERATOR(pg_catalog.=) $1
+               AND objid OPERATOR(pg_catalog.=) $2 AND objsubid OPERATOR(pg_catalog.=) 2
+               AND pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid() AND granted)";
+
+/// What changes when one of these tables is emptied, replaced, given away, or given or robbed of a trigger.
+fn signature_sql(oids: &str) -> String {
+    format!(
+        "(SELECT pg_catalog.string_agg(pg_catalog.format('%s %s %s %s', c.oid, c.relfilenode, c.relowner,
+             (SELECT pg_catalog.string_agg(pg_catalog.format('%s %s', t.oid, t.tgenabled), ',' ORDER BY t.oid)
+              FROM pg_catalog.pg_trigger t WHERE t.tgrelid OPERATOR(pg_catalog.=) c.oid)), ';' ORDER BY c.oid)
+          FROM pg_catalog.pg_class c WHERE c.oid OPERATOR(pg_catalog.=) ANY ({oids}))"
+    )
+}
+
+/// The rows that this transaction has inserted, updated and deleted in a table, those that it took back included.
+fn writes_sql(table: &str) -> String {
+    let count = |what: &str| format!("pg_catalog.pg_stat_get_xact_tuples_{what}(pg_catalog.to_regclass({table}))");
+    format!(
+        "CASE WHEN pg_catalog.current_setting('track_counts') OPERATOR(pg_catalog.=) 'on'
+              THEN ARRAY[coalesce({}, 0), coalesce({}, 0), coalesce({}, 0)]::pg_catalog.int8[] END",
+        count("inserted"),
+        count("updated"),
+        count("deleted")
+    )
+}
+
 /// What came of a commit.
 #[derive(Debug)]
 pub enum Committed {
@@ -78,6 +162,8 @@ pub enum Broken {
     Role,
     /// It gave the host's lock away.
     Lock,
+    /// It changed the history, the journal, or how far a migration is.
+    Own,
     /// The server would not say.
     Unknown(Box<DbError>),
 }
@@ -92,6 +178,7 @@ impl Broken {
             }
             Self::Role => "it left another role than the one that it was given".into(),
             Self::Lock => "it released the lock that the host holds".into(),
+            Self::Own => "it changed the tables in which the host keeps what is applied".into(),
             Self::Unknown(error) => error.to_string(),
         }
     }
@@ -186,25 +273,41 @@ impl Session {
         Ok(messages.into_iter().filter_map(texts).collect())
     }
 
-    /// Begins a migration's transaction and returns its id, which must be the same at the end.
-    pub async fn begin(&self, timeouts: Timeouts) -> Result<String> {
+    /// Begins a migration's transaction and returns what must be the same at its end.
+    pub async fn begin(&self, timeouts: Timeouts, own: &OwnTables) -> Result<Transaction> {
+        const DOING: &str = "beginning a transaction";
+        let sql = format!("BEGIN; {}; SET LOCAL synchronous_commit = on", timeouts.sql("SET LOCAL"));
+        self.batch(DOING, &sql).await?;
         let sql = format!(
-            "BEGIN; SET LOCAL lock_timeout = {}; SET LOCAL statement_timeout = {}; SET LOCAL synchronous_commit = on",
-            timeouts.lock.as_millis(),
-            timeouts.statement.as_millis(),
+            "SELECT pg_current_xact_id()::text, oids, {} FROM (SELECT array_remove(ARRAY[to_regclass($1)::oid,
+                    to_regclass($2)::oid, to_regclass($3)::oid], NULL) AS oids) AS own",
+            signature_sql("oids")
         );
-        self.batch("beginning a transaction", &sql).await?;
-        let row = self.client().query_one("SELECT pg_current_xact_id()::text", &[]).await;
-        row.map(|row| row.get(0)).map_err(|e| Error::database("beginning a transaction", db_error(&e)))
+        let row = self.client().query_one(&sql, &own.names()).await;
+        let row = row.map_err(|e| Error::database(DOING, db_error(&e)))?;
+        Ok(Transaction { id: row.get(0), own: row.get(1), signature: row.get(2) })
+    }
+
+    /// Runs one statement outside a transaction.
+    ///
+    /// # Errors
+    /// What the server said, or the loss of the connection.
+    pub async fn outside(&self, timeouts: Timeouts, statement: &Script) -> Result<(), ProgramError> {
+        self.client().batch_execute(&timeouts.sql("SET")).await.map_err(|e| ProgramError::from(db_error(&e)))?;
+        let mut result = Ok(());
+        for (part, sql) in statement.statements() {
+            let executed = self.handle.execute(sql, &[]).await;
+            result = executed.map(drop).map_err(|error| statement.error(part.start(), error));
+        }
+        if !self.is_closed() {
+            self.reset().await;
+        }
+        result
     }
 
     /// Runs something that must not write, in a transaction of its own.
     pub async fn read_only<T>(&self, timeouts: Timeouts, work: impl AsyncFnOnce(&Handle) -> T) -> Result<T> {
-        let sql = format!(
-            "BEGIN READ ONLY; SET LOCAL lock_timeout = {}; SET LOCAL statement_timeout = {}",
-            timeouts.lock.as_millis(),
-            timeouts.statement.as_millis()
-        );
+        let sql = format!("BEGIN READ ONLY; {}", timeouts.sql("SET LOCAL"));
         self.batch("beginning a read-only transaction", &sql).await?;
         let result = self.guarded(work).await;
         self.abort().await?;
@@ -246,47 +349,83 @@ impl Session {
         self.client().batch_execute("SET CONSTRAINTS ALL IMMEDIATE").await.map_err(|e| db_error(&e).into())
     }
 
-    /// Looks whether the transaction, the lock and the role are still the ones that the host set up.
+    /// Looks whether the transaction, the lock, the role and the host's own tables are still as the host left them.
     ///
     /// # Errors
     /// What is not as it was: the migration is at fault and must be rolled back.
-    pub async fn check_unbroken(&self, transaction_id: &str, lock: LockKey) -> Result<(), Broken> {
+    pub async fn check_unbroken(
+        &self,
+        transaction: &Transaction,
+        lock: LockKey,
+        own: &OwnTables,
+        writes: &OwnWrites,
+    ) -> Result<(), Broken> {
+        let [history, journal, progress] = own.names();
         // Every name with its schema: the migration may have changed the search path.
-        let sql = "SELECT pg_catalog.pg_current_xact_id_if_assigned()::pg_catalog.text,
-                          session_user::pg_catalog.text OPERATOR(pg_catalog.||) ' ' OPERATOR(pg_catalog.||) current_user::pg_catalog.text,
-                          EXISTS (SELECT FROM pg_catalog.pg_locks
-                                  WHERE locktype OPERATOR(pg_catalog.=) 'advisory' AND classid OPERATOR(pg_catalog.=) $1
-                                    AND objid OPERATOR(pg_catalog.=) $2 AND objsubid OPERATOR(pg_catalog.=) 2
-                                    AND pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid() AND granted)";
-        let row = match self.client().query_one(sql, &[&lock.class(), &lock.object()]).await.map_err(|e| db_error(&e)) {
+        let sql = format!(
+            "SELECT {SESSION_SQL}, pg_catalog.pg_current_xact_id_if_assigned()::pg_catalog.text, {}, {}, {}, {}",
+            signature_sql("$3"),
+            writes_sql("$4"),
+            writes_sql("$5"),
+            writes_sql("$6"),
+        );
+        let params: [&(dyn ToSql + Sync); 6] =
+            [&lock.class(), &lock.object(), &transaction.own, history, journal, progress];
+        let row = match self.client().query_one(&sql, &params).await.map_err(|e| db_error(&e)) {
             Ok(row) => row,
             Err(error) if error.is("25P02") => return Err(Broken::Aborted),
             Err(error) => return Err(Broken::Unknown(Box::new(error))),
         };
-        if row.get::<_, Option<&str>>(0) != Some(transaction_id) {
+        if row.get::<_, Option<&str>>(2) != Some(transaction.id.as_str()) {
             return Err(Broken::Transaction);
         }
-        if row.get::<_, &str>(1) != format!("{} {}", self.server.login, self.server.user) {
+        self.same_session(row.get(0), row.get(1))?;
+        let expected = [[writes.history_inserted, 0, writes.history_deleted], [writes.journal, 0, 0], writes.progress];
+        let counted = (4..7).zip(expected).all(|(i, expected)| {
+            // Nothing where the server keeps no statistics.
+            let counts: Option<Vec<i64>> = row.get(i);
+            counts.is_none_or(|counts| counts == expected.map(i64::from))
+        });
+        let same = row.get::<_, Option<String>>(3) == transaction.signature;
+        if same && counted { Ok(()) } else { Err(Broken::Own) }
+    }
+
+    /// Looks, outside a transaction, whether the lock and the role are still the ones that the host set up.
+    ///
+    /// # Errors
+    /// What is not as it was.
+    pub async fn check_session(&self, lock: LockKey) -> Result<(), Broken> {
+        let row = self.client().query_one(&format!("SELECT {SESSION_SQL}"), &[&lock.class(), &lock.object()]).await;
+        let row = row.map_err(|e| Broken::Unknown(Box::new(db_error(&e))))?;
+        self.same_session(row.get(0), row.get(1))
+    }
+
+    fn same_session(&self, roles: &str, lock_held: bool) -> Result<(), Broken> {
+        if roles != format!("{} {}", self.server.login, self.server.user) {
             return Err(Broken::Role);
         }
-        if row.get::<_, bool>(2) { Ok(()) } else { Err(Broken::Lock) }
+        if lock_held { Ok(()) } else { Err(Broken::Lock) }
     }
 
     /// Commits, and tells a refusal from a lost answer.
     pub async fn commit(&self) -> Committed {
         match self.client().batch_execute("COMMIT").await {
             Ok(()) => {
-                // What one migration has set for the session must not reach the next, nor the journal.
-                let sql = format!("RESET ALL; {}", settings_sql());
-                if let Err(error) = self.batch("resetting the session", &sql).await {
-                    tracing::warn!(%error, "the session could not be reset");
-                }
+                self.reset().await;
                 Committed::Yes
             }
             Err(error) => match db_error(&error) {
                 error if error.sqlstate.is_none() || error.connection_lost => Committed::Unknown,
                 error => Committed::No(Box::new(error)),
             },
+        }
+    }
+
+    /// What one migration has set for the session, or left open in it, must not reach the next, nor the journal.
+    async fn reset(&self) {
+        let sql = format!("CLOSE ALL; RESET ALL; {}", settings_sql());
+        if let Err(error) = self.batch("resetting the session", &sql).await {
+            tracing::warn!(%error, "the session could not be reset");
         }
     }
 

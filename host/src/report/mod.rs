@@ -10,7 +10,7 @@ use crate::{
     error::{Error, Finding, Result},
     migration::Direction,
     plan::State,
-    runner::{Health, Outcome, Plan, PlannedStep, Status},
+    runner::{Health, Outcome, Plan, PlannedStep, Status, Underway},
 };
 
 /// The version of the JSON objects.
@@ -85,14 +85,21 @@ pub fn plan(plan: &Plan) -> String {
         text += "no backup\n";
     }
     for migration in &plan.migrations {
-        let _ = writeln!(text, "{} {} ({}, one transaction)", plan.direction, migration.name, migration.kind);
+        let extent = match (&migration.goes_on_at, migration.atomic) {
+            (Some(step), _) => format!("goes on at step {step}"),
+            (None, true) => "one transaction".to_owned(),
+            (None, false) => "several transactions".to_owned(),
+        };
+        let _ = writeln!(text, "{} {} ({}, {extent})", plan.direction, migration.name, migration.kind);
         match &migration.steps {
             None => text += "  steps: known when the migrations before it have run\n",
             Some(steps) => {
                 for step in steps {
                     let _ = match step {
                         PlannedStep::Sql(summary) => writeln!(text, "  {summary}"),
+                        PlannedStep::Outside(summary) => writeln!(text, "  outside a transaction: {summary}"),
                         PlannedStep::Code(name) => writeln!(text, "  code: {name}"),
+                        PlannedStep::Batched(name) => writeln!(text, "  in batches: {name}"),
                     };
                 }
             }
@@ -115,17 +122,18 @@ pub fn status(status: &Status) -> String {
     ]);
     for row in &status.migrations {
         let state = match row.state {
-            State::Applied => "applied",
-            State::Pending => "pending",
-            State::Drifted => "drifted: the file has changed",
-            State::Missing => "missing: the file is gone",
+            State::Applied => "applied".to_owned(),
+            State::Pending => "pending".to_owned(),
+            State::Started => row.progress.as_ref().map_or("started".into(), underway),
+            State::Drifted => "drifted: the file has changed".to_owned(),
+            State::Missing => "missing: the file is gone".to_owned(),
         };
         let applied = row.applied.as_ref();
         table.add_row([
             row.version.to_string(),
             row.description.clone(),
             row.kind.clone(),
-            state.to_owned(),
+            state,
             applied.map(|a| a.applied_at.clone()).unwrap_or_default(),
             applied.map(|a| a.applied_by.clone()).unwrap_or_default(),
             applied.map(|a| a.execution_time_ms.to_string()).unwrap_or_default(),
@@ -137,12 +145,29 @@ pub fn status(status: &Status) -> String {
     let count = |state: State| status.migrations.iter().filter(|m| m.state == state).count();
     let mut text: String = table.lines().map(|line| line.trim_end().to_owned() + "\n").collect();
     let _ = write!(text, "{}: {} applied, {} pending", status.database, count(State::Applied), count(State::Pending));
-    for (state, word) in [(State::Drifted, "drifted"), (State::Missing, "missing")] {
+    for (state, word) in [(State::Started, "started"), (State::Drifted, "drifted"), (State::Missing, "missing")] {
         if count(state) > 0 {
             let _ = write!(text, ", {} {word}", count(state));
         }
     }
     text + "\n"
+}
+
+/// How far a migration is: `half applied: step 2 of 5, 3,000 of 12,000 done`.
+fn underway(underway: &Underway) -> String {
+    let way = match underway.direction {
+        Direction::Up => "applied",
+        Direction::Down => "reverted",
+    };
+    let mut text = format!("half {way}: at step {}", underway.step);
+    if underway.done > 0 {
+        let _ = write!(text, ", {}", underway.done);
+        if let Some(total) = underway.total {
+            let _ = write!(text, " of {total}");
+        }
+        text += " done";
+    }
+    text
 }
 
 /// The text of the health check.

@@ -1,0 +1,329 @@
+//! `schema_migrations_progress`: the migration of several transactions that has begun and not ended, so that the next run knows
+//! where it stands. Made when the first such migration begins; empty whenever none is under way.
+
+use std::time::Duration;
+
+use serde_json::{Value as Json, json};
+use uuid::Uuid;
+
+use super::{
+    handle::db_error,
+    history::{Applied, History},
+    quote_ident, quote_literal,
+    session::Session,
+};
+use crate::{
+    error::{Error, Result},
+    migration::{Checksum, Direction, Version},
+    sql::{Origin, Script},
+    step::{OutsideStep, Step},
+};
+
+/// The table's name, in the schema of the history.
+pub const TABLE: &str = "schema_migrations_progress";
+
+/// How far a migration is: everything before this is committed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Position {
+    /// The steps that are done.
+    pub steps_done: usize,
+    /// Whether the next step, outside a transaction, was begun and may have taken effect.
+    pub attempted: bool,
+    /// The batches of the next step that are done.
+    pub batches: u64,
+    /// The checkpoint that the last of them returned.
+    pub checkpoint: Option<Vec<u8>>,
+    /// The units that they did.
+    pub done: u64,
+    /// The units in all, where the program knows them.
+    pub total: Option<u64>,
+    /// What the steps took so far.
+    pub took: Duration,
+}
+
+/// A migration that has begun and not ended.
+#[derive(Debug, Clone)]
+pub struct Started {
+    /// Its version.
+    pub version: Version,
+    /// Its file's name when it began.
+    pub filename: String,
+    /// The words of the file's name.
+    pub description: String,
+    /// What it is made of.
+    pub kind: String,
+    /// The digest of that file.
+    pub checksum: Checksum,
+    /// Which way it runs.
+    pub direction: Direction,
+    /// The plan that it follows.
+    pub steps: Vec<Step>,
+    /// Where it stands.
+    pub position: Position,
+    /// The run that took it so far.
+    pub run_id: String,
+    /// Server time, RFC 3339.
+    pub started_at: String,
+}
+
+impl Started {
+    /// The same as a row of the history, for those who ask what can be reverted.
+    pub fn as_applied(&self) -> Applied {
+        Applied {
+            version: self.version.clone(),
+            filename: self.filename.clone(),
+            description: self.description.clone(),
+            kind: self.kind.clone(),
+            checksum: self.checksum.clone(),
+            applied_at: self.started_at.clone(),
+            execution_time_ms: 0,
+            applied_by: String::new(),
+            run_id: self.run_id.clone(),
+            backup_id: None,
+            down_script: None,
+        }
+    }
+}
+
+/// The table in one schema.
+#[derive(Debug, Clone)]
+pub struct Progress {
+    table: String,
+    name: String,
+}
+
+impl Progress {
+    /// The table beside this history.
+    pub fn new(history: &History) -> Self {
+        let schema = quote_ident(history.schema());
+        Self { table: format!("{schema}.{}", quote_ident(TABLE)), name: format!("{}.{TABLE}", history.schema()) }
+    }
+
+    /// The table, quoted.
+    pub fn table(&self) -> &str {
+        &self.table
+    }
+
+    /// The migration that is under way, if one is.
+    ///
+    /// # Errors
+    /// [`Error::DamagedHistory`] when the row is not one that this program wrote.
+    pub async fn read(&self, session: &Session) -> Result<Option<Started>> {
+        let failed = |e: tokio_postgres::Error| Error::database("reading how far the last run came", db_error(&e));
+        let there = session.client().query_one("SELECT to_regclass($1) IS NOT NULL", &[&self.table]).await;
+        if !there.map_err(failed)?.get::<_, bool>(0) {
+            return Ok(None);
+        }
+        let sql = format!(
+            "SELECT version, filename, description, kind, checksum, direction, plan::text, steps_done, attempted, batches,
+                    checkpoint, done, total, took_ms, run_id::text,
+                    to_char(started_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')
+             FROM {} ORDER BY started_at LIMIT 1",
+            self.table
+        );
+        let row = session.client().query_opt(&sql, &[]).await.map_err(failed)?;
+        row.map(|row| started(&row).ok_or_else(|| self.damaged())).transpose()
+    }
+
+    fn damaged(&self) -> Error {
+        Error::DamagedHistory {
+            what: format!("the row in `{}` is not one that Lockgate wrote", self.name),
+            next: "find out who changed it; restore a backup if nobody knows".into(),
+        }
+    }
+
+    /// Notes, in the open transaction, that a migration has begun.
+    pub async fn begin(&self, session: &Session, started: &Started, run_id: Uuid) -> Result<()> {
+        let Started { version, filename, description, kind, checksum, direction, steps, position, .. } = started;
+        let sql = format!(
+            "{}
+             INSERT INTO {} (version, filename, description, kind, checksum, direction, plan, steps_done, took_ms, run_id)
+             VALUES ({}, {}, {}, {}, {}, '{direction}', {}, {}, {}, '{run_id}')",
+            self.ddl(),
+            self.table,
+            quote_literal(version.as_str()),
+            quote_literal(filename),
+            quote_literal(description),
+            quote_literal(kind),
+            quote_literal(checksum.as_str()),
+            quote_literal(&to_json(steps).to_string()),
+            position.steps_done,
+            position.took.as_millis(),
+        );
+        session.batch("noting that the migration has begun", &sql).await
+    }
+
+    /// Moves a migration on, in the open transaction or in one of its own.
+    ///
+    /// # Errors
+    /// Also when it does not stand where this run left it.
+    pub async fn advance(
+        &self,
+        session: &Session,
+        version: &Version,
+        from: &Position,
+        to: &Position,
+        run_id: Uuid,
+    ) -> Result<()> {
+        const DOING: &str = "saving the checkpoint";
+        let number = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+        let steps = |n: usize| i32::try_from(n).unwrap_or(i32::MAX);
+        let sql = format!(
+            "UPDATE {} SET steps_done = $3, attempted = $4, batches = $5, checkpoint = $6, done = $7, total = $8,
+                           took_ms = $9, run_id = '{run_id}', updated_at = clock_timestamp()
+             WHERE version = $1 AND steps_done = $2 AND batches = $10",
+            self.table
+        );
+        let moved = session
+            .client()
+            .execute(
+                &sql,
+                &[
+                    &version.as_str(),
+                    &steps(from.steps_done),
+                    &steps(to.steps_done),
+                    &to.attempted,
+                    &number(to.batches),
+                    &to.checkpoint,
+                    &number(to.done),
+                    &to.total.map(number),
+                    &i64::try_from(to.took.as_millis()).unwrap_or(i64::MAX),
+                    &number(from.batches),
+                ],
+            )
+            .await;
+        match moved.map_err(|e| Error::database(DOING, db_error(&e)))? {
+            1 => Ok(()),
+            n => Err(Error::system(DOING, format!("{n} rows of `{version}` stand where this run left it, not one"))),
+        }
+    }
+
+    /// Notes, in the open transaction, that a migration has ended.
+    pub async fn end(&self, session: &Session, version: &Version) -> Result<()> {
+        const DOING: &str = "noting that the migration has ended";
+        let sql = format!("DELETE FROM {} WHERE version = $1", self.table);
+        match session.client().execute(&sql, &[&version.as_str()]).await {
+            Ok(1) => Ok(()),
+            Ok(n) => Err(Error::system(DOING, format!("{n} rows of `{version}` were found, not one"))),
+            Err(error) => Err(Error::database(DOING, db_error(&error))),
+        }
+    }
+
+    fn ddl(&self) -> String {
+        let table = &self.table;
+        format!(
+            "CREATE TABLE IF NOT EXISTS {table} (
+                 version text PRIMARY KEY,
+                 filename text NOT NULL,
+                 description text NOT NULL,
+                 kind text NOT NULL,
+                 checksum text NOT NULL,
+                 direction text NOT NULL CHECK (direction IN ('up', 'down')),
+                 plan jsonb NOT NULL,
+                 steps_done int NOT NULL,
+                 attempted boolean NOT NULL DEFAULT false,
+                 batches bigint NOT NULL DEFAULT 0,
+                 checkpoint bytea,
+                 done bigint NOT NULL DEFAULT 0,
+                 total bigint,
+                 took_ms bigint NOT NULL,
+                 run_id uuid NOT NULL,
+                 started_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+                 updated_at timestamptz NOT NULL DEFAULT clock_timestamp()
+             );
+             COMMENT ON TABLE {table} IS 'The migration of several transactions that has begun and not ended. Written by lockgate.';"
+        )
+    }
+}
+
+fn started(row: &tokio_postgres::Row) -> Option<Started> {
+    let number = |n: i64| u64::try_from(n).ok();
+    Some(Started {
+        version: Version::parse(row.get(0))?,
+        filename: row.get(1),
+        description: row.get(2),
+        kind: row.get(3),
+        checksum: Checksum::recorded(row.get::<_, String>(4)),
+        direction: match row.get(5) {
+            "up" => Direction::Up,
+            _ => Direction::Down,
+        },
+        steps: from_json(row.get(6))?,
+        position: Position {
+            steps_done: usize::try_from(row.get::<_, i32>(7)).ok()?,
+            attempted: row.get(8),
+            batches: number(row.get(9))?,
+            checkpoint: row.get(10),
+            done: number(row.get(11))?,
+            total: row.get::<_, Option<i64>>(12).and_then(number),
+            took: Duration::from_millis(number(row.get(13))?),
+        },
+        run_id: row.get(14),
+        started_at: row.get(15),
+    })
+}
+
+/// The plan as it is stored.
+fn to_json(steps: &[Step]) -> Json {
+    let step = |step: &Step| match step {
+        Step::Sql(script) => json!({ "sql": script.text() }),
+        Step::OutsideTransaction(OutsideStep { statement, probe }) => {
+            json!({ "outside_transaction": statement.text(), "probe": probe })
+        }
+        Step::Code(name) => json!({ "code": name }),
+        Step::Batched(name) => json!({ "batched": name }),
+    };
+    steps.iter().map(step).collect()
+}
+
+/// The plan as it was stored; nothing when it is none.
+fn from_json(text: &str) -> Option<Vec<Step>> {
+    let script = |text: &str| Script::parse(text, Origin::Plugin).ok();
+    let plan: Vec<Json> = serde_json::from_str(text).ok()?;
+    let step = |step: &Json| {
+        let text = |key: &str| step.get(key).and_then(Json::as_str);
+        if let Some(sql) = text("sql") {
+            return script(sql).map(Step::Sql);
+        }
+        if let (Some(statement), Some(probe)) = (text("outside_transaction"), text("probe")) {
+            return Some(Step::OutsideTransaction(OutsideStep {
+                statement: script(statement)?,
+                probe: probe.to_owned(),
+            }));
+        }
+        let code = text("code").map(|name| Step::Code(name.to_owned()));
+        code.or_else(|| text("batched").map(|name| Step::Batched(name.to_owned())))
+    };
+    plan.iter().map(step).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plan_comes_back_as_it_was_stored() {
+        let script = |text: &str| Script::parse(text, Origin::Plugin).unwrap();
+        let steps = [
+            Step::Sql(script("CREATE TABLE a (); SELECT 'b'")),
+            Step::OutsideTransaction(OutsideStep {
+                statement: script("CREATE INDEX CONCURRENTLY i ON a (b)"),
+                probe: "SELECT true".into(),
+            }),
+            Step::Code("check".into()),
+            Step::Batched("fill".into()),
+        ];
+        let stored = to_json(&steps);
+        assert_eq!(to_json(&from_json(&stored.to_string()).unwrap()), stored);
+        assert_eq!(stored.as_array().unwrap().len(), 4);
+    }
+
+    #[test]
+    fn a_damaged_plan_is_no_plan() {
+        for text in
+            ["", "{}", "[1]", r#"[{"code": 1}]"#, r#"[{"sql": "COMMIT"}]"#, r#"[{"outside_transaction": "VACUUM"}]"#]
+        {
+            assert!(from_json(text).is_none(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,548 @@
+//! One migration, from where it stands to its end: a transaction of its own for each part of it, and nothing in between.
+
+use std::time::{Duration, Instant};
+
+use super::{
+    ROLLED_BACK, Run,
+    course::{Course, Next},
+    outcome::Done,
+    work::Work,
+};
+use crate::{
+    backup::Manifest,
+    error::{Cause, Error, Finding, ProgramError, Result, Stage, blocks},
+    migration::Direction,
+    postgres::{
+        Broken, Committed, OwnTables, OwnWrites, Timeouts, Transaction,
+        history::Record,
+        journal::{Entry, Event},
+        progress::{Position, Started},
+    },
+    step::{Batch, OutsideStep, Step},
+    value::Value,
+};
+
+/// How often a batched step says how far it is.
+const SAY_AFTER: Duration = Duration::from_secs(1);
+
+/// What a part of a migration left.
+struct Worked {
+    course: Course,
+    /// What the verification found, if the migration has ended.
+    ended: Option<Vec<Finding>>,
+}
+
+/// Why a part of a migration was not committed.
+enum Stopped {
+    /// It failed.
+    Failed {
+        step: Option<String>,
+        error: ProgramError,
+        /// It ended the transaction itself, so that part of it stays.
+        committed: bool,
+    },
+    /// Its verification said no.
+    Refused(Vec<Finding>),
+}
+
+impl Stopped {
+    fn at(step: &str, error: ProgramError) -> Self {
+        Self::Failed { step: Some(step.to_owned()), error, committed: false }
+    }
+
+    /// One of our own statements failed within the transaction: the server's words say why.
+    fn host(doing: &'static str) -> impl FnOnce(Error) -> Self {
+        move |error| {
+            let error = match error {
+                Error::Database { error, .. } => (*error).into(),
+                other => ProgramError { at: None, cause: Cause::Host(other.to_string()) },
+            };
+            Self::at(doing, error)
+        }
+    }
+
+    fn broken<'a>(step: &'a str, item: &'a Work) -> impl FnOnce(Broken) -> Self + 'a {
+        move |broken| {
+            let error = ProgramError { at: None, cause: item.fault(broken.what()) };
+            Self::Failed { step: Some(step.to_owned()), error, committed: broken == Broken::Transaction }
+        }
+    }
+}
+
+/// What one migration needs on its way.
+pub(super) struct Passage<'a> {
+    pub(super) run: &'a Run<'a>,
+    pub(super) direction: Direction,
+    pub(super) item: &'a Work,
+    pub(super) backup: Option<&'a Manifest>,
+}
+
+impl Passage<'_> {
+    /// Runs the migration from where it stands to its end.
+    pub(super) async fn run(&self, findings: &mut Vec<Finding>) -> Result<Done> {
+        let (item, direction) = (self.item, self.direction);
+        tracing::info!(migration = item.name, %direction, "running");
+        let begin = Instant::now();
+        let mut course = self.resumed().await?;
+        let mut said = Instant::now();
+        loop {
+            let worked = match course.as_ref().filter(|course| course.stored).map(|course| (course, course.next())) {
+                Some((course, Next::Outside(step))) => self.outside(course, &step, findings).await?,
+                Some((course, Next::Batch(name))) => self.batch(course, &name, &mut said).await?,
+                // Also where nothing is known yet: the plan is made in the first transaction.
+                _ => self.transaction(course.as_ref()).await?,
+            };
+            if let Some(verified) = worked.ended {
+                let duration_ms = begin.elapsed().as_millis();
+                tracing::info!(migration = item.name, %direction, duration_ms, "committed");
+                findings.extend(verified);
+                return Ok(Done {
+                    version: item.version.clone(),
+                    name: item.name.clone(),
+                    kind: item.kind.clone(),
+                    execution_time_ms: worked.course.position.took.as_millis(),
+                });
+            }
+            course = Some(worked.course);
+        }
+    }
+
+    /// Where an earlier run left the migration, if one has begun it in this direction.
+    async fn resumed(&self) -> Result<Option<Course>> {
+        let Some(started) = self.run.progress.read(&self.run.session).await? else { return Ok(None) };
+        if started.version != self.item.version || started.direction != self.direction {
+            return Ok(None);
+        }
+        let Started { steps, position, .. } = started;
+        let course = Course { steps, position, stored: true };
+        tracing::info!(migration = self.item.name, step = course.step_of(), "going on where an earlier run stopped");
+        let at = format!("at step {}", course.step_of());
+        self.run.journal.append(&self.run.session, &self.entry(Event::Resumed).detail(&at)).await?;
+        Ok(Some(course))
+    }
+
+    /// Steps that share a transaction; the first of a migration makes its plan, the last ends it.
+    async fn transaction(&self, course: Option<&Course>) -> Result<Worked> {
+        let work = async |transaction: &Transaction| {
+            let begin = Instant::now();
+            let mut course = match course {
+                Some(course) => course.clone(),
+                None => self.planned().await?,
+            };
+            let from = course.position.clone();
+            let steps = match course.next() {
+                Next::Transaction(steps) => steps,
+                // The next step stands alone: this transaction only notes that the migration has begun.
+                _ => from.steps_done..from.steps_done,
+            };
+            for i in steps {
+                self.step(&course, i, transaction).await?;
+                course.position = course.position.after_step();
+            }
+            // Deferred triggers and constraints belong to what is verified.
+            self.settle().await?;
+            course.position.took = from.took + begin.elapsed();
+            if !course.is_at_end() {
+                let writes = self.save(&mut course, &from).await?;
+                self.check("end", transaction, &writes).await?;
+                return Ok(Worked { course, ended: None });
+            }
+            let writes = self.record(&course).await?;
+            let findings = self.verified().await?;
+            self.settle().await?;
+            self.check("end", transaction, &writes).await?;
+            self.check_recorded().await?;
+            Ok(Worked { course, ended: Some(findings) })
+        };
+        self.committed(course, work).await
+    }
+
+    /// One batch and its checkpoint, in a transaction of their own.
+    async fn batch(&self, course: &Course, name: &str, said: &mut Instant) -> Result<Worked> {
+        let step = course.name_of(course.position.steps_done);
+        let work = async |transaction: &Transaction| {
+            let begin = Instant::now();
+            let (from, mut course) = (course.position.clone(), course.clone());
+            let handle = self.run.session.handle();
+            let checkpoint = from.checkpoint.as_deref();
+            let batch = self.item.program.run_batch(self.direction, name, checkpoint, handle).await;
+            let batch = batch.map_err(|error| Stopped::at(&step, error))?;
+            self.settle().await?;
+            self.check(&step, transaction, &OwnWrites::default()).await?;
+            let took = from.took + begin.elapsed();
+            let ended = batch == Batch::Finished;
+            course.position = match batch {
+                Batch::More { checkpoint, done, total } => {
+                    if from.checkpoint.as_deref() == Some(checkpoint.as_slice()) && from.done == done {
+                        let what =
+                            "it returned the same checkpoint twice and did nothing in between: it would never end";
+                        return Err(Stopped::at(&step, ProgramError::plugin(what)));
+                    }
+                    Position {
+                        checkpoint: Some(checkpoint),
+                        done,
+                        total,
+                        batches: from.batches + 1,
+                        took,
+                        ..from.clone()
+                    }
+                }
+                Batch::Finished => Position { took, ..from.after_step() },
+            };
+            let progress = &self.run.progress;
+            let advanced =
+                progress.advance(&self.run.session, &self.item.version, &from, &course.position, self.run.run_id);
+            advanced.await.map_err(Stopped::host("checkpoint"))?;
+            let mut writes = OwnWrites::of_progress(0, 1, 0);
+            if ended {
+                let detail = format!("{step}: {} batches, {} done before the last", from.batches + 1, from.done);
+                self.note_step(&detail, took).await?;
+                writes.journal = 1;
+            }
+            self.check(&step, transaction, &writes).await?;
+            Ok(Worked { course, ended: None })
+        };
+        let worked = self.committed(Some(course), work).await?;
+        let Position { done, total, batches, .. } = worked.course.position;
+        let ended = worked.course.position.steps_done > course.position.steps_done;
+        if ended {
+            tracing::info!(
+                migration = self.item.name,
+                step,
+                batches = course.position.batches + 1,
+                "batched step finished"
+            );
+        } else if said.elapsed() >= SAY_AFTER {
+            tracing::info!(migration = self.item.name, step, done, total, batches, "batch committed");
+            *said = Instant::now();
+        } else {
+            tracing::debug!(migration = self.item.name, step, done, total, batches, "batch committed");
+        }
+        Ok(worked)
+    }
+
+    /// A statement that PostgreSQL refuses inside a transaction: its intent is noted first, and its probe tells what came of it.
+    async fn outside(&self, course: &Course, step: &OutsideStep, findings: &mut Vec<Finding>) -> Result<Worked> {
+        let name = course.name_of(course.position.steps_done);
+        let begin = Instant::now();
+        let mut course = course.clone();
+        if self.took_effect(&course, &name, step).await? {
+            let how = if course.position.attempted {
+                "it had taken effect when the run was cut off"
+            } else {
+                "it is in effect already"
+            };
+            tracing::info!(migration = self.item.name, step = name, "{how}");
+            if !course.position.attempted {
+                let message = format!("step {name} of `{}` was left out: {how}", self.item.name);
+                findings.push(Finding::new(crate::error::Severity::Info, "already-in-effect", message));
+            }
+        } else {
+            let intent = Position { attempted: true, ..course.position.clone() };
+            course = self.moved(&course, intent).await?;
+            self.execute_outside(&course, &name, step).await?;
+            if !self.took_effect(&course, &name, step).await? {
+                let what = "its statement was carried out, but its probe says that it has not taken effect";
+                return Err(self
+                    .failed(Some(name), ProgramError::plugin(what), false, &self.left(Some(&course)))
+                    .await);
+            }
+        }
+        let took = course.position.took + begin.elapsed();
+        course = self.moved(&course, Position { took, ..course.position.after_step() }).await?;
+        let entry = self.entry(Event::StepFinished).took(begin.elapsed());
+        self.run.journal.append(&self.run.session, &entry.detail(&name)).await?;
+        Ok(Worked { course, ended: None })
+    }
+
+    async fn execute_outside(&self, course: &Course, name: &str, step: &OutsideStep) -> Result<()> {
+        let run = self.run;
+        let (history, progress) = (run.applied().await?, run.progress.read(&run.session).await?.map(|s| s.position));
+        let executed = run.session.outside(run.timeouts(self.item), &step.statement);
+        let executed = run.config.stop.race(executed).await;
+        let result = match executed {
+            Ok(result) => result,
+            Err(signal) => {
+                self.roll_back().await;
+                return Err(self.interrupted(signal, &self.left(Some(course))).await);
+            }
+        };
+        let failed =
+            async |error| Err(self.failed(Some(name.to_owned()), error, false, &self.left(Some(course))).await);
+        if let Err(error) = result {
+            return failed(error).await;
+        }
+        if let Err(broken) = run.session.check_session(run.lock).await {
+            return failed(ProgramError { at: None, cause: self.item.fault(broken.what()) }).await;
+        }
+        let untouched =
+            run.applied().await? == history && run.progress.read(&run.session).await?.map(|s| s.position) == progress;
+        if !untouched {
+            return failed(ProgramError { at: None, cause: self.item.fault(Broken::Own.what()) }).await;
+        }
+        Ok(())
+    }
+
+    /// What the probe of a step says.
+    async fn took_effect(&self, course: &Course, name: &str, step: &OutsideStep) -> Result<bool> {
+        let run = self.run;
+        let ask = async |db: &crate::postgres::Handle| run.config.stop.race(db.query(&step.probe, &[])).await;
+        let rows = match run.session.read_only(run.timeouts(self.item), ask).await? {
+            Ok(Ok(rows)) => rows.rows,
+            Ok(Err(error)) => {
+                return Err(self
+                    .failed(Some(format!("{name}, its probe")), error.into(), false, &self.left(Some(course)))
+                    .await);
+            }
+            Err(signal) => return Err(self.interrupted(signal, &self.left(Some(course))).await),
+        };
+        match rows.as_slice() {
+            [row] if let [Value::Bool(answer)] = row.as_slice() => Ok(*answer),
+            _ => {
+                let error = ProgramError::plugin("its probe must return one boolean");
+                Err(self.failed(Some(format!("{name}, its probe")), error, false, &self.left(Some(course))).await)
+            }
+        }
+    }
+
+    /// Moves the migration on in a transaction of its own.
+    async fn moved(&self, course: &Course, to: Position) -> Result<Course> {
+        let run = self.run;
+        run.progress.advance(&run.session, &self.item.version, &course.position, &to, run.run_id).await?;
+        Ok(Course { position: to, ..course.clone() })
+    }
+
+    /// Begins a transaction, works in it, commits it; or nothing of it at all.
+    async fn committed(
+        &self,
+        course: Option<&Course>,
+        work: impl AsyncFnOnce(&Transaction) -> Result<Worked, Stopped>,
+    ) -> Result<Worked> {
+        let run = self.run;
+        let transaction = run.session.begin(run.timeouts(self.item), &run.own_tables()).await?;
+        let left = self.left(course);
+        let worked = match run.config.stop.race(work(&transaction)).await {
+            Ok(Ok(worked)) => worked,
+            Ok(Err(Stopped::Failed { step, error, committed })) => {
+                self.roll_back().await;
+                return Err(self.failed(step, error, committed, &left).await);
+            }
+            Ok(Err(Stopped::Refused(findings))) => {
+                self.roll_back().await;
+                let stage = Stage::Verify(self.item.version.clone(), self.direction);
+                return Err(run.refused(self.item, self.direction, stage, findings, &left).await);
+            }
+            Err(signal) => {
+                self.roll_back().await;
+                return Err(self.interrupted(signal, &left).await);
+            }
+        };
+        match run.session.commit().await {
+            Committed::Yes => Ok(worked),
+            Committed::No(error) => {
+                self.roll_back().await;
+                Err(self.failed(Some("commit".into()), (*error).into(), false, &left).await)
+            }
+            Committed::Unknown => {
+                Err(Error::OutcomeUnknown { name: self.item.name.clone(), run_id: run.run_id.to_string() })
+            }
+        }
+    }
+
+    /// The plan, made in the migration's first transaction.
+    async fn planned(&self) -> Result<Course, Stopped> {
+        let run = self.run;
+        // Even if the lock had failed, nothing would run twice.
+        let holds = run.history.holds(&run.session, &self.item.version).await.map_err(Stopped::host("history"))?;
+        let expected = self.direction == Direction::Down && !self.item.half_applied;
+        if holds != expected {
+            let cause = Cause::Host(format!("the history changed under the lock: `{}`", self.item.version));
+            return Err(Stopped::at("history", ProgramError { at: None, cause }));
+        }
+        let program = &self.item.program;
+        let planned = run.session.guarded(async |db| program.plan(self.direction, db).await).await;
+        let steps = planned.map_err(Stopped::host("plan"))?.map_err(|error| Stopped::at("plan", error))?;
+        Ok(Course::of(steps))
+    }
+
+    async fn step(&self, course: &Course, i: usize, transaction: &Transaction) -> Result<(), Stopped> {
+        let (session, name) = (&self.run.session, course.name_of(i));
+        let result = match &course.steps[i] {
+            Step::Sql(script) => session.run_script(script).await,
+            Step::Code(code) => self.item.program.run(self.direction, code, session.handle()).await,
+            Step::OutsideTransaction(_) | Step::Batched(_) => return Ok(()),
+        };
+        result.map_err(|error| Stopped::at(&name, error))?;
+        // At once: what the host writes next must not land outside the transaction.
+        self.check(&name, transaction, &OwnWrites::default()).await
+    }
+
+    async fn settle(&self) -> Result<(), Stopped> {
+        self.run.session.settle().await.map_err(|error| Stopped::at("deferred constraints", error))
+    }
+
+    async fn check(&self, step: &str, transaction: &Transaction, writes: &OwnWrites) -> Result<(), Stopped> {
+        let run = self.run;
+        let checked = run.session.check_unbroken(transaction, run.lock, &run.own_tables(), writes).await;
+        checked.map_err(Stopped::broken(step, self.item))
+    }
+
+    /// Saves how far the migration is, in the open transaction.
+    async fn save(&self, course: &mut Course, from: &Position) -> Result<OwnWrites, Stopped> {
+        let (run, item) = (self.run, self.item);
+        if course.stored {
+            let advanced = run.progress.advance(&run.session, &item.version, from, &course.position, run.run_id).await;
+            advanced.map_err(Stopped::host("progress"))?;
+            return Ok(OwnWrites::of_progress(0, 1, 0));
+        }
+        // A migration that is taken back half-way changes direction here.
+        if item.half_applied {
+            run.progress.end(&run.session, &item.version).await.map_err(Stopped::host("progress"))?;
+        }
+        let started = Started {
+            version: item.version.clone(),
+            filename: item.filename.clone(),
+            description: item.description.clone(),
+            kind: item.kind.clone(),
+            checksum: item.checksum.clone(),
+            direction: self.direction,
+            steps: course.steps.clone(),
+            position: course.position.clone(),
+            run_id: String::new(),
+            started_at: String::new(),
+        };
+        run.progress.begin(&run.session, &started, run.run_id).await.map_err(Stopped::host("progress"))?;
+        course.stored = true;
+        let detail = format!("{} of {} steps committed", course.position.steps_done, course.steps.len());
+        let entry = self.entry(Event::Started).detail(&detail);
+        run.journal.append(&run.session, &entry).await.map_err(Stopped::host("journal"))?;
+        Ok(OwnWrites { journal: 1, ..OwnWrites::of_progress(1, 0, u8::from(item.half_applied)) })
+    }
+
+    /// Writes the migration's end into history and journal, in the open transaction.
+    async fn record(&self, course: &Course) -> Result<OwnWrites, Stopped> {
+        let (run, item, took) = (self.run, self.item, course.position.took);
+        let mut writes = OwnWrites { journal: 1, ..OwnWrites::default() };
+        let event = match self.direction {
+            Direction::Up => {
+                let record = Record {
+                    version: &item.version,
+                    filename: &item.filename,
+                    description: &item.description,
+                    kind: &item.kind,
+                    checksum: &item.checksum,
+                    down_script: item.down_script.as_deref(),
+                    execution_time_ms: i64::try_from(took.as_millis()).unwrap_or(i64::MAX),
+                    backup_id: self.backup.map(|b| b.id.as_str()),
+                };
+                run.history.record(&run.session, run.run_id, &record).await.map_err(Stopped::host("history"))?;
+                writes.history_inserted = 1;
+                Event::Applied
+            }
+            Direction::Down if item.half_applied => Event::Reverted,
+            Direction::Down => {
+                run.history.forget(&run.session, &item.version).await.map_err(Stopped::host("history"))?;
+                writes.history_deleted = 1;
+                Event::Reverted
+            }
+        };
+        if course.stored || item.half_applied {
+            run.progress.end(&run.session, &item.version).await.map_err(Stopped::host("progress"))?;
+            writes.progress[2] = 1;
+        }
+        let entry = self.entry(event).took(took);
+        run.journal.append(&run.session, &entry).await.map_err(Stopped::host("journal"))?;
+        Ok(writes)
+    }
+
+    async fn verified(&self) -> Result<Vec<Finding>, Stopped> {
+        let program = &self.item.program;
+        let asked = self.run.session.guarded(async |db| program.verify(self.direction, db).await).await;
+        let findings = asked.map_err(Stopped::host("verify"))?.map_err(|error| Stopped::at("verify", error))?;
+        if blocks(&findings) { Err(Stopped::Refused(findings)) } else { Ok(findings) }
+    }
+
+    /// Whether the history says what the host wrote: a trigger of somebody's may have changed it.
+    async fn check_recorded(&self) -> Result<(), Stopped> {
+        let run = self.run;
+        let recorded = run.history.holds_of_run(&run.session, &self.item.version, run.run_id).await;
+        if recorded.map_err(Stopped::host("history"))? == (self.direction == Direction::Up) {
+            return Ok(());
+        }
+        let cause = Cause::Script("it changed what the host had written into the history".into());
+        Err(Stopped::at("end", ProgramError { at: None, cause }))
+    }
+
+    async fn note_step(&self, detail: &str, took: Duration) -> Result<(), Stopped> {
+        let entry = self.entry(Event::StepFinished).took(took).detail(detail);
+        self.run.journal.append(&self.run.session, &entry).await.map_err(Stopped::host("journal"))
+    }
+
+    fn entry(&self, event: Event) -> Entry<'_> {
+        Entry::of(event).migration(&self.item.version, self.direction)
+    }
+
+    /// What the database is like when the part under way is rolled back.
+    fn left(&self, course: Option<&Course>) -> String {
+        match course.filter(|course| course.stored) {
+            None => ROLLED_BACK.to_owned(),
+            Some(course) => {
+                let (version, way_back) = (&self.item.version, Course::step_of(course));
+                let on = match self.direction {
+                    Direction::Up => format!("`lockgate up` goes on there, `lockgate down {version}` takes it back"),
+                    Direction::Down => format!("`lockgate down {version}` goes on there"),
+                };
+                let batches = match course.position.batches {
+                    0 => String::new(),
+                    n => format!(", after {n} batches"),
+                };
+                format!("stopped at step {way_back}{batches}, what is before it is committed ({on})")
+            }
+        }
+    }
+
+    async fn failed(&self, step: Option<String>, error: ProgramError, committed: bool, left: &str) -> Error {
+        let left = if committed { COMMITTED_ITSELF } else { left };
+        self.run.failed(self.item, self.direction, step, error, left).await
+    }
+
+    async fn interrupted(&self, signal: &'static str, left: &str) -> Error {
+        self.run.interrupted(self.item, self.direction, signal, left).await
+    }
+
+    /// The first failure counts, so this one is only logged.
+    async fn roll_back(&self) {
+        if let Err(error) = self.run.session.abort().await {
+            tracing::error!(%error, "the rollback failed; the server rolls back when it notices that the session is gone");
+        }
+    }
+}
+
+const COMMITTED_ITSELF: &str = "part of it was committed by the migration itself, and is not in the history";
+
+impl Run<'_> {
+    pub(super) fn own_tables(&self) -> OwnTables {
+        OwnTables {
+            history: self.history.table().to_owned(),
+            journal: self.journal.table().to_owned(),
+            progress: self.progress.table().to_owned(),
+        }
+    }
+
+    pub(super) fn timeouts(&self, item: &Work) -> Timeouts {
+        let asked = item.program.describe();
+        // Zero is "for ever", which only the operator may choose.
+        let or = |asked: Option<u32>, set: Duration| match asked
+            .filter(|ms| *ms > 0)
+            .map(|ms| Duration::from_millis(ms.into()))
+        {
+            Some(asked) if set.is_zero() => asked,
+            Some(asked) => asked.min(set),
+            None => set,
+        };
+        Timeouts {
+            lock: or(asked.lock_timeout_ms, self.config.timeouts.lock),
+            statement: or(asked.statement_timeout_ms, self.config.timeouts.statement),
+        }
+    }
+}

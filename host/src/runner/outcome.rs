@@ -1,0 +1,194 @@
+//! What commands return, for people and programs to read.
+
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::course::Course;
+use crate::{
+    backup::Manifest,
+    error::{Finding, Problem},
+    migration::{Direction, Version},
+    plan::State,
+    postgres::{history::Applied, progress::Started},
+    step::Step,
+};
+
+/// What a run did.
+#[derive(Debug, Clone, Serialize)]
+pub struct Outcome {
+    /// The correlation id of its logs and journal entries.
+    pub run_id: Uuid,
+    /// Which way it went.
+    pub direction: Direction,
+    /// The migrations that it applied or reverted, in order, each committed.
+    pub done: Vec<Done>,
+    /// The backup that it took before the first change.
+    pub backup: Option<Manifest>,
+    /// What the checks found that did not stop it.
+    pub findings: Vec<Finding>,
+    /// The newest applied version after it.
+    pub version: Option<Version>,
+    /// How long it took, in milliseconds.
+    pub duration_ms: u128,
+}
+
+/// A migration that a run applied or reverted.
+#[derive(Debug, Clone, Serialize)]
+pub struct Done {
+    /// Its version.
+    pub version: Version,
+    /// Version and description.
+    pub name: String,
+    /// What it is made of.
+    pub kind: String,
+    /// The steps' duration, in milliseconds.
+    pub execution_time_ms: u128,
+}
+
+/// What a run would do.
+#[derive(Debug, Clone, Serialize)]
+pub struct Plan {
+    /// Which way.
+    pub direction: Direction,
+    /// The migrations, in order.
+    pub migrations: Vec<Planned>,
+    /// Whether a backup would be taken first.
+    pub backup: bool,
+    /// What the host's own checks and those of the first migration say now.
+    pub findings: Vec<Finding>,
+}
+
+/// A migration in a plan.
+#[derive(Debug, Clone, Serialize)]
+pub struct Planned {
+    /// Its version.
+    pub version: Version,
+    /// Version and description.
+    pub name: String,
+    /// What it is made of.
+    pub kind: String,
+    /// Whether it is one transaction, applied whole or not at all.
+    pub atomic: bool,
+    /// `2 of 5`: the step at which it goes on, where an earlier run has begun it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub goes_on_at: Option<String>,
+    /// Its steps; `None` where they can only be known when the migrations before it have run.
+    pub steps: Option<Vec<PlannedStep>>,
+}
+
+/// A step in a plan.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PlannedStep {
+    /// A statement, in its first words.
+    Sql(String),
+    /// A statement outside a transaction, in its first words.
+    Outside(String),
+    /// A step of the component's own.
+    Code(String),
+    /// A step of the component's own in many transactions.
+    Batched(String),
+}
+
+impl PlannedStep {
+    /// A step as people read it: each statement by itself.
+    pub(super) fn of(step: &Step) -> Vec<Self> {
+        match step {
+            Step::Sql(script) => script.statements().map(|(_, sql)| Self::Sql(in_short(sql))).collect(),
+            Step::OutsideTransaction(step) => vec![Self::Outside(in_short(step.statement.text()))],
+            Step::Code(name) => vec![Self::Code(name.clone())],
+            Step::Batched(name) => vec![Self::Batched(name.clone())],
+        }
+    }
+}
+
+/// The beginning of a statement, on one line.
+fn in_short(sql: &str) -> String {
+    const MAX_CHARS: usize = 100;
+    let line = sql.split_whitespace().collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(MAX_CHARS) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line,
+    }
+}
+
+/// One line of the status.
+#[derive(Debug, Clone, Serialize)]
+pub struct StatusRow {
+    /// The version.
+    pub version: Version,
+    /// The words of its name.
+    pub description: String,
+    /// What it is made of.
+    pub kind: String,
+    /// Applied, pending, started, drifted or missing.
+    pub state: State,
+    /// How far it is, where it has begun and not ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub progress: Option<Underway>,
+    /// When, by whom, how long; of applied ones.
+    pub applied: Option<Applied>,
+}
+
+/// How far a migration of several transactions is.
+#[derive(Debug, Clone, Serialize)]
+pub struct Underway {
+    /// Which way it runs.
+    pub direction: Direction,
+    /// `2 of 5`: the step that comes next.
+    pub step: String,
+    /// The units that the batches of that step have done.
+    pub done: u64,
+    /// The units in all, where the migration knows them.
+    pub total: Option<u64>,
+    /// When it began, RFC 3339.
+    pub started_at: String,
+    /// The run that took it so far.
+    pub run_id: String,
+}
+
+impl Underway {
+    pub(super) fn of(started: &Started) -> Self {
+        let course = Course { steps: started.steps.clone(), position: started.position.clone(), stored: true };
+        Self {
+            direction: started.direction,
+            step: course.step_of(),
+            done: started.position.done,
+            total: started.position.total,
+            started_at: started.started_at.clone(),
+            run_id: started.run_id.clone(),
+        }
+    }
+}
+
+/// The state of every migration.
+#[derive(Debug, Clone, Serialize)]
+pub struct Status {
+    /// The database.
+    pub database: String,
+    /// All versions, in order.
+    pub migrations: Vec<StatusRow>,
+    /// What is wrong with the folder.
+    pub problems: Vec<Problem>,
+}
+
+/// What the health check found.
+#[derive(Debug, Clone, Serialize)]
+pub struct Health {
+    /// Database, address and role.
+    pub target: String,
+    /// The server's version.
+    pub server_version: String,
+    /// The TLS version; `None` on a plain connection.
+    pub tls: Option<String>,
+    /// The role, and whether it is a superuser.
+    pub role: String,
+    /// See [`Health::role`].
+    pub superuser: bool,
+    /// Whether the server is a standby.
+    pub in_recovery: bool,
+    /// Server clock minus ours, in milliseconds.
+    pub clock_skew_ms: i64,
+    /// One round trip, in microseconds.
+    pub latency_us: u128,
+}

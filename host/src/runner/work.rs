@@ -1,0 +1,113 @@
+//! Migrations made ready to run.
+
+use crate::{
+    config::Config,
+    error::{Cause, Error, Problem, Result},
+    migration::{Checksum, Kind, Version},
+    plugin::Engine,
+    postgres::{history::Applied, progress::Started},
+    source::{Content, Migration},
+    sql::SqlProgram,
+    step::Program,
+};
+
+/// A migration about to run, ready to.
+pub(super) struct Work {
+    pub(super) version: Version,
+    pub(super) name: String,
+    pub(super) filename: String,
+    pub(super) description: String,
+    pub(super) kind: String,
+    pub(super) checksum: Checksum,
+    pub(super) down_script: Option<String>,
+    pub(super) program: Box<dyn Program>,
+    /// How far an earlier run came with it.
+    pub(super) started: Option<Started>,
+    /// Whether an earlier run began to apply it and it is not in the history: `down` then takes back what was done.
+    pub(super) half_applied: bool,
+}
+
+impl Work {
+    /// Takes it up where an earlier run left it.
+    ///
+    /// # Errors
+    /// [`Error::Drift`] when that run had another file.
+    pub(super) fn goes_on(&mut self, started: Started) -> Result<()> {
+        if started.checksum != self.checksum {
+            let what = format!(
+                "it has changed since it was begun on {}: its digest is {}…, it was {}…",
+                started.started_at,
+                self.checksum.short(),
+                started.checksum.short()
+            );
+            let next = "put the file back with which it was begun, then finish it or take it back";
+            return Err(Error::Drift(vec![Problem::new(&self.filename, what, next)]));
+        }
+        self.started = Some(started);
+        Ok(())
+    }
+
+    /// Whose fault it is when the migration breaks a rule of the host's.
+    pub(super) fn fault(&self, what: String) -> Cause {
+        if self.kind == Kind::Component.as_str() { Cause::Plugin(what) } else { Cause::Script(what) }
+    }
+}
+
+/// Makes migrations ready to run; components compile beside one another.
+pub(super) async fn load(config: &Config, migrations: &[&Migration]) -> Result<(Vec<Work>, Vec<Problem>)> {
+    // Without a component there is no engine to start.
+    let engine = match migrations.iter().any(|m| m.kind() == Kind::Component) {
+        true => Some(Engine::new()?),
+        false => None,
+    };
+    let programs = migrations.iter().map(|m| m.program(engine.as_ref(), config.rights()));
+    let (mut work, mut problems) = (Vec::new(), Vec::new());
+    for (migration, program) in migrations.iter().zip(futures_util::future::join_all(programs).await) {
+        match program {
+            Ok(program) => work.push(Work {
+                version: migration.version.clone(),
+                name: migration.name(),
+                filename: migration.filename.clone(),
+                description: migration.description.clone(),
+                kind: migration.kind().as_str().to_owned(),
+                checksum: migration.checksum.clone(),
+                down_script: match &migration.content {
+                    Content::Sql(files) => files.down.as_ref().map(|script| script.text().to_owned()),
+                    Content::Component(_) => None,
+                },
+                program,
+                started: None,
+                half_applied: false,
+            }),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    Ok((work, problems))
+}
+
+/// A migration whose files are gone can still go down by the script that was stored when it was applied.
+pub(super) fn from_history(row: &Applied) -> Result<Work> {
+    let name = format!("{}_{}", row.version, row.description);
+    let Some(script) = &row.down_script else {
+        return Err(Error::Refused {
+            what: format!(
+                "migration `{name}` cannot be reverted: `{}` is gone, and the history holds no down script",
+                row.filename
+            ),
+            next: "put the file back".into(),
+        });
+    };
+    let program = SqlProgram::from_history(row.version.as_str(), script).map_err(Error::Folder)?;
+    Ok(Work {
+        version: row.version.clone(),
+        name,
+        filename: row.filename.clone(),
+        description: row.description.clone(),
+        kind: row.kind.clone(),
+        checksum: row.checksum.clone(),
+        down_script: None,
+        program: Box::new(program),
+        started: None,
+        half_applied: false,
+    })
+}
