@@ -17,4 +17,5 @@ pub mod sql;
 pub mod step;
 pub mod stop;
 pub mod telemetry;
+pub mod testing;
 pub mod value;

@@ -5,14 +5,13 @@
 
 mod call;
 pub mod components;
-mod database;
 mod outcome;
 mod programs;
 mod scenario;
-mod state;
+mod session;
 
 pub use call::{Call, Running};
-pub use database::Session;
+pub use lockgate::testing::State;
 pub use outcome::Outcome;
 pub use scenario::{Scenario, eventually};
-pub use state::State;
+pub use session::Session;

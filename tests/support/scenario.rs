@@ -1,47 +1,37 @@
 //! A fresh database, a fresh folder, and the command between them.
 
 use std::{
-    env,
-    fs::{self, File},
-    io::Write,
+    env, fs,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicUsize, Ordering},
     time::{Duration, Instant},
 };
 
+use lockgate::{
+    postgres::{Secret, Target, quote_literal},
+    testing::{Connection, Database},
+};
 use tempfile::TempDir;
 
-use crate::{
-    Call, Outcome, Session, State,
-    database::{self, OWNER, PASSWORD, SUPERUSER, Server},
-    programs,
-};
+use crate::{Call, Outcome, Session, State, programs};
 
 /// The sessions of runs, in `pg_stat_activity`.
 const RUNS: &str = "application_name LIKE 'lockgate%' AND datname = current_database()";
 
 /// See the crate. Everything in the folder goes with the value; the database goes with the server.
 pub struct Scenario {
-    server: &'static Server,
     folder: TempDir,
-    database: String,
+    database: Database,
+    /// How the owner of the database reaches it.
+    target: Target,
 }
 
 impl Scenario {
     /// A database of that name, with a number, owned by a role that is no superuser; and an empty folder `migrations`.
     pub async fn new(name: &str) -> Self {
-        static COUNT: AtomicUsize = AtomicUsize::new(0);
-        let server = database::server();
-        let database = format!("{name}_{}", COUNT.fetch_add(1, Ordering::Relaxed));
-        let admin = Session::open(server, "postgres", SUPERUSER).await.unwrap();
-        admin.lines(&format!("CREATE DATABASE {database} OWNER {OWNER}")).await;
-        if let Some(record) = env::var_os("LOCKGATE_TEST_RECORD").filter(|_| server.in_container) {
-            let mut record = File::options().create(true).append(true).open(record).unwrap();
-            record.write_all(format!("{name}\n").as_bytes()).unwrap();
-        }
+        let database = Database::named(name).await.unwrap_or_else(|e| panic!("there is no server to test with: {e}"));
         let folder = tempfile::Builder::new().prefix("lockgate-scenario-").tempdir().unwrap();
         fs::create_dir(folder.path().join("migrations")).unwrap();
-        Self { server, folder, database }
+        Self { folder, target: database.target(), database }
     }
 
     // The folder.
@@ -163,11 +153,11 @@ impl Scenario {
 
     fn with_settings(&self, call: Call) -> Call {
         let call = call
-            .env("DB_HOST", &self.server.host)
-            .env("DB_PORT", self.server.port.to_string())
-            .env("DB_NAME", &self.database)
-            .env("DB_USER", OWNER)
-            .env("DB_PASSWORD", PASSWORD);
+            .env("DB_HOST", &self.target.host)
+            .env("DB_PORT", self.target.port.to_string())
+            .env("DB_NAME", &self.target.database)
+            .env("DB_USER", &self.target.user)
+            .env("DB_PASSWORD", self.password());
         match env::var_os("LOCKGATE_PG_BIN") {
             Some(folder) => call.env("LOCKGATE_PG_BIN", folder),
             None => call,
@@ -186,45 +176,44 @@ impl Scenario {
 
     /// Host, port, database, role and password as a URL.
     pub fn url(&self) -> String {
-        let password: String = PASSWORD.bytes().map(|byte| format!("%{byte:02X}")).collect();
-        format!("postgres://{OWNER}:{password}@{}:{}/{}", self.server.host, self.server.port, self.database)
+        self.database.url()
     }
 
     /// The server's address.
     pub fn host(&self) -> &str {
-        &self.server.host
+        &self.target.host
     }
 
     /// The server's port.
     pub fn port(&self) -> u16 {
-        self.server.port
+        self.target.port
     }
 
     /// The password, which must never be seen.
-    pub fn password(&self) -> &'static str {
-        PASSWORD
+    pub fn password(&self) -> &str {
+        self.target.password.as_ref().map(Secret::reveal).unwrap()
     }
 
     // The database.
 
     /// Its name.
     pub fn database(&self) -> &str {
-        &self.database
+        &self.target.database
     }
 
     /// A connection as its owner.
     pub async fn session(&self) -> Session {
-        Session::open(self.server, &self.database, OWNER).await.unwrap()
+        Session(self.database.connect().await.unwrap())
     }
 
     /// A connection as a superuser.
     pub async fn superuser(&self) -> Session {
-        Session::open(self.server, &self.database, SUPERUSER).await.unwrap()
+        Session(self.database.connect_as_superuser().await.unwrap())
     }
 
     /// A connection as a superuser to another database.
     pub async fn superuser_in(&self, database: &str) -> Session {
-        Session::open(self.server, database, SUPERUSER).await.unwrap()
+        Session(Connection::open(&self.database.server().as_superuser(database)).await.unwrap())
     }
 
     /// Rows, as [`Session::lines`].
@@ -239,20 +228,20 @@ impl Scenario {
 
     /// Another role that may log in, named after the database. Returns its name.
     pub async fn role(&self, attributes: &str) -> String {
-        let name = format!("{}_other", self.database);
-        let sql = format!("CREATE ROLE {name} LOGIN {attributes} PASSWORD {}", database::literal(PASSWORD));
+        let name = format!("{}_other", self.database());
+        let sql = format!("CREATE ROLE {name} LOGIN {attributes} PASSWORD {}", quote_literal(self.password()));
         self.superuser().await.lines(&sql).await;
         name
     }
 
     /// Everything in it.
     pub async fn state(&self) -> State {
-        State::read(&self.superuser().await).await
+        self.database.state().await.unwrap()
     }
 
     /// Everything in another database of the server.
     pub async fn state_of(&self, database: &str) -> State {
-        State::read(&self.superuser_in(database).await).await
+        State::read(&self.superuser_in(database).await.0).await.unwrap()
     }
 
     /// Claims that the database is as it was, that no lock is left and no session.
@@ -312,12 +301,13 @@ impl Scenario {
 
     /// `pg_dump --schema-only`.
     pub fn schema_dump(&self) -> String {
+        let Target { host, port, database, user, password, .. } = self.database.server().as_superuser(self.database());
         programs::schema_dump(&[
-            ("PGHOST", self.server.host.clone()),
-            ("PGPORT", self.server.port.to_string()),
-            ("PGDATABASE", self.database.clone()),
-            ("PGUSER", SUPERUSER.to_owned()),
-            ("PGPASSWORD", PASSWORD.to_owned()),
+            ("PGHOST", host),
+            ("PGPORT", port.to_string()),
+            ("PGDATABASE", database),
+            ("PGUSER", user),
+            ("PGPASSWORD", password.as_ref().map(Secret::reveal).unwrap_or_default().to_owned()),
         ])
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{future::poll_fn, sync::Arc, time::Duration};
 
-use tokio_postgres::{AsyncMessage, CancelToken, Client, types::ToSql};
+use tokio_postgres::{AsyncMessage, CancelToken, Client, SimpleQueryMessage, types::ToSql};
 use tokio_postgres_rustls::MakeRustlsConnect;
 use tracing::Instrument as _;
 
@@ -264,6 +264,16 @@ impl Session {
     /// Runs the host's own SQL, one or more statements without parameters, in one round trip.
     pub async fn batch(&self, doing: &str, sql: &str) -> Result<()> {
         self.client().batch_execute(sql).await.map_err(|e| Error::database(doing, db_error(&e)))
+    }
+
+    /// Runs SQL of one or more statements without parameters, and returns the rows of all of them as text; `None` is NULL.
+    pub async fn texts(&self, doing: &str, sql: &str) -> Result<Vec<Vec<Option<String>>>> {
+        let messages = self.client().simple_query(sql).await.map_err(|e| Error::database(doing, db_error(&e)))?;
+        let texts = |message| match message {
+            SimpleQueryMessage::Row(row) => Some((0..row.len()).map(|i| row.get(i).map(str::to_owned)).collect()),
+            _ => None,
+        };
+        Ok(messages.into_iter().filter_map(texts).collect())
     }
 
     /// Begins a migration's transaction and returns what must be the same at its end.

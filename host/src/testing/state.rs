@@ -2,7 +2,9 @@
 
 use std::{collections::BTreeSet, fmt};
 
-use crate::Session;
+use serde::Serialize;
+
+use super::{Connection, Result};
 
 /// Every object, every setting, the content of every table, and the history. Lockgate's own objects and its journal are left out: a
 /// run that fails may leave them behind.
@@ -34,20 +36,47 @@ UNION ALL SELECT concat_ws(' ', 'setting', setrole::regrole, setconfig) FROM pg_
 const TABLES: &str = "
 SELECT oid::regclass FROM pg_class
 WHERE relkind IN ('r', 'm') AND relnamespace IN (SELECT oid FROM pg_namespace WHERE nspname <> 'information_schema' AND nspname !~ '^pg_')
-  AND relname NOT IN ('schema_migrations', 'schema_migrations_journal')";
+  AND relname !~ '^schema_migrations'";
+
+const HISTORIES: &str = "SELECT oid::regclass FROM pg_class WHERE relkind = 'r' AND relname = 'schema_migrations'";
+
+/// What the names of Lockgate's own objects begin with.
+const OWN: &str = "schema_migrations";
 
 impl State {
-    pub(crate) async fn read(session: &Session) -> Self {
+    /// Reads it, as whoever the connection is: a superuser sees everything.
+    ///
+    /// # Errors
+    /// When something of it cannot be read.
+    pub async fn read(connection: &Connection) -> Result<Self> {
         let mut lines = BTreeSet::new();
-        lines.extend(session.lines(OBJECTS).await.into_iter().filter(|line| !line.contains("schema_migrations")));
-        for table in session.lines(TABLES).await {
-            let sql = format!("SELECT count(*), md5(string_agg(t::text, ',' ORDER BY t::text)) FROM {table} t");
-            lines.insert(format!("content {table} {}", session.value(&sql).await));
+        lines.extend(first_column(connection, OBJECTS).await?.into_iter().filter(|line| !line.contains(OWN)));
+        for table in first_column(connection, TABLES).await? {
+            let sql = format!(
+                "SELECT concat_ws(' ', count(*), md5(string_agg(t::text, ',' ORDER BY t::text))) FROM {table} t"
+            );
+            let content = first_column(connection, &sql).await?.concat();
+            lines.insert(format!("content {table} {content}"));
         }
-        if session.value("SELECT to_regclass('public.schema_migrations') IS NOT NULL").await == "t" {
-            lines.extend(session.lines("SELECT 'history ' || h FROM public.schema_migrations h").await);
+        for table in first_column(connection, HISTORIES).await? {
+            lines.extend(first_column(connection, &format!("SELECT 'history ' || h FROM {table} h")).await?);
         }
-        Self(lines)
+        Ok(Self(lines))
+    }
+
+    /// What came and what went since this state; `None` when nothing did.
+    pub fn until(&self, later: &Self) -> Option<Difference> {
+        let less = |a: &Self, b: &Self| a.0.difference(&b.0).cloned().collect();
+        let difference = Difference { gone: less(self, later), new: less(later, self) };
+        (self != later).then_some(difference)
+    }
+
+    /// Claims that nothing came and nothing went.
+    #[track_caller]
+    pub fn equals(&self, other: &Self) {
+        if let Some(difference) = self.until(other) {
+            panic!("the database has changed{difference}");
+        }
     }
 }
 
@@ -57,12 +86,31 @@ impl fmt::Debug for State {
     }
 }
 
-impl State {
-    /// Claims that nothing came and nothing went.
-    #[track_caller]
-    pub fn equals(&self, other: &Self) {
-        let list = |a: &Self, b: &Self| a.0.difference(&b.0).map(|line| format!("\n  {line}")).collect::<String>();
-        let (gone, new) = (list(self, other), list(other, self));
-        assert!(self == other, "the database has changed\ngone:{gone}\nnew:{new}");
+/// How two states differ: the objects and the contents of tables that are only in one of them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Difference {
+    /// Only in the earlier.
+    pub gone: Vec<String>,
+    /// Only in the later.
+    pub new: Vec<String>,
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (name, lines) in [("gone", &self.gone), ("new", &self.new)] {
+            write!(f, "\n  {name}:")?;
+            for line in lines {
+                write!(f, "\n    {line}")?;
+            }
+            if lines.is_empty() {
+                f.write_str(" nothing")?;
+            }
+        }
+        Ok(())
     }
+}
+
+async fn first_column(connection: &Connection, sql: &str) -> Result<Vec<String>> {
+    let rows = connection.nullable_rows(sql).await?;
+    Ok(rows.into_iter().filter_map(|row| row.into_iter().next().flatten()).collect())
 }

@@ -1,13 +1,21 @@
 //! The server in a container that testcontainers starts.
 
-use std::{env, process::Command};
+use std::{env, process::Command, time::Duration};
 
-use testcontainers::{GenericImage, ImageExt, core::IntoContainerPort, runners::AsyncRunner};
+use testcontainers::{
+    GenericImage, ImageExt,
+    core::{IntoContainerPort, client::docker_client_instance},
+    runners::AsyncRunner,
+};
 
-use super::{PASSWORD, SUPERUSER, Server, reaper};
+use super::{SUPERUSER, Server, reaper};
+use crate::error::{Error, Result};
 
 /// The image, when `LOCKGATE_TEST_IMAGE` names no other.
 const IMAGE: &str = "postgres:17";
+
+/// A daemon of this machine answers in milliseconds.
+const ANSWER_MAX: Duration = Duration::from_secs(3);
 
 /// Removes this process's containers. The first `docker` on PATH may be too new for the daemon, the system's own fits it.
 const REMOVE: &str = "cat >/dev/null
@@ -16,11 +24,23 @@ for docker in docker /usr/bin/docker; do
     [ -z \"$containers\" ] || exec $docker rm --force --volumes $containers
 done";
 
-pub(super) async fn start() -> Result<Server, String> {
+pub(super) async fn docker_answers() -> bool {
+    let ping = async {
+        match docker_client_instance().await {
+            Ok(docker) => docker.ping().await.is_ok(),
+            Err(_) => false,
+        }
+    };
+    tokio::time::timeout(ANSWER_MAX, ping).await.unwrap_or(false)
+}
+
+pub(super) async fn start(password: String) -> Result<Server> {
     let image = env::var("LOCKGATE_TEST_IMAGE").unwrap_or_else(|_| IMAGE.to_owned());
-    let (name, tag) =
-        image.rsplit_once(':').ok_or_else(|| format!("LOCKGATE_TEST_IMAGE is `{image}`, which has no tag"))?;
+    let (name, tag) = image.rsplit_once(':').ok_or_else(|| {
+        Error::configuration(format!("LOCKGATE_TEST_IMAGE is `{image}`, which has no tag"), "write it as `postgres:17`")
+    })?;
     let process = std::process::id().to_string();
+    let system = |e: &dyn std::fmt::Display| Error::system(format!("starting a container of `{image}`"), e);
 
     // The reaper comes first: a start that fails half-way must leave nothing behind.
     let life_line =
@@ -28,17 +48,17 @@ pub(super) async fn start() -> Result<Server, String> {
     let container = GenericImage::new(name, tag)
         .with_exposed_port(5432.tcp())
         .with_env_var("POSTGRES_USER", SUPERUSER)
-        .with_env_var("POSTGRES_PASSWORD", PASSWORD)
+        .with_env_var("POSTGRES_PASSWORD", &password)
         .with_label("lockgate-test", "1")
         .with_label("lockgate-test-process", process)
         // Nothing here outlives the test, so nothing need reach the disk.
         .with_cmd(["postgres", "-c", "fsync=off", "-c", "full_page_writes=off", "-c", "max_connections=200"])
         .start()
         .await
-        .map_err(|e| format!("the container of `{image}` does not start: {e}"))?;
-    let host = container.get_host().await.map_err(|e| e.to_string())?.to_string();
-    let port = container.get_host_port_ipv4(5432).await.map_err(|e| e.to_string())?;
+        .map_err(|e| system(&e))?;
+    let host = container.get_host().await.map_err(|e| system(&e))?.to_string();
+    let port = container.get_host_port_ipv4(5432).await.map_err(|e| system(&e))?;
     // Dropping it would remove the container now; the reaper does that at the end.
     std::mem::forget(container);
-    Ok(Server { host, port, in_container: true, _life_line: life_line })
+    Ok(Server { host, port, password, in_container: true, _life_line: life_line })
 }

@@ -1,0 +1,144 @@
+//! The component under test, with the rights that it has in the test.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use tokio::sync::OnceCell;
+
+use super::{Database, Result, Trial};
+use crate::{
+    error::Error,
+    migration::Checksum,
+    plugin::{ComponentProgram, Engine, Limits, Rights, build},
+    step::Program,
+};
+
+/// A component, not yet on any database. It has no grants, no configuration and the default limits, unless it is given others.
+pub struct Plugin {
+    name: String,
+    bytes: Vec<u8>,
+    rights: Rights,
+    program: OnceCell<ComponentProgram>,
+}
+
+impl Plugin {
+    /// A component's file, compiled, and asked what it is.
+    ///
+    /// # Errors
+    /// When it cannot be read or cannot run here; the text says why.
+    pub async fn load(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let bytes = fs::read(path).map_err(|e| {
+            Error::configuration(format!("`{}` cannot be read: {e}", path.display()), "build it, or mend the path")
+        })?;
+        let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or("plugin");
+        Self::from_bytes(stem, bytes).await
+    }
+
+    /// A component built from the sources in a folder, as `lockgate plugin build` does. Takes seconds to minutes.
+    ///
+    /// # Errors
+    /// When it does not build, with what the compiler said, or cannot run here.
+    pub async fn build(folder: impl AsRef<Path>) -> Result<Self> {
+        let folder: PathBuf = folder.as_ref().to_owned();
+        let name = folder.file_name().and_then(|name| name.to_str()).unwrap_or("plugin").to_owned();
+        let shown = folder.display().to_string();
+        let built = tokio::task::spawn_blocking(move || build::build(&folder)).await;
+        let built = built.map_err(|e| Error::system(format!("building `{shown}`"), e))?;
+        let bytes = built
+            .map_err(|e| Error::configuration(format!("`{shown}` was not built: {e}"), "mend it and build again"))?;
+        Self::from_bytes(&name, bytes).await
+    }
+
+    /// A component's bytes. By its name, `003_fill` or `fill`, it will lie among the migrations.
+    ///
+    /// # Errors
+    /// When it cannot run here; the text says why.
+    pub async fn from_bytes(name: &str, bytes: Vec<u8>) -> Result<Self> {
+        let plugin = Self { name: name.to_owned(), bytes, rights: Rights::default(), program: OnceCell::new() };
+        plugin.program().await?;
+        Ok(plugin)
+    }
+
+    /// The same with a clock that tells the time.
+    #[must_use]
+    pub fn grant_clock(self) -> Self {
+        self.with(|rights| rights.clock = true)
+    }
+
+    /// The same with random numbers that are random.
+    #[must_use]
+    pub fn grant_randomness(self) -> Self {
+        self.with(|rights| rights.randomness = true)
+    }
+
+    /// The same with a value for a key of its configuration, and the right to read it.
+    #[must_use]
+    pub fn config(self, key: &str, value: &str) -> Self {
+        self.with(|rights| {
+            rights.config.insert(key.to_owned(), value.to_owned());
+        })
+    }
+
+    /// The same with other limits.
+    #[must_use]
+    pub fn limits(self, limits: Limits) -> Self {
+        self.with(|rights| rights.limits = limits)
+    }
+
+    /// The same with all these rights instead of those that it has.
+    #[must_use]
+    pub fn rights(self, rights: Rights) -> Self {
+        self.with(|old| *old = rights)
+    }
+
+    /// What it says of itself.
+    ///
+    /// # Errors
+    /// When it cannot run with the rights that it was given.
+    pub async fn describe(&self) -> Result<&crate::step::Description> {
+        Ok(self.program().await?.describe())
+    }
+
+    /// A trial of it on a database, where nothing has been run yet.
+    pub fn on<'a>(&'a self, database: &'a Database) -> Trial<'a> {
+        Trial::new(self, database)
+    }
+
+    fn with(mut self, change: impl FnOnce(&mut Rights)) -> Self {
+        change(&mut self.rights);
+        // Compiled again: the rights decide what it is linked with.
+        self.program = OnceCell::new();
+        self
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    pub(super) fn its_rights(&self) -> &Rights {
+        &self.rights
+    }
+
+    pub(super) async fn program(&self) -> Result<&ComponentProgram> {
+        let load = async || {
+            let loaded = {
+                let digest = Checksum::of_bytes(&self.bytes);
+                ComponentProgram::load(&Engine::new()?, self.bytes.clone(), &digest, self.rights.clone()).await
+            };
+            loaded.map_err(|why| {
+                Error::configuration(
+                    format!("the plugin `{}` cannot run here: {why}", self.name),
+                    "mend it and build again",
+                )
+            })
+        };
+        Ok(self.program.get_or_try_init(load).await?)
+    }
+}

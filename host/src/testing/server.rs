@@ -1,0 +1,181 @@
+//! A throwaway server: a container, or this machine's own programs. It ends with this process, however that ends.
+
+#[cfg(feature = "testing")]
+mod container;
+mod embedded;
+
+use std::{
+    env,
+    io::PipeWriter,
+    os::unix::process::CommandExt,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::{Arc, OnceLock},
+    thread,
+    time::{Duration, Instant},
+};
+
+use uuid::Uuid;
+
+use crate::{
+    error::{Error, Result},
+    postgres::{Secret, Session, Target, TlsMode, quote_ident, quote_literal},
+};
+
+/// Where it runs, when set: `container` or `embedded`.
+pub const CHOICE: &str = "LOCKGATE_TEST_DATABASE";
+
+/// The role that owns the databases: no superuser, as it should be in production.
+pub(super) const OWNER: &str = "lockgate_owner";
+/// The role of the server's operator.
+pub(super) const SUPERUSER: &str = "postgres";
+
+/// A first start initialises the data, and the machine may be busy.
+const START_MAX: Duration = Duration::from_secs(120);
+
+/// A server that accepts connections.
+#[derive(Debug)]
+pub struct Server {
+    host: String,
+    port: u16,
+    password: String,
+    in_container: bool,
+    /// When this end of the pipe closes, the reaper at the other end ends the server.
+    _life_line: PipeWriter,
+}
+
+impl Server {
+    /// The one of this process, started by the first who asks. `LOCKGATE_TEST_DATABASE` says where it runs; without it, in a
+    /// container if Docker answers, else from this machine's PostgreSQL programs.
+    ///
+    /// # Errors
+    /// Why there is none; the same for everybody who asks.
+    pub fn shared() -> Result<Arc<Self>> {
+        static SERVER: OnceLock<Result<Arc<Server>>> = OnceLock::new();
+        SERVER.get_or_init(|| on_its_own_runtime(Self::choose).map(Arc::new)).clone()
+    }
+
+    /// One of the caller's own from this machine's PostgreSQL programs, which are looked for in `pg_bin` only, if given.
+    ///
+    /// # Errors
+    /// When the programs are missing or do not work.
+    pub async fn embedded(pg_bin: Option<&Path>) -> Result<Self> {
+        let (server, failed) = embedded::start(pg_bin, password())?;
+        server.prepare(|| embedded::failure(&failed)).await
+    }
+
+    /// True for a container, false for this machine's own programs.
+    pub fn in_container(&self) -> bool {
+        self.in_container
+    }
+
+    /// A database of it, as a superuser.
+    pub fn as_superuser(&self, database: &str) -> Target {
+        self.target(database, SUPERUSER)
+    }
+
+    /// A database of it, as the role that owns the databases: it may log in and make databases, and is no superuser.
+    pub fn as_owner(&self, database: &str) -> Target {
+        self.target(database, OWNER)
+    }
+
+    fn target(&self, database: &str, user: &str) -> Target {
+        Target {
+            host: self.host.clone(),
+            port: self.port,
+            database: database.to_owned(),
+            user: user.to_owned(),
+            password: Some(Secret::new(&self.password)),
+            tls: TlsMode::Disable,
+            root_cert: None,
+        }
+    }
+
+    async fn choose() -> Result<Self> {
+        let pg_bin = env::var_os("LOCKGATE_PG_BIN").map(PathBuf::from);
+        match env::var(CHOICE).as_deref() {
+            Ok("container") => Self::container().await,
+            Ok("embedded") => Self::embedded(pg_bin.as_deref()).await,
+            Ok(other) => Err(Error::configuration(
+                format!("{CHOICE} is `{other}`, neither container nor embedded"),
+                "set it to one of them, or unset it",
+            )),
+            Err(_) if docker_answers().await => Self::container().await,
+            Err(_) => Self::embedded(pg_bin.as_deref()).await,
+        }
+    }
+
+    #[cfg(feature = "testing")]
+    async fn container() -> Result<Self> {
+        container::start(password()).await?.prepare(|| None).await
+    }
+
+    #[cfg(not(feature = "testing"))]
+    #[allow(clippy::unused_async)]
+    async fn container() -> Result<Self> {
+        Err(Error::configuration(
+            "this build of lockgate cannot start containers",
+            "build it with the feature `testing`, or say LOCKGATE_TEST_DATABASE=embedded",
+        ))
+    }
+
+    /// Waits until it answers, and makes the role that owns the databases. `failure` tells why it never will.
+    async fn prepare(self, failure: impl Fn() -> Option<String>) -> Result<Self> {
+        const DOING: &str = "starting a server to test with";
+        let begin = Instant::now();
+        let target = self.as_superuser("postgres");
+        let admin = loop {
+            match Session::connect(&target, "the test").await {
+                Ok(session) => break session,
+                Err(error) if begin.elapsed() > START_MAX => return Err(error),
+                Err(_) => {}
+            }
+            if let Some(why) = failure() {
+                return Err(Error::system(DOING, why));
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        };
+        let (owner, password) = (quote_ident(OWNER), quote_literal(&self.password));
+        admin.batch(DOING, &format!("CREATE ROLE {owner} LOGIN CREATEDB PASSWORD {password}")).await?;
+        Ok(self)
+    }
+}
+
+#[cfg(feature = "testing")]
+async fn docker_answers() -> bool {
+    container::docker_answers().await
+}
+
+#[cfg(not(feature = "testing"))]
+#[allow(clippy::unused_async)]
+async fn docker_answers() -> bool {
+    false
+}
+
+/// A runtime of its own: the one of the test that comes first ends with that test.
+fn on_its_own_runtime<T: Send, F: Future<Output = Result<T>>>(work: impl FnOnce() -> F + Send) -> Result<T> {
+    const DOING: &str = "starting a server to test with";
+    let run = || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.map_err(|e| Error::system(DOING, e))?.block_on(work())
+    };
+    thread::scope(|scope| scope.spawn(run).join()).unwrap_or_else(|_| Err(Error::system(DOING, "it panicked")))
+}
+
+/// Other users of the machine can reach the server, so it is not to be guessed. It holds what needs escaping in a URL, in SQL and
+/// in a password file, so that every test is one of that, too.
+fn password() -> String {
+    format!(r"hush:h\ush%40'{}", Uuid::now_v7().simple())
+}
+
+/// Starts a shell script that waits on its standard input for the end of this process, whatever brings it, and then cleans up.
+fn reaper(command: &mut Command) -> Result<PipeWriter> {
+    let system = |e: std::io::Error| Error::system("starting a server to test with", e);
+    let (reader, writer) = std::io::pipe().map_err(system)?;
+    // A group of its own: what a terminal sends to this process must not end the reaper.
+    command.stdin(reader).stdout(Stdio::null()).process_group(0);
+    let mut child = command.spawn().map_err(system)?;
+    // Nobody else would notice its early end.
+    thread::spawn(move || child.wait());
+    Ok(writer)
+}
