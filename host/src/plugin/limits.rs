@@ -2,13 +2,13 @@
 
 use std::{fmt, time::Duration};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use wasmtime::ResourceLimiter;
 
 use crate::postgres::QueryLimits;
 
 /// The limits of one call of a component; each is an option under `[plugins]` in `lockgate.toml`.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
     /// Linear memory in bytes. Default 256 MiB.
@@ -27,6 +27,8 @@ pub struct Limits {
     pub log_max_lines: usize,
     /// The component's file, in bytes. Default 64 MiB.
     pub component_max_bytes: u64,
+    /// Compiling it, in seconds. Default 300.
+    pub compile_max_s: u64,
 }
 
 impl Default for Limits {
@@ -40,6 +42,7 @@ impl Default for Limits {
             query_max_bytes: 64 << 20,
             log_max_lines: 10_000,
             component_max_bytes: 64 << 20,
+            compile_max_s: 300,
         }
     }
 }
@@ -51,6 +54,10 @@ impl Limits {
 
     pub(super) fn wall_clock(&self) -> Duration {
         Duration::from_secs(self.wall_clock_max_s)
+    }
+
+    pub(super) fn compile(&self) -> Duration {
+        Duration::from_secs(self.compile_max_s)
     }
 
     pub(super) fn query(&self) -> QueryLimits {
@@ -74,6 +81,10 @@ impl Reached {
 
     pub(super) fn wall_clock(limits: &Limits) -> Self {
         Self { what: "time in all", value: limits.wall_clock_max_s, unit: "s", option: "wall_clock_max_s" }
+    }
+
+    pub(super) fn compile(limits: &Limits) -> Self {
+        Self { what: "time to compile it", value: limits.compile_max_s, unit: "s", option: "compile_max_s" }
     }
 
     pub(super) fn rows(limits: &Limits) -> Self {

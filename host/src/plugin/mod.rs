@@ -2,6 +2,7 @@
 
 mod bindings;
 pub mod build;
+mod cache;
 mod convert;
 mod engine;
 mod host;
@@ -9,8 +10,10 @@ mod limits;
 mod program;
 mod rights;
 mod state;
+mod wasi;
 
-pub use engine::Engine;
+pub use cache::Cache;
+pub use engine::{Compiled, Engine};
 pub use limits::Limits;
 pub use program::ComponentProgram;
 pub use rights::Rights;

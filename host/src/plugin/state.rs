@@ -7,7 +7,7 @@ use std::{
 
 use wasmtime::component::ResourceTable;
 
-use super::{limits::Growth, rights::Rights};
+use super::{limits::Growth, rights::Rights, wasi::Wasi};
 use crate::postgres::Handle;
 
 /// Behind the guest's `reader`.
@@ -33,6 +33,8 @@ pub struct State {
     pub(super) log_lines: usize,
     /// What it tried although it may not: the call has failed then, whatever the guest makes of it.
     pub(super) refused: Option<String>,
+    /// Made when a guest uses it first.
+    pub(super) wasi: Option<Box<Wasi>>,
     started: Instant,
     waiting: Duration,
 }
@@ -43,12 +45,22 @@ impl State {
         // The host lends one handle a call; the guest cannot make any.
         table.set_max_capacity(16);
         let growth = Growth::within(&rights.limits);
-        Self { table, rights, growth, log_lines: 0, refused: None, started: Instant::now(), waiting: Duration::ZERO }
+        Self {
+            table,
+            rights,
+            growth,
+            log_lines: 0,
+            refused: None,
+            wasi: None,
+            started: Instant::now(),
+            waiting: Duration::ZERO,
+        }
     }
 
-    /// Time on the processor: the time since the call began, without the time that the host spent in the database for it.
+    /// Time on the processor: the time since the call began, without the time that it waited for the database or a clock.
     pub(super) fn cpu_time(&self) -> Duration {
-        self.started.elapsed().saturating_sub(self.waiting)
+        let slept = self.wasi.as_ref().map_or(Duration::ZERO, |wasi| wasi.waited());
+        self.started.elapsed().saturating_sub(self.waiting).saturating_sub(slept)
     }
 
     /// Runs work of the host's that the guest waits for.

@@ -1,9 +1,10 @@
 //! One plugin on one database: each call does what a run of the host does, and hands out what came of it.
 
 use std::{
+    collections::BTreeMap,
     fs,
     path::Path,
-    sync::{Mutex, PoisonError},
+    sync::{LazyLock, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -13,11 +14,11 @@ use uuid::Uuid;
 
 use super::{Database, Findings, Plugin, Result, State};
 use crate::{
-    config::{Config, EmbeddedConfig},
+    config::{Config, EmbeddedConfig, PluginConfig, SharedEngine},
     error::{Error, NOTHING_CHANGED, ProgramError},
     migration::{Direction, Version},
     plan::Revert,
-    plugin::Limits,
+    plugin::{Cache, Engine, Limits},
     postgres::{Handle, Session, Target, Timeouts, history::History},
     runner::{self, Outcome},
     source::lockfile,
@@ -40,6 +41,8 @@ pub struct Trial<'a> {
 /// A folder of migrations in which the component is pinned.
 struct Place {
     folder: TempDir,
+    /// Version and description.
+    name: String,
     version: Version,
 }
 
@@ -127,6 +130,7 @@ impl<'a> Trial<'a> {
         what: &str,
         ask: impl AsyncFnOnce(&Handle) -> Result<T, ProgramError>,
     ) -> Result<T> {
+        self.plugin.check_rights().await?;
         let session = Session::connect(&self.database.target(), "lockgate trial").await?;
         let timeouts = Timeouts { lock: PATIENCE, statement: Duration::ZERO };
         let answer = session.read_only(timeouts, ask).await?;
@@ -152,20 +156,33 @@ impl<'a> Trial<'a> {
             let digits = name.split('_').next().unwrap_or_default();
             let version = Version::parse(digits)
                 .ok_or_else(|| Error::system("naming the plugin", format!("`{name}` has no version")))?;
-            Ok(Place { folder, version })
+            Ok(Place { folder, name, version })
         };
         self.place.get_or_try_init(make).await
     }
 
     fn config(&self, place: &Place) -> Config {
         let mut config = config(self.database.target(), place.folder.path());
-        config.plugins = self.plugin.its_rights().limits.clone();
+        let rights = PluginConfig::of(self.plugin.digest().clone(), self.plugin.its_rights().clone());
+        config.plugin.insert(place.name.clone(), rights);
         config
     }
 }
 
 /// The schema of the history.
 const SCHEMA: &str = "public";
+
+/// One engine serves the runs of all trials of a process.
+static ENGINE: LazyLock<SharedEngine> = LazyLock::new(SharedEngine::default);
+
+/// The engine in which plugins are asked, with the cache of compiled components where there can be one.
+pub(super) fn engine() -> Result<Engine> {
+    static ENGINE: LazyLock<Result<Engine>> = LazyLock::new(|| {
+        let cache = Cache::default_folder().and_then(|folder| Cache::open(&folder).ok());
+        Ok(Engine::with_cache(cache)?)
+    });
+    ENGINE.clone()
+}
 
 /// The settings of a run that takes no backup. Nothing of them comes from the environment or from a file.
 pub(super) fn config(target: Target, dir: &Path) -> Config {
@@ -179,6 +196,10 @@ pub(super) fn config(target: Target, dir: &Path) -> Config {
         lock_timeout: PATIENCE,
         timeouts: Timeouts { lock: PATIENCE, statement: Duration::ZERO },
         plugins: Limits::default(),
+        plugin: BTreeMap::new(),
+        // A component of some languages takes seconds to compile; the cache knows it by its digest.
+        cache_dir: Cache::default_folder(),
+        engine: ENGINE.clone(),
         embedded: EmbeddedConfig::default(),
         stop: Stop::never(),
         sources: Vec::new(),
