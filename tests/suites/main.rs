@@ -16,6 +16,7 @@ mod guests;
 mod journal;
 mod lock;
 mod output;
+mod plugin_commands;
 mod privileges;
 mod restore;
 mod up_and_down;
