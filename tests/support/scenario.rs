@@ -301,8 +301,7 @@ impl Scenario {
 
     /// `pg_dump --schema-only`.
     pub fn schema_dump(&self) -> String {
-        let Target { host, port, database, user, password, .. } =
-            self.database.server().as_superuser(self.database());
+        let Target { host, port, database, user, password, .. } = self.database.server().as_superuser(self.database());
         programs::schema_dump(&[
             ("PGHOST", host),
             ("PGPORT", port.to_string()),

@@ -48,8 +48,8 @@ impl Plugin {
         let shown = folder.display().to_string();
         let built = tokio::task::spawn_blocking(move || build::build(&folder)).await;
         let built = built.map_err(|e| Error::system(format!("building `{shown}`"), e))?;
-        let bytes =
-            built.map_err(|e| Error::configuration(format!("`{shown}` was not built: {e}"), "mend it and build again"))?;
+        let bytes = built
+            .map_err(|e| Error::configuration(format!("`{shown}` was not built: {e}"), "mend it and build again"))?;
         Self::from_bytes(&name, bytes).await
     }
 
@@ -117,7 +117,8 @@ impl Plugin {
         self
     }
 
-    pub(super) fn name(&self) -> &str {
+    /// Its name among migrations, as it was loaded.
+    pub fn name(&self) -> &str {
         &self.name
     }
 
@@ -135,14 +136,15 @@ impl Plugin {
     }
 
     pub(super) async fn program(&self) -> Result<&ComponentProgram> {
-        let load = async || {
+        let load = async || -> Result<ComponentProgram> {
             let (engine, bytes) = (super::trial::engine()?, self.bytes.clone());
             let loaded = ComponentProgram::load(&engine, bytes, &self.digest, self.rights.clone()).await;
-            loaded.map_err(|why| {
-                Error::configuration(format!("the plugin `{}` cannot run here: {why}", self.name), "mend it and build again")
-            })
+            Ok(loaded.map_err(|why| {
+                let what = format!("the plugin `{}` cannot run here: {why}", self.name);
+                Error::configuration(what, "mend it and build again")
+            })?)
         };
-        Ok(self.program.get_or_try_init(load).await?)
+        self.program.get_or_try_init(load).await
     }
 
     /// Refuses, as a run does, when it lacks a grant that it cannot do without.

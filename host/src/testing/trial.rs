@@ -18,10 +18,9 @@ use crate::{
     error::{Error, NOTHING_CHANGED, ProgramError},
     migration::{Direction, Version},
     plan::Revert,
-    plugin::{Cache, Engine, Limits},
+    plugin::{Cache, Engine, Limits, pin::pin},
     postgres::{Handle, Session, Target, Timeouts, history::History},
     runner::{self, Outcome},
-    source::lockfile,
     step::{Program, Step},
     stop::Stop,
 };
@@ -152,7 +151,7 @@ impl<'a> Trial<'a> {
             let doing = |e: std::io::Error| Error::system("putting the plugin into a folder of migrations", e);
             let folder = tempfile::Builder::new().prefix("lockgate-trial-").tempdir().map_err(doing)?;
             fs::write(folder.path().join(format!("{name}.wasm")), self.plugin.bytes()).map_err(doing)?;
-            lockfile::pin(folder.path())?;
+            pin(&config(self.database.target(), folder.path())).await?;
             let digits = name.split('_').next().unwrap_or_default();
             let version = Version::parse(digits)
                 .ok_or_else(|| Error::system("naming the plugin", format!("`{name}` has no version")))?;
@@ -170,7 +169,7 @@ impl<'a> Trial<'a> {
 }
 
 /// The schema of the history.
-const SCHEMA: &str = "public";
+pub(super) const SCHEMA: &str = "public";
 
 /// One engine serves the runs of all trials of a process.
 static ENGINE: LazyLock<SharedEngine> = LazyLock::new(SharedEngine::default);
