@@ -32,7 +32,7 @@ test *ARGS: _lockgate _postgres
 # run the end-to-end suites on the newest PostgreSQL, an embedded server from PyPI
 [group('develop')]
 test-newest *ARGS: _lockgate
-    @LOCKGATE_PG_BIN=$(.ci/install-postgres --from-pypi) LOCKGATE_TEST_DATABASE=embedded cargo test --package lockgate-tests --locked "$@"
+    @LOCKGATE_PG_BIN=$(.ci/install-postgres --from-pypi) LOCKGATE_TEST_DATABASE=embedded cargo test --workspace --test suites --locked "$@"
 
 # build the migration components of plugins/ into a folder and pin them there
 [group('develop')]

@@ -79,8 +79,8 @@ pub struct PluginConfig {
 }
 
 impl PluginConfig {
-    /// These rights for the component of this digest.
-    pub fn granting(digest: Checksum, rights: Rights) -> Self {
+    /// Rights of the component with this digest, and of no other.
+    pub fn of(digest: Checksum, rights: Rights) -> Self {
         Self { digest: Some(digest), rights }
     }
 }

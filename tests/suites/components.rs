@@ -67,7 +67,7 @@ async fn a_component_for_a_patch_release_is_accepted() {
 async fn a_component_that_imports_what_the_host_lacks_is_refused() {
     is_refused(
         &components::importing_a_clock(),
-        &["it imports `made:up/clock`, which this host does not offer: a migration sees the database and a log only"],
+        &["it imports `made:up/clock`, which this host does not offer: a migration sees the database, a log and"],
     )
     .await;
 }

@@ -67,6 +67,25 @@ pub fn importing_a_clock() -> Vec<u8> {
     of_wit(&format!("{wit}\npackage made:up {{ interface clock {{ now: func() -> u64; }} }}"), "migration")
 }
 
+/// A component of the world `migration` around a core module, which also imports what these lines of WIT say.
+pub(crate) fn of_module(mut module: Vec<u8>, imports: &str, packages: &str) -> Vec<u8> {
+    let world = "world migration {";
+    assert!(WIT.contains(world));
+    let wit = WIT.replace(world, &format!("{world}\n{imports}")) + packages;
+    let mut resolve = Resolve::default();
+    let package = resolve.push_str("made_up.wit", &wit).unwrap();
+    let world = resolve.select_world(&[package], Some("migration")).unwrap();
+    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8, false).unwrap();
+    ComponentEncoder::default().module(&module).unwrap().validate(true).encode().unwrap()
+}
+
+/// A migration that wants to speak HTTP.
+pub fn importing_http() -> Vec<u8> {
+    let world = "world migration {";
+    let wit = WIT.replace(world, &format!("{world}\n    import wasi:http/types@0.2.0;"));
+    of_wit(&format!("{wit}\npackage wasi:http@0.2.0 {{ interface types {{ now: func() -> u64; }} }}"), "migration")
+}
+
 fn of_wit(wit: &str, world: &str) -> Vec<u8> {
     let mut resolve = Resolve::default();
     let package = resolve.push_str("made_up.wit", wit).unwrap();

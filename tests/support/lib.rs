@@ -9,9 +9,11 @@ mod outcome;
 mod programs;
 mod scenario;
 mod session;
+mod wasi_guest;
 
 pub use call::{Call, Running};
 pub use lockgate::testing::State;
 pub use outcome::Outcome;
 pub use scenario::{Scenario, eventually};
 pub use session::Session;
+pub use wasi_guest::WasiGuest;

@@ -133,7 +133,7 @@ enum Command {
     Restore(restore::Arguments),
     /// Run psql on the configured database
     Psql(psql::Arguments),
-    /// Build and pin migration components
+    /// Build, inspect, pin and check migration components
     #[command(subcommand)]
     Plugin(plugin::Arguments),
 }
@@ -216,9 +216,6 @@ fn fail(error: &Error, json: bool) -> u8 {
 async fn run(cli: Cli) -> Result<ExitCode> {
     let run_id = Uuid::now_v7();
     let span = tracing::error_span!("run", run_id = %run_id);
-    if let Command::Plugin(arguments) = &cli.command {
-        return plugin::run(arguments, cli.global.dir.as_deref().unwrap_or(Path::new("migrations")));
-    }
     async {
         let global = cli.global;
         let mut config = Config::load(Options {
@@ -237,6 +234,8 @@ async fn run(cli: Cli) -> Result<ExitCode> {
             tracing::info!(%value, source, "database {name}");
         }
         let use_embedded = match global.embedded {
+            // A server that nobody asks would only be started and stopped.
+            _ if matches!(&cli.command, Command::Plugin(arguments) if !arguments.asks_a_database()) => false,
             Some(EmbeddedWhen::Always) => true,
             Some(EmbeddedWhen::Auto) => config.names_no_database(),
             None => false,
@@ -270,8 +269,8 @@ async fn dispatch(context: &Context, command: Command) -> Result<ExitCode> {
         Command::Backup(arguments) => backup::run(context, &arguments).await,
         Command::Restore(arguments) => restore::run(context, &arguments).await,
         Command::Psql(arguments) => psql::run(context, &arguments).await,
-        Command::Plugin(_) => Ok(ExitCode::Done),
         // These change nothing and stop anywhere.
+        Command::Plugin(arguments) => interruptible(context, plugin::run(context, &arguments)).await,
         Command::Test => interruptible(context, test::run(context)).await,
         Command::Status(arguments) => interruptible(context, status::run(context, &arguments)).await,
         Command::Plan(arguments) => interruptible(context, plan::run(context, &arguments)).await,

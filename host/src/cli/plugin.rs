@@ -1,18 +1,20 @@
 //! `lockgate plugin`
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+mod inspect;
+mod pin;
+mod test;
+mod verify;
+mod warm;
+
+use std::{fs, path::PathBuf};
 
 use clap::Subcommand;
 
-use super::Result;
+use super::{Context, Result};
 use crate::{
     error::{Error, ExitCode},
     migration::Checksum,
     plugin::build,
-    source::lockfile,
 };
 
 #[derive(Subcommand)]
@@ -25,11 +27,26 @@ pub enum Arguments {
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
     },
-    /// Write the digests of all components of the migrations folder into lockgate.lock
+    /// Write digest, SDK and wanted grants of all components of the migrations folder into lockgate.lock, and tell what changed
     Pin,
+    /// Show what a component is, what it asks for, and what this host makes of it
+    Inspect(inspect::Arguments),
+    /// Compile components into the code cache, as for a container image; needs no database
+    Warm(warm::Arguments),
+    /// Check all components of the migrations folder against lockgate.lock, lockgate.toml and this host; needs no database
+    Verify,
+    /// Run a component from preflight to down on a throwaway server, and look whether it leaves anything behind
+    Test(test::Arguments),
 }
 
-pub fn run(arguments: &Arguments, dir: &Path) -> Result<ExitCode> {
+impl Arguments {
+    /// Whether a database is of any use to it.
+    pub fn asks_a_database(&self) -> bool {
+        matches!(self, Self::Inspect(_))
+    }
+}
+
+pub async fn run(context: &Context, arguments: &Arguments) -> Result<ExitCode> {
     match arguments {
         Arguments::Build { crate_dir, out } => {
             let bytes = build::build(crate_dir).map_err(|e| {
@@ -42,12 +59,12 @@ pub fn run(arguments: &Arguments, dir: &Path) -> Result<ExitCode> {
                 crate::report::bytes(bytes.len() as u64),
                 Checksum::of_bytes(&bytes)
             );
+            Ok(ExitCode::Done)
         }
-        Arguments::Pin => {
-            for (name, digest) in lockfile::pin(dir)? {
-                println!("{name} {digest}");
-            }
-        }
+        Arguments::Pin => pin::run(context).await,
+        Arguments::Inspect(arguments) => inspect::run(context, arguments).await,
+        Arguments::Warm(arguments) => warm::run(context, arguments).await,
+        Arguments::Verify => verify::run(context).await,
+        Arguments::Test(arguments) => test::run(context, arguments).await,
     }
-    Ok(ExitCode::Done)
 }

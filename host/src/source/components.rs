@@ -31,11 +31,11 @@ pub(super) fn read(group: &Group<'_>, pins: &Pins) -> Result<Migration, Vec<Prob
     let checksum = Checksum::of_bytes(&bytes);
     match pins.get(filename) {
         None => problems.push(Problem::new(&at, format!("`{filename}` is not pinned in lockgate.lock"), PIN)),
-        Some(pinned) if *pinned != checksum => {
+        Some(pinned) if pinned.digest != checksum => {
             let what = format!(
                 "`{filename}` is not the one that was pinned: its digest is {}…, not {}…",
                 checksum.short(),
-                pinned.short()
+                pinned.digest.short()
             );
             problems.push(Problem::new(&at, what, PIN));
         }

@@ -1,4 +1,4 @@
-//! `lockgate.lock`: the digest of every component, so that none runs that was not reviewed.
+//! `lockgate.lock`: what was reviewed of every component, so that none runs that was not.
 
 use std::{collections::BTreeMap, fs, io, path::Path};
 
@@ -12,61 +12,131 @@ use crate::{
 /// The file's name, in the migrations folder.
 pub const NAME: &str = "lockgate.lock";
 
-/// File name to digest.
-pub type Pins = BTreeMap<String, Checksum>;
+const HEAD: &str = "# Every component that may run: its SHA-256, what it was built with, what it asks for. Written by `lockgate plugin pin`; \
+                    commit it.\n";
+
+/// What was reviewed of one component. The digest decides; the rest is for the reviewer of the next change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pin {
+    /// The digest of the file.
+    pub digest: Checksum,
+    /// Name and version of the SDK; empty where the component does not say.
+    pub sdk: String,
+    /// What it asks for, such as `config:keep (optional)`.
+    pub grants: Vec<String>,
+}
+
+/// File name to pin.
+pub type Pins = BTreeMap<String, Pin>;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LockFile {
+    components: BTreeMap<String, Entry>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "a component's entry is a table with `digest`, `sdk` and `grants`")]
+enum Entry {
+    /// As the first versions wrote it.
+    Digest(String),
+    Whole(Whole),
+}
 
 #[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
-struct LockFile {
-    components: BTreeMap<String, String>,
+struct Whole {
+    digest: String,
+    #[serde(default)]
+    sdk: String,
+    #[serde(default)]
+    grants: Vec<String>,
 }
 
-/// The pins of a folder; a file that cannot be read is one of the problems.
-pub(super) fn read(folder: &Path, problems: &mut Vec<Problem>) -> Pins {
-    let path = folder.join(NAME);
-    let text = match fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Pins::new(),
-        Err(e) => {
-            problems.push(Problem::new(
-                path.display().to_string(),
-                format!("it cannot be read: {e}"),
-                "mend the permissions",
-            ));
-            return Pins::new();
-        }
-    };
-    match toml::from_str::<LockFile>(&text) {
-        Ok(file) => file.components.into_iter().map(|(name, digest)| (name, Checksum::recorded(digest))).collect(),
-        Err(e) => {
-            problems.push(Problem::new(
-                path.display().to_string(),
-                format!("it is damaged: {}", e.message()),
-                "run `lockgate plugin pin`",
-            ));
-            Pins::new()
-        }
+impl From<Entry> for Pin {
+    fn from(entry: Entry) -> Self {
+        let Whole { digest, sdk, grants } = match entry {
+            Entry::Digest(digest) => Whole { digest, sdk: String::new(), grants: Vec::new() },
+            Entry::Whole(whole) => whole,
+        };
+        Self { digest: Checksum::recorded(digest), sdk, grants }
     }
 }
 
-/// Pins every component of the folder as it is now. Returns the pins.
+/// The pins of a folder, none when there is no lock file.
 ///
 /// # Errors
-/// When a file cannot be read or written.
-pub fn pin(folder: &Path) -> Result<Pins> {
-    let doing = || format!("pinning the components of `{}`", folder.display());
-    let mut pins = Pins::new();
-    for entry in fs::read_dir(folder).map_err(|e| Error::system(doing(), e))? {
-        let path = entry.map_err(|e| Error::system(doing(), e))?.path();
-        if let Some(name) = path.file_name().and_then(|n| n.to_str()).filter(|n| n.ends_with(".wasm")) {
-            let bytes = fs::read(&path).map_err(|e| Error::system(doing(), e))?;
-            pins.insert(name.to_owned(), Checksum::of_bytes(&bytes));
+/// Why the file cannot be read.
+pub fn read(folder: &Path) -> Result<Pins, Problem> {
+    let path = folder.join(NAME);
+    let problem = |what: String, next: &str| Problem::new(path.display().to_string(), what, next);
+    let text = match fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Pins::new()),
+        Err(e) => return Err(problem(format!("it cannot be read: {e}"), "mend the permissions")),
+    };
+    match toml::from_str::<LockFile>(&text) {
+        Ok(file) => Ok(file.components.into_iter().map(|(name, entry)| (name, entry.into())).collect()),
+        Err(e) => Err(problem(format!("it is damaged: {}", e.message()), "run `lockgate plugin pin`")),
+    }
+}
+
+/// Writes the pins of a folder.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn write(folder: &Path, pins: &Pins) -> Result<()> {
+    let path = folder.join(NAME);
+    let failed = |e: io::Error| Error::system(format!("writing `{}`", path.display()), e);
+    fs::write(&path, text(pins).map_err(io::Error::other).map_err(failed)?).map_err(failed)
+}
+
+fn text(pins: &Pins) -> Result<String, toml::ser::Error> {
+    let whole = |pin: &Pin| Whole { digest: pin.digest.to_string(), sdk: pin.sdk.clone(), grants: pin.grants.clone() };
+    // One blank line before each, and the table `components` even when it is empty.
+    let mut text = format!("{HEAD}\n[components]\n");
+    for (name, pin) in pins {
+        text += &format!("\n[components.{}]\n{}", toml::Value::from(name.as_str()), toml::to_string(&whole(pin))?);
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read_text(text: &str) -> Result<Pins, Problem> {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join(NAME), text).unwrap();
+        read(folder.path())
+    }
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        let pin = Pin {
+            digest: Checksum::of_bytes(b"a"),
+            sdk: "lockgate-plugin 0.1.0".into(),
+            grants: vec!["clock (required)".into(), "config:\"odd\nkey\" (optional)".into()],
+        };
+        let bare = Pin { digest: Checksum::of_bytes(b"b"), sdk: String::new(), grants: Vec::new() };
+        for pins in [Pins::new(), Pins::from([("003_a.wasm".to_owned(), pin), ("004_b.wasm".to_owned(), bare)])] {
+            assert_eq!(read_text(&text(&pins).unwrap()), Ok(pins));
         }
     }
-    let components = pins.iter().map(|(name, digest)| (name.clone(), digest.to_string())).collect();
-    let body = toml::to_string(&LockFile { components }).map_err(|e| Error::system(doing(), e))?;
-    let text =
-        format!("# SHA-256 of every component that may run. Written by `lockgate plugin pin`; commit it.\n\n{body}");
-    fs::write(folder.join(NAME), text).map_err(|e| Error::system(doing(), e))?;
-    Ok(pins)
+
+    #[test]
+    fn the_first_format_is_still_read() {
+        let digest = Checksum::of_bytes(b"a");
+        let pins = read_text(&format!("[components]\n\"003_a.wasm\" = \"{digest}\"\n")).unwrap();
+        assert_eq!(pins["003_a.wasm"], Pin { digest, sdk: String::new(), grants: Vec::new() });
+    }
+
+    #[test]
+    fn a_damaged_file_is_a_problem() {
+        for text in
+            ["[components\n", "[components]\n\"a.wasm\" = 1\n", "[components.\"a.wasm\"]\nsdk = \"x\"\n", "[others]\n"]
+        {
+            assert!(read_text(text).unwrap_err().what.starts_with("it is damaged: "), "{text}");
+        }
+    }
 }

@@ -163,7 +163,10 @@ pub fn read(folder: &Path) -> Result<Folder> {
             Err(problem) => found.problems.push(problem),
         }
     }
-    let pins = lockfile::read(folder, &mut found.problems);
+    let pins = lockfile::read(folder).unwrap_or_else(|problem| {
+        found.problems.push(problem);
+        lockfile::Pins::new()
+    });
     for same in groups.into_values() {
         if same.len() > 1 {
             let names: Vec<&str> = same.iter().flat_map(|g| g.parts.values()).map(String::as_str).collect();

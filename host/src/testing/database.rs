@@ -17,6 +17,7 @@ use uuid::Uuid;
 
 use super::{Connection, Result, Server, State, trial};
 use crate::{
+    config::Config,
     error::Error,
     migration::Version,
     postgres::{Secret, Session, Target, quote_ident},
@@ -131,13 +132,21 @@ impl Database {
     ///
     /// # Errors
     /// The first that stops the run.
-    pub async fn migrate(&self, folder: impl AsRef<Path>, to: Option<&str>) -> Result<Outcome> {
+    pub async fn migrate_from(&self, folder: impl AsRef<Path>, to: Option<&str>) -> Result<Outcome> {
+        self.migrate(&trial::config(self.target(), folder.as_ref()), to).await
+    }
+
+    /// The same with a project's settings, of which only the database and its backups are left out.
+    ///
+    /// # Errors
+    /// The first that stops the run.
+    pub async fn migrate(&self, project: &Config, to: Option<&str>) -> Result<Outcome> {
         let to = to.map(|text| {
             Version::parse(text).ok_or_else(|| {
                 Error::configuration(format!("`{text}` is no version"), "a version is digits only, such as 001")
             })
         });
-        let config = trial::config(self.target(), folder.as_ref());
+        let config = Config { target: self.target(), schema: trial::SCHEMA.into(), backup: false, ..project.clone() };
         Ok(runner::up(&config, Uuid::now_v7(), to.transpose()?.as_ref()).await?)
     }
 

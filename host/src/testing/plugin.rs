@@ -11,7 +11,7 @@ use super::{Database, Result, Trial};
 use crate::{
     error::Error,
     migration::Checksum,
-    plugin::{ComponentProgram, Engine, Limits, Rights, build},
+    plugin::{ComponentProgram, Limits, Rights, build},
     step::Program,
 };
 
@@ -19,6 +19,7 @@ use crate::{
 pub struct Plugin {
     name: String,
     bytes: Vec<u8>,
+    digest: Checksum,
     rights: Rights,
     program: OnceCell<ComponentProgram>,
 }
@@ -57,7 +58,9 @@ impl Plugin {
     /// # Errors
     /// When it cannot run here; the text says why.
     pub async fn from_bytes(name: &str, bytes: Vec<u8>) -> Result<Self> {
-        let plugin = Self { name: name.to_owned(), bytes, rights: Rights::default(), program: OnceCell::new() };
+        let digest = Checksum::of_bytes(&bytes);
+        let (rights, program) = (Rights::default(), OnceCell::new());
+        let plugin = Self { name: name.to_owned(), bytes, digest, rights, program };
         plugin.program().await?;
         Ok(plugin)
     }
@@ -114,7 +117,8 @@ impl Plugin {
         self
     }
 
-    pub(super) fn name(&self) -> &str {
+    /// Its name among migrations, as it was loaded.
+    pub fn name(&self) -> &str {
         &self.name
     }
 
@@ -122,23 +126,31 @@ impl Plugin {
         &self.bytes
     }
 
+    /// The digest of its bytes, by which rights are granted.
+    pub fn digest(&self) -> &Checksum {
+        &self.digest
+    }
+
     pub(super) fn its_rights(&self) -> &Rights {
         &self.rights
     }
 
     pub(super) async fn program(&self) -> Result<&ComponentProgram> {
-        let load = async || {
-            let loaded = {
-                let digest = Checksum::of_bytes(&self.bytes);
-                ComponentProgram::load(&Engine::new()?, self.bytes.clone(), &digest, self.rights.clone()).await
-            };
-            loaded.map_err(|why| {
-                Error::configuration(
-                    format!("the plugin `{}` cannot run here: {why}", self.name),
-                    "mend it and build again",
-                )
-            })
+        let load = async || -> Result<ComponentProgram> {
+            let (engine, bytes) = (super::trial::engine()?, self.bytes.clone());
+            let loaded = ComponentProgram::load(&engine, bytes, &self.digest, self.rights.clone()).await;
+            Ok(loaded.map_err(|why| {
+                let what = format!("the plugin `{}` cannot run here: {why}", self.name);
+                Error::configuration(what, "mend it and build again")
+            })?)
         };
-        Ok(self.program.get_or_try_init(load).await?)
+        self.program.get_or_try_init(load).await
+    }
+
+    /// Refuses, as a run does, when it lacks a grant that it cannot do without.
+    pub(super) async fn check_rights(&self) -> Result<()> {
+        let wants = self.program().await?.describe();
+        let checked = self.rights.check(&self.name, &format!("{}.wasm", self.name), &self.digest, wants);
+        Ok(checked.map_err(|problem| Error::Folder(vec![problem]))?)
     }
 }

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     fs,
     path::Path,
-    sync::{Mutex, PoisonError},
+    sync::{LazyLock, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -16,12 +16,11 @@ use super::{Database, Findings, Plugin, Result, State};
 use crate::{
     config::{Config, EmbeddedConfig, PluginConfig, SharedEngine},
     error::{Error, NOTHING_CHANGED, ProgramError},
-    migration::{Checksum, Direction, Version},
+    migration::{Direction, Version},
     plan::Revert,
-    plugin::Limits,
+    plugin::{Cache, Engine, Limits, pin::pin},
     postgres::{Handle, Session, Target, Timeouts, history::History},
     runner::{self, Outcome},
-    source::lockfile,
     step::{Program, Step},
     stop::Stop,
 };
@@ -41,7 +40,7 @@ pub struct Trial<'a> {
 /// A folder of migrations in which the component is pinned.
 struct Place {
     folder: TempDir,
-    /// The component's name in it, without the ending.
+    /// Version and description.
     name: String,
     version: Version,
 }
@@ -130,6 +129,7 @@ impl<'a> Trial<'a> {
         what: &str,
         ask: impl AsyncFnOnce(&Handle) -> Result<T, ProgramError>,
     ) -> Result<T> {
+        self.plugin.check_rights().await?;
         let session = Session::connect(&self.database.target(), "lockgate trial").await?;
         let timeouts = Timeouts { lock: PATIENCE, statement: Duration::ZERO };
         let answer = session.read_only(timeouts, ask).await?;
@@ -151,7 +151,7 @@ impl<'a> Trial<'a> {
             let doing = |e: std::io::Error| Error::system("putting the plugin into a folder of migrations", e);
             let folder = tempfile::Builder::new().prefix("lockgate-trial-").tempdir().map_err(doing)?;
             fs::write(folder.path().join(format!("{name}.wasm")), self.plugin.bytes()).map_err(doing)?;
-            lockfile::pin(folder.path())?;
+            pin(&config(self.database.target(), folder.path())).await?;
             let digits = name.split('_').next().unwrap_or_default();
             let version = Version::parse(digits)
                 .ok_or_else(|| Error::system("naming the plugin", format!("`{name}` has no version")))?;
@@ -162,14 +162,26 @@ impl<'a> Trial<'a> {
 
     fn config(&self, place: &Place) -> Config {
         let mut config = config(self.database.target(), place.folder.path());
-        let granted = PluginConfig::granting(Checksum::of_bytes(self.plugin.bytes()), self.plugin.its_rights().clone());
-        config.plugin.insert(place.name.clone(), granted);
+        let rights = PluginConfig::of(self.plugin.digest().clone(), self.plugin.its_rights().clone());
+        config.plugin.insert(place.name.clone(), rights);
         config
     }
 }
 
 /// The schema of the history.
-const SCHEMA: &str = "public";
+pub(super) const SCHEMA: &str = "public";
+
+/// One engine serves the runs of all trials of a process.
+static ENGINE: LazyLock<SharedEngine> = LazyLock::new(SharedEngine::default);
+
+/// The engine in which plugins are asked, with the cache of compiled components where there can be one.
+pub(super) fn engine() -> Result<Engine> {
+    static ENGINE: LazyLock<Result<Engine>> = LazyLock::new(|| {
+        let cache = Cache::default_folder().and_then(|folder| Cache::open(&folder).ok());
+        Ok(Engine::with_cache(cache)?)
+    });
+    ENGINE.clone()
+}
 
 /// The settings of a run that takes no backup. Nothing of them comes from the environment or from a file.
 pub(super) fn config(target: Target, dir: &Path) -> Config {
@@ -184,8 +196,9 @@ pub(super) fn config(target: Target, dir: &Path) -> Config {
         timeouts: Timeouts { lock: PATIENCE, statement: Duration::ZERO },
         plugins: Limits::default(),
         plugin: BTreeMap::new(),
-        cache_dir: None,
-        engine: SharedEngine::default(),
+        // A component of some languages takes seconds to compile; the cache knows it by its digest.
+        cache_dir: Cache::default_folder(),
+        engine: ENGINE.clone(),
         embedded: EmbeddedConfig::default(),
         stop: Stop::never(),
         sources: Vec::new(),

@@ -1,0 +1,104 @@
+//! `lockgate plugin warm`
+
+use std::{
+    fmt::Write as _,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use clap::Args;
+use futures_util::future::join_all;
+use serde::Serialize;
+
+use crate::{
+    cli::Context,
+    error::{Error, ExitCode, Problem, Result},
+    migration::Checksum,
+    plugin::Cache,
+};
+
+#[derive(Args)]
+pub struct Arguments {
+    /// The components [default: all of the migrations folder]
+    files: Vec<PathBuf>,
+}
+
+/// A component that lies in the cache now.
+#[derive(Debug, Serialize)]
+struct Warmed {
+    file: String,
+    cached_already: bool,
+    compiled_in_ms: Option<u128>,
+}
+
+pub async fn run(context: &Context, arguments: &Arguments) -> Result<ExitCode> {
+    let config = &context.config;
+    let unusable =
+        |why: String| Error::configuration(format!("there is no code cache to warm: {why}"), "see `--cache-dir`");
+    let folder =
+        config.cache_dir.as_deref().ok_or_else(|| unusable("none is wanted, or there is no home for it".into()))?;
+    // A run does without a cache that is of no use; here it is all that is asked for.
+    Cache::open(folder).map_err(|why| unusable(format!("`{}`: {why}", folder.display())))?;
+    let files = if arguments.files.is_empty() { components(&config.dir)? } else { arguments.files.clone() };
+    let results = join_all(files.iter().map(|file| warm(context, file))).await;
+    let (mut warmed, mut problems) = (Vec::new(), Vec::new());
+    for result in results {
+        match result? {
+            Ok(one) => warmed.push(one),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    if problems.is_empty() {
+        context.print(&warmed, |list| text(list))?;
+        return Ok(ExitCode::Done);
+    }
+    Err(Error::Folder(problems))
+}
+
+async fn warm(context: &Context, file: &Path) -> Result<Result<Warmed, Problem>> {
+    let at = file.display().to_string();
+    let bytes = match fs::read(file) {
+        Ok(bytes) => bytes,
+        Err(e) => return Ok(Err(Problem::new(at, format!("it cannot be read: {e}"), "name a component"))),
+    };
+    let name = file.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+    let (digest, limits) = (Checksum::of_bytes(&bytes), context.config.limits_of(&name));
+    let compiled = context.config.engine()?.warm(bytes, &digest, limits).await;
+    Ok(match compiled {
+        Ok(compiled) if compiled.kept => Ok(Warmed {
+            file: at,
+            cached_already: compiled.from_cache,
+            compiled_in_ms: (!compiled.from_cache).then(|| compiled.took.as_millis()),
+        }),
+        Ok(_) => Err(Problem::new(at, "it was compiled, but the cache could not be written", "see the log")),
+        Err(what) => Err(Problem::new(at, what, "build it again with `lockgate plugin build`")),
+    })
+}
+
+/// The components of a folder, in order.
+fn components(folder: &Path) -> Result<Vec<PathBuf>> {
+    let failed = |e| {
+        let what = format!("the migrations folder `{}` cannot be read: {e}", folder.display());
+        Error::configuration(what, "name it with `--dir`, or name the components")
+    };
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        if path.extension().is_some_and(|ending| ending == "wasm") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+fn text(list: &[Warmed]) -> String {
+    let mut text = String::new();
+    for Warmed { file, compiled_in_ms, .. } in list {
+        let _ = match compiled_in_ms {
+            Some(ms) => writeln!(text, "{file}: compiled in {ms} ms"),
+            None => writeln!(text, "{file}: cached already"),
+        };
+    }
+    if list.is_empty() { "no component is there to compile\n".to_owned() } else { text }
+}
