@@ -244,7 +244,7 @@ async fn native_code_among_the_migrations_is_refused() {
 
 #[tokio::test]
 async fn a_compiler_that_takes_too_long_is_given_up() {
-    let scenario = Scenario::new("slow").await.component("001_guest", &another()).await;
+    let scenario = Scenario::new("slow").await.component("001_guest", &components::hostile()).await;
     let scenario = scenario.config("[plugin.001_guest.limits]\ncompile_max_s = 0\n");
     scenario
         .run("up --no-cache")
