@@ -24,6 +24,11 @@ async fn with_guest(guest: WasiGuest) -> Scenario {
     Scenario::new("plugin").await.component("001_guest", &guest.build()).await
 }
 
+/// A component with other bytes.
+fn another() -> Vec<u8> {
+    WasiGuest::default().wants_randomness(false).build()
+}
+
 /// What the WASI guest said that it saw: the word after this one.
 fn seen(outcome: &Outcome, what: &str) -> u64 {
     let rest = outcome.stderr.split(&format!("{what} ")).nth(1);
@@ -151,7 +156,7 @@ async fn http_is_refused_by_name() {
 
 #[tokio::test]
 async fn a_component_is_compiled_once() {
-    let scenario = Scenario::new("cache").await.unpinned("001_guest", &components::values());
+    let scenario = Scenario::new("cache").await.unpinned("001_guest", &WasiGuest::default().build());
     let file = "migrations/001_guest.wasm";
     scenario.run("plugin warm").await.succeeds().prints("001_guest.wasm: compiled in ");
     scenario.run("plugin warm").await.succeeds().prints("001_guest.wasm: cached already");
@@ -164,7 +169,7 @@ async fn a_component_is_compiled_once() {
 
 #[tokio::test]
 async fn a_broken_entry_is_compiled_again() {
-    let scenario = Scenario::new("broken").await.unpinned("001_guest", &components::values());
+    let scenario = Scenario::new("broken").await.unpinned("001_guest", &WasiGuest::default().build());
     scenario.run("plugin warm").await.succeeds();
     let [entry] = entries(&scenario).try_into().unwrap();
     let good = fs::read(&entry).unwrap();
@@ -226,7 +231,7 @@ async fn without_a_cache_nothing_is_kept() {
 
 #[tokio::test]
 async fn native_code_among_the_migrations_is_refused() {
-    let scenario = Scenario::new("native").await.unpinned("001_guest", &components::values());
+    let scenario = Scenario::new("native").await.unpinned("001_guest", &WasiGuest::default().build());
     scenario.run("plugin warm").await.succeeds();
     let entry = fs::read(&entries(&scenario)[0]).unwrap();
     let start = entry.windows(4).position(|bytes| bytes == b"\x7fELF").unwrap();
@@ -239,7 +244,7 @@ async fn native_code_among_the_migrations_is_refused() {
 
 #[tokio::test]
 async fn a_compiler_that_takes_too_long_is_given_up() {
-    let scenario = Scenario::new("slow").await.component("001_guest", &components::values()).await;
+    let scenario = Scenario::new("slow").await.component("001_guest", &components::hostile()).await;
     let scenario = scenario.config("[plugin.001_guest.limits]\ncompile_max_s = 0\n");
     scenario
         .run("up --no-cache")
@@ -312,7 +317,7 @@ async fn inspect_tells_why_a_component_would_be_refused() {
 
 #[tokio::test]
 async fn verify_checks_every_component_without_a_database() {
-    let scenario = with_guest(WasiGuest::default()).await.component("002_values", &components::values()).await;
+    let scenario = with_guest(WasiGuest::default()).await.component("002_values", &another()).await;
     let fit = scenario.run("plugin verify").env("DB_PORT", "1").await.succeeds();
     fit.prints("001_guest.wasm: pinned, and fits this host").prints("002_values.wasm: pinned, and fits");
     scenario.write("migrations/002_values.wasm", components::of_version("0.9.0"));
@@ -336,7 +341,7 @@ async fn pin_tells_what_changed() {
     scenario.run("plugin pin").await.succeeds().prints("unchanged  001_guest.wasm ");
     let scenario = scenario
         .unpinned("001_guest", &WasiGuest::default().wants_clock(false).build())
-        .unpinned("002_values", &components::values());
+        .unpinned("002_values", &another());
     let pinned = scenario.run("plugin pin").await.succeeds();
     pinned
         .prints(&format!("changed    001_guest.wasm {}, was {old}", digest(&scenario, "001_guest")))

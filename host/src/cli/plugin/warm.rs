@@ -68,7 +68,7 @@ async fn warm(context: &Context, file: &Path) -> Result<Result<Warmed, Problem>>
         Ok(compiled) if compiled.kept => Ok(Warmed {
             file: at,
             cached_already: compiled.from_cache,
-            compiled_in_ms: (!compiled.from_cache).then(|| compiled.took.as_millis()),
+            compiled_in_ms: (!compiled.from_cache).then_some(compiled.took.as_millis()),
         }),
         Ok(_) => Err(Problem::new(at, "it was compiled, but the cache could not be written", "see the log")),
         Err(what) => Err(Problem::new(at, what, "build it again with `lockgate plugin build`")),
