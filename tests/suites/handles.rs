@@ -251,3 +251,17 @@ async fn progress_and_notices_do_not_flood_the_log() {
         assert!(!outcome.stderr.lines().any(|line| line.starts_with("1 ERROR")), "a notice forged a line");
     }
 }
+
+#[tokio::test]
+#[ignore = "needs batched steps, which the runner gets in another branch"]
+async fn a_checkpoint_of_a_hundred_megabytes_is_refused() {
+    fail_one_after_the_other(
+        "handles_checkpoint",
+        "[plugins]\nmemory_max_bytes = 1073741824\n",
+        &[(
+            "checkpoint",
+            "it reached its limit of bytes of a checkpoint, 65536 bytes (raise it with `checkpoint_max_bytes`",
+        )],
+    )
+    .await;
+}
