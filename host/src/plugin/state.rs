@@ -66,12 +66,12 @@ pub(super) struct Database {
 }
 
 /// Cursors, savepoints and what WASI needs, with room to spare; the limits of each come first.
-const HANDLES_MAX: usize = 4_096;
+const TABLE_MAX: usize = 4_096;
 
 impl State {
     pub(super) fn new(rights: Arc<Rights>) -> Self {
         let mut table = ResourceTable::new();
-        table.set_max_capacity(HANDLES_MAX);
+        table.set_max_capacity(TABLE_MAX);
         let growth = Growth::within(&rights.limits);
         Self {
             table,

@@ -971,6 +971,66 @@ mod tests {
     }
 
     #[test]
+    fn the_size_of_a_cell_is_known_before_it_is_made() {
+        for (value, types) in direct() {
+            for ty in types {
+                let bytes = binary(&value, &ty);
+                let CellSize(size) = CellSize::from_sql(&ty, &bytes).unwrap();
+                let made = read(&ty, &bytes).size_bytes();
+                assert!(size >= made, "{ty}: {made} bytes were taken for {size}");
+                assert!(size <= made * 4 + 100, "{ty}: {made} bytes were taken for {size}");
+            }
+        }
+        // A few bytes on the wire, 131,072 digits when written out.
+        let bytes = binary(&Value::Numeric("1e131000".into()), &Type::NUMERIC);
+        assert!(bytes.len() < 20);
+        assert!(CellSize::from_sql(&Type::NUMERIC, &bytes).unwrap().0 > 131_000);
+        let many = Value::NumericArray(vec![Some("1e131000".into()); 1_000]);
+        let bytes = binary(&many, &Type::NUMERIC_ARRAY);
+        assert!(CellSize::from_sql(&Type::NUMERIC_ARRAY, &bytes).unwrap().0 > 131_000_000);
+        for bytes in [&[][..], &[0], &[0xff; 19], &[0x7f; 40]] {
+            for ty in [Type::NUMERIC, Type::NUMERIC_ARRAY, Type::INT4_ARRAY, Type::TEXT] {
+                CellSize::from_sql(&ty, bytes).unwrap();
+            }
+        }
+    }
+
+    #[test]
+    fn no_parameter_takes_more_of_a_message_than_was_counted() {
+        for (value, types) in direct() {
+            for ty in types {
+                assert!(binary(&value, &ty).len() <= sent_bytes_max(&value), "{ty}: {value:?}");
+            }
+        }
+        for value in [
+            Value::BoolArray(vec![Some(true); 1_000]),
+            Value::Int2Array(vec![Some(1); 1_000]),
+            Value::Int4Array(vec![Some(1); 1_000]),
+            Value::Float4Array(vec![None; 1_000]),
+            Value::IntervalArray(vec![Some(Interval { months: 1, days: 1, microseconds: 1 }); 1_000]),
+            Value::NumericArray(vec![Some("1".into()); 1_000]),
+            Value::UuidArray(vec![Some((1, 1)); 1_000]),
+        ] {
+            let (_, shape) = shape(&value);
+            let Shape::Array(items) = shape else { panic!("{value:?} is no array") };
+            let element = match value {
+                Value::BoolArray(_) => Type::BOOL,
+                Value::Int2Array(_) => Type::INT2,
+                Value::Int4Array(_) => Type::INT4,
+                Value::Float4Array(_) => Type::FLOAT4,
+                Value::IntervalArray(_) => Type::INTERVAL,
+                Value::NumericArray(_) => Type::NUMERIC,
+                _ => Type::UUID,
+            };
+            let mut out = BytesMut::new();
+            write_array(&items, &element, &mut out).unwrap();
+            assert!(out.len() <= sent_bytes_max(&value), "{element}: {} bytes", out.len());
+        }
+        let literal = Value::TextArray(vec![Some("\"\\".repeat(100)); 100]);
+        assert!(text(&literal, &Type::INT4_ARRAY).len() <= sent_bytes_max(&literal));
+    }
+
+    #[test]
     fn debug_output_hides_the_value() {
         assert_eq!(format!("{:?}", Param(&Value::Text("secret".into()))), "Param(text)");
     }

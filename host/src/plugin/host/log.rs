@@ -47,11 +47,22 @@ pub(in crate::plugin) fn printable_in(chars_max: usize, text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
     #[test]
     fn a_guest_cannot_forge_a_line() {
         assert_eq!(printable("a\n2026 ERROR \u{1b}[31m"), "a 2026 ERROR  [31m");
         assert_eq!(printable(&"x".repeat(5_000)).chars().count(), LINE_MAX_CHARS + 1);
+    }
+
+    #[tokio::test]
+    async fn bytes_count_as_lines_do_even_where_a_line_is_cut_short() {
+        let mut state = State::new(Arc::default());
+        let line = "x".repeat(1 << 20);
+        state.log(Level::Trace, line).await.unwrap();
+        let refusal = state.log(Level::Trace, "x".into()).await.unwrap_err();
+        assert!(refusal.to_string().contains("`log_max_bytes`"), "{refusal}");
     }
 }
