@@ -13,6 +13,7 @@ mod embedded;
 mod failures;
 mod folder;
 mod guests;
+mod handles;
 mod journal;
 mod lock;
 mod output;

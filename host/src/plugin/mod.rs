@@ -2,15 +2,20 @@
 
 mod bindings;
 pub mod build;
+mod cache;
 mod convert;
 mod engine;
 mod host;
 mod limits;
+mod opened;
 mod program;
 mod rights;
 mod state;
+mod steps;
+mod wasi;
 
-pub use engine::Engine;
+pub use cache::Cache;
+pub use engine::{Compiled, Engine};
 pub use limits::Limits;
 pub use program::ComponentProgram;
 pub use rights::Rights;
