@@ -334,7 +334,8 @@ fn plugin_configs(sections: BTreeMap<String, PluginSection>, text: &str) -> Resu
             let what = format!("[plugin.\"{name}\"] has the ending of the file");
             return Err(wrong(what, "leave `.wasm` out, as in [plugin.004_hash_session_tokens]"));
         }
-        let is_digest = |text: &String| text.len() == 64 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        let is_digest =
+            |text: &String| text.len() == 64 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
         if section.digest.as_ref().is_some_and(|digest| !is_digest(digest)) {
             let what = format!("`digest` under [plugin.{name}] is no SHA-256 in 64 small hexadecimal digits");
             return Err(wrong(what, "copy it from `lockgate plugin inspect` or lockgate.lock"));
@@ -551,7 +552,10 @@ mod tests {
             ("[plugin.004_a.config]\na = 1".to_owned(), "to whatever has that name"),
             ("[plugin.004_a]\ndigest = \"ABC\"".to_owned(), "is no SHA-256"),
             (format!("[plugin.004_a]\ndigest = \"{digest}\"\ngrants = [\"files\"]"), "line 3: unknown variant `files`"),
-            (format!("[plugin.004_a]\ndigest = \"{digest}\"\n[plugin.004_a.config]\na = 1.5"), "a string, an integer or a boolean"),
+            (
+                format!("[plugin.004_a]\ndigest = \"{digest}\"\n[plugin.004_a.config]\na = 1.5"),
+                "a string, an integer or a boolean",
+            ),
             ("[plugin.004_a.limits]\ncpu = 1".to_owned(), "line 2: unknown field `cpu`"),
             ("[plugin.004_a]\ngrant = []".to_owned(), "line 2: unknown field `grant`"),
             ("[plugin.\"004_a.wasm\".limits]\ncpu_max_s = 1".to_owned(), "leave `.wasm` out"),

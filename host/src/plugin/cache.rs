@@ -95,7 +95,11 @@ impl Cache {
         match found {
             Ok(component) => Some(component),
             Err(reason) => {
-                tracing::warn!(entry = name, reason, "an entry of the code cache is broken; the component is compiled again");
+                tracing::warn!(
+                    entry = name,
+                    reason,
+                    "an entry of the code cache is broken; the component is compiled again"
+                );
                 let _ = unlinkat(&self.folder, name.as_str(), UnlinkatFlags::NoRemoveDir);
                 None
             }
@@ -193,7 +197,8 @@ fn revive(engine: &Engine, name: &str, entry: &[u8]) -> Result<Component, String
     let artefact = entry
         .split_at_checked(HEADER_BYTES)
         .filter(|(header, artefact)| {
-            header.strip_prefix(MAGIC).and_then(|rest| rest.strip_suffix(b"\n")) == Some(digest(name, artefact).as_bytes())
+            header.strip_prefix(MAGIC).and_then(|rest| rest.strip_suffix(b"\n"))
+                == Some(digest(name, artefact).as_bytes())
         })
         .map(|(_, artefact)| artefact)
         .ok_or("its content is not what was written")?;
@@ -302,7 +307,8 @@ mod tests {
     fn what_is_old_or_too_much_is_removed_and_strangers_stay() {
         let kept = Kept::new();
         let old = SystemTime::now() - UNUSED_MAX - Duration::from_secs(1);
-        for (name, at) in [("old.compiled", old), ("left.tmp", old), ("notes.txt", old), ("new.tmp", SystemTime::now())] {
+        for (name, at) in [("old.compiled", old), ("left.tmp", old), ("notes.txt", old), ("new.tmp", SystemTime::now())]
+        {
             File::create(kept.cache.path().join(name)).unwrap().set_modified(at).unwrap();
         }
         for i in 0..ENTRIES_MAX + 5 {

@@ -175,9 +175,11 @@ fn check_bytes(bytes: &[u8], limits: &Limits) -> Result<(), String> {
         return Err(format!("it has {} bytes; at most {max_bytes} are allowed (`component_max_bytes`)", bytes.len()));
     }
     if bytes.starts_with(b"\x7fELF") || wasmtime::Engine::detect_precompiled(bytes).is_some() {
-        return Err("it is native code, perhaps a component that was compiled ahead; only the component itself may lie here: \
+        return Err(
+            "it is native code, perhaps a component that was compiled ahead; only the component itself may lie here: \
                     lockgate compiles it and keeps the result in its own cache"
-            .into());
+                .into(),
+        );
     }
     if bytes.starts_with(b"\0asm\x01\0\0\0") {
         return Err("it is a core WebAssembly module, not a component; `lockgate plugin build` makes components".into());
