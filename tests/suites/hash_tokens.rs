@@ -54,21 +54,32 @@ async fn tokens_become_digests_in_batches_and_down_brings_the_originals_back() {
 async fn after_sigkill_between_batches_no_token_is_hashed_twice() {
     let scenario = seeded("tokens_sigkill", KEEP).await;
     let expected = scenario.lines(DIGESTS).await;
-    // The third batch waits for this row.
-    let session = scenario.session().await;
-    session.lines("BEGIN; SELECT FROM user_sessions ORDER BY id OFFSET 2500 LIMIT 1 FOR KEY SHARE").await;
+    // The third batch waits at one of its rows.
+    let gate = scenario.session().await;
+    gate.lines(
+        "CREATE FUNCTION gate() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+             PERFORM set_config('lock_timeout', '0', true);
+             PERFORM pg_advisory_xact_lock(7);
+             RETURN NEW;
+         END $$",
+    )
+    .await;
+    let row = gate.value("SELECT id FROM user_sessions ORDER BY id OFFSET 2500 LIMIT 1").await;
+    gate.lines(&format!(
+        "CREATE TRIGGER gate BEFORE UPDATE ON user_sessions FOR EACH ROW WHEN (OLD.id = '{row}') EXECUTE FUNCTION gate();
+         SELECT pg_advisory_lock(7)"
+    ))
+    .await;
     let run = scenario.run("up --no-backup").start();
-    let other = scenario.superuser().await;
-    let waits = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'lockgate%'
-                 AND datname = current_database() AND wait_event_type = 'Lock'";
-    // The first step waits as well, until the row is the only thing locked.
-    session.lines("COMMIT").await;
-    let hashed = "SELECT count(*) >= 1000 FROM user_sessions WHERE session_token LIKE 'sha256:%'";
-    eventually("a batch is committed", async || other.value(hashed).await == "t").await;
-    assert!(other.value(waits).await.parse::<u32>().is_ok());
+    let waits = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND objid = 7
+                 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+    eventually("the run comes to the gate", async || gate.value(waits).await == "1").await;
     run.kill();
     run.end().await;
     scenario.is_gone().await;
+    let hashed = "SELECT count(*) FROM user_sessions WHERE session_token LIKE 'sha256:%'";
+    assert_eq!(scenario.value(hashed).await, "2000");
+    gate.lines("SELECT pg_advisory_unlock(7)").await;
     scenario.up().await.succeeds();
     assert_eq!(scenario.lines(TOKENS).await, expected);
 }
