@@ -39,6 +39,7 @@ test-newest *ARGS: _lockgate
 plugins FOLDER="migrations": _lockgate
     @mkdir -p "$1"
     "{{lockgate}}" plugin build plugins/normalize-phone-numbers --out "$1/003_normalize_phone_numbers.wasm"
+    "{{lockgate}}" plugin build plugins/hash-session-tokens --out "$1/004_hash_session_tokens.wasm"
     "{{lockgate}}" --dir "$1" plugin pin
 
 # build the guests that the tests run

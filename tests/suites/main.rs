@@ -14,6 +14,7 @@ mod failures;
 mod folder;
 mod guests;
 mod handles;
+mod hash_tokens;
 mod journal;
 mod kit;
 mod lock;

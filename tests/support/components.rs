@@ -28,6 +28,15 @@ pub fn values() -> Vec<u8> {
     fixture("guests/values.wasm")
 }
 
+/// The part of `lockgate.toml` with these settings of the auth service's migration 004, for the component that is pinned.
+pub fn token_settings(settings: &str) -> String {
+    let lock = String::from_utf8(fixture("../../migrations/lockgate.lock")).unwrap();
+    let digest = lock.lines().find_map(|line| line.strip_prefix("\"004_hash_session_tokens.wasm\" = ")).unwrap();
+    format!(
+        "[plugin.004_hash_session_tokens]\ndigest = {digest}\n[plugin.004_hash_session_tokens.config]\n{settings}\n"
+    )
+}
+
 /// A text of the fixtures.
 pub fn text(path: &str) -> String {
     String::from_utf8(fixture(path)).unwrap()
