@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod auth_service;
+mod authors;
 mod backup;
 mod companions;
 mod components;
@@ -14,6 +15,7 @@ mod failures;
 mod folder;
 mod guests;
 mod journal;
+mod languages;
 mod lock;
 mod output;
 mod privileges;

@@ -1,7 +1,9 @@
 //! The command line: one file a command; each builds a request, calls the library, and hands the outcome to `report`.
 
 mod backup;
+mod build;
 mod down;
+mod new;
 mod plan;
 mod plugin;
 mod psql;
@@ -127,6 +129,8 @@ enum Command {
     Restore(restore::Arguments),
     /// Run psql on the configured database
     Psql(psql::Arguments),
+    /// Begin a migration: SQL files, or the project of a component
+    New(new::Arguments),
     /// Build and pin migration components
     #[command(subcommand)]
     Plugin(plugin::Arguments),
@@ -263,6 +267,7 @@ async fn dispatch(context: &Context, command: Command) -> Result<ExitCode> {
         Command::Restore(arguments) => restore::run(context, &arguments).await,
         Command::Psql(arguments) => psql::run(context, &arguments).await,
         Command::Plugin(_) => Ok(ExitCode::Done),
+        Command::New(arguments) => new::run(context, &arguments),
         // These change nothing and stop anywhere.
         Command::Test => interruptible(context, test::run(context)).await,
         Command::Status(arguments) => interruptible(context, status::run(context, &arguments)).await,
