@@ -20,7 +20,10 @@ async fn new_sql_files_are_the_next_migration_and_run() {
     outcome.prints("wrote migrations/003_add_e_mail_index.up.sql\n").prints("lockgate plan\n  lockgate up\n");
     let files = scenario.files("migrations");
     let new: Vec<_> = files.iter().filter(|name| name.starts_with("003")).collect();
-    assert_eq!(new, ["003_add_e_mail_index.down.sql", "003_add_e_mail_index.up.sql", "003_add_e_mail_index.verify.sql"]);
+    assert_eq!(
+        new,
+        ["003_add_e_mail_index.down.sql", "003_add_e_mail_index.up.sql", "003_add_e_mail_index.verify.sql"]
+    );
     scenario.up().await.succeeds();
     assert_eq!(scenario.applied().await, ["001", "002", "003"]);
     scenario.down("003").await.succeeds();
@@ -114,7 +117,7 @@ async fn a_folder_that_is_no_plugin_is_not_built() {
         .run("plugin build empty")
         .await
         .refuses_with(2)
-        .says("`empty` holds no plugin: a Cargo.toml makes it one in Rust")
+        .says("empty` holds no plugin: a Cargo.toml makes it one in Rust")
         .says("`lockgate new DESCRIPTION --rust`");
     fs::create_dir(scenario.path("both")).unwrap();
     scenario.write("both/Cargo.toml", "");
@@ -127,7 +130,12 @@ async fn a_folder_that_is_no_plugin_is_not_built() {
 async fn a_missing_toolchain_is_named_with_the_command_that_installs_it() {
     let scenario = Scenario::new("no_tools").await;
     for (option, name, words) in [
-        ("--rust", "in-rust", &["there is no `cargo` on PATH", "rustup target add wasm32-unknown-unknown"][..]),
+        (
+            "--rust",
+            "in-rust",
+            &["no Rust toolchain here compiles to wasm32-unknown-unknown", "rustup target add wasm32-unknown-unknown"]
+                [..],
+        ),
         ("--python", "in-python", &["python3 -m venv", "pip install componentize-py==0.25.1"]),
         ("--js", "in-js", &["@bytecodealliance/componentize-js is not installed", "run `npm install` there"]),
     ] {
@@ -154,7 +162,8 @@ async fn what_a_failing_tool_says_is_shown() {
     let outcome = scenario.run("plugin build plugins/greet").await.refuses_with(2);
     outcome.says("failed (exit status: 3):\n").says("SyntaxError: invalid syntax");
     // A tool that makes something else.
-    let made = "#!/bin/sh\nfor last; do :; done\nwhile [ $# -gt 0 ]; do [ $1 = --output ] && printf 'text' >$2; shift; done\n";
+    let made =
+        "#!/bin/sh\nfor last; do :; done\nwhile [ $# -gt 0 ]; do [ $1 = --output ] && printf 'text' >$2; shift; done\n";
     fs::write(&tool, made).unwrap();
     scenario.run("plugin build plugins/greet").await.refuses_with(2).says("what was compiled is no component");
     assert_eq!(scenario.files("migrations"), [""; 0]);

@@ -7,7 +7,6 @@ use lockgate_tests::Scenario;
 use serde_json::Value;
 
 /// What a migration did to a database, without what differs in every run.
-#[derive(Debug, PartialEq)]
 struct Trace {
     plan: Value,
     up: Value,
@@ -42,12 +41,21 @@ SELECT (SELECT bool_and(updated_at = created_at) FROM users WHERE username <> 'u
    AND NOT EXISTS (SELECT FROM audit_logs WHERE new_values ? 'email_canonical')
    AND NOT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = 'users'::regclass AND tgenabled <> 'O')";
 
-const JOURNAL: &str = "SELECT concat_ws(' ', event, version, direction, detail) FROM schema_migrations_journal ORDER BY id";
+const JOURNAL: &str = "SELECT concat_ws(' ', event, version, direction, CASE event WHEN 'run_started' THEN '' ELSE detail END) FROM schema_migrations_journal ORDER BY id";
 
 /// Times, ids and digests are of the run, not of the migration.
 fn redact(value: &mut Value) {
     const OF_THE_RUN: [&str; 11] = [
-        "run_id", "duration_ms", "execution_time_ms", "checksum", "digest", "started_at", "finished_at", "applied_at", "at", "database",
+        "run_id",
+        "duration_ms",
+        "execution_time_ms",
+        "checksum",
+        "digest",
+        "started_at",
+        "finished_at",
+        "applied_at",
+        "at",
+        "database",
         "waited_ms",
     ];
     match value {
@@ -66,7 +74,8 @@ fn redacted(mut value: Value) -> Value {
 }
 
 async fn trace(language: &str) -> Trace {
-    let folder = PathBuf::from(env::var_os("LOCKGATE_TEST_LANGUAGES").expect("`just languages` sets LOCKGATE_TEST_LANGUAGES"));
+    let folder =
+        PathBuf::from(env::var_os("LOCKGATE_TEST_LANGUAGES").expect("`just languages` sets LOCKGATE_TEST_LANGUAGES"));
     let path = folder.join(format!("{language}.wasm"));
     let component = fs::read(&path).unwrap_or_else(|e| panic!("`{}`: {e}", path.display()));
     let scenario = Scenario::new(&format!("in_{language}")).await.auth_migrations();
@@ -89,7 +98,8 @@ async fn trace(language: &str) -> Trace {
 
     scenario.lines(UNREADABLE).await;
     let before = scenario.state().await;
-    let refused = scenario.run("up --no-backup --output json").await.exits_with(6).says("7 of users (").says("and 2 more)");
+    let refused =
+        scenario.run("up --no-backup --output json").await.exits_with(6).says("7 of users (").says("and 2 more)");
     let refused = redacted(refused.json());
     scenario.is_still(&before).await;
     let journal = scenario.lines(JOURNAL).await;
@@ -109,10 +119,16 @@ async fn one_migration_in_three_languages_gives_the_same_rows_journal_and_report
     let rust = trace("rust").await;
     assert_eq!(rust.users.len(), 12_000);
     assert_eq!(rust.users[1], "00000000-0000-4000-8000-000000000002|Linus.2@gmail.com|linus2@gmail.com");
-    assert!(rust.up.to_string().contains("one slip away from a well-known one (gmial.com, hotmal.com): "), "{}", rust.up);
+    assert!(
+        rust.up.to_string().contains("one slip away from a well-known one (gmial.com, hotmal.com): "),
+        "{}",
+        rust.up
+    );
     for language in ["python", "javascript"] {
         let other = trace(language).await;
-        assert_eq!(other.users, rust.users, "{language}");
-        assert_eq!(other, rust, "{language}");
+        assert!(other.users == rust.users, "the rows of {language} differ");
+        assert_eq!(other.journal, rust.journal, "{language}");
+        assert_eq!((&other.plan, &other.log), (&rust.plan, &rust.log), "{language}");
+        assert_eq!((&other.up, &other.down, &other.refused), (&rust.up, &rust.down, &rust.refused), "{language}");
     }
 }
