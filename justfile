@@ -47,6 +47,11 @@ plugins FOLDER="migrations": _lockgate
 guests: _lockgate
     for guest in hostile steps values; do "{{lockgate}}" plugin build tests/fixtures/guests/$guest --out tests/fixtures/guests/$guest.wasm; done
 
+# build one migration in Rust, Python and JavaScript, and see that all three do the same
+[group('develop')]
+languages: _lockgate _postgres
+    @.ci/languages "{{lockgate}}"
+
 # check format, lints, licences and unused dependencies
 [group('develop')]
 lint:
@@ -70,7 +75,7 @@ first-look:
 
 # everything that a change must pass
 [group('develop')]
-ci: lint doc (plugins target / "plugins") test test-newest first-look
+ci: lint doc (plugins target / "plugins") test test-newest languages first-look
 
 # the command itself; the first build takes some minutes and shows its progress
 _lockgate:

@@ -12,6 +12,7 @@ pub mod postgres;
 mod programs;
 pub mod report;
 pub mod runner;
+pub mod scaffold;
 pub mod source;
 pub mod sql;
 pub mod step;

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod auth_service;
+mod authors;
 mod backup;
 mod companions;
 mod components;
@@ -17,6 +18,7 @@ mod handles;
 mod hash_tokens;
 mod journal;
 mod kit;
+mod languages;
 mod lock;
 mod output;
 mod plugin_commands;

@@ -2,6 +2,7 @@
 
 mod backup;
 mod down;
+mod new;
 mod plan;
 mod plugin;
 mod psql;
@@ -133,6 +134,8 @@ enum Command {
     Restore(restore::Arguments),
     /// Run psql on the configured database
     Psql(psql::Arguments),
+    /// Begin a migration: SQL files, or the project of a component
+    New(new::Arguments),
     /// Build, inspect, pin and check migration components
     #[command(subcommand)]
     Plugin(plugin::Arguments),
@@ -269,6 +272,7 @@ async fn dispatch(context: &Context, command: Command) -> Result<ExitCode> {
         Command::Backup(arguments) => backup::run(context, &arguments).await,
         Command::Restore(arguments) => restore::run(context, &arguments).await,
         Command::Psql(arguments) => psql::run(context, &arguments).await,
+        Command::New(arguments) => new::run(context, &arguments),
         // These change nothing and stop anywhere.
         Command::Plugin(arguments) => interruptible(context, plugin::run(context, &arguments)).await,
         Command::Test => interruptible(context, test::run(context)).await,

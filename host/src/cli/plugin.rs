@@ -1,32 +1,23 @@
 //! `lockgate plugin`
 
+mod build;
 mod inspect;
 mod pin;
 mod test;
 mod verify;
 mod warm;
 
-use std::{fs, path::PathBuf};
-
 use clap::Subcommand;
 
 use super::{Context, Result};
-use crate::{
-    error::{Error, ExitCode},
-    migration::Checksum,
-    plugin::build,
-};
+use crate::error::ExitCode;
 
 #[derive(Subcommand)]
 pub enum Arguments {
-    /// Build a component from a Rust crate
-    Build {
-        /// The crate's folder
-        crate_dir: PathBuf,
-        /// The file to write
-        #[arg(long, value_name = "FILE")]
-        out: PathBuf,
-    },
+    /// Build a component from a folder in Rust, Python or JavaScript
+    Build(build::Arguments),
+    /// Print the interface that a component implements
+    Wit,
     /// Write digest, SDK and wanted grants of all components of the migrations folder into lockgate.lock, and tell what changed
     Pin,
     /// Show what a component is, what it asks for, and what this host makes of it
@@ -48,17 +39,9 @@ impl Arguments {
 
 pub async fn run(context: &Context, arguments: &Arguments) -> Result<ExitCode> {
     match arguments {
-        Arguments::Build { crate_dir, out } => {
-            let bytes = build::build(crate_dir).map_err(|e| {
-                Error::configuration(format!("`{}` was not built: {e}", crate_dir.display()), "mend it and build again")
-            })?;
-            fs::write(out, &bytes).map_err(|e| Error::system(format!("writing `{}`", out.display()), e))?;
-            println!(
-                "{}: {}, sha256 {}",
-                out.display(),
-                crate::report::bytes(bytes.len() as u64),
-                Checksum::of_bytes(&bytes)
-            );
+        Arguments::Build(arguments) => build::run(arguments, &context.config.dir),
+        Arguments::Wit => {
+            print!("{}", crate::plugin::build::WIT);
             Ok(ExitCode::Done)
         }
         Arguments::Pin => pin::run(context).await,

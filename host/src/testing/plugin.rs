@@ -11,7 +11,10 @@ use super::{Database, Result, Trial};
 use crate::{
     error::Error,
     migration::Checksum,
-    plugin::{ComponentProgram, Limits, Rights, build},
+    plugin::{
+        ComponentProgram, Limits, Rights,
+        build::{self, Wasi},
+    },
     step::Program,
 };
 
@@ -46,7 +49,7 @@ impl Plugin {
         let folder: PathBuf = folder.as_ref().to_owned();
         let name = folder.file_name().and_then(|name| name.to_str()).unwrap_or("plugin").to_owned();
         let shown = folder.display().to_string();
-        let built = tokio::task::spawn_blocking(move || build::build(&folder)).await;
+        let built = tokio::task::spawn_blocking(move || build::build(&folder, Wasi::Stubbed)).await;
         let built = built.map_err(|e| Error::system(format!("building `{shown}`"), e))?;
         let bytes = built
             .map_err(|e| Error::configuration(format!("`{shown}` was not built: {e}"), "mend it and build again"))?;

@@ -1,19 +1,24 @@
-//! Builds a migration component from a Rust crate: the toolchain part of `lockgate plugin build`.
+//! From a crate to a component: cargo, then `wit-component`.
 
 use std::ffi::{OsStr, OsString};
-use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::Value as Json;
-use wit_component::{ComponentEncoder, DecodedWasm};
+use wasm_metadata::Producers;
+use wit_component::ComponentEncoder;
 
-const TARGET: &str = "wasm32-unknown-unknown";
+use super::{
+    BuildError,
+    command::{cargo, output},
+};
 
-/// The interface that a migration exports, whatever its version: whether this host can call it is for loading to say.
-const EXPORT: &str = "lockgate:migration/program@";
+pub(super) const TARGET: &str = "wasm32-unknown-unknown";
+
+/// The crate that a migration is written with.
+const SDK: &str = "lockgate-plugin";
 
 /// How long `rustup target add` may take. The download is some 20 MB; what takes longer than this is offline.
 const RUSTUP_PATIENCE: Duration = Duration::from_secs(60);
@@ -35,67 +40,6 @@ const PROFILE: [(&str, &str); 6] = [
     ("CARGO_PROFILE_RELEASE_STRIP", "symbols"),
 ];
 
-/// Why no component was built.
-#[derive(Debug, thiserror::Error)]
-pub enum BuildError {
-    /// The folder is no crate.
-    #[error("`{}` is no Rust crate: it has no Cargo.toml", .0.display())]
-    NoCrate(PathBuf),
-    /// The crate has no `cdylib` target.
-    #[error("`{}` builds no component: set `crate-type = [\"cdylib\"]` under [lib] in its Cargo.toml", .0.display())]
-    NoCdylib(PathBuf),
-    /// Neither the Rust target nor a way around it is installed.
-    #[error(
-        "no Rust toolchain here compiles to {TARGET}: run `rustup target add {TARGET}`, or, where rustup cannot \
-         reach its server, `apt-get install rustc-web rust-web-src` and a linker, `apt-get install lld`{}",
-        detail(.rustup)
-    )]
-    NoToolchain {
-        /// What rustup said.
-        rustup: String,
-    },
-    /// A program could not be started.
-    #[error("cannot run `{program}`: {source}")]
-    Start {
-        /// The program's name.
-        program: String,
-        /// Why not.
-        source: io::Error,
-    },
-    /// Cargo or the compiler refused the crate.
-    #[error("`{command}` failed ({status}){}", detail(.stderr))]
-    Command {
-        /// The command line, without the environment.
-        command: String,
-        /// How it ended.
-        status: ExitStatus,
-        /// What it wrote to standard error.
-        stderr: String,
-    },
-    /// A program answered something unexpected.
-    #[error("`{program}` answered something unexpected: {text}")]
-    Answer {
-        /// The program's name.
-        program: &'static str,
-        /// What is wrong with the answer.
-        text: String,
-    },
-    /// A file of the build could not be read.
-    #[error("cannot read `{}`: {source}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why not.
-        source: io::Error,
-    },
-    /// The compiled module cannot be made a component, as when it imports what no host offers.
-    #[error("the compiled module cannot be made a component: {0}")]
-    Encode(String),
-    /// The component has no migration to call.
-    #[error("the component exports no migration: add `lockgate_plugin::export!(…)` at the root of the crate")]
-    NoExport,
-}
-
 /// Compiles the crate in `crate_dir` for WebAssembly and returns the component's bytes.
 ///
 /// Takes seconds to minutes, and blocks: call it where that is fine. Uses, in this order, the compiler's
@@ -103,18 +47,21 @@ pub enum BuildError {
 /// it (Debian's `rustc-web` and `rust-web-src`), which are then compiled first.
 ///
 /// # Errors
-/// When the folder holds no suitable crate, no toolchain is found, or the crate does not compile; the text
-/// carries what the compiler said.
-pub fn build(crate_dir: &Path) -> Result<Vec<u8>, BuildError> {
-    let manifest = crate_dir.join("Cargo.toml");
-    if !manifest.is_file() {
-        return Err(BuildError::NoCrate(crate_dir.to_owned()));
+/// When no toolchain is found, or the crate does not compile; the text carries what the compiler said.
+pub(super) fn build(crate_dir: &Path) -> Result<Vec<u8>, BuildError> {
+    let toolchain = Toolchain::find(crate_dir)?;
+    let module = compile(crate_dir, &toolchain)?;
+    let component = ComponentEncoder::default()
+        .validate(true)
+        .module(&module)
+        .and_then(|encoder| encoder.encode())
+        .map_err(|error| BuildError::Encode(format!("{error:#}")))?;
+    let mut producers = Producers::empty();
+    producers.add("language", "Rust", "");
+    if let Some(version) = sdk_version(crate_dir)? {
+        producers.add("sdk", SDK, &version);
     }
-    let crate_dir =
-        std::path::absolute(crate_dir).map_err(|source| BuildError::Read { path: crate_dir.to_owned(), source })?;
-    let toolchain = Toolchain::find(&crate_dir)?;
-    let module = compile(&crate_dir, &toolchain)?;
-    encode(&module)
+    producers.add_to_wasm(&component).map_err(|error| BuildError::Encode(format!("{error:#}")))
 }
 
 /// What compiles to WebAssembly on this machine.
@@ -153,7 +100,7 @@ impl Toolchain {
             },
             Err(error) => error,
         };
-        from_sources.ok_or(BuildError::NoToolchain { rustup })
+        from_sources.ok_or(BuildError::NoRustTarget { rustup })
     }
 
     fn ready(rustc: &Rustc) -> Self {
@@ -272,7 +219,7 @@ fn compile(crate_dir: &Path, toolchain: &Toolchain) -> Result<Vec<u8>, BuildErro
     }
     let path = module_path(&messages, &crate_dir.join("Cargo.toml"))
         .ok_or_else(|| BuildError::NoCdylib(crate_dir.to_owned()))?;
-    std::fs::read(&path).map_err(|source| BuildError::Read { path, source })
+    std::fs::read(&path).map_err(|source| BuildError::File { path, source })
 }
 
 fn cargo_build(crate_dir: &Path, toolchain: &Toolchain, flags: &OsStr) -> Command {
@@ -291,39 +238,9 @@ fn cargo_build(crate_dir: &Path, toolchain: &Toolchain, flags: &OsStr) -> Comman
     cargo
 }
 
-fn encode(module: &[u8]) -> Result<Vec<u8>, BuildError> {
-    let component = ComponentEncoder::default()
-        .validate(true)
-        .module(module)
-        .and_then(|encoder| encoder.encode())
-        .map_err(|error| BuildError::Encode(format!("{error:#}")))?;
-    let decoded = wit_component::decode(&component).map_err(|error| BuildError::Encode(format!("{error:#}")))?;
-    let DecodedWasm::Component(resolve, world) = decoded else {
-        return Err(BuildError::NoExport);
-    };
-    let mut exports = resolve.worlds[world].exports.keys().map(|key| resolve.name_world_key(key));
-    match exports.any(|name| name.starts_with(EXPORT)) {
-        true => Ok(component),
-        false => Err(BuildError::NoExport),
-    }
-}
-
-/// A cargo that finds the crate's own toolchain file and configuration.
-fn cargo(crate_dir: &Path) -> Command {
-    let mut cargo = Command::new("cargo");
-    cargo.current_dir(crate_dir);
-    // Set when lockgate itself runs under cargo, as in its tests: they would override the choice made here.
-    for name in ["CARGO_BUILD_TARGET", "RUSTC", "RUSTFLAGS"] {
-        cargo.env_remove(name);
-    }
-    cargo
-}
-
 /// Keeps the paths of this machine out of the component: panic messages name the files they come from.
 fn rustflags(crate_dir: &Path, toolchain: &Toolchain) -> Result<OsString, BuildError> {
-    let metadata = output(cargo(crate_dir).args(["metadata", "--no-deps", "--format-version", "1"]))?;
-    let metadata: Json = serde_json::from_str(&metadata)
-        .map_err(|error| BuildError::Answer { program: "cargo", text: error.to_string() })?;
+    let metadata = metadata(crate_dir, &["--no-deps"])?;
     let folder = |name| metadata[name].as_str().map(PathBuf::from);
 
     // The compiler uses the last that matches, so what lies inside follows.
@@ -359,6 +276,19 @@ fn cargo_home() -> Option<PathBuf> {
     std::env::var_os("CARGO_HOME").map(PathBuf::from).or_else(home)
 }
 
+fn metadata(crate_dir: &Path, arguments: &[&str]) -> Result<Json, BuildError> {
+    let metadata = output(cargo(crate_dir).args(["metadata", "--format-version", "1"]).args(arguments))?;
+    serde_json::from_str(&metadata).map_err(|error| BuildError::Answer { program: "cargo", text: error.to_string() })
+}
+
+/// The version of the SDK that the crate was compiled with; none if it does without.
+fn sdk_version(crate_dir: &Path) -> Result<Option<String>, BuildError> {
+    let metadata = metadata(crate_dir, &["--filter-platform", TARGET])?;
+    let packages = metadata["packages"].as_array().map_or(&[][..], Vec::as_slice);
+    let sdk = packages.iter().find(|package| package["name"] == SDK);
+    Ok(sdk.and_then(|package| package["version"].as_str()).map(str::to_owned))
+}
+
 /// Where cargo's messages say that the crate's module is.
 fn module_path(messages: &str, manifest: &Path) -> Option<PathBuf> {
     messages
@@ -374,45 +304,9 @@ fn module_path(messages: &str, manifest: &Path) -> Option<PathBuf> {
         .next_back()
 }
 
-/// Runs a command to its end and returns its standard output.
-fn output(command: &mut Command) -> Result<String, BuildError> {
-    let output = command.stdin(Stdio::null()).output().map_err(|source| BuildError::Start {
-        program: command.get_program().to_string_lossy().into_owned(),
-        source,
-    })?;
-    if !output.status.success() {
-        return Err(BuildError::Command {
-            command: command_line(command),
-            status: output.status,
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        });
-    }
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
-}
-
-fn command_line(command: &Command) -> String {
-    let mut words = vec![command.get_program().to_string_lossy()];
-    words.extend(command.get_args().map(OsStr::to_string_lossy));
-    words.join(" ")
-}
-
-/// What a program said, below the sentence that reports it.
-fn detail(text: &str) -> String {
-    match text.trim_end() {
-        "" => String::new(),
-        text => format!(":\n{text}"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_folder_without_a_manifest_is_refused() {
-        let error = build(Path::new("/nonexistent")).expect_err("there is no such crate");
-        assert!(matches!(error, BuildError::NoCrate(_)), "{error}");
-    }
 
     #[test]
     fn the_module_is_the_artifact_of_the_crate_itself() {
@@ -425,12 +319,5 @@ mod tests {
         let path = |manifest| module_path(messages, Path::new(manifest));
         assert_eq!(path("/mine/Cargo.toml"), Some("/t/mine.wasm".into()));
         assert_eq!(path("/sdk/Cargo.toml"), None);
-    }
-
-    #[test]
-    fn a_module_that_exports_no_migration_is_refused() {
-        let empty_module = b"\0asm\x01\0\0\0";
-        let error = encode(empty_module).expect_err("it exports nothing");
-        assert!(matches!(error, BuildError::NoExport), "{error}");
     }
 }

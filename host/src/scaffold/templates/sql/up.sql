@@ -1,0 +1,4 @@
+-- {{name}}
+--
+-- Runs whole, in one transaction that Lockgate begins and ends.
+
