@@ -44,7 +44,7 @@ plugins FOLDER="migrations": _lockgate
 # build the guests that the tests run
 [group('develop')]
 guests: _lockgate
-    for guest in hostile values; do "{{lockgate}}" plugin build tests/fixtures/guests/$guest --out tests/fixtures/guests/$guest.wasm; done
+    for guest in hostile steps values; do "{{lockgate}}" plugin build tests/fixtures/guests/$guest --out tests/fixtures/guests/$guest.wasm; done
 
 # check format, lints, licences and unused dependencies
 [group('develop')]

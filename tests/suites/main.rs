@@ -18,5 +18,6 @@ mod lock;
 mod output;
 mod privileges;
 mod restore;
+mod steps;
 mod up_and_down;
 mod values;

@@ -3,7 +3,7 @@
 use lockgate_tests::{Scenario, components};
 
 /// Columns by type, and two rows beside the empty one: the usual, and the edges.
-const COLUMNS: [(&str, &str, &str); 47] = [
+const COLUMNS: [(&str, &str, &str); 49] = [
     ("bool", "true", "false"),
     ("int2", "-32768", "32767"),
     ("int4", "-2147483648", "2147483647"),
@@ -41,6 +41,8 @@ const COLUMNS: [(&str, &str, &str); 47] = [
     ("date[]", "'{2026-01-01,NULL,infinity}'", "'{}'"),
     ("timestamp[]", "'{2026-01-01,NULL,-infinity}'", "'{}'"),
     ("timestamptz[]", "'{2026-01-01,NULL,infinity}'", "'{}'"),
+    ("time[]", "'{00:00,NULL,24:00:00}'", "'{}'"),
+    ("interval[]", "ARRAY['1 month -2 days 03:04:05.000006'::interval, NULL, '-178000000 years']", "'{}'"),
     ("mood[]", "'{ok,NULL,\"not so good\"}'", "'{}'"),
     ("inet", "'192.0.2.1/24'", "'2001:db8::1'"),
     ("macaddr", "'08:00:2b:01:02:03'", "'ff:ff:ff:ff:ff:ff'"),

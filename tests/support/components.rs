@@ -13,6 +13,11 @@ pub fn hostile() -> Vec<u8> {
     fixture("guests/hostile.wasm")
 }
 
+/// A migration whose plan is what the table `plan_steps` says.
+pub fn steps() -> Vec<u8> {
+    fixture("guests/steps.wasm")
+}
+
 /// A migration that copies `values_in` to `values_out`, value by value.
 pub fn values() -> Vec<u8> {
     fixture("guests/values.wasm")

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{
-    Run,
+    ROLLED_BACK, Run,
     course::{Course, Next},
     outcome::Done,
     work::Work,
@@ -518,7 +518,6 @@ impl Passage<'_> {
     }
 }
 
-const ROLLED_BACK: &str = "rolled back";
 const COMMITTED_ITSELF: &str = "part of it was committed by the migration itself, and is not in the history";
 
 impl Run<'_> {

@@ -487,7 +487,12 @@ impl<'a> Run<'a> {
     /// Notes a failure in the journal and says what the database is like now.
     async fn state_after(&self, entry: &Entry<'_>, what: &str) -> String {
         if self.session.is_closed() {
-            return "the connection is lost; the server rolls the migration back and releases the lock".into();
+            return match what {
+                NOT_RUN | ROLLED_BACK => {
+                    "the connection is lost; the server rolls the migration back and releases the lock".into()
+                }
+                what => format!("the connection is lost and the lock with it; {what}"),
+            };
         }
         match self.applied().await {
             Ok(applied) => {
@@ -548,6 +553,7 @@ impl<'a> Run<'a> {
 }
 
 const NOT_RUN: &str = "it was not run";
+const ROLLED_BACK: &str = "rolled back";
 fn not_planned(item: &Work, direction: Direction, error: ProgramError) -> Error {
     let state = NOTHING_CHANGED.into();
     Error::Migration { name: item.name.clone(), direction, step: Some("plan".into()), error: Box::new(error), state }

@@ -2,9 +2,9 @@ use std::marker::PhantomData;
 use std::panic::{self, PanicHookInfo};
 use std::sync::Once;
 
-use crate::bindings::exports::lockgate::migration::program::{Batch, Guest};
+use crate::bindings::exports::lockgate::migration::program::Guest;
 use crate::bindings::lockgate::migration::{database, types};
-use crate::{Description, Direction, Finding, Migration, Reader, Step, Transaction, log};
+use crate::{Batch, Checkpoint, Description, Direction, Finding, Migration, Reader, Step, Transaction, log};
 
 /// Answers the host's calls with a [`Migration`].
 pub struct Component<M>(PhantomData<M>);
@@ -31,12 +31,13 @@ impl<M: Migration> Guest for Component<M> {
     }
 
     fn run_batch(
-        _direction: Direction,
+        direction: Direction,
         step: String,
-        _tx: &database::Transaction,
-        _checkpoint: Option<Vec<u8>>,
+        tx: &database::Transaction,
+        checkpoint: Option<Vec<u8>>,
     ) -> Result<Batch, types::Error> {
-        Err(crate::Error::unknown_step(&step).into())
+        log_panics();
+        Ok(M::run_batch(direction, &step, &Transaction::new(tx), &Checkpoint::new(checkpoint))?)
     }
 
     fn verify(direction: Direction, db: &database::Reader) -> Result<Vec<Finding>, types::Error> {

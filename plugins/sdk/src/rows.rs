@@ -22,6 +22,23 @@ impl Row {
         T::from_value(value).ok_or_else(|| mismatch::<T>(&self.columns[index], value))
     }
 
+    /// All columns at once, as a tuple in their order.
+    ///
+    /// ```
+    /// use lockgate_plugin::{Result, Row, Uuid};
+    ///
+    /// fn line(row: &Row) -> Result<String> {
+    ///     let (id, phone): (Uuid, Option<&str>) = row.read()?;
+    ///     Ok(format!("{id}: {}", phone.unwrap_or("none")))
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::BadValue`] when there are more columns or fewer, or a value does not fit.
+    pub fn read<'a, T: FromRow<'a>>(&'a self) -> Result<T> {
+        T::from_row(self)
+    }
+
     /// The columns, in order.
     #[must_use]
     pub fn columns(&self) -> &[Column] {
@@ -61,16 +78,60 @@ impl ColumnIndex for usize {
 
 impl ColumnIndex for &str {
     fn find(&self, columns: &[Column]) -> Result<usize> {
-        columns.iter().position(|column| column.name == *self).ok_or_else(|| {
-            let names: Vec<_> = columns.iter().map(|column| &*column.name).collect();
-            Error::BadValue(format!("there is no column `{self}` among: {}", names.join(", ")))
-        })
+        columns
+            .iter()
+            .position(|column| column.name == *self)
+            .ok_or_else(|| Error::BadValue(format!("there is no column `{self}` among: {}", names(columns))))
     }
 }
 
+/// What [`Row::read`] makes of a row: tuples of up to eight columns.
+pub trait FromRow<'a>: Sized {
+    /// The values of all columns.
+    ///
+    /// # Errors
+    /// [`Error::BadValue`] when there are more columns or fewer, or a value does not fit.
+    fn from_row(row: &'a Row) -> Result<Self>;
+}
+
+macro_rules! tuples {
+    ($($count:literal ($($part:ident $index:tt),+))+) => {$(
+        impl<'a, $($part: FromValue<'a>),+> FromRow<'a> for ($($part,)+) {
+            fn from_row(row: &'a Row) -> Result<Self> {
+                match row.columns.len() {
+                    $count => Ok(($(row.get::<$part>($index)?,)+)),
+                    _ => Err(wrong_count($count, &row.columns)),
+                }
+            }
+        }
+    )+};
+}
+
+tuples! {
+    1 (A 0)
+    2 (A 0, B 1)
+    3 (A 0, B 1, C 2)
+    4 (A 0, B 1, C 2, D 3)
+    5 (A 0, B 1, C 2, D 3, E 4)
+    6 (A 0, B 1, C 2, D 3, E 4, F 5)
+    7 (A 0, B 1, C 2, D 3, E 4, F 5, G 6)
+    8 (A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7)
+}
+
+fn wrong_count(read: usize, columns: &[Column]) -> Error {
+    Error::BadValue(format!("{read} columns are read, but the result has {}: {}", columns.len(), names(columns)))
+}
+
+fn names(columns: &[Column]) -> String {
+    columns.iter().map(|column| &*column.name).collect::<Vec<_>>().join(", ")
+}
+
 pub(crate) fn of(result: types::Rows) -> Vec<Row> {
-    let columns = Rc::from(result.columns);
-    result.rows.into_iter().map(|values| Row { columns: Rc::clone(&columns), values }).collect()
+    with_columns(&Rc::from(result.columns), result.rows)
+}
+
+pub(crate) fn with_columns(columns: &Rc<[Column]>, rows: Vec<Vec<Value>>) -> Vec<Row> {
+    rows.into_iter().map(|values| Row { columns: Rc::clone(columns), values }).collect()
 }
 
 fn mismatch<'a, T: FromValue<'a>>(column: &Column, value: &Value) -> Error {
@@ -90,8 +151,10 @@ mod tests {
 
     fn row() -> Row {
         let columns = [("id", "int8"), ("phone", "text"), ("n", "int4")];
+        let column =
+            |(name, type_name): (&str, &str)| Column { name: name.into(), type_name: type_name.into(), type_oid: 0 };
         let result = types::Rows {
-            columns: columns.map(|(name, type_name)| Column { name: name.into(), type_name: type_name.into() }).into(),
+            columns: columns.map(column).into(),
             rows: vec![vec![Value::Int8(7), Value::Null, Value::Int4(-1)]],
         };
         of(result).remove(0)
@@ -107,6 +170,16 @@ mod tests {
         assert_eq!(row().get::<i64>("id"), Ok(7));
         assert_eq!(message(row().get::<i64>("ID")), "there is no column `ID` among: id, phone, n");
         assert_eq!(message(row().get::<i64>(3)), "there is no column 3: the result has 3");
+    }
+
+    #[test]
+    fn a_row_is_a_tuple() {
+        assert_eq!(row().read::<(i64, Option<String>, i32)>(), Ok((7, None, -1)));
+        assert_eq!(
+            message(row().read::<(i64, Option<&str>)>()),
+            "2 columns are read, but the result has 3: id, phone, n"
+        );
+        assert_eq!(message(row().read::<(i64, i32, i32)>()), message(row().get::<i32>("phone")));
     }
 
     #[test]

@@ -1,9 +1,50 @@
-use crate::{Interval, Uuid, Value};
+use std::convert::identity;
+
+use crate::{Date, Interval, Json, Numeric, RawValue, Time, Timestamp, Timestamptz, Uuid, Value};
+
+/// Turns anything that is a [`Value`] into the parameters of a statement.
+///
+/// ```
+/// use lockgate_plugin::{Result, Transaction, Uuid, params};
+///
+/// fn rename(tx: &Transaction, id: Uuid, name: Option<&str>) -> Result<u64> {
+///     tx.execute("UPDATE users SET name = $2 WHERE id = $1", params![id, name])
+/// }
+///
+/// // A vector is an array, so that one statement changes a whole batch.
+/// fn rename_all(tx: &Transaction, ids: Vec<Uuid>, names: Vec<Option<String>>) -> Result<u64> {
+///     tx.execute(
+///         "UPDATE users SET name = new.name FROM unnest($1::uuid[], $2::text[]) AS new (id, name) WHERE users.id = new.id",
+///         params![ids, names],
+///     )
+/// }
+/// ```
+#[macro_export]
+macro_rules! params {
+    ($($value:expr),* $(,)?) => {
+        &[$($crate::Value::from($value)),*] as &[$crate::Value]
+    };
+}
 
 /// A Rust type that a [`Value`] can be read as, without loss.
 ///
-/// Integers and floats widen (`int4` reads as `i64`), `numeric` and `json` read as text, and anything reads as
-/// [`Value`]. Times are the numbers that [`Value`] describes: read `timestamptz` by matching on `Value`.
+/// | PostgreSQL | Rust |
+/// |---|---|
+/// | `boolean` | `bool` |
+/// | `smallint`, `integer`, `bigint` | `i16`, `i32`, `i64`; the smaller ones read as the larger, too |
+/// | `real`, `double precision` | `f32`, `f64`; `real` reads as `f64`, too |
+/// | `text`, `varchar`, `char`, `name`, enum types | `&str`, `String` |
+/// | `numeric` | [`Numeric`], `&str`, `String` |
+/// | `json`, `jsonb` | [`Json`], `&str`, `String` |
+/// | `bytea` | `&[u8]`, `Vec<u8>` |
+/// | `uuid` | [`Uuid`] |
+/// | `date`, `time` | [`Date`], [`Time`] |
+/// | `timestamp`, `timestamptz` | [`Timestamp`], [`Timestamptz`] |
+/// | `interval` | [`Interval`] |
+/// | arrays of these | `Vec<Option<T>>`, and `Vec<T>` where no element is NULL |
+/// | any other type | [`RawValue`] |
+///
+/// NULL reads as an [`Option`] only, and anything as [`Value`].
 pub trait FromValue<'a>: Sized {
     /// The value, or nothing when it does not fit.
     fn from_value(value: &'a Value) -> Option<Self>;
@@ -67,6 +108,14 @@ reads! {
     Vec<u8> { Value::Bytea(bytes) => bytes.clone() }
     Uuid { Value::Uuid(halves) => Uuid::from_halves(*halves) }
     Interval { Value::Interval(interval) => *interval }
+    Date { Value::Date(days) => Self(*days) }
+    Time { Value::Time(microseconds) => Self(*microseconds) }
+    Timestamp { Value::Timestamp(microseconds) => Self(*microseconds) }
+    Timestamptz { Value::Timestamptz(microseconds) => Self(*microseconds) }
+    Numeric { Value::Numeric(text) => Self(text.clone()) }
+    Json { Value::Json(text) => Self(text.clone()) }
+    RawValue { Value::Raw(raw) => raw.clone() }
+    &'a RawValue { Value::Raw(raw) => raw }
 }
 
 /// `converts!(Type => Case, …)`: the case that a type becomes.
@@ -88,32 +137,56 @@ converts! {
     f32 => Float4,
     f64 => Float8,
     &str => Text,
+    &String => Text,
     String => Text,
     &[u8] => Bytea,
     Vec<u8> => Bytea,
     Interval => Interval,
+    RawValue => Raw,
 }
 
-/// `arrays!(Type => Case, …)`: one-dimensional arrays, with and without NULLs. Only an array without any reads
-/// as one of plain elements.
-macro_rules! arrays {
+/// `newtypes!(Type => Case, …)`: the case that holds what is inside.
+macro_rules! newtypes {
     ($($type:ty => $case:ident),+ $(,)?) => {$(
+        impl From<$type> for Value {
+            fn from(value: $type) -> Self {
+                Self::$case(value.0)
+            }
+        }
+    )+};
+}
+
+newtypes! {
+    Date => Date,
+    Time => Time,
+    Timestamp => Timestamp,
+    Timestamptz => Timestamptz,
+    Numeric => Numeric,
+    Json => Json,
+}
+
+/// `arrays!(Type => Case by into, from; …)`: one-dimensional arrays, with and without NULLs, and how an element becomes
+/// what the case holds and comes back. Only an array without any NULL reads as one of plain elements.
+macro_rules! arrays {
+    ($($type:ty => $case:ident by $into:expr, $from:expr;)+) => {$(
         impl From<Vec<Option<$type>>> for Value {
             fn from(elements: Vec<Option<$type>>) -> Self {
-                Self::$case(elements)
+                Self::$case(elements.into_iter().map(|element| element.map($into)).collect())
             }
         }
 
         impl From<Vec<$type>> for Value {
             fn from(elements: Vec<$type>) -> Self {
-                Self::$case(elements.into_iter().map(Some).collect())
+                Self::$case(elements.into_iter().map($into).map(Some).collect())
             }
         }
 
         impl FromValue<'_> for Vec<Option<$type>> {
             fn from_value(value: &Value) -> Option<Self> {
                 match value {
-                    Value::$case(elements) => Some(elements.clone()),
+                    Value::$case(elements) => {
+                        Some(elements.iter().map(|element| element.clone().map($from)).collect())
+                    }
                     _ => None,
                 }
             }
@@ -122,7 +195,7 @@ macro_rules! arrays {
         impl FromValue<'_> for Vec<$type> {
             fn from_value(value: &Value) -> Option<Self> {
                 match value {
-                    Value::$case(elements) => elements.iter().cloned().collect(),
+                    Value::$case(elements) => elements.iter().map(|element| element.clone().map($from)).collect(),
                     _ => None,
                 }
             }
@@ -131,25 +204,33 @@ macro_rules! arrays {
 }
 
 arrays! {
-    bool => BooleanArray,
-    i16 => Int2Array,
-    i32 => Int4Array,
-    i64 => Int8Array,
-    f32 => Float4Array,
-    f64 => Float8Array,
-    String => TextArray,
-    Vec<u8> => ByteaArray,
+    bool => BooleanArray by identity, identity;
+    i16 => Int2Array by identity, identity;
+    i32 => Int4Array by identity, identity;
+    i64 => Int8Array by identity, identity;
+    f32 => Float4Array by identity, identity;
+    f64 => Float8Array by identity, identity;
+    Numeric => NumericArray by |numeric| numeric.0, Numeric;
+    String => TextArray by identity, identity;
+    Vec<u8> => ByteaArray by identity, identity;
+    Json => JsonArray by |json| json.0, Json;
+    Uuid => UuidArray by Uuid::halves, Uuid::from_halves;
+    Date => DateArray by |date| date.0, Date;
+    Timestamp => TimestampArray by |timestamp| timestamp.0, Timestamp;
+    Timestamptz => TimestamptzArray by |timestamp| timestamp.0, Timestamptz;
+    Time => TimeArray by |time| time.0, Time;
+    Interval => IntervalArray by identity, identity;
 }
 
-impl From<Vec<Uuid>> for Value {
-    fn from(elements: Vec<Uuid>) -> Self {
-        Self::UuidArray(elements.into_iter().map(|uuid| Some(uuid.halves())).collect())
+impl From<Vec<&str>> for Value {
+    fn from(elements: Vec<&str>) -> Self {
+        Self::TextArray(elements.into_iter().map(|text| Some(text.to_owned())).collect())
     }
 }
 
-impl From<Vec<Option<Uuid>>> for Value {
-    fn from(elements: Vec<Option<Uuid>>) -> Self {
-        Self::UuidArray(elements.into_iter().map(|uuid| Some(uuid?.halves())).collect())
+impl From<Vec<Option<&str>>> for Value {
+    fn from(elements: Vec<Option<&str>>) -> Self {
+        Self::TextArray(elements.into_iter().map(|text| text.map(str::to_owned)).collect())
     }
 }
 
@@ -187,6 +268,55 @@ mod tests {
         assert_eq!(read::<Vec<i64>>(value), None);
         assert_eq!(read(vec![1_i64, 2]), Some(vec![1_i64, 2]));
         assert_eq!(read(vec![String::from("a")]), Some(vec![String::from("a")]));
+    }
+
+    #[track_caller]
+    fn survives<T>(element: T)
+    where
+        T: Clone + std::fmt::Debug + PartialEq + Into<Value> + for<'a> FromValue<'a>,
+        Vec<Option<T>>: Into<Value> + for<'a> FromValue<'a>,
+        Vec<T>: Into<Value> + for<'a> FromValue<'a>,
+    {
+        assert_eq!(read(element.clone()), Some(element.clone()));
+        let plain = vec![element.clone(), element.clone()];
+        assert_eq!(read(plain.clone()), Some(plain));
+        let with_null = vec![Some(element), None];
+        assert_eq!(read(with_null.clone()), Some(with_null));
+    }
+
+    #[test]
+    fn every_case_survives_a_round_trip_alone_and_in_an_array() {
+        survives(true);
+        survives(i16::MIN);
+        survives(i32::MIN);
+        survives(i64::MIN);
+        survives(-0.5_f32);
+        survives(f64::MAX);
+        survives(Numeric("-12.50".into()));
+        survives(String::from("é"));
+        survives(vec![0_u8, 255]);
+        survives(Json("{}".into()));
+        survives(Uuid(u128::MAX - 1));
+        survives(Date(-1));
+        survives(Time(86_400_000_000));
+        survives(Timestamp(i64::MIN));
+        survives(Timestamptz(i64::MAX));
+        survives(Interval { months: 1, days: -2, microseconds: 3 });
+    }
+
+    #[test]
+    fn any_other_type_is_raw() {
+        let raw = RawValue { type_name: "inet".into(), binary: true, bytes: vec![2, 32, 0, 4, 127, 0, 0, 1] };
+        assert_eq!(read(raw.clone()), Some(raw));
+    }
+
+    #[test]
+    fn parameters_become_values() {
+        let name = String::from("Ada");
+        let params = params![7_i64, None::<bool>, &name, vec!["a"]];
+        let texts = Value::TextArray(vec![Some("a".into())]);
+        assert_eq!(params, [Value::Int8(7), Value::Null, Value::Text("Ada".into()), texts]);
+        assert_eq!(params![], []);
     }
 
     #[test]

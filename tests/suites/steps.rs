@@ -1,0 +1,318 @@
+//! A migration of several transactions: every part is applied once, and a run that was cut off goes on where it stopped.
+
+use lockgate_tests::{Running, Scenario, Session, components, eventually};
+
+/// Rows of `plan_steps`: way, kind, body, probe.
+type Steps<'a> = &'a [(&'a str, &'a str, &'a str, &'a str)];
+
+/// The first migration makes the tables that the second, a component, reads its plan from and works on.
+async fn planned(name: &str, steps: Steps<'_>) -> Scenario {
+    let scenario = Scenario::new(name)
+        .await
+        .migration(
+            "001_tables",
+            "CREATE TABLE plan_steps (way text, position serial, kind text, body text, probe text);
+             CREATE TABLE trace (name text);
+             CREATE TABLE objections ();
+             CREATE TABLE target (id int PRIMARY KEY);
+             CREATE TABLE source (id int PRIMARY KEY);
+             INSERT INTO source SELECT generate_series(1, 7);",
+            "DROP TABLE plan_steps, trace, objections, target, source;",
+        )
+        .component("002_steps", &components::steps())
+        .await;
+    scenario.run("up --no-backup --to 1").await.succeeds();
+    plan(&scenario, steps).await;
+    scenario
+}
+
+async fn plan(scenario: &Scenario, steps: Steps<'_>) {
+    scenario.lines("TRUNCATE plan_steps").await;
+    for (way, kind, body, probe) in steps {
+        let quoted = [way, kind, body, probe].map(|text| format!("'{}'", text.replace('\'', "''")));
+        let sql = format!("INSERT INTO plan_steps (way, kind, body, probe) VALUES ({})", quoted.join(", "));
+        scenario.lines(&sql).await;
+    }
+}
+
+const INDEX: &str = "CREATE INDEX CONCURRENTLY target_idx ON target (id DESC)";
+const INDEX_IS_THERE: &str =
+    "SELECT EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass('target_idx') AND indisvalid)";
+const NO_INDEX: &str = "SELECT to_regclass('target_idx') IS NULL";
+
+/// One of each kind, and a way back.
+const EVERY_KIND: Steps<'static> = &[
+    ("up", "sql", "CREATE TABLE made (); INSERT INTO trace VALUES ('sql')", ""),
+    ("up", "batched", "copy", ""),
+    ("up", "outside", INDEX, INDEX_IS_THERE),
+    ("up", "code", "code", ""),
+    ("down", "outside", "DROP INDEX CONCURRENTLY target_idx", NO_INDEX),
+    ("down", "batched", "empty", ""),
+    ("down", "sql", "DROP TABLE made; TRUNCATE trace", ""),
+];
+
+async fn events(scenario: &Scenario) -> Vec<String> {
+    let mut events = scenario.journal().await;
+    events.retain(|event| event.ends_with("002"));
+    events
+}
+
+#[tokio::test]
+async fn the_four_kinds_of_step_go_up_and_down_and_leave_nothing() {
+    let scenario = planned("four_kinds", EVERY_KIND).await;
+    let before = scenario.state().await;
+    scenario.run("plan").await.succeeds().prints(
+        "up 002_steps (component, several transactions)\n  CREATE TABLE made ()\n  INSERT INTO trace VALUES ('sql')\n  \
+         in batches: copy\n  outside a transaction: CREATE INDEX CONCURRENTLY target_idx ON target (id DESC)\n  code: code\n",
+    );
+    scenario.is_still(&before).await;
+    scenario.up().await.succeeds().prints("applied 002_steps (component, ");
+    assert_eq!(scenario.value("SELECT string_agg(name, ' ') FROM trace").await, "sql code");
+    assert_eq!(scenario.value("SELECT array_agg(id ORDER BY id) FROM target").await, "{1,2,3,4,5,6,7}");
+    assert_eq!(scenario.value(INDEX_IS_THERE).await, "t");
+    assert_eq!(scenario.applied().await, ["001", "002"]);
+    assert_eq!(events(&scenario).await, ["started 002", "step_finished 002", "step_finished 002", "applied 002"]);
+    let detail = "SELECT detail FROM schema_migrations_journal WHERE event = 'step_finished' ORDER BY id LIMIT 1";
+    assert_eq!(scenario.value(detail).await, "2 (`copy`): 5 batches, 7 done before the last");
+    assert_eq!(scenario.value("SELECT count(*) FROM schema_migrations_progress").await, "0");
+
+    scenario.down("002").await.succeeds().prints("reverted 002_steps");
+    scenario.lines("DROP TABLE schema_migrations_progress").await;
+    scenario.is_still(&before).await;
+}
+
+/// A run whose third batch waits for the gate; two batches are committed.
+async fn at_the_gate(scenario: &Scenario, gate: &Session) -> Running {
+    gate.lines("SELECT pg_advisory_lock(7)").await;
+    let run = scenario.run("up --no-backup").start();
+    let waits = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND objid = 7
+                 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+    eventually("the run comes to the gate", async || gate.value(waits).await == "1").await;
+    run
+}
+
+const GATED: Steps<'static> = &[
+    ("up", "sql", "CREATE TABLE made ()", ""),
+    ("up", "batched", "gated", ""),
+    ("up", "code", "after", ""),
+    ("down", "batched", "empty", ""),
+    ("down", "sql", "DROP TABLE IF EXISTS made; TRUNCATE trace", ""),
+];
+
+#[tokio::test]
+async fn after_sigkill_between_batches_the_next_run_goes_on_at_the_checkpoint() {
+    let scenario = planned("batch_sigkill", GATED).await;
+    let gate = scenario.session().await;
+    let run = at_the_gate(&scenario, &gate).await;
+    run.kill();
+    run.end().await;
+    scenario.is_gone().await;
+    assert_eq!(scenario.value("SELECT count(*) FROM target").await, "4");
+    assert_eq!(scenario.applied().await, ["001"]);
+    scenario
+        .run("status")
+        .await
+        .succeeds()
+        .prints("half applied: at step 2 of 3, 4 of 7 done")
+        .prints("1 applied, 0 pending, 1 started");
+    scenario.run("status --check").await.exits_with(3);
+    scenario.run("plan").await.succeeds().prints("up 002_steps (component, goes on at step 2 of 3)");
+
+    // The plan is the one that was stored: what the component would plan now does not count.
+    plan(&scenario, &[("up", "sql", "SELECT 1/0", "")]).await;
+    gate.lines("SELECT pg_advisory_unlock(7)").await;
+    scenario.up().await.succeeds().prints("applied 002_steps");
+    assert_eq!(scenario.value("SELECT array_agg(id ORDER BY id) FROM target").await, "{1,2,3,4,5,6,7}");
+    assert_eq!(scenario.value("SELECT string_agg(name, ' ') FROM trace").await, "after");
+    assert_eq!(events(&scenario).await, ["started 002", "resumed 002", "step_finished 002", "applied 002"]);
+    scenario.is_at_rest().await;
+}
+
+#[tokio::test]
+async fn a_run_that_is_asked_to_stop_keeps_its_batches_and_says_how_to_go_on() {
+    let scenario = planned("batch_sigterm", GATED).await;
+    let gate = scenario.session().await;
+    let run = at_the_gate(&scenario, &gate).await;
+    run.terminate();
+    run.end().await.fails_with(1).says("stopped by SIGTERM").says(
+        "state: stopped at step 2 of 3, after 2 batches, what is before it is committed (`lockgate up` goes on there, \
+         `lockgate down 002` takes it back); the database is at version 001",
+    );
+    gate.lines("SELECT pg_advisory_unlock(7)").await;
+    scenario.up().await.succeeds();
+    assert_eq!(scenario.value("SELECT count(*) FROM target").await, "7");
+}
+
+#[tokio::test]
+async fn what_is_half_applied_can_be_taken_back() {
+    let scenario = planned("half_back", GATED).await;
+    let gate = scenario.session().await;
+    let before = scenario.state().await;
+    let run = at_the_gate(&scenario, &gate).await;
+    run.kill();
+    run.end().await;
+    scenario.is_gone().await;
+    gate.lines("SELECT pg_advisory_unlock(7)").await;
+    scenario.down("001").await.refuses_with(2).says("migration `001` cannot be reverted before `002`");
+    scenario.down("002").await.succeeds().prints("reverted 002_steps");
+    assert_eq!(scenario.applied().await, ["001"]);
+    assert_eq!(events(&scenario).await, ["started 002", "started 002", "step_finished 002", "reverted 002"]);
+    scenario.lines("DROP TABLE schema_migrations_progress").await;
+    scenario.is_still(&before).await;
+}
+
+#[tokio::test]
+async fn a_component_that_changed_half_way_is_refused() {
+    let scenario = planned("half_changed", GATED).await;
+    let gate = scenario.session().await;
+    let run = at_the_gate(&scenario, &gate).await;
+    run.kill();
+    run.end().await;
+    scenario.is_gone().await;
+    gate.lines("SELECT pg_advisory_unlock(7)").await;
+    let scenario = scenario.component("002_steps", &components::hostile()).await;
+    let state = scenario.state().await;
+    for arguments in ["up --no-backup", "down 002 --no-backup", "plan"] {
+        scenario.run(arguments).await.refuses_with(5).says("it has changed since it was begun on ");
+    }
+    scenario.is_still(&state).await;
+}
+
+#[tokio::test]
+async fn a_batch_that_fails_is_rolled_back_alone() {
+    let scenario = planned("batch_fails", &[("up", "batched", "fails-in-the-third", "")]).await;
+    for _ in 0..2 {
+        scenario
+            .up()
+            .await
+            .fails_with(1)
+            .says("step 1 (`fails-in-the-third`)")
+            .says("the batch fails as it was told to")
+            .says("stopped at step 1 of 1, after 2 batches, what is before it is committed");
+        assert_eq!(scenario.value("SELECT count(*) FROM target").await, "4");
+    }
+    assert_eq!(scenario.applied().await, ["001"]);
+}
+
+#[tokio::test]
+async fn a_batched_step_that_does_not_move_is_stopped() {
+    let scenario = planned("batch_stuck", &[("up", "batched", "stuck", "")]).await;
+    scenario
+        .up()
+        .await
+        .fails_with(1)
+        .says("the plugin is at fault: it returned the same checkpoint twice and did nothing in between");
+}
+
+#[tokio::test]
+async fn a_verification_that_says_no_leaves_the_migration_half_applied() {
+    let scenario = planned("half_verified", GATED).await;
+    scenario.lines("INSERT INTO objections DEFAULT VALUES").await;
+    scenario.up().await.fails_with(6).says("there is an objection").says("stopped at step 3 of 3");
+    assert_eq!(scenario.applied().await, ["001"]);
+    assert_eq!(scenario.value("SELECT count(*) FROM trace").await, "0", "the last transaction is rolled back");
+    assert_eq!(scenario.value("SELECT count(*) FROM target").await, "7");
+    scenario.lines("TRUNCATE objections").await;
+    scenario.up().await.succeeds().prints("applied 002_steps");
+    assert_eq!(scenario.value("SELECT count(*) FROM target").await, "7");
+}
+
+#[tokio::test]
+async fn what_is_in_effect_already_is_left_out() {
+    let scenario = planned("outside_there", &[("up", "outside", INDEX, INDEX_IS_THERE)]).await;
+    scenario.lines(INDEX).await;
+    scenario.up().await.succeeds().prints("it is in effect already [already-in-effect]");
+    assert_eq!(scenario.applied().await, ["001", "002"]);
+}
+
+#[tokio::test]
+async fn a_probe_that_disagrees_or_is_none_stops_the_migration() {
+    let scenario = planned("outside_probe", &[("up", "outside", INDEX, "SELECT false")]).await;
+    scenario
+        .up()
+        .await
+        .fails_with(1)
+        .says("its probe says that it has not taken effect")
+        .says("stopped at step 1 of 1");
+    for (i, probe) in
+        ["SELECT 1", "SELECT NULL::boolean", "SELECT true WHERE false", "SELECT true, true"].iter().enumerate()
+    {
+        let scenario = planned(&format!("outside_probe_{i}"), &[("up", "outside", INDEX, probe)]).await;
+        scenario.up().await.fails_with(1).says("its probe must return one boolean");
+        assert_eq!(scenario.value("SELECT to_regclass('target_idx') IS NULL").await, "t", "it was not run");
+    }
+}
+
+#[tokio::test]
+async fn a_statement_outside_that_fails_says_so_and_can_be_tried_again() {
+    let scenario = planned("outside_fails", &[("up", "outside", INDEX, INDEX_IS_THERE)]).await;
+    scenario.lines("CREATE TABLE target_idx ()").await;
+    scenario
+        .up()
+        .await
+        .fails_with(1)
+        .says("relation \"target_idx\" already exists (SQLSTATE 42P07)")
+        .says("stopped at step 1 of 1");
+    scenario.lines("DROP TABLE target_idx").await;
+    scenario.up().await.succeeds();
+    assert_eq!(scenario.value(INDEX_IS_THERE).await, "t");
+}
+
+#[tokio::test]
+async fn a_statement_outside_that_was_cut_off_is_run_once() {
+    let insert = "INSERT INTO trace SELECT 'outside' FROM pg_advisory_xact_lock(7)";
+    let there = "SELECT EXISTS (SELECT FROM trace)";
+    let scenario =
+        planned("outside_cut", &[("up", "outside", insert, there)]).await.config("[statements]\nlock_timeout_ms = 0\n");
+    let gate = scenario.session().await;
+    let run = at_the_gate(&scenario, &gate).await;
+    run.kill();
+    run.end().await;
+    scenario.is_gone().await;
+    gate.lines("SELECT pg_advisory_unlock(7)").await;
+    assert_eq!(scenario.value("SELECT attempted FROM schema_migrations_progress").await, "t");
+    scenario.up().await.succeeds();
+    assert_eq!(scenario.lines("SELECT name FROM trace").await, ["outside"]);
+
+    // And where it had taken effect before the run was cut off, it is not run again.
+    let scenario = planned("outside_done", &[("up", "outside", insert, there)])
+        .await
+        .config("[statements]\nlock_timeout_ms = 0\n");
+    let gate = scenario.session().await;
+    let run = at_the_gate(&scenario, &gate).await;
+    run.kill();
+    run.end().await;
+    scenario.is_gone().await;
+    scenario.lines("INSERT INTO trace VALUES ('outside')").await;
+    scenario.up().await.succeeds();
+    assert_eq!(scenario.lines("SELECT name FROM trace").await, ["outside"]);
+}
+
+#[tokio::test]
+async fn the_hosts_own_tables_are_not_the_migrations() {
+    for (i, statement) in [
+        "DELETE FROM schema_migrations",
+        "UPDATE schema_migrations SET checksum = 'x'",
+        "INSERT INTO schema_migrations SELECT '009', filename, applied_at, 0, description, kind, checksum, NULL, run_id,
+             applied_by, lockgate_version, NULL FROM schema_migrations",
+        "TRUNCATE schema_migrations",
+        "ALTER TABLE schema_migrations_journal DISABLE TRIGGER ALL",
+        "INSERT INTO schema_migrations_journal (run_id, event, os_user, host, application)
+             SELECT run_id, 'applied', '', '', '' FROM schema_migrations",
+        "ALTER TABLE schema_migrations RENAME TO other; CREATE TABLE schema_migrations (LIKE other INCLUDING ALL);
+             INSERT INTO schema_migrations SELECT * FROM other",
+        "CREATE TRIGGER t BEFORE INSERT ON schema_migrations EXECUTE FUNCTION suppress_redundant_updates_trigger()",
+    ]
+    .iter()
+    .enumerate()
+    {
+        let scenario = planned(&format!("own_tables_{i}"), &[("up", "sql", statement, "")]).await;
+        let before = scenario.state().await;
+        scenario
+            .up()
+            .await
+            .fails_with(1)
+            .says("the plugin is at fault: it changed the tables in which the host keeps what is applied");
+        scenario.is_still(&before).await;
+    }
+}
