@@ -2,7 +2,7 @@
 
 use super::{
     bindings::{exports::lockgate::migration::program, lockgate::migration::types as wit},
-    host::printable,
+    host::{printable, printable_in},
 };
 use crate::{
     error::{Cause, DbError, Finding, ProgramError, Severity},
@@ -128,12 +128,20 @@ pub(super) fn error_from_guest(error: wit::Error) -> ProgramError {
         }
         wit::Error::Denied(text) | wit::Error::Limit(text) | wit::Error::BadValue(text) => printable(&text),
         wit::Error::Cancelled => "it stopped, being cancelled".to_owned(),
-        wit::Error::Other(other) => format!("{} [{}]", printable(&other.text), printable(&other.code)),
+        wit::Error::Other(other) => format!("{} [{}]", printable(&other.text), words(&other.code)),
     };
     ProgramError::plugin(text)
 }
 
 const FINDINGS_MAX: usize = 100;
+const GRANTS_MAX: usize = 100;
+
+/// A short word for programs, a name, a title: whatever has its place in a line of its own.
+const WORDS_MAX_CHARS: usize = 200;
+
+fn words(text: &str) -> String {
+    printable_in(WORDS_MAX_CHARS, text)
+}
 
 pub(super) fn findings_from_guest(findings: Vec<wit::Finding>) -> Vec<Finding> {
     let convert = |finding: wit::Finding| Finding {
@@ -142,7 +150,7 @@ pub(super) fn findings_from_guest(findings: Vec<wit::Finding>) -> Vec<Finding> {
             wit::Severity::Warn => Severity::Warn,
             wit::Severity::Block => Severity::Block,
         },
-        code: printable(&finding.code),
+        code: words(&finding.code),
         message: printable(&finding.message),
         hint: finding.hint.as_deref().map(printable),
     };
@@ -152,9 +160,9 @@ pub(super) fn findings_from_guest(findings: Vec<wit::Finding>) -> Vec<Finding> {
 
 pub(super) fn description_from_guest(description: program::Description) -> crate::step::Description {
     crate::step::Description {
-        title: Some(printable(&description.title)),
-        author: Some(printable(&description.author)),
-        grants: description.grants.into_iter().map(wanted_grant_from_guest).collect(),
+        title: Some(words(&description.title)),
+        author: Some(words(&description.author)),
+        grants: description.grants.into_iter().take(GRANTS_MAX).map(wanted_grant_from_guest).collect(),
         irreversible: (!description.reversible).then(|| "its author says that it cannot be reverted".to_owned()),
         lock_timeout_ms: description.lock_timeout_ms,
         statement_timeout_ms: description.statement_timeout_ms,
@@ -166,8 +174,8 @@ fn wanted_grant_from_guest(wanted: program::WantedGrant) -> WantedGrant {
         grant: match wanted.grant {
             program::Grant::Clock => Grant::Clock,
             program::Grant::Randomness => Grant::Randomness,
-            program::Grant::Config(key) => Grant::Config(printable(&key)),
-            program::Grant::Other(what) => Grant::Other(printable(&what)),
+            program::Grant::Config(key) => Grant::Config(words(&key)),
+            program::Grant::Other(what) => Grant::Other(words(&what)),
         },
         required: wanted.required,
         why: printable(&wanted.why),

@@ -6,9 +6,11 @@ mod convert;
 mod engine;
 mod host;
 mod limits;
+mod opened;
 mod program;
 mod rights;
 mod state;
+mod steps;
 
 pub use engine::Engine;
 pub use limits::Limits;

@@ -3,22 +3,24 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use wasmtime::{Store, UpdateDeadline, component::Resource};
+use wasmtime::{Store, UpdateDeadline, WasmBacktrace, component::Resource};
 
 use super::{
-    bindings::{Migration, MigrationPre, exports::lockgate::migration::program as wit},
+    bindings::{
+        Migration, MigrationPre, exports::lockgate::migration::program as wit, lockgate::migration::types::Error,
+    },
     convert,
     engine::Engine,
-    limits::Reached,
+    limits::{Limits, Reached},
     rights::Rights,
     state::{Reader, State, Transaction},
+    steps,
 };
 use crate::{
-    error::{Finding, Problem, ProgramError},
+    error::{Finding, ProgramError},
     migration::Direction,
     postgres::Handle,
-    sql::{Origin, Script},
-    step::{Batch, Description, OutsideStep, Program, Step},
+    step::{Batch, Description, Program, Step},
 };
 
 /// A compiled component that fits the interface.
@@ -41,19 +43,25 @@ impl ComponentProgram {
             .await
             .map_err(|e| e.to_string())??;
         let mut program = Self { engine: engine.clone(), rights, pre, description: Description::default() };
-        let description = program.call(async |store, guest| guest.program().call_describe(store).await).await;
+        let description =
+            program.call(Reached::call, async |store, guest| guest.program().call_describe(store).await.map(Ok)).await;
         let description = description.map_err(|e| format!("its `describe` failed: {}", e.cause))?;
         program.description = convert::description_from_guest(description);
         Ok(program)
     }
 
+    /// Calls the component, in a store of its own. `returned` is the limit on what it returns.
     async fn call<T>(
         &self,
-        work: impl AsyncFnOnce(&mut Store<State>, Guest<'_>) -> wasmtime::Result<T>,
+        returned: fn(&Limits) -> Reached,
+        work: impl AsyncFnOnce(&mut Store<State>, Guest<'_>) -> wasmtime::Result<Result<T, Error>>,
     ) -> Result<T, ProgramError> {
         let limits = &self.rights.limits;
         let mut store = Store::new(self.engine.wasmtime(), State::new(Arc::clone(&self.rights)));
         store.limiter(|state| &mut state.growth);
+        // What the host copies out of the guest's memory, before any of it is looked at.
+        store.set_hostcall_fuel(limits.call_max_bytes);
+        store.set_max_component_handles(HANDLES_MAX);
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(|context| {
             let state = context.data();
@@ -66,14 +74,19 @@ impl ComponentProgram {
         });
         let run = async {
             let migration = self.pre.instantiate_async(&mut store).await?;
-            work(&mut store, Guest(&migration)).await
+            let answer = work(&mut store, Guest(&migration)).await?;
+            // The error that it returned says more than what it left behind because of that.
+            let ended = if answer.is_ok() { store.data_mut().end().await } else { Ok(()) };
+            Ok((answer, ended))
         };
         let result = tokio::time::timeout(limits.wall_clock(), run).await;
         if let Some(refused) = store.data_mut().refused.take() {
             return Err(ProgramError::plugin(refused));
         }
         match result {
-            Ok(result) => result.map_err(|error| at_fault(&error)),
+            Ok(Ok((answer, Ok(())))) => answer.map_err(convert::error_from_guest),
+            Ok(Ok((_, Err(left_behind)))) => Err(ProgramError::plugin(left_behind)),
+            Ok(Err(error)) => Err(at_fault(&error, limits, returned)),
             Err(_) => Err(ProgramError::plugin(Reached::wall_clock(limits).to_string())),
         }
     }
@@ -82,16 +95,35 @@ impl ComponentProgram {
     async fn with_reader<T>(
         &self,
         db: &Handle,
-        work: impl AsyncFnOnce(&mut Store<State>, Guest<'_>, Resource<Reader>) -> wasmtime::Result<T>,
+        returned: fn(&Limits) -> Reached,
+        work: impl AsyncFnOnce(&mut Store<State>, Guest<'_>, Resource<Reader>) -> wasmtime::Result<Result<T, Error>>,
     ) -> Result<T, ProgramError> {
         let db = db.clone();
-        self.call(async move |store, guest| {
-            let reader = store.data_mut().table.push(Reader(db))?;
-            work(store, guest, Resource::new_borrow(reader.rep())).await
+        self.call(returned, async move |store, guest| {
+            let reader = store.data_mut().lend_reader(db)?;
+            work(store, guest, reader).await
+        })
+        .await
+    }
+
+    /// Lends a transaction for one call.
+    async fn with_transaction<T>(
+        &self,
+        db: &Handle,
+        returned: fn(&Limits) -> Reached,
+        work: impl AsyncFnOnce(&mut Store<State>, Guest<'_>, Resource<Transaction>) -> wasmtime::Result<Result<T, Error>>,
+    ) -> Result<T, ProgramError> {
+        let db = db.clone();
+        self.call(returned, async move |store, guest| {
+            let transaction = store.data_mut().lend_transaction(db)?;
+            work(store, guest, transaction).await
         })
         .await
     }
 }
+
+/// Handles of every kind that a component may hold at a time. Those of the database have lower limits of their own.
+const HANDLES_MAX: usize = 10_000;
 
 /// The instance, by its one export.
 struct Guest<'a>(&'a Migration);
@@ -110,33 +142,29 @@ impl Program for ComponentProgram {
 
     async fn preflight(&self, db: &Handle) -> Result<Vec<Finding>, ProgramError> {
         let findings = self
-            .with_reader(db, async |store, guest, reader| guest.program().call_preflight(store, reader).await)
+            .with_reader(db, Reached::call, async |store, guest, reader| {
+                guest.program().call_preflight(store, reader).await
+            })
             .await?;
-        findings.map(convert::findings_from_guest).map_err(convert::error_from_guest)
+        Ok(convert::findings_from_guest(findings))
     }
 
     async fn plan(&self, direction: Direction, db: &Handle) -> Result<Vec<Step>, ProgramError> {
         let way = convert::direction_to_guest(direction);
         let steps = self
-            .with_reader(db, async |store, guest, reader| guest.program().call_plan(store, way, reader).await)
+            .with_reader(db, Reached::plan_bytes, async |store, guest, reader| {
+                guest.program().call_plan(store, way, reader).await
+            })
             .await?;
-        let steps = steps.map_err(convert::error_from_guest)?;
-        if steps.is_empty() {
-            return Err(ProgramError::plugin("its plan has no steps"));
-        }
-        steps.into_iter().map(step_from_guest).collect()
+        steps::from_guest(steps, &self.rights.limits)
     }
 
     async fn run(&self, direction: Direction, step: &str, db: &Handle) -> Result<(), ProgramError> {
-        let (way, step, db) = (convert::direction_to_guest(direction), step.to_owned(), db.clone());
-        let done = self
-            .call(async move |store, guest| {
-                let transaction = store.data_mut().table.push(Transaction(db))?;
-                let transaction = Resource::new_borrow(transaction.rep());
-                guest.program().call_run(store, way, &step, transaction).await
-            })
-            .await?;
-        done.map_err(convert::error_from_guest)
+        let (way, step) = (convert::direction_to_guest(direction), step.to_owned());
+        self.with_transaction(db, Reached::call, async move |store, guest, transaction| {
+            guest.program().call_run(store, way, &step, transaction).await
+        })
+        .await
     }
 
     async fn run_batch(
@@ -146,47 +174,45 @@ impl Program for ComponentProgram {
         checkpoint: Option<&[u8]>,
         db: &Handle,
     ) -> Result<Batch, ProgramError> {
-        let (way, step, db) = (convert::direction_to_guest(direction), step.to_owned(), db.clone());
+        let (way, step) = (convert::direction_to_guest(direction), step.to_owned());
         let batch = self
-            .call(async move |store, guest| {
-                let transaction = store.data_mut().table.push(Transaction(db))?;
-                let transaction = Resource::new_borrow(transaction.rep());
+            .with_transaction(db, Reached::checkpoint, async move |store, guest, transaction| {
                 guest.program().call_run_batch(store, way, &step, transaction, checkpoint).await
             })
             .await?;
-        batch.map(convert::batch_from_guest).map_err(convert::error_from_guest)
+        let limits = &self.rights.limits;
+        match convert::batch_from_guest(batch) {
+            Batch::More { checkpoint, .. } if checkpoint.len() > limits.checkpoint_max_bytes => {
+                Err(ProgramError::plugin(Reached::checkpoint(limits).to_string()))
+            }
+            batch => Ok(batch),
+        }
     }
 
     async fn verify(&self, direction: Direction, db: &Handle) -> Result<Vec<Finding>, ProgramError> {
         let way = convert::direction_to_guest(direction);
         let findings = self
-            .with_reader(db, async |store, guest, reader| guest.program().call_verify(store, way, reader).await)
+            .with_reader(db, Reached::call, async |store, guest, reader| {
+                guest.program().call_verify(store, way, reader).await
+            })
             .await?;
-        findings.map(convert::findings_from_guest).map_err(convert::error_from_guest)
+        Ok(convert::findings_from_guest(findings))
     }
 }
 
-fn step_from_guest(step: wit::Step) -> Result<Step, ProgramError> {
-    let script = |text: &str| Script::parse(text, Origin::Plugin).map_err(|problems| unfit(&problems));
-    Ok(match step {
-        wit::Step::Sql(text) => Step::Sql(script(&text)?),
-        wit::Step::OutsideTransaction(wit::OutsideStep { statement, probe }) => {
-            Step::OutsideTransaction(OutsideStep { statement: script(&statement)?, probe })
-        }
-        wit::Step::Code(name) => Step::Code(name),
-        wit::Step::Batched(name) => Step::Batched(name),
-    })
-}
-
-fn unfit(problems: &[Problem]) -> ProgramError {
-    let list: Vec<String> = problems.iter().map(|p| format!("{}: {}", p.at, p.what)).collect();
-    ProgramError::plugin(list.join("; "))
-}
+/// What wasmtime says when more is passed than [`Store::set_hostcall_fuel`] allows; the type of that error is private.
+const FUEL_EXHAUSTED: &str = "fuel allocated for hostcalls has been exhausted";
 
 /// A trap, a broken rule of the component model, or a limit.
-fn at_fault(error: &wasmtime::Error) -> ProgramError {
+fn at_fault(error: &wasmtime::Error, limits: &Limits, returned: fn(&Limits) -> Reached) -> ProgramError {
     if let Some(reached) = error.downcast_ref::<Reached>() {
         return ProgramError::plugin(reached.to_string());
+    }
+    if error.root_cause().to_string().contains(FUEL_EXHAUSTED) {
+        // Without a frame of the guest, it was not calling the host but returning to it.
+        let calling = error.downcast_ref::<WasmBacktrace>().is_some_and(|trace| !trace.frames().is_empty());
+        let returned = if calling { Reached::call(limits) } else { returned(limits) };
+        return ProgramError::plugin(returned.no_more_than(Reached::call(limits)).to_string());
     }
     if let Some(trap) = error.downcast_ref::<wasmtime::Trap>() {
         return ProgramError::plugin(match trap {

@@ -3,9 +3,9 @@
 use std::{error::Error as _, sync::Arc};
 
 use futures_util::TryStreamExt;
-use tokio_postgres::{Client, types::ToSql};
+use tokio_postgres::{Client, RowStream, Statement, types::ToSql};
 
-use super::values::{BadValue, Cell, Param};
+use super::values::{BadValue, Cell, CellSize, Param, sent_bytes_max};
 use crate::{
     error::DbError,
     value::{Column, Rows, Value},
@@ -55,38 +55,12 @@ impl Handle {
     /// # Errors
     /// What the server said, that a parameter does not fit, or which limit was reached.
     pub async fn query_limited(&self, sql: &str, params: &[Value], limits: QueryLimits) -> Result<Rows, QueryError> {
-        let db = |error| QueryError::Db(Box::new(db_error(&error)));
-        let statement = self.client.prepare(sql).await.map_err(db)?;
-        let columns: Vec<Column> = statement
-            .columns()
-            .iter()
-            .map(|c| Column {
-                name: c.name().to_owned(),
-                type_name: c.type_().name().to_owned(),
-                type_oid: c.type_().oid(),
-            })
-            .collect();
-        check_count(statement.params().len(), params.len()).map_err(QueryError::Db)?;
+        let statement = self.client.prepare(sql).await?;
+        check_params(&statement, params)?;
+        let columns = columns_of(&statement);
         let params: Vec<Param<'_>> = params.iter().map(Param).collect();
-        let stream =
-            self.client.query_raw(&statement, params.iter().map(|p| p as &(dyn ToSql + Sync))).await.map_err(db)?;
-        let mut stream = std::pin::pin!(stream);
-        let mut result = Rows { columns, rows: Vec::new() };
-        let mut bytes = 0;
-        while let Some(row) = stream.try_next().await.map_err(db)? {
-            if result.rows.len() == limits.rows_max {
-                return Err(QueryError::TooManyRows);
-            }
-            let cells = (0..row.len()).map(|i| row.try_get::<_, Cell>(i).map(|Cell(value)| value));
-            let cells: Vec<Value> = cells.collect::<Result<_, _>>().map_err(db)?;
-            // As it is kept, which may be far more than what came over the wire: 1e131071 is ten bytes there.
-            bytes += cells.iter().map(Value::size_bytes).sum::<usize>();
-            if bytes > limits.bytes_max {
-                return Err(QueryError::TooManyBytes);
-            }
-            result.rows.push(cells);
-        }
-        Ok(result)
+        let stream = self.client.query_raw(&statement, params.iter().map(|p| p as &(dyn ToSql + Sync))).await?;
+        Ok(Rows { columns, rows: collect(stream, limits).await? })
     }
 
     /// Runs one statement and returns the number of rows that it changed.
@@ -95,20 +69,83 @@ impl Handle {
     /// What the server said, or that a parameter does not fit.
     pub async fn execute(&self, sql: &str, params: &[Value]) -> Result<u64, DbError> {
         let statement = self.client.prepare(sql).await.map_err(|e| db_error(&e))?;
-        check_count(statement.params().len(), params.len()).map_err(|error| *error)?;
+        check_params(&statement, params).map_err(|error| *error)?;
         let params: Vec<Param<'_>> = params.iter().map(Param).collect();
         let params = params.iter().map(|p| p as &(dyn ToSql + Sync));
         self.client.execute_raw(&statement, params).await.map_err(|e| db_error(&e))
     }
 }
 
-/// The driver panics when the counts differ.
-fn check_count(wanted: usize, given: usize) -> Result<(), Box<DbError>> {
-    if wanted == given {
-        return Ok(());
+impl From<tokio_postgres::Error> for QueryError {
+    fn from(error: tokio_postgres::Error) -> Self {
+        Self::Db(Box::new(db_error(&error)))
     }
-    let message = format!("the statement has {wanted} parameters, {given} were given");
-    Err(Box::new(DbError { severity: "ERROR".into(), message, bad_value: true, ..DbError::default() }))
+}
+
+impl From<Box<DbError>> for QueryError {
+    fn from(error: Box<DbError>) -> Self {
+        Self::Db(error)
+    }
+}
+
+pub(super) fn columns_of(statement: &Statement) -> Vec<Column> {
+    let column = |c: &tokio_postgres::Column| Column {
+        name: c.name().to_owned(),
+        type_name: c.type_().name().to_owned(),
+        type_oid: c.type_().oid(),
+    };
+    statement.columns().iter().map(column).collect()
+}
+
+/// Reads a result to its end, or to the first row past a limit.
+///
+/// The driver holds one row as the server sent it, which may be 1 GiB, whatever the limits are: it has no limit of its own. What
+/// is made of a row is counted before it is made.
+pub(super) async fn collect(stream: RowStream, limits: QueryLimits) -> Result<Vec<Vec<Value>>, QueryError> {
+    let mut stream = std::pin::pin!(stream);
+    let (mut rows, mut bytes) = (Vec::new(), 0_usize);
+    while let Some(row) = stream.try_next().await? {
+        if rows.len() == limits.rows_max {
+            return Err(QueryError::TooManyRows);
+        }
+        // First what came over the wire, because to look into an array of that many elements takes memory, too.
+        if bytes.saturating_add(row.raw_size_bytes()) > limits.bytes_max {
+            return Err(QueryError::TooManyBytes);
+        }
+        let mut cells = Vec::with_capacity(row.len());
+        for i in 0..row.len() {
+            // As it is kept, which may be far more than what came over the wire: 1e131071 is ten bytes there.
+            let CellSize(size) = row.try_get(i)?;
+            bytes = bytes.saturating_add(size);
+            if bytes > limits.bytes_max {
+                return Err(QueryError::TooManyBytes);
+            }
+            let Cell(value) = row.try_get(i)?;
+            cells.push(value);
+        }
+        rows.push(cells);
+    }
+    Ok(rows)
+}
+
+/// The most that the server takes in one message, `PQ_LARGE_MESSAGE_LIMIT`; it ends the connection when there is more.
+const MESSAGE_MAX_BYTES: usize = 0x3fff_ffff - 1;
+
+/// Refuses what the driver or the server would answer by giving the connection up.
+pub(super) fn check_params(statement: &Statement, params: &[Value]) -> Result<(), Box<DbError>> {
+    let (wanted, given) = (statement.params().len(), params.len());
+    if wanted != given {
+        return Err(bad_value(format!("the statement has {wanted} parameters, {given} were given")));
+    }
+    let bytes = params.iter().fold(0_usize, |sum, param| sum.saturating_add(sent_bytes_max(param)));
+    if bytes > MESSAGE_MAX_BYTES {
+        return Err(bad_value("the parameters are longer than the 1 GiB that PostgreSQL takes".to_owned()));
+    }
+    Ok(())
+}
+
+pub(super) fn bad_value(message: String) -> Box<DbError> {
+    Box::new(DbError { severity: "ERROR".into(), message, bad_value: true, ..DbError::default() })
 }
 
 /// Keeps what can be acted on.

@@ -1,10 +1,13 @@
 //! The one place that talks to PostgreSQL.
 
 mod connect;
+mod copy;
+mod cursor;
 mod handle;
 pub mod history;
 pub mod journal;
 pub mod lock;
+mod notices;
 mod passfile;
 pub mod preflight;
 pub mod progress;
@@ -12,6 +15,8 @@ mod session;
 mod values;
 
 pub use connect::{Secret, Target, TlsMode, parse_url};
+pub use copy::CopyIn;
+pub use cursor::{Cursor, fresh_number};
 pub use handle::{Handle, QueryError, QueryLimits};
 pub use passfile::line as passfile_line;
 pub use session::{Broken, Committed, OwnTables, OwnWrites, Server, Session, Timeouts, Transaction};

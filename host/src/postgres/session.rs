@@ -10,6 +10,7 @@ use super::{
     connect::{CONNECT_TIMEOUT, Target, TlsMode},
     handle::{Handle, db_error},
     lock::LockKey,
+    notices::Notices,
     quote_ident,
 };
 use crate::{
@@ -228,12 +229,11 @@ impl Session {
         let tls = target.tls_connector()?;
         let (client, mut connection) =
             target.config(application_name).connect(tls.clone()).await.map_err(|e| unreachable(target, &e))?;
+        let mut notices = Notices::default();
         let driver = async move {
             while let Some(message) = poll_fn(|cx| connection.poll_message(cx)).await {
                 match message {
-                    Ok(AsyncMessage::Notice(notice)) => {
-                        tracing::info!(severity = notice.severity(), "server: {}", notice.message());
-                    }
+                    Ok(AsyncMessage::Notice(notice)) => notices.log(&notice),
                     Ok(_) => {}
                     Err(error) => {
                         tracing::debug!(%error, "the connection ended");

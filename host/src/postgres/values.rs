@@ -25,6 +25,10 @@ pub struct Param<'a>(pub &'a Value);
 #[derive(Debug)]
 pub struct Cell(pub Value);
 
+/// At least as many bytes as the [`Cell`] takes in memory, known without making it.
+#[derive(Debug)]
+pub struct CellSize(pub usize);
+
 /// Why a parameter was not sent.
 #[derive(Debug)]
 pub struct BadValue {
@@ -159,6 +163,72 @@ impl<'a> FromSql<'a> for Cell {
 
     fn accepts(_: &Type) -> bool {
         true
+    }
+}
+
+impl<'a> FromSql<'a> for CellSize {
+    fn from_sql(ty: &Type, bytes: &'a [u8]) -> Result<Self, Box<dyn Error + Sync + Send>> {
+        let base = base_of(ty);
+        let heap = match element_of(base) {
+            Some(element) => array_bytes(base_of(element), bytes).unwrap_or(bytes.len()),
+            None if *base == Type::NUMERIC => numeric_bytes(bytes),
+            None => bytes.len(),
+        };
+        // `raw` has the name of its type, too.
+        Ok(Self(size_of::<Value>() + ty.name().len() + heap))
+    }
+
+    fn from_sql_null(_: &Type) -> Result<Self, Box<dyn Error + Sync + Send>> {
+        Ok(Self(size_of::<Value>()))
+    }
+
+    fn accepts(_: &Type) -> bool {
+        true
+    }
+}
+
+/// What the elements of an array take in memory: each its place, and what it holds.
+fn array_bytes(element: &Type, bytes: &[u8]) -> Option<usize> {
+    // The length follows the number of dimensions, the flags and the type; it is 0 where there are no dimensions.
+    let length = bytes.get(12..16).map_or(0, |b| u32::from_be_bytes([b[0], b[1], b[2], b[3]]));
+    let place = match *element {
+        Type::BOOL => size_of::<Option<bool>>(),
+        Type::INT2 => size_of::<Option<i16>>(),
+        Type::INT4 | Type::FLOAT4 | Type::DATE => size_of::<Option<i32>>(),
+        Type::INT8 | Type::OID | Type::FLOAT8 | Type::TIME | Type::TIMESTAMP | Type::TIMESTAMPTZ => {
+            size_of::<Option<i64>>()
+        }
+        _ => size_of::<Option<(u64, u64)>>().max(size_of::<Option<String>>()),
+    };
+    let places = usize::try_from(length).ok()?.checked_mul(place)?;
+    let held = if *element == Type::NUMERIC {
+        let items = read_items(element, bytes).ok()?;
+        items.iter().flatten().fold(0_usize, |sum, item| sum.saturating_add(numeric_bytes(item)))
+    } else {
+        bytes.len()
+    };
+    Some(places.saturating_add(held))
+}
+
+/// The digits that a number is written with.
+fn numeric_bytes(bytes: &[u8]) -> usize {
+    let field = |at: usize| bytes.get(at..at + 2).map_or(0, |b| u16::from_be_bytes([b[0], b[1]]));
+    let (weight, scale) = (field(2).cast_signed(), field(6));
+    // Four digits a group before the point, the digits after it, the sign, a zero and the point.
+    (usize::try_from(weight).unwrap_or(0) + 1) * 4 + usize::from(scale) + 3
+}
+
+/// At least as many bytes as a parameter takes in a message.
+pub fn sent_bytes_max(value: &Value) -> usize {
+    // The head of an array, or the length of anything else.
+    const HEAD: usize = 24;
+    HEAD + match value {
+        // Each with its length, which is longer than the element and its place in memory.
+        Value::BoolArray(items) => items.len().saturating_mul(5),
+        Value::Int2Array(items) => items.len().saturating_mul(6),
+        // As a literal, with quotes and every character escaped, at worst.
+        Value::TextArray(_) => value.size_bytes().saturating_mul(2),
+        _ => value.size_bytes(),
     }
 }
 

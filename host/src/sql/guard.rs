@@ -7,7 +7,7 @@ use std::fmt;
 
 use squawk_lexer::{TokenKind, tokenize};
 
-use super::script::Statement;
+use super::script::{Statement, WORDS_MAX};
 
 /// Who sends the statement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,7 +29,12 @@ pub struct Refusal {
 enum Why {
     Transaction,
     Session,
+    Server,
     CopyData,
+    Copy,
+    CopyIn,
+    Cursor,
+    Unknown,
     Empty,
 }
 
@@ -39,7 +44,12 @@ impl Refusal {
         match self.why {
             Why::Transaction => "remove it: every migration runs in one transaction of the host's",
             Why::Session => "use `SET LOCAL` for a setting; role and session stay as the operator chose them",
+            Why::Server => "ask the operator to do it",
             Why::CopyData => "write the rows as `INSERT … VALUES`",
+            Why::Copy => "use `copy-in` for `COPY … FROM STDIN`, and a query to read",
+            Why::CopyIn => "send one `COPY … FROM STDIN` statement",
+            Why::Cursor => "send a SELECT, VALUES, TABLE or WITH … SELECT statement",
+            Why::Unknown => "send a statement that PostgreSQL documents",
             Why::Empty => "send one statement",
         }
     }
@@ -47,10 +57,16 @@ impl Refusal {
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.why {
-            Why::Transaction => write!(f, "`{}` would end the transaction that the host owns", self.words),
-            Why::Session => write!(f, "`{}` would change the session that the host owns", self.words),
-            Why::CopyData => write!(f, "`{}` with inline data needs psql", self.words),
+        let Self { words, why } = self;
+        match why {
+            Why::Transaction => write!(f, "`{words}` would end the transaction that the host owns"),
+            Why::Session => write!(f, "`{words}` would change the session that the host owns"),
+            Why::Server => write!(f, "`{words}` would change the server, not this database"),
+            Why::CopyData => write!(f, "`{words}` with inline data needs psql"),
+            Why::Copy => write!(f, "`{words}` moves data past the host: only `copy-in` takes it, from STDIN"),
+            Why::CopyIn => write!(f, "`{words}` is no `COPY … FROM STDIN`, which is all that `copy-in` takes"),
+            Why::Cursor => write!(f, "`{words}` is no query, and only a query has a cursor"),
+            Why::Unknown => write!(f, "`{words}` begins no statement that a migration may send"),
             Why::Empty => f.write_str("there is no statement in it"),
         }
     }
@@ -61,42 +77,122 @@ impl fmt::Display for Refusal {
 /// # Errors
 /// The refusal.
 pub fn check_statement(sql: &str) -> Result<(), Refusal> {
-    let mut words = Vec::new();
-    let mut offset = 0;
-    for token in tokenize(sql) {
-        let piece = &sql[offset..offset + token.len as usize];
-        offset += token.len as usize;
-        match token.kind {
-            TokenKind::Whitespace | TokenKind::LineComment | TokenKind::BlockComment { .. } => {}
-            // An empty statement before the first word is skipped by the server, too.
-            TokenKind::Semi if words.is_empty() => {}
-            TokenKind::Ident => words.push(piece.to_ascii_uppercase()),
-            _ => words.push(piece.to_owned()),
-        }
-        if words.len() >= 8 {
-            break;
-        }
+    let words = words_of(sql);
+    refuse(&as_slices(&words.list), Rule::Guest)
+}
+
+/// Looks at one statement for which a component wants a cursor, and returns the byte at which it begins, after comments and
+/// empty statements.
+///
+/// # Errors
+/// The refusal.
+pub fn check_query(sql: &str) -> Result<usize, Refusal> {
+    let words = words_of(sql);
+    let list = as_slices(&words.list);
+    refuse(&list, Rule::Guest)?;
+    match list.first() {
+        Some(&("SELECT" | "VALUES" | "TABLE" | "WITH" | "(")) => Ok(words.start),
+        _ => Err(Refusal::of(&list, 1, Why::Cursor)),
     }
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    refuse(&words, Rule::Guest)
+}
+
+/// Looks at one statement that a component wants to feed with data.
+///
+/// # Errors
+/// The refusal.
+pub fn check_copy_in(sql: &str) -> Result<(), Refusal> {
+    let words = words_of(sql);
+    let list = as_slices(&words.list);
+    // The first FROM or TO outside parentheses is the one; a table of that name would be quoted.
+    let at = list.iter().position(|word| matches!(*word, "FROM" | "TO"));
+    match (list.first(), at.and_then(|at| list.get(at..at + 2))) {
+        (None, _) => Err(Refusal::of(&list, 0, Why::Empty)),
+        (Some(&"COPY"), Some(["FROM", "STDIN"])) => Ok(()),
+        _ => Err(Refusal::of(&list, 1, Why::CopyIn)),
+    }
 }
 
 /// Looks at one statement of a script.
 pub(super) fn check(statement: &Statement, rule: Rule) -> Result<(), Refusal> {
-    let words: Vec<&str> = statement.words.iter().map(String::as_str).collect();
-    refuse(&words, rule)
+    refuse(&as_slices(&statement.words), rule)
 }
 
+/// The first words of a text, in upper case unless they are quoted, and the byte of the first.
+struct Words {
+    list: Vec<String>,
+    start: usize,
+}
+
+/// Leaves out comments, the empty statements before the first word, and what stands in parentheses, which never tells what a
+/// statement is.
+fn words_of(sql: &str) -> Words {
+    let mut words = Words { list: Vec::new(), start: 0 };
+    let (mut offset, mut depth) = (0, 0_usize);
+    for token in tokenize(sql) {
+        let start = offset;
+        offset += token.len as usize;
+        let piece = &sql[start..offset];
+        match token.kind {
+            TokenKind::Whitespace | TokenKind::LineComment | TokenKind::BlockComment { .. } => continue,
+            TokenKind::Semi if words.list.is_empty() => continue,
+            TokenKind::CloseParen => {
+                depth = depth.saturating_sub(1);
+                continue;
+            }
+            TokenKind::OpenParen => depth += 1,
+            _ => {}
+        }
+        if words.list.is_empty() {
+            words.start = start;
+        } else if depth > 0 {
+            continue;
+        }
+        words.list.push(if token.kind == TokenKind::Ident { piece.to_ascii_uppercase() } else { piece.to_owned() });
+        if words.list.len() == WORDS_MAX {
+            break;
+        }
+    }
+    words
+}
+
+fn as_slices(words: &[String]) -> Vec<&str> {
+    words.iter().map(String::as_str).collect()
+}
+
+impl Refusal {
+    fn of(words: &[&str], n: usize, why: Why) -> Self {
+        // What stands there may be a string of a megabyte.
+        const CHARS_MAX: usize = 60;
+        let words = words[..n.min(words.len())].join(" ");
+        Self { words: words.chars().take(CHARS_MAX).map(|c| if c.is_control() { ' ' } else { c }).collect(), why }
+    }
+}
+
+/// The first words of the statements that a component may send, if nothing else speaks against them. Source: PostgreSQL manual,
+/// part VI, "SQL Commands". What a later server adds is refused until somebody has looked at it.
+const KNOWN: &[&str] = &[
+    "(", "ALTER", "ANALYZE", "CALL", "CLOSE", "CLUSTER", "COMMENT", "CREATE", "DECLARE", "DELETE", "DO", "DROP",
+    "EXPLAIN", "FETCH", "GRANT", "IMPORT", "INSERT", "LOCK", "MERGE", "MOVE", "NOTIFY", "REASSIGN", "REFRESH",
+    "REINDEX", "REVOKE", "SECURITY", "SELECT", "SET", "SHOW", "TABLE", "TRUNCATE", "UPDATE", "VACUUM", "VALUES",
+    "WITH",
+];
+
+/// Settings on which the host itself relies until the transaction has ended.
+const HOSTS_SETTINGS: &[&str] =
+    &["ROLE", "SESSION", "SESSION_AUTHORIZATION", "CLIENT_ENCODING", "NAMES", "SYNCHRONOUS_COMMIT"];
+
 fn refuse(words: &[&str], rule: Rule) -> Result<(), Refusal> {
-    let refusal = |n: usize, why: Why| Err(Refusal { words: words[..n.min(words.len())].join(" "), why });
+    let refusal = |n: usize, why: Why| Err(Refusal::of(words, n, why));
     match words {
         [] => return refusal(0, Why::Empty),
         ["BEGIN" | "START" | "COMMIT" | "END" | "ROLLBACK" | "ABORT" | "SAVEPOINT" | "RELEASE", ..] => {
             return refusal(1, Why::Transaction);
         }
         ["PREPARE", "TRANSACTION", ..] | ["SET", "TRANSACTION", ..] => return refusal(2, Why::Transaction),
-        ["COPY", rest @ ..] if rest.windows(2).any(|w| matches!(w, ["FROM", "STDIN"] | ["TO", "STDOUT"])) => {
-            return refusal(1, Why::CopyData);
+        // The server takes either word in either direction.
+        ["COPY", rest @ ..] if rest.windows(2).any(|w| matches!(w, ["FROM" | "TO", "STDIN" | "STDOUT"])) => {
+            let why = if rule == Rule::Script { Why::CopyData } else { Why::Copy };
+            return refusal(1, why);
         }
         _ => {}
     }
@@ -106,9 +202,11 @@ fn refuse(words: &[&str], rule: Rule) -> Result<(), Refusal> {
     // `SET LOCAL "role" = x` is a change of the role, too, and `U&"…"` may spell anything.
     let names_session = |word: &&str| {
         let name = word.trim_matches('"').to_ascii_uppercase();
-        matches!(name.as_str(), "ROLE" | "SESSION" | "SESSION_AUTHORIZATION")
-            || name.starts_with("TRANSACTION")
-            || name.starts_with("U&")
+        HOSTS_SETTINGS.contains(&name.as_str()) || name.starts_with("TRANSACTION") || name.starts_with("U&")
+    };
+    let names_host = |word: &&str| {
+        let name = word.trim_matches('"').to_ascii_uppercase();
+        name.starts_with("LOCKGATE_") || name.starts_with("U&")
     };
     match words {
         ["SET", "LOCAL", name, ..] if names_session(name) => refusal(3, Why::Session),
@@ -117,6 +215,20 @@ fn refuse(words: &[&str], rule: Rule) -> Result<(), Refusal> {
         ["RESET" | "DISCARD" | "LOAD" | "LISTEN" | "UNLISTEN" | "DEALLOCATE" | "EXECUTE" | "PREPARE", ..] => {
             refusal(1, Why::Session)
         }
+        // The server's files and programs are not the component's, and the rest has its place in `copy-in`.
+        ["COPY", ..] => refusal(1, Why::Copy),
+        // Cursors of the host's own, by their names.
+        ["CLOSE", "ALL", ..] => refusal(2, Why::Session),
+        ["CLOSE" | "FETCH" | "MOVE" | "DECLARE", rest @ ..] if rest.iter().any(names_host) => refusal(1, Why::Session),
+        // One that is held outlives the transaction; the words before CURSOR may be repeated without end.
+        ["DECLARE", rest @ ..]
+            if !rest.windows(2).any(|w| w == ["CURSOR", "FOR"])
+                && !rest.windows(4).any(|w| w == ["CURSOR", "WITHOUT", "HOLD", "FOR"]) =>
+        {
+            refusal(1, Why::Session)
+        }
+        ["ALTER", "SYSTEM", ..] | ["CREATE" | "DROP", "DATABASE" | "TABLESPACE", ..] => refusal(2, Why::Server),
+        [first, ..] if !KNOWN.contains(first) => refusal(1, Why::Unknown),
         _ => Ok(()),
     }
 }
@@ -162,6 +274,20 @@ mod tests {
             "LOAD 'x'",
             "LISTEN c",
             "SET search_path = x",
+            "SET LOCAL client_encoding = 'LATIN1'",
+            "SET LOCAL NAMES 'LATIN1'",
+            "SET LOCAL \"synchronous_commit\" = off",
+            "CLOSE ALL",
+            "CLOSE lockgate_cursor_1",
+            "CLOSE U&\"lockgate\\005fcursor_1\"",
+            "FETCH ALL FROM \"lockgate_cursor_1\"",
+            "MOVE lockgate_cursor_1",
+            "DECLARE c CURSOR WITH HOLD FOR SELECT 1",
+            "DECLARE c BINARY BINARY BINARY BINARY BINARY BINARY BINARY BINARY BINARY BINARY BINARY BINARY BINARY BINARY BINARY \
+             CURSOR WITH HOLD FOR SELECT 1",
+            "PREPARE p AS SELECT 1",
+            "EXECUTE p",
+            "DEALLOCATE ALL",
         ] {
             assert_eq!(check_statement(sql).unwrap_err().why, Why::Session, "{sql}");
         }
@@ -174,12 +300,90 @@ mod tests {
             "WITH a AS (SELECT 1) DELETE FROM t",
             "SET LOCAL work_mem = '64MB'",
             "SET CONSTRAINTS ALL IMMEDIATE",
-            "COPY t FROM '/x'",
-            "\"commit\"",
+            "SET LOCAL lock_timeout = '1s'",
             "(select 1)",
+            "; (values (1))",
+            "DECLARE c BINARY NO SCROLL CURSOR FOR SELECT 1",
+            "DECLARE c CURSOR WITHOUT HOLD FOR SELECT 1",
+            "FETCH 10 FROM c",
+            "CLOSE c",
+            "NOTIFY c, 'x'",
+            "LOCK TABLE t IN SHARE MODE",
+            "EXPLAIN ANALYZE SELECT 1",
+            "DO $$ begin perform 1; end $$",
+            "CREATE INDEX CONCURRENTLY i ON t (a)",
+            "ALTER ROLE app SET search_path = x",
         ] {
             assert_eq!(check_statement(sql), Ok(()), "{sql}");
         }
+    }
+
+    #[test]
+    fn the_server_is_not_the_components() {
+        for sql in ["ALTER SYSTEM SET fsync = off", "create database x", "DROP TABLESPACE x"] {
+            assert_eq!(check_statement(sql).unwrap_err().why, Why::Server, "{sql}");
+        }
+    }
+
+    #[test]
+    fn a_copy_goes_through_copy_in_or_nowhere() {
+        for sql in [
+            "COPY t FROM STDIN",
+            "copy t from stdout",
+            "COPY t (a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q) FROM STDIN",
+            "COPY BINARY a.b.t (a) FROM STDIN",
+            "COPY (SELECT 1) TO STDOUT",
+            "COPY t TO STDIN",
+            "COPY t FROM '/etc/passwd'",
+            "COPY t FROM PROGRAM 'id'",
+            "COPY t TO PROGRAM 'id'",
+        ] {
+            assert_eq!(check_statement(sql).unwrap_err().why, Why::Copy, "{sql}");
+        }
+        for sql in ["COPY t FROM STDIN", "/* x */ copy t (a, b) from stdin (format csv)", "COPY \"from\" FROM STDIN;"] {
+            assert_eq!(check_copy_in(sql), Ok(()), "{sql}");
+        }
+        for sql in [
+            "COPY t FROM '/etc/passwd'",
+            "COPY t FROM PROGRAM 'id'",
+            "COPY t TO STDOUT",
+            "COPY (SELECT 1 FROM stdin) TO STDOUT",
+            "COPY t FROM STDOUT",
+            "COPY t",
+            "SELECT 1 FROM STDIN",
+            "COMMIT",
+        ] {
+            assert_eq!(check_copy_in(sql).unwrap_err().why, Why::CopyIn, "{sql}");
+        }
+        assert_eq!(check_copy_in("").unwrap_err().why, Why::Empty);
+    }
+
+    #[test]
+    fn only_a_query_has_a_cursor() {
+        assert_eq!(check_query("SELECT 1"), Ok(0));
+        assert_eq!(check_query("; -- é\n (TABLE t)"), Ok(9));
+        assert_eq!(check_query("with a as (select 1) table a"), Ok(0));
+        for sql in ["UPDATE t SET a = 1 RETURNING a", "EXPLAIN SELECT 1", "FETCH ALL FROM c", "SHOW all"] {
+            assert_eq!(check_query(sql).unwrap_err().why, Why::Cursor, "{sql}");
+        }
+        assert_eq!(check_query("COMMIT").unwrap_err().why, Why::Transaction);
+    }
+
+    #[test]
+    fn what_nobody_has_looked_at_is_refused() {
+        for sql in [
+            "FROBNICATE t",
+            "\"commit\"",
+            "'x'",
+            "\u{feff}\u{feff}COMMIT",
+            "\u{a0}COMMIT",
+            "$1",
+            "CHECKPOINT",
+            "{ call f() }",
+        ] {
+            assert_eq!(check_statement(sql).unwrap_err().why, Why::Unknown, "{sql}");
+        }
+        assert!(check_statement(&format!("'{}\n'", "x".repeat(1_000))).unwrap_err().to_string().len() < 200);
     }
 
     #[test]

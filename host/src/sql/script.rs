@@ -44,7 +44,7 @@ pub struct Statement {
 }
 
 /// No statement needs more of its beginning to be told apart.
-const WORDS_MAX: usize = 8;
+pub(super) const WORDS_MAX: usize = 16;
 
 impl Script {
     /// Cuts a script into statements.
@@ -209,7 +209,10 @@ impl Cutter {
             }
         }
         // What stands in parentheses (a column list, say) never tells what a statement is.
-        if self.parens == 0 && kind != TokenKind::CloseParen && current.words.len() < WORDS_MAX {
+        let outside = self.parens == 0 && kind != TokenKind::CloseParen;
+        // A query may stand in parentheses as a whole.
+        let first = kind == TokenKind::OpenParen && current.words.is_empty();
+        if (outside || first) && current.words.len() < WORDS_MAX {
             current.words.push(if kind == TokenKind::Ident { word } else { piece.to_owned() });
         }
     }

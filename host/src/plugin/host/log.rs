@@ -12,8 +12,12 @@ const LINE_MAX_CHARS: usize = 4_000;
 impl Host for State {
     async fn log(&mut self, level: Level, message: String) -> wasmtime::Result<()> {
         self.log_lines += 1;
+        self.log_bytes = self.log_bytes.saturating_add(message.len());
         if self.log_lines > self.rights.limits.log_max_lines {
-            return Err(Reached::log(&self.rights.limits).into());
+            return Err(Reached::log_lines(&self.rights.limits).into());
+        }
+        if self.log_bytes > self.rights.limits.log_max_bytes {
+            return Err(Reached::log_bytes(&self.rights.limits).into());
         }
         let message = printable(&message);
         match level {
@@ -29,8 +33,13 @@ impl Host for State {
 
 /// A guest must not forge log lines or move the cursor of a terminal.
 pub(in crate::plugin) fn printable(text: &str) -> String {
-    let mut line: String = text.chars().take(LINE_MAX_CHARS).map(|c| if c.is_control() { ' ' } else { c }).collect();
-    if text.chars().nth(LINE_MAX_CHARS).is_some() {
+    printable_in(LINE_MAX_CHARS, text)
+}
+
+/// The same in at most so many characters.
+pub(in crate::plugin) fn printable_in(chars_max: usize, text: &str) -> String {
+    let mut line: String = text.chars().take(chars_max).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if text.chars().nth(chars_max).is_some() {
         line.push('…');
     }
     line
