@@ -13,6 +13,7 @@ mod embedded;
 mod failures;
 mod folder;
 mod guests;
+mod hostile;
 mod journal;
 mod lock;
 mod output;
