@@ -46,6 +46,11 @@ plugins FOLDER="migrations": _lockgate
 guests: _lockgate
     for guest in hostile steps values; do "{{lockgate}}" plugin build tests/fixtures/guests/$guest --out tests/fixtures/guests/$guest.wasm; done
 
+# let the fuzzer look for bytes, values and statements that break a promise; what it finds is kept in tests/fuzz/artifacts
+[group('develop')]
+fuzz SECONDS="60":
+    for target in component_bytes values statement_guard; do tests/fuzz/run $target "$1"; done
+
 # check format, lints, licences and unused dependencies
 [group('develop')]
 lint:

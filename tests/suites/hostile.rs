@@ -147,7 +147,11 @@ impl Arena {
             .component("002_guest", &components::hostile())
             .await;
         let other = scenario.role("").await;
-        scenario.superuser().await.lines(&format!("GRANT {other} TO CURRENT_USER; GRANT {other} TO lockgate_owner")).await;
+        scenario
+            .superuser()
+            .await
+            .lines(&format!("GRANT {other} TO CURRENT_USER; GRANT {other} TO lockgate_owner"))
+            .await;
         let config = config(&scenario, &scenario.url());
         let first = lockgate::migration::Version::parse("001").unwrap();
         runner::up(&config, Uuid::now_v7(), Some(&first)).await.unwrap();
@@ -223,12 +227,7 @@ impl Arena {
         }
     }
 
-    async fn applied(
-        &self,
-        case: &Case,
-        answer: Result<runner::Outcome, Error>,
-        before: &State,
-    ) -> Result<(), String> {
+    async fn applied(&self, case: &Case, answer: Result<runner::Outcome, Error>, before: &State) -> Result<(), String> {
         answer.map_err(|error| format!("it was refused:\n{error}"))?;
         let rows = self.scenario.lines("SELECT version FROM public.schema_migrations ORDER BY version").await;
         if rows != ["001", "002"] {

@@ -14,6 +14,7 @@ mod failures;
 mod folder;
 mod guests;
 mod hostile;
+mod interface;
 mod journal;
 mod lock;
 mod output;

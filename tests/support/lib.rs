@@ -10,9 +10,11 @@ mod outcome;
 mod programs;
 mod scenario;
 mod state;
+mod wit;
 
 pub use call::{Call, Running};
 pub use database::Session;
 pub use outcome::Outcome;
 pub use scenario::{Scenario, eventually};
 pub use state::State;
+pub use wit::Interface;

@@ -12,7 +12,7 @@ mod passfile;
 pub mod preflight;
 pub mod progress;
 mod session;
-mod values;
+pub(crate) mod values;
 
 pub use connect::{Secret, Target, TlsMode, parse_url};
 pub use copy::CopyIn;
