@@ -1,17 +1,19 @@
 //! Where every setting comes from: option, LOCKGATE_*, DATABASE_URL, DB_*, PG*, `lockgate.toml`, default; the first that is set wins.
 
 use std::{
-    env, fs, io,
+    collections::BTreeMap,
+    env, fmt, fs, io,
     path::{Path, PathBuf},
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
 use serde::Deserialize;
 
 use crate::{
-    error::{Error, Result},
-    migration::Version,
-    plugin::{Limits, Rights},
+    error::{Error, Problem, Result},
+    migration::{Checksum, Version},
+    plugin::{Cache, Engine, Limits, Rights},
     postgres::{Secret, Target, Timeouts, TlsMode},
     stop::Stop,
 };
@@ -35,8 +37,14 @@ pub struct Config {
     pub lock_timeout: Duration,
     /// How long a migration's statements may wait and run.
     pub timeouts: Timeouts,
-    /// What components may use up.
+    /// What components may use up, unless they have limits of their own.
     pub plugins: Limits,
+    /// What single components may do and use up, by their names.
+    pub plugin: BTreeMap<String, PluginConfig>,
+    /// The folder of compiled components; `None`: none are kept.
+    pub cache_dir: Option<PathBuf>,
+    /// The engine of this run, once it was needed.
+    pub engine: SharedEngine,
     /// What the project's own server does.
     pub embedded: EmbeddedConfig,
     /// Whether the process was asked to stop.
@@ -62,6 +70,24 @@ impl EmbeddedConfig {
     }
 }
 
+/// `[plugin.<name>]` in `lockgate.toml`: the operator's word on one component.
+#[derive(Debug, Clone)]
+pub struct PluginConfig {
+    /// The component that it holds for. `None` only where it grants nothing.
+    digest: Option<Checksum>,
+    rights: Rights,
+}
+
+/// The WebAssembly engine of a run, started when the first component needs it and shared by all clones.
+#[derive(Clone, Default)]
+pub struct SharedEngine(Arc<OnceLock<Engine>>);
+
+impl fmt::Debug for SharedEngine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.get().is_some() { "started" } else { "not started" })
+    }
+}
+
 /// What the command line and LOCKGATE_* say.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
@@ -81,6 +107,10 @@ pub struct Options {
     pub pg_bin: Option<PathBuf>,
     /// `--lock-timeout`.
     pub lock_timeout: Option<Duration>,
+    /// `--cache-dir`.
+    pub cache_dir: Option<PathBuf>,
+    /// `--no-cache`.
+    pub no_cache: bool,
 }
 
 /// Five minutes: longer than a usual run, shorter than a pipeline's patience.
@@ -98,7 +128,44 @@ struct File {
     backup: BackupSection,
     statements: StatementsSection,
     plugins: Limits,
+    plugin: BTreeMap<String, PluginSection>,
     embedded: EmbeddedConfig,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct PluginSection {
+    digest: Option<String>,
+    grants: Vec<GrantName>,
+    config: BTreeMap<String, ConfigValue>,
+    /// Read for the sake of its errors; [`merged_limits`] has the values.
+    #[allow(dead_code, reason = "only that it can be read matters")]
+    limits: Limits,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum GrantName {
+    Clock,
+    Randomness,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged, expecting = "a configuration value is a string, an integer or a boolean")]
+enum ConfigValue {
+    Text(String),
+    Integer(i64),
+    Boolean(bool),
+}
+
+impl ConfigValue {
+    fn text(self) -> String {
+        match self {
+            Self::Text(text) => text,
+            Self::Integer(number) => number.to_string(),
+            Self::Boolean(flag) => flag.to_string(),
+        }
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -132,7 +199,7 @@ impl Config {
     /// # Errors
     /// [`Error::Configuration`], naming the setting and its source.
     pub fn load(options: Options) -> Result<Self> {
-        let file = read_file(options.config.as_deref())?;
+        let (file, text) = read_file(options.config.as_deref())?;
         let mut database = Database::default();
         if let Some(url) = options.database_url.as_ref().filter(|url| !url.is_empty()) {
             database.merge_url(url, "--database-url")?;
@@ -178,9 +245,13 @@ impl Config {
                 return Err(Error::configuration(what, "at most 2147483647 ms, or 0 for no limit"));
             }
         }
+        let plugin = plugin_configs(file.plugin, &text)?;
+        let dir = options.dir.or(file.dir).unwrap_or_else(|| "migrations".into());
+        warn_of_strangers(&plugin, &dir);
+        let cache_dir = if options.no_cache { None } else { options.cache_dir.or_else(Cache::default_folder) };
         Ok(Self {
             target: database.target()?,
-            dir: options.dir.or(file.dir).unwrap_or_else(|| "migrations".into()),
+            dir,
             schema: options.schema.filter(|s| !s.is_empty()).or(file.schema).unwrap_or_else(|| "public".into()),
             backup: !options.no_backup && file.backup.enabled.unwrap_or(true),
             backup_dir: options.backup_dir.or(file.backup.dir).unwrap_or_else(|| "backups".into()),
@@ -191,15 +262,56 @@ impl Config {
                 statement: Duration::from_millis(statement.timeout_ms.unwrap_or(0)),
             },
             plugins: file.plugins,
+            plugin,
+            cache_dir,
+            engine: SharedEngine::default(),
             embedded: file.embedded,
             stop: Stop::never(),
             sources: database.sources(),
         })
     }
 
-    /// The rights of every component.
-    pub fn rights(&self) -> Rights {
-        Rights { limits: self.plugins.clone(), ..Rights::default() }
+    /// The rights of a component, by its name and digest.
+    ///
+    /// # Errors
+    /// When `lockgate.toml` has rights for another component of that name.
+    pub fn rights_of(&self, name: &str, digest: &Checksum) -> Result<Rights, Problem> {
+        let Some(plugin) = self.plugin.get(name) else {
+            return Ok(Rights { limits: self.plugins.clone(), ..Rights::default() });
+        };
+        match &plugin.digest {
+            Some(granted) if granted != digest => Err(Problem::new(
+                format!("{name}.wasm"),
+                format!("[plugin.{name}] in lockgate.toml is for the component {granted}, but this one is {digest}"),
+                "review what has changed, then put the new digest there",
+            )),
+            _ => Ok(plugin.rights.clone()),
+        }
+    }
+
+    /// What a component may use up, whichever it is.
+    pub fn limits_of(&self, name: &str) -> &Limits {
+        self.plugin.get(name).map_or(&self.plugins, |plugin| &plugin.rights.limits)
+    }
+
+    /// The WebAssembly engine of this run, with its cache of compiled components. A cache that cannot be used is done without.
+    ///
+    /// # Errors
+    /// When the machine cannot run wasmtime.
+    pub fn engine(&self) -> Result<Engine> {
+        if let Some(engine) = self.engine.0.get() {
+            return Ok(engine.clone());
+        }
+        let cache = self.cache_dir.as_deref().and_then(|folder| match Cache::open(folder) {
+            Ok(cache) => Some(cache),
+            Err(reason) => {
+                let folder = folder.display().to_string();
+                tracing::warn!(folder, reason, "the code cache cannot be used; components are compiled in every run");
+                None
+            }
+        });
+        let engine = Engine::with_cache(cache)?;
+        Ok(self.engine.0.get_or_init(|| engine).clone())
     }
 
     /// True when nothing anywhere says which database to use.
@@ -213,20 +325,75 @@ fn variable(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-fn read_file(path: Option<&Path>) -> Result<File> {
+/// Checks the sections of single components and gives each its whole set of rights.
+fn plugin_configs(sections: BTreeMap<String, PluginSection>, text: &str) -> Result<BTreeMap<String, PluginConfig>> {
+    let wrong = |what: String, next: &str| Error::configuration(format!("lockgate.toml: {what}"), next);
+    let mut configs = BTreeMap::new();
+    for (name, section) in sections {
+        if name.ends_with(".wasm") {
+            let what = format!("[plugin.\"{name}\"] has the ending of the file");
+            return Err(wrong(what, "leave `.wasm` out, as in [plugin.004_hash_session_tokens]"));
+        }
+        let is_digest = |text: &String| text.len() == 64 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        if section.digest.as_ref().is_some_and(|digest| !is_digest(digest)) {
+            let what = format!("`digest` under [plugin.{name}] is no SHA-256 in 64 small hexadecimal digits");
+            return Err(wrong(what, "copy it from `lockgate plugin inspect` or lockgate.lock"));
+        }
+        if section.digest.is_none() && !(section.grants.is_empty() && section.config.is_empty()) {
+            let what = format!("[plugin.{name}] grants something to whatever has that name");
+            return Err(wrong(what, "say to which component by `digest`; `lockgate plugin inspect` prints it"));
+        }
+        let rights = Rights {
+            limits: merged_limits(&name, text)?,
+            clock: section.grants.contains(&GrantName::Clock),
+            randomness: section.grants.contains(&GrantName::Randomness),
+            config: section.config.into_iter().map(|(key, value)| (key, value.text())).collect(),
+        };
+        configs.insert(name, PluginConfig { digest: section.digest.map(Checksum::recorded), rights });
+    }
+    Ok(configs)
+}
+
+/// A component's own limits over those of all. A key that is not written must not fall back to its default, so this reads tables.
+fn merged_limits(name: &str, text: &str) -> Result<Limits> {
+    let damaged = |e: toml::de::Error| Error::configuration(format!("lockgate.toml: {}", e.message()), "mend it");
+    let file: toml::Table = toml::from_str(text).map_err(damaged)?;
+    let table = |value: Option<&toml::Value>| value.and_then(toml::Value::as_table).cloned().unwrap_or_default();
+    let mut limits = table(file.get("plugins"));
+    let own = file.get("plugin").and_then(|all| all.get(name)).and_then(|plugin| plugin.get("limits"));
+    limits.extend(table(own));
+    limits.try_into().map_err(damaged)
+}
+
+/// A section for a component that is not there may be a slip of the pen, or the folder another one by `--dir`.
+fn warn_of_strangers(plugin: &BTreeMap<String, PluginConfig>, dir: &Path) {
+    if !dir.is_dir() {
+        return;
+    }
+    for name in plugin.keys().filter(|name| !dir.join(format!("{name}.wasm")).exists()) {
+        let folder = dir.display().to_string();
+        tracing::warn!(folder, "[plugin.{name}] in lockgate.toml is for no component of the migrations folder");
+    }
+}
+
+fn read_file(path: Option<&Path>) -> Result<(File, String)> {
     let named = path.is_some();
     let path = path.unwrap_or(Path::new("lockgate.toml"));
     let text = match fs::read_to_string(path) {
         Ok(text) => text,
-        Err(e) if e.kind() == io::ErrorKind::NotFound && !named => return Ok(File::default()),
+        Err(e) if e.kind() == io::ErrorKind::NotFound && !named => return Ok((File::default(), String::new())),
         Err(e) => {
             return Err(Error::configuration(format!("`{}` cannot be read: {e}", path.display()), "check `--config`"));
         }
     };
-    toml::from_str(&text).map_err(|e| {
-        let line = e.span().map_or(1, |span| text[..span.start].matches('\n').count() + 1);
-        Error::configuration(format!("`{}`, line {line}: {}", path.display(), e.message()), "see docs/configuration.md")
-    })
+    match toml::from_str(&text) {
+        Ok(file) => Ok((file, text)),
+        Err(e) => {
+            let line = e.span().map_or(1, |span| text[..span.start].matches('\n').count() + 1);
+            let what = format!("`{}`, line {line}: {}", path.display(), e.message());
+            Err(Error::configuration(what, "see docs/configuration.md"))
+        }
+    }
 }
 
 /// The seven settings of a connection, each with its value and its source.
@@ -345,5 +512,53 @@ mod tests {
         fs::write(&path, "dir = \"m\"\n[backup]\ndri = \"x\"\n").unwrap();
         let text = read_file(Some(&path)).unwrap_err().to_string();
         assert!(text.contains("line 3") && text.contains("dri"), "{text}");
+    }
+
+    fn with_file(text: &str) -> Result<Config> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lockgate.toml");
+        fs::write(&path, text).unwrap();
+        Config::load(Options { config: Some(path), ..Options::default() })
+    }
+
+    #[test]
+    fn rights_hold_for_one_component_only() {
+        let (digest, other) = (Checksum::of_bytes(b"a"), Checksum::of_bytes(b"b"));
+        let config = with_file(&format!(
+            "[plugins]\ncpu_max_s = 7\nlog_max_lines = 8\n[plugin.004_a]\ndigest = \"{digest}\"\ngrants = [\"clock\"]\n\
+             [plugin.004_a.config]\nkeep = true\nrows = 10\nname = \"x\"\n[plugin.004_a.limits]\ncpu_max_s = 600\n"
+        ))
+        .unwrap();
+        let rights = config.rights_of("004_a", &digest).unwrap();
+        assert!(rights.clock && !rights.randomness);
+        let values: Vec<&str> = rights.config.values().map(String::as_str).collect();
+        assert_eq!(values, ["true", "x", "10"]);
+        let limits = |limits: &Limits| (limits.cpu_max_s, limits.log_max_lines, limits.wall_clock_max_s);
+        assert_eq!(limits(&rights.limits), (600, 8, 3_600));
+        assert_eq!(limits(config.limits_of("004_a")), (600, 8, 3_600));
+        let problem = config.rights_of("004_a", &other).unwrap_err();
+        assert!(problem.what.contains(digest.as_str()) && problem.what.contains(other.as_str()), "{problem:?}");
+        let others = config.rights_of("005_b", &other).unwrap();
+        assert!(!others.clock && others.config.is_empty());
+        assert_eq!(limits(&others.limits), (7, 8, 3_600));
+    }
+
+    #[test]
+    fn rights_without_a_digest_or_that_do_not_exist_are_refused() {
+        let digest = "0".repeat(64);
+        for (section, words) in [
+            ("[plugin.004_a]\ngrants = [\"clock\"]".to_owned(), "to whatever has that name"),
+            ("[plugin.004_a.config]\na = 1".to_owned(), "to whatever has that name"),
+            ("[plugin.004_a]\ndigest = \"ABC\"".to_owned(), "is no SHA-256"),
+            (format!("[plugin.004_a]\ndigest = \"{digest}\"\ngrants = [\"files\"]"), "line 3: unknown variant `files`"),
+            (format!("[plugin.004_a]\ndigest = \"{digest}\"\n[plugin.004_a.config]\na = 1.5"), "a string, an integer or a boolean"),
+            ("[plugin.004_a.limits]\ncpu = 1".to_owned(), "line 2: unknown field `cpu`"),
+            ("[plugin.004_a]\ngrant = []".to_owned(), "line 2: unknown field `grant`"),
+            ("[plugin.\"004_a.wasm\".limits]\ncpu_max_s = 1".to_owned(), "leave `.wasm` out"),
+        ] {
+            let text = with_file(&section).unwrap_err().report().to_string();
+            assert!(text.contains(words), "{words} not in {text}");
+        }
+        assert!(with_file("[plugin.004_a.limits]\ncpu_max_s = 1").is_ok());
     }
 }

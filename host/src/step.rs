@@ -1,5 +1,7 @@
 //! What the runner runs: programs, and the steps that they plan.
 
+use std::fmt;
+
 use async_trait::async_trait;
 
 use crate::{
@@ -58,6 +60,17 @@ pub enum Grant {
     Config(String),
     /// Something that this host does not know.
     Other(String),
+}
+
+impl fmt::Display for Grant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Clock => f.write_str("clock"),
+            Self::Randomness => f.write_str("randomness"),
+            Self::Config(key) => write!(f, "config:{key}"),
+            Self::Other(what) => write!(f, "other:{what}"),
+        }
+    }
 }
 
 /// A grant that a program asks for.

@@ -13,6 +13,7 @@ mod embedded;
 mod failures;
 mod folder;
 mod guests;
+mod handles;
 mod hostile;
 mod interface;
 mod journal;

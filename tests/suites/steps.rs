@@ -173,7 +173,7 @@ async fn a_component_that_changed_half_way_is_refused() {
     let scenario = scenario.component("002_steps", &components::hostile()).await;
     let state = scenario.state().await;
     for arguments in ["up --no-backup", "down 002 --no-backup", "plan"] {
-        scenario.run(arguments).await.refuses_with(5).says("it has changed since it was begun on ");
+        scenario.run(arguments).await.refuses_with(5).says("002_steps.wasm: it has changed since it was ");
     }
     scenario.is_still(&state).await;
 }

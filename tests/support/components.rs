@@ -18,6 +18,11 @@ pub fn steps() -> Vec<u8> {
     fixture("guests/steps.wasm")
 }
 
+/// A migration that uses cursors, COPY and savepoints as the table `handles_behaviour` tells it to.
+pub fn handles() -> Vec<u8> {
+    fixture("guests/handles.wasm")
+}
+
 /// A migration that copies `values_in` to `values_out`, value by value.
 pub fn values() -> Vec<u8> {
     fixture("guests/values.wasm")

@@ -82,6 +82,12 @@ struct Global {
     /// How long to wait for another run, such as 90s or 10m [default: 5m]
     #[arg(long, global = true, value_name = "TIME", env = "LOCKGATE_LOCK_TIMEOUT", value_parser = duration)]
     lock_timeout: Option<Duration>,
+    /// Folder of compiled components [default: ~/.cache/lockgate]
+    #[arg(long, global = true, value_name = "FOLDER", env = "LOCKGATE_CACHE_DIR")]
+    cache_dir: Option<PathBuf>,
+    /// Compile components in every run, and keep nothing
+    #[arg(long, global = true, env = "LOCKGATE_NO_CACHE")]
+    no_cache: bool,
     /// Use a PostgreSQL of the project's own, under .lockgate/; `auto`: only when no database is configured
     #[arg(long, global = true, value_name = "WHEN", env = "LOCKGATE_EMBEDDED", num_args = 0..=1, require_equals = true,
           default_missing_value = "always")]
@@ -224,6 +230,8 @@ async fn run(cli: Cli) -> Result<ExitCode> {
             backup_dir: global.backup_dir,
             pg_bin: global.pg_bin,
             lock_timeout: global.lock_timeout,
+            cache_dir: global.cache_dir,
+            no_cache: global.no_cache,
         })?;
         for (name, value, source) in &config.sources {
             tracing::info!(%value, source, "database {name}");

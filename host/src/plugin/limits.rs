@@ -2,13 +2,13 @@
 
 use std::{fmt, time::Duration};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use wasmtime::ResourceLimiter;
 
 use crate::postgres::QueryLimits;
 
 /// The limits of one call of a component; each is an option under `[plugins]` in `lockgate.toml`.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
     /// Linear memory in bytes. Default 256 MiB.
@@ -75,6 +75,10 @@ impl Limits {
         Duration::from_secs(self.wall_clock_max_s)
     }
 
+    pub(super) fn compile(&self) -> Duration {
+        Duration::from_secs(self.compile_max_s)
+    }
+
     pub(super) fn query(&self) -> QueryLimits {
         QueryLimits { rows_max: self.query_max_rows, bytes_max: self.query_max_bytes }
     }
@@ -118,7 +122,6 @@ impl Reached {
         Self { what: "time in all", value: limits.wall_clock_max_s, unit: "s", option: Some("wall_clock_max_s") }
     }
 
-    #[allow(dead_code, reason = "the engine refuses by it")]
     pub(super) fn compile(limits: &Limits) -> Self {
         Self { what: "time to compile it", value: limits.compile_max_s, unit: "s", option: Some("compile_max_s") }
     }

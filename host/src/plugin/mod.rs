@@ -2,6 +2,7 @@
 
 mod bindings;
 pub mod build;
+mod cache;
 mod convert;
 mod engine;
 mod host;
@@ -11,8 +12,10 @@ mod program;
 mod rights;
 mod state;
 mod steps;
+mod wasi;
 
-pub use engine::Engine;
+pub use cache::Cache;
+pub use engine::{Compiled, Engine};
 pub use limits::Limits;
 pub use program::ComponentProgram;
 pub use rights::Rights;

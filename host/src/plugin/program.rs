@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     error::{Finding, ProgramError},
-    migration::Direction,
+    migration::{Checksum, Direction},
     postgres::Handle,
     step::{Batch, Description, Program, Step},
 };
@@ -36,12 +36,9 @@ impl ComponentProgram {
     ///
     /// # Errors
     /// Why it cannot run here, in one sentence.
-    pub async fn load(engine: &Engine, bytes: Vec<u8>, rights: Rights) -> Result<Self, String> {
-        let (compiler, rights) = (engine.clone(), Arc::new(rights));
-        let max_bytes = rights.limits.component_max_bytes;
-        let pre = tokio::task::spawn_blocking(move || compiler.load(&bytes, max_bytes))
-            .await
-            .map_err(|e| e.to_string())??;
+    pub async fn load(engine: &Engine, bytes: Vec<u8>, digest: &Checksum, rights: Rights) -> Result<Self, String> {
+        let rights = Arc::new(rights);
+        let pre = engine.load(bytes, digest, &rights.limits).await?;
         let mut program = Self { engine: engine.clone(), rights, pre, description: Description::default() };
         let description =
             program.call(Reached::call, async |store, guest| guest.program().call_describe(store).await.map(Ok)).await;

@@ -11,6 +11,7 @@ use super::{
     limits::Growth,
     opened::{Opened, OpenedList},
     rights::Rights,
+    wasi::Wasi,
 };
 use crate::postgres::{self, CopyIn, Handle};
 
@@ -46,6 +47,8 @@ pub struct State {
     /// The limit of a result that it reached. The server may still be sending what is past it, so that nothing else is sent.
     pub(super) exhausted: Option<String>,
     pub(super) database: Database,
+    /// Made when a guest uses it first.
+    pub(super) wasi: Option<Box<Wasi>>,
     started: Instant,
     waiting: Duration,
 }
@@ -78,6 +81,7 @@ impl State {
             log_bytes: 0,
             progress_shown: None,
             refused: None,
+            wasi: None,
             exhausted: None,
             database: Database::default(),
             started: Instant::now(),
@@ -99,9 +103,10 @@ impl State {
         Ok(Resource::new_borrow(transaction.rep()))
     }
 
-    /// Time on the processor: the time since the call began, without the time that the host spent in the database for it.
+    /// Time on the processor: the time since the call began, without the time that it waited for the database or a clock.
     pub(super) fn cpu_time(&self) -> Duration {
-        self.started.elapsed().saturating_sub(self.waiting)
+        let slept = self.wasi.as_ref().map_or(Duration::ZERO, |wasi| wasi.waited());
+        self.started.elapsed().saturating_sub(self.waiting).saturating_sub(slept)
     }
 
     /// Runs work of the host's that the guest waits for.

@@ -11,6 +11,7 @@ mod notices;
 mod passfile;
 pub mod preflight;
 pub mod progress;
+mod savepoint;
 mod session;
 pub(crate) mod values;
 

@@ -109,6 +109,8 @@ pub struct Transaction {
     own: Vec<u32>,
     /// Their files, owners and triggers.
     signature: Option<String>,
+    /// What the session has lately written into each: the server counts on until it has time to report.
+    writes: [Option<Vec<i64>>; 3],
 }
 
 /// The roles of the session, and whether it holds the lock of class `$1` and object `$2`.
@@ -129,7 +131,8 @@ fn signature_sql(oids: &str) -> String {
     )
 }
 
-/// The rows that this transaction has inserted, updated and deleted in a table, those that it took back included.
+/// The rows that this session has inserted, updated and deleted in a table since it last reported, which it never does within a
+/// transaction; those that it took back included.
 fn writes_sql(table: &str) -> String {
     let count = |what: &str| format!("pg_catalog.pg_stat_get_xact_tuples_{what}(pg_catalog.to_regclass({table}))");
     format!(
@@ -269,13 +272,17 @@ impl Session {
         let sql = format!("BEGIN; {}; SET LOCAL synchronous_commit = on", timeouts.sql("SET LOCAL"));
         self.batch(DOING, &sql).await?;
         let sql = format!(
-            "SELECT pg_current_xact_id()::text, oids, {} FROM (SELECT array_remove(ARRAY[to_regclass($1)::oid,
-                    to_regclass($2)::oid, to_regclass($3)::oid], NULL) AS oids) AS own",
-            signature_sql("oids")
+            "SELECT pg_current_xact_id()::text, oids, {}, {}, {}, {}
+             FROM (SELECT array_remove(ARRAY[to_regclass($1)::oid, to_regclass($2)::oid, to_regclass($3)::oid], NULL) AS oids) AS own",
+            signature_sql("oids"),
+            writes_sql("$1"),
+            writes_sql("$2"),
+            writes_sql("$3"),
         );
         let row = self.client().query_one(&sql, &own.names()).await;
         let row = row.map_err(|e| Error::database(DOING, db_error(&e)))?;
-        Ok(Transaction { id: row.get(0), own: row.get(1), signature: row.get(2) })
+        let writes = [row.get(3), row.get(4), row.get(5)];
+        Ok(Transaction { id: row.get(0), own: row.get(1), signature: row.get(2), writes })
     }
 
     /// Runs one statement outside a transaction.
@@ -371,10 +378,13 @@ impl Session {
         }
         self.same_session(row.get(0), row.get(1))?;
         let expected = [[writes.history_inserted, 0, writes.history_deleted], [writes.journal, 0, 0], writes.progress];
-        let counted = (4..7).zip(expected).all(|(i, expected)| {
-            // Nothing where the server keeps no statistics.
-            let counts: Option<Vec<i64>> = row.get(i);
-            counts.is_none_or(|counts| counts == expected.map(i64::from))
+        let counted = (4..7).zip(&transaction.writes).zip(expected).all(|((i, before), expected)| {
+            let now: Option<Vec<i64>> = row.get(i);
+            match (before, now) {
+                (Some(before), Some(now)) => (0..3).all(|k| now[k] - before[k] == i64::from(expected[k])),
+                // The server keeps no statistics.
+                _ => true,
+            }
         });
         let same = row.get::<_, Option<String>>(3) == transaction.signature;
         if same && counted { Ok(()) } else { Err(Broken::Own) }

@@ -4,7 +4,6 @@ use crate::{
     config::Config,
     error::{Cause, Error, Problem, Result},
     migration::{Checksum, Kind, Version},
-    plugin::Engine,
     postgres::{history::Applied, progress::Started},
     source::{Content, Migration},
     sql::SqlProgram,
@@ -57,10 +56,10 @@ impl Work {
 pub(super) async fn load(config: &Config, migrations: &[&Migration]) -> Result<(Vec<Work>, Vec<Problem>)> {
     // Without a component there is no engine to start.
     let engine = match migrations.iter().any(|m| m.kind() == Kind::Component) {
-        true => Some(Engine::new()?),
+        true => Some(config.engine()?),
         false => None,
     };
-    let programs = migrations.iter().map(|m| m.program(engine.as_ref(), config.rights()));
+    let programs = migrations.iter().map(|m| m.program(engine.as_ref(), config));
     let (mut work, mut problems) = (Vec::new(), Vec::new());
     for (migration, program) in migrations.iter().zip(futures_util::future::join_all(programs).await) {
         match program {

@@ -7,9 +7,10 @@ mod sql_files;
 use std::{collections::BTreeMap, fs, path::Path};
 
 use crate::{
+    config::Config,
     error::{Error, Problem, Result},
     migration::{Checksum, Kind, Version},
-    plugin::{ComponentProgram, Engine, Rights},
+    plugin::{ComponentProgram, Engine},
     sql::{SqlFiles, SqlProgram},
     step::Program,
 };
@@ -52,25 +53,26 @@ impl Migration {
         format!("{}_{}", self.version, self.description)
     }
 
-    /// Makes it ready to run. A component needs an engine.
+    /// Makes it ready to run. A component needs an engine, and the operator's word on all that it requires.
     ///
     /// # Errors
     /// Why a component cannot run here.
-    pub async fn program(&self, engine: Option<&Engine>, rights: Rights) -> Result<Box<dyn Program>, Problem> {
+    pub async fn program(&self, engine: Option<&Engine>, config: &Config) -> Result<Box<dyn Program>, Problem> {
         let bytes = match &self.content {
             Content::Sql(files) => return Ok(Box::new(SqlProgram::new(SqlFiles::clone(files)))),
             Content::Component(bytes) => bytes.clone(),
         };
+        let name = self.filename.strip_suffix(".wasm").unwrap_or(&self.filename);
+        let rights = config.rights_of(name, &self.checksum)?;
         let loaded = match engine {
-            Some(engine) => ComponentProgram::load(engine, bytes, rights).await,
+            Some(engine) => ComponentProgram::load(engine, bytes, &self.checksum, rights.clone()).await,
             None => Err("there is no WebAssembly engine to run it".to_owned()),
         };
-        match loaded {
-            Ok(program) => Ok(Box::new(program)),
-            Err(what) => {
-                Err(Problem::new(&self.filename, what, "build it again with `lockgate plugin build`, then pin it"))
-            }
-        }
+        let program = loaded.map_err(|what| {
+            Problem::new(&self.filename, what, "build it again with `lockgate plugin build`, then pin it")
+        })?;
+        rights.check(name, &self.filename, &self.checksum, program.describe())?;
+        Ok(Box::new(program))
     }
 }
 
