@@ -9,6 +9,7 @@ use tokio::runtime::Runtime;
 use tokio_postgres::types::{Format, FromSql, IsNull, Kind, ToSql, Type};
 
 use crate::{
+    migration::Checksum,
     plugin::{ComponentProgram, Engine, Limits, Rights},
     postgres::values::{Cell, Param},
     sql::{Origin, Script, check_copy_in, check_query, check_statement},
@@ -27,7 +28,7 @@ pub fn component(bytes: &[u8]) -> bool {
     });
     let limits = Limits { memory_max_bytes: 16 << 20, cpu_max_s: 1, wall_clock_max_s: 2, ..Limits::default() };
     let rights = Rights { limits, ..Rights::default() };
-    match runtime.block_on(ComponentProgram::load(engine, bytes.to_vec(), rights)) {
+    match runtime.block_on(ComponentProgram::load(engine, bytes.to_vec(), &Checksum::of_bytes(bytes), rights)) {
         Ok(_) => true,
         Err(text) => {
             assert!(!text.is_empty(), "refused without a word");
@@ -38,13 +39,53 @@ pub fn component(bytes: &[u8]) -> bool {
 
 /// Types of every kind that the conversion tells apart.
 const TYPES: [Type; 47] = [
-    Type::BOOL, Type::INT2, Type::INT4, Type::INT8, Type::FLOAT4, Type::FLOAT8, Type::NUMERIC, Type::TEXT, Type::VARCHAR,
-    Type::BPCHAR, Type::NAME, Type::CHAR, Type::BYTEA, Type::JSON, Type::JSONB, Type::UUID, Type::DATE, Type::TIME, Type::TIMESTAMP,
-    Type::TIMESTAMPTZ, Type::INTERVAL, Type::OID, Type::INET, Type::TIMETZ, Type::RECORD, Type::UNKNOWN, Type::INT2_VECTOR,
-    Type::OID_VECTOR, Type::BOOL_ARRAY, Type::INT2_ARRAY, Type::INT4_ARRAY, Type::INT8_ARRAY, Type::FLOAT4_ARRAY,
-    Type::FLOAT8_ARRAY, Type::NUMERIC_ARRAY, Type::TEXT_ARRAY, Type::BYTEA_ARRAY, Type::JSON_ARRAY, Type::JSONB_ARRAY,
-    Type::UUID_ARRAY, Type::DATE_ARRAY, Type::TIME_ARRAY, Type::TIMESTAMP_ARRAY, Type::TIMESTAMPTZ_ARRAY, Type::INTERVAL_ARRAY,
-    Type::INET_ARRAY, Type::NUM_RANGE,
+    Type::BOOL,
+    Type::INT2,
+    Type::INT4,
+    Type::INT8,
+    Type::FLOAT4,
+    Type::FLOAT8,
+    Type::NUMERIC,
+    Type::TEXT,
+    Type::VARCHAR,
+    Type::BPCHAR,
+    Type::NAME,
+    Type::CHAR,
+    Type::BYTEA,
+    Type::JSON,
+    Type::JSONB,
+    Type::UUID,
+    Type::DATE,
+    Type::TIME,
+    Type::TIMESTAMP,
+    Type::TIMESTAMPTZ,
+    Type::INTERVAL,
+    Type::OID,
+    Type::INET,
+    Type::TIMETZ,
+    Type::RECORD,
+    Type::UNKNOWN,
+    Type::INT2_VECTOR,
+    Type::OID_VECTOR,
+    Type::BOOL_ARRAY,
+    Type::INT2_ARRAY,
+    Type::INT4_ARRAY,
+    Type::INT8_ARRAY,
+    Type::FLOAT4_ARRAY,
+    Type::FLOAT8_ARRAY,
+    Type::NUMERIC_ARRAY,
+    Type::TEXT_ARRAY,
+    Type::BYTEA_ARRAY,
+    Type::JSON_ARRAY,
+    Type::JSONB_ARRAY,
+    Type::UUID_ARRAY,
+    Type::DATE_ARRAY,
+    Type::TIME_ARRAY,
+    Type::TIMESTAMP_ARRAY,
+    Type::TIMESTAMPTZ_ARRAY,
+    Type::INTERVAL_ARRAY,
+    Type::INET_ARRAY,
+    Type::NUM_RANGE,
 ];
 
 /// The type that a byte stands for: one of those above, an enum, or a domain.
@@ -197,7 +238,8 @@ mod tests {
 
     fn seeds(target: &str) -> Vec<Vec<u8>> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fuzz/seeds").join(target);
-        let seeds: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| fs::read(entry.unwrap().path()).unwrap()).collect();
+        let seeds: Vec<_> =
+            fs::read_dir(folder).unwrap().map(|entry| fs::read(entry.unwrap().path()).unwrap()).collect();
         assert!(!seeds.is_empty());
         seeds
     }

@@ -256,6 +256,8 @@ fn config(scenario: &Scenario, url: &str) -> Config {
         database_url: Some(url.to_owned()),
         dir: Some(scenario.path("migrations")),
         no_backup: true,
+        // The guest is compiled once, and not in every case.
+        cache_dir: Some(scenario.path("cache")),
         ..Options::default()
     };
     Config::load(options).unwrap()
