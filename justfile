@@ -52,6 +52,11 @@ guests: _lockgate
 languages: _lockgate _postgres
     @.ci/languages "{{lockgate}}"
 
+# let the fuzzer look for bytes, values and statements that break a promise; what it finds is kept in tests/fuzz/artifacts
+[group('develop')]
+fuzz SECONDS="60":
+    for target in component_bytes values statement_guard; do tests/fuzz/run $target "$1"; done
+
 # check format, lints, licences and unused dependencies
 [group('develop')]
 lint:

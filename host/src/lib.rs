@@ -5,6 +5,8 @@ pub mod cli;
 pub mod config;
 pub mod embedded;
 pub mod error;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 pub mod migration;
 pub mod plan;
 pub mod plugin;

@@ -1,4 +1,4 @@
-//! A component that misbehaves is stopped, rolled back, and named as at fault.
+//! A component that fails is rolled back, and its words reach the operator. What one can do on purpose is in `hostile`.
 
 use lockgate_tests::{Outcome, Scenario, components};
 
@@ -9,7 +9,8 @@ async fn hostile(name: &str, config: &str) -> Scenario {
         .config(config)
         .migration(
             "001_behaviour",
-            "CREATE TABLE hostile_behaviour (behaviour text); INSERT INTO hostile_behaviour VALUES ('good');",
+            "CREATE TABLE hostile_behaviour (behaviour text, statement text);
+             INSERT INTO hostile_behaviour VALUES ('good', 'COMMIT');",
             "DROP TABLE hostile_behaviour;",
         )
         .component("002_guest", &components::hostile())
@@ -59,109 +60,25 @@ async fn a_good_component_goes_up_and_down_and_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn a_component_cannot_end_the_transaction() {
-    let scenario = hostile("guest_commit", "").await;
-    for behaviour in ["commit", "commit-in-comment", "commit-after-work", "rollback", "savepoint", "sql-commit"] {
-        is_at_fault(&scenario, behaviour, "would end the transaction that the host owns").await;
-    }
-}
-
-#[tokio::test]
-async fn a_component_cannot_change_the_session() {
-    let scenario = hostile("guest_role", "").await;
-    is_at_fault(&scenario, "set-role", "`SET ROLE` would change the session that the host owns").await;
-}
-
-#[tokio::test]
 async fn a_refusal_fails_the_migration_even_if_the_component_goes_on() {
-    let scenario = hostile("everything_forbidden", "").await;
-    told_to(&scenario, "everything-forbidden").await;
+    let scenario = hostile("goes_on", "").await;
+    told_to(&scenario, "execute").await;
     let before = scenario.state().await;
-    // The guest does its work, and logs that it has, only if each of its attempts was denied.
+    // Having done its work, the guest passes over the refusal and says that all is well.
     scenario
         .run("-v up")
         .await
         .fails_with(1)
         .says("1 row has weight")
-        .says("the plugin is at fault: `BEGIN` would end the transaction that the host owns");
+        .says("the plugin is at fault: `COMMIT` would end the transaction that the host owns");
     scenario.is_still(&before).await;
-}
-
-#[tokio::test]
-async fn a_component_that_loops_is_stopped() {
-    let scenario = hostile("guest_loop", "[plugins]\ncpu_max_s = 1\n").await;
-    for behaviour in ["loop", "loop-in-plan", "loop-in-preflight", "loop-in-verify"] {
-        is_at_fault(
-            &scenario,
-            behaviour,
-            "it reached its limit of processor time, 1 s (raise it with `cpu_max_s` under [plugins]",
-        )
-        .await;
-    }
-}
-
-#[tokio::test]
-async fn a_component_that_waits_too_long_is_stopped_and_its_statement_cancelled() {
-    let scenario = hostile("guest_sleep", "[plugins]\nwall_clock_max_s = 1\n").await;
-    for behaviour in ["sleep", "sleep-in-preflight", "sleep-in-plan", "sleep-in-verify"] {
-        is_at_fault(&scenario, behaviour, "it reached its limit of time in all, 1 s (raise it with `wall_clock_max_s`")
-            .await;
-    }
-}
-
-#[tokio::test]
-async fn waiting_for_the_database_is_no_processor_time() {
-    let scenario = hostile("guest_waits", "[plugins]\ncpu_max_s = 1\nwall_clock_max_s = 3\n").await;
-    is_at_fault(&scenario, "sleep", "it reached its limit of time in all, 3 s").await;
-}
-
-#[tokio::test]
-async fn a_component_that_eats_memory_is_stopped() {
-    let scenario = hostile("guest_memory", "[plugins]\nmemory_max_bytes = 33554432\n").await;
-    is_at_fault(
-        &scenario,
-        "memory",
-        "it reached its limit of memory, 33554432 bytes (raise it with `memory_max_bytes`",
-    )
-    .await;
-}
-
-#[tokio::test]
-async fn a_component_that_recurses_without_end_is_stopped() {
-    let scenario = hostile("guest_recursion", "").await;
-    is_at_fault(&scenario, "deep-recursion", "it ran out of stack").await;
 }
 
 #[tokio::test]
 async fn a_component_that_panics_is_stopped_and_its_last_words_are_kept() {
     let scenario = hostile("guest_panic", "").await;
-    is_at_fault(&scenario, "panic", "it panicked").await;
     is_at_fault(&scenario, "panic-in-verify", "it panicked").await;
-    fails(&scenario, "panic", "the guest panics as it was told to").await;
-}
-
-#[tokio::test]
-async fn a_component_that_wants_too_much_of_the_database_is_stopped() {
-    let scenario = hostile("guest_results", "[plugins]\nquery_max_rows = 1000\nquery_max_bytes = 10000000\n").await;
-    is_at_fault(
-        &scenario,
-        "many-rows",
-        "it reached its limit of rows of a result, 1000 rows (raise it with `query_max_rows`",
-    )
-    .await;
-    is_at_fault(
-        &scenario,
-        "many-bytes",
-        "it reached its limit of bytes of a result, 10000000 bytes (raise it with `query_max_bytes`",
-    )
-    .await;
-}
-
-#[tokio::test]
-async fn a_component_that_floods_the_log_is_stopped() {
-    let scenario = hostile("guest_log", "[plugins]\nlog_max_lines = 100\n").await;
-    is_at_fault(&scenario, "log-flood", "it reached its limit of log lines, 100 lines (raise it with `log_max_lines`")
-        .await;
+    fails(&scenario, "panic-in-verify", "the guest panics in verify as it was told to").await;
 }
 
 #[tokio::test]
@@ -169,8 +86,6 @@ async fn an_error_of_a_component_is_told_in_its_words() {
     let scenario = hostile("guest_error", "").await;
     is_at_fault(&scenario, "fails-after-work", "the guest gives up").await;
     is_at_fault(&scenario, "fails-after-work", "as-told").await;
-    is_at_fault(&scenario, "unknown-step", "nothing-of-the-kind").await;
-    is_at_fault(&scenario, "empty-plan", "its plan has no steps").await;
 }
 
 #[tokio::test]
@@ -180,12 +95,6 @@ async fn an_error_in_the_sql_of_a_plan_is_told_with_its_place() {
         .await
         .says("step 2 (SQL)")
         .says("state: rolled back");
-}
-
-#[tokio::test]
-async fn an_error_that_a_component_hides_rolls_back_all_the_same() {
-    let scenario = hostile("guest_hides", "").await;
-    fails(&scenario, "swallows-an-error", "it hid an error that the server had reported").await;
 }
 
 #[tokio::test]
@@ -230,14 +139,6 @@ async fn doubts_are_printed_and_stop_nothing() {
         told_to(&scenario, behaviour).await;
         scenario.up().await.succeeds().prints(words).prints("applied 002_guest");
     }
-}
-
-#[tokio::test]
-async fn a_check_of_a_component_cannot_write() {
-    let scenario = hostile("guest_writes", "").await;
-    fails(&scenario, "preflight-writes", "read-only transaction").await;
-    fails(&scenario, "verify-writes", "read-only transaction").await;
-    is_at_fault(&scenario, "verify-writes-twice", "`SET TRANSACTION` would end the transaction").await;
 }
 
 #[tokio::test]

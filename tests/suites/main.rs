@@ -16,6 +16,8 @@ mod folder;
 mod guests;
 mod handles;
 mod hash_tokens;
+mod hostile;
+mod interface;
 mod journal;
 mod kit;
 mod languages;

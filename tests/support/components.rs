@@ -103,3 +103,38 @@ fn of_wit(wit: &str, world: &str) -> Vec<u8> {
     embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8, false).unwrap();
     ComponentEncoder::default().module(&module).unwrap().validate(true).encode().unwrap()
 }
+
+/// A component in the text format.
+pub fn of_wat(text: &str) -> Vec<u8> {
+    wat::parse_str(text).unwrap()
+}
+
+/// A component of the world `migration` of this host, from a core module in the text format with the functions of the world.
+pub fn of_module(text: &str) -> Vec<u8> {
+    let mut resolve = Resolve::default();
+    let package = resolve.push_str("lockgate.wit", WIT).unwrap();
+    let world = resolve.select_world(&[package], Some("migration")).unwrap();
+    let mut module = wat::parse_str(text).unwrap();
+    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8, false).unwrap();
+    ComponentEncoder::default().module(&module).unwrap().validate(true).encode().unwrap()
+}
+
+/// A component of the only world of the first package of a text, whose functions all trap.
+pub fn of_world(wit: &str) -> Vec<u8> {
+    of_wit(wit, if wit.contains("world migration") { "migration" } else { "hello" })
+}
+
+/// A component with that many bytes more, in a custom section that means nothing.
+pub fn padded(component: &[u8], bytes: u32) -> Vec<u8> {
+    let mut padded = component.to_vec();
+    // The section's number, its size, the length of its empty name: the numbers in LEB128.
+    let mut size = bytes + 1;
+    padded.push(0);
+    while size >= 0x80 {
+        padded.push((size & 0x7f) as u8 | 0x80);
+        size >>= 7;
+    }
+    padded.extend([size as u8, 0]);
+    padded.resize(padded.len() + bytes as usize, 0);
+    padded
+}

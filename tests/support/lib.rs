@@ -10,6 +10,7 @@ mod programs;
 mod scenario;
 mod session;
 mod wasi_guest;
+mod wit;
 
 pub use call::{Call, Running};
 pub use lockgate::testing::State;
@@ -17,3 +18,4 @@ pub use outcome::Outcome;
 pub use scenario::{Scenario, eventually};
 pub use session::Session;
 pub use wasi_guest::WasiGuest;
+pub use wit::Interface;

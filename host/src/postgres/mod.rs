@@ -13,7 +13,7 @@ pub mod preflight;
 pub mod progress;
 mod savepoint;
 mod session;
-mod values;
+pub(crate) mod values;
 
 pub use connect::{Secret, Target, TlsMode, parse_url};
 pub use copy::CopyIn;
