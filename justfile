@@ -45,7 +45,7 @@ plugins FOLDER="migrations": _lockgate
 # build the guests that the tests run
 [group('develop')]
 guests: _lockgate
-    for guest in hostile steps values; do "{{lockgate}}" plugin build tests/fixtures/guests/$guest --out tests/fixtures/guests/$guest.wasm; done
+    for guest in handles hostile steps values; do "{{lockgate}}" plugin build tests/fixtures/guests/$guest --out tests/fixtures/guests/$guest.wasm; done
 
 # build one migration in Rust, Python and JavaScript, and see that all three do the same
 [group('develop')]
