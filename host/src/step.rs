@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 
 use crate::{
@@ -84,6 +86,15 @@ pub struct WantedGrant {
     pub why: String,
 }
 
+/// A limit on the time of one step.
+#[derive(Debug, Clone)]
+pub struct Patience {
+    /// How long it may take.
+    pub wall_clock: Duration,
+    /// What to say when it took longer.
+    pub exceeded: String,
+}
+
 /// What a program says of itself.
 #[derive(Debug, Clone, Default)]
 pub struct Description {
@@ -95,6 +106,8 @@ pub struct Description {
     pub irreversible: Option<String>,
     /// What it asks for beyond the database and the log.
     pub grants: Vec<WantedGrant>,
+    /// How long its own SQL may take, if there is a limit beside the statements' time-out.
+    pub patience: Option<Patience>,
     /// How long a statement may wait for a lock, in milliseconds, if the author asks for another value than the operator's.
     pub lock_timeout_ms: Option<u32>,
     /// How long a statement may run, in milliseconds, if the author asks for another value than the operator's.

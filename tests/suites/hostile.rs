@@ -91,7 +91,7 @@ impl Case {
     /// The component, where the case is one and not what the guest is told to do.
     fn component(&self) -> Option<Vec<u8>> {
         match &*self.kind {
-            "wat" if self.body.contains("lockgate:migration/program@") => Some(components::of_module(&self.body)),
+            "wat" if self.body.contains("lockgate:migration/program@") => Some(components::of_functions(&self.body)),
             "wat" => Some(components::of_wat(&self.body)),
             "wit" => Some(components::of_world(&self.body)),
             "txt" => Some(made(&self.name)),

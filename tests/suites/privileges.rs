@@ -51,7 +51,8 @@ async fn a_role_that_may_not_write_the_history_is_told_the_grant() {
     scenario.is_still(&before).await;
     superuser
         .lines(&format!(
-            "GRANT INSERT, DELETE ON schema_migrations TO {role}; GRANT INSERT ON schema_migrations_journal TO {role}"
+            "GRANT INSERT, DELETE ON schema_migrations TO {role}; GRANT INSERT ON schema_migrations_journal TO {role};
+             GRANT SELECT, INSERT, UPDATE, DELETE ON schema_migrations_progress, schema_migrations_seal TO {role}"
         ))
         .await;
     scenario.run_as(&role, "up --no-backup").await.succeeds().prints("applied 002_b");

@@ -294,7 +294,8 @@ impl Scenario {
     /// Drops what Lockgate made for itself.
     pub async fn drop_own_tables(&self) {
         self.lines(
-            "DROP TABLE schema_migrations, schema_migrations_journal; DROP FUNCTION schema_migrations_journal_is_append_only()",
+            "DROP TABLE schema_migrations, schema_migrations_journal, schema_migrations_progress, schema_migrations_seal;
+             DROP FUNCTION schema_migrations_journal_is_append_only()",
         )
         .await;
     }

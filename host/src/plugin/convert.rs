@@ -162,6 +162,7 @@ pub(super) fn description_from_guest(description: program::Description) -> crate
     crate::step::Description {
         title: Some(words(&description.title)),
         author: Some(words(&description.author)),
+        patience: None,
         grants: description.grants.into_iter().take(GRANTS_MAX).map(wanted_grant_from_guest).collect(),
         irreversible: (!description.reversible).then(|| "its author says that it cannot be reverted".to_owned()),
         lock_timeout_ms: description.lock_timeout_ms,

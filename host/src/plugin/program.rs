@@ -20,7 +20,7 @@ use crate::{
     error::{Finding, ProgramError},
     migration::{Checksum, Direction},
     postgres::Handle,
-    step::{Batch, Description, Program, Step},
+    step::{Batch, Description, Patience, Program, Step},
 };
 
 /// A compiled component that fits the interface.
@@ -44,6 +44,9 @@ impl ComponentProgram {
             program.call(Reached::call, async |store, guest| guest.program().call_describe(store).await.map(Ok)).await;
         let description = description.map_err(|e| format!("its `describe` failed: {}", e.cause))?;
         program.description = convert::description_from_guest(description);
+        let limits = &program.rights.limits;
+        let exceeded = Reached::wall_clock(limits).to_string();
+        program.description.patience = Some(Patience { wall_clock: limits.wall_clock(), exceeded });
         Ok(program)
     }
 

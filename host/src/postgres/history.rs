@@ -170,7 +170,7 @@ impl History {
     pub(super) fn ddl(&self) -> String {
         let table = &self.table;
         format!(
-            "CREATE TABLE {table} (
+            "CREATE TABLE IF NOT EXISTS {table} (
                  version text PRIMARY KEY CHECK (version ~ '^[0-9]+$'),
                  filename text NOT NULL,
                  applied_at timestamptz NOT NULL DEFAULT clock_timestamp(),
@@ -184,7 +184,7 @@ impl History {
                  lockgate_version text NOT NULL,
                  backup_id text
              );
-             CREATE UNIQUE INDEX {index} ON {table} ((version::numeric));
+             CREATE UNIQUE INDEX IF NOT EXISTS {index} ON {table} ((version::numeric));
              COMMENT ON TABLE {table} IS 'The migrations that are applied. Written by lockgate in the migration''s own transaction.';
              COMMENT ON COLUMN {table}.execution_time_ms IS 'Duration of the steps, without verification and commit.';
              COMMENT ON COLUMN {table}.checksum IS 'SHA-256 of the up script (line endings as LF) or of the component.';

@@ -5,9 +5,9 @@ use std::time::Duration;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{handle::db_error, history::History, quote_ident, quote_literal, session::Session};
+use super::{history::History, quote_ident, quote_literal, session::Session};
 use crate::{
-    error::{Error, Result},
+    error::Result,
     migration::{Direction, Version},
 };
 
@@ -157,33 +157,10 @@ impl Journal {
     }
 }
 
-/// Makes the tables of history and journal, those that are missing. Run under the lock only.
-pub async fn ensure_tables(session: &Session, history: &History) -> Result<()> {
+/// The statements that make the table and protect it.
+pub(super) fn ddl(history: &History) -> String {
     let schema = quote_ident(history.schema());
-    let there = history.read(session).await?.is_some();
-    let journal = format!("{schema}.{}", quote_ident(TABLE));
-    let sql = format!("SELECT to_regclass({}) IS NOT NULL", quote_literal(&journal));
-    let row = session.client().query_one(&sql, &[]).await;
-    if there && row.map_err(|e| Error::database("looking for the journal", db_error(&e)))?.get(0) {
-        return Ok(());
-    }
-    // Not IF NOT EXISTS alone: that demands the right to create schemas even where this one is there.
-    let sql = format!(
-        "BEGIN;
-         DO $do$ BEGIN IF to_regnamespace({}) IS NULL THEN CREATE SCHEMA {schema}; END IF; END $do$;
-         {} {} COMMIT",
-        quote_literal(&schema),
-        if there { String::new() } else { history.ddl() },
-        ddl(&schema, &journal)
-    );
-    let result = session.batch("making the tables of the history", &sql).await;
-    if result.is_err() {
-        session.abort().await?;
-    }
-    result
-}
-
-fn ddl(schema: &str, table: &str) -> String {
+    let table = format!("{schema}.{}", quote_ident(TABLE));
     format!(
         "CREATE TABLE IF NOT EXISTS {table} (
              id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

@@ -12,7 +12,9 @@ mod passfile;
 pub mod preflight;
 pub mod progress;
 mod savepoint;
+pub mod seal;
 mod session;
+pub mod tables;
 pub(crate) mod values;
 
 pub use connect::{Secret, Target, TlsMode, parse_url};

@@ -1,5 +1,5 @@
 //! `schema_migrations_progress`: the migration of several transactions that has begun and not ended, so that the next run knows
-//! where it stands. Made when the first such migration begins; empty whenever none is under way.
+//! where it stands. Empty whenever none is under way.
 
 use std::time::Duration;
 
@@ -136,10 +136,8 @@ impl Progress {
     pub async fn begin(&self, session: &Session, started: &Started, run_id: Uuid) -> Result<()> {
         let Started { version, filename, description, kind, checksum, direction, steps, position, .. } = started;
         let sql = format!(
-            "{}
-             INSERT INTO {} (version, filename, description, kind, checksum, direction, plan, steps_done, took_ms, run_id)
+            "INSERT INTO {} (version, filename, description, kind, checksum, direction, plan, steps_done, took_ms, run_id)
              VALUES ({}, {}, {}, {}, {}, '{direction}', {}, {}, {}, '{run_id}')",
-            self.ddl(),
             self.table,
             quote_literal(version.as_str()),
             quote_literal(filename),
@@ -209,7 +207,8 @@ impl Progress {
         }
     }
 
-    fn ddl(&self) -> String {
+    /// The statement that makes the table.
+    pub(super) fn ddl(&self) -> String {
         let table = &self.table;
         format!(
             "CREATE TABLE IF NOT EXISTS {table} (

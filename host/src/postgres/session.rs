@@ -12,6 +12,7 @@ use super::{
     lock::LockKey,
     notices::Notices,
     quote_ident,
+    seal::Seal,
 };
 use crate::{
     error::{DbError, Error, ProgramError, Result},
@@ -107,11 +108,21 @@ pub struct Transaction {
     id: String,
     /// The host's own tables, by number.
     own: Vec<u32>,
+    /// Settings on which the host depends.
+    settings: String,
+    seal: Option<Seal>,
     /// Their files, owners and triggers.
     signature: Option<String>,
     /// What the session has lately written into each: the server counts on until it has time to report.
     writes: [Option<Vec<i64>>; 3],
 }
+
+/// What is told as committed must outlive a crash of the server, whatever the server's own setting is.
+const SYNCHRONOUS_COMMIT: &str = "SET LOCAL synchronous_commit = on";
+
+/// The settings without which the host and the server would misunderstand each other.
+const SETTINGS_SQL: &str = "pg_catalog.concat_ws(' ', pg_catalog.current_setting('client_encoding'),
+     pg_catalog.current_setting('synchronous_commit'), pg_catalog.current_setting('session_replication_role'))";
 
 /// The roles of the session, and whether it holds the lock of class `$1` and object `$2`.
 const SESSION_SQL: &str =
@@ -166,6 +177,8 @@ pub enum Broken {
     Role,
     /// It gave the host's lock away.
     Lock,
+    /// It changed a setting on which the host depends.
+    Settings,
     /// It changed the history, the journal, or how far a migration is.
     Own,
     /// The server would not say.
@@ -182,6 +195,10 @@ impl Broken {
             }
             Self::Role => "it left another role than the one that it was given".into(),
             Self::Lock => "it released the lock that the host holds".into(),
+            Self::Settings => {
+                "it left `client_encoding`, `synchronous_commit` or `session_replication_role` changed, on which the host depends"
+                    .into()
+            }
             Self::Own => "it changed the tables in which the host keeps what is applied".into(),
             Self::Unknown(error) => error.to_string(),
         }
@@ -277,12 +294,15 @@ impl Session {
     }
 
     /// Begins a migration's transaction and returns what must be the same at its end.
-    pub async fn begin(&self, timeouts: Timeouts, own: &OwnTables) -> Result<Transaction> {
+    ///
+    /// With a seal, it cannot be committed but by [`commit`](Self::commit).
+    pub async fn begin(&self, timeouts: Timeouts, own: &OwnTables, seal: Option<Seal>) -> Result<Transaction> {
         const DOING: &str = "beginning a transaction";
-        let sql = format!("BEGIN; {}; SET LOCAL synchronous_commit = on", timeouts.sql("SET LOCAL"));
+        let close = seal.as_ref().map_or(String::new(), |seal| format!("; {}", seal.close()));
+        let sql = format!("BEGIN; {}; {SYNCHRONOUS_COMMIT}{close}", timeouts.sql("SET LOCAL"));
         self.batch(DOING, &sql).await?;
         let sql = format!(
-            "SELECT pg_current_xact_id()::text, oids, {}, {}, {}, {}
+            "SELECT pg_current_xact_id()::text, oids, {}, {}, {}, {}, {SETTINGS_SQL}
              FROM (SELECT array_remove(ARRAY[to_regclass($1)::oid, to_regclass($2)::oid, to_regclass($3)::oid], NULL) AS oids) AS own",
             signature_sql("oids"),
             writes_sql("$1"),
@@ -292,7 +312,7 @@ impl Session {
         let row = self.client().query_one(&sql, &own.names()).await;
         let row = row.map_err(|e| Error::database(DOING, db_error(&e)))?;
         let writes = [row.get(3), row.get(4), row.get(5)];
-        Ok(Transaction { id: row.get(0), own: row.get(1), signature: row.get(2), writes })
+        Ok(Transaction { id: row.get(0), own: row.get(1), signature: row.get(2), writes, settings: row.get(6), seal })
     }
 
     /// Runs one statement outside a transaction.
@@ -352,8 +372,9 @@ impl Session {
     ///
     /// # Errors
     /// What the server said; the migration is at fault.
-    pub async fn settle(&self) -> Result<(), ProgramError> {
-        self.client().batch_execute("SET CONSTRAINTS ALL IMMEDIATE").await.map_err(|e| db_error(&e).into())
+    pub async fn settle(&self, transaction: &Transaction) -> Result<(), ProgramError> {
+        let sql = transaction.seal.as_ref().map_or("SET CONSTRAINTS ALL IMMEDIATE".to_owned(), Seal::settle);
+        self.client().batch_execute(&sql).await.map_err(|e| db_error(&e).into())
     }
 
     /// Looks whether the transaction, the lock, the role and the host's own tables are still as the host left them.
@@ -370,11 +391,12 @@ impl Session {
         let [history, journal, progress] = own.names();
         // Every name with its schema: the migration may have changed the search path.
         let sql = format!(
-            "SELECT {SESSION_SQL}, pg_catalog.pg_current_xact_id_if_assigned()::pg_catalog.text, {}, {}, {}, {}",
+            "SELECT {SESSION_SQL}, pg_catalog.pg_current_xact_id_if_assigned()::pg_catalog.text, {}, {}, {}, {}, {SETTINGS_SQL}, {}",
             signature_sql("$3"),
             writes_sql("$4"),
             writes_sql("$5"),
             writes_sql("$6"),
+            transaction.seal.as_ref().map_or("true".to_owned(), Seal::is_closed),
         );
         let params: [&(dyn ToSql + Sync); 6] =
             [&lock.class(), &lock.object(), &transaction.own, history, journal, progress];
@@ -387,6 +409,9 @@ impl Session {
             return Err(Broken::Transaction);
         }
         self.same_session(row.get(0), row.get(1))?;
+        if row.get::<_, String>(7) != transaction.settings {
+            return Err(Broken::Settings);
+        }
         let expected = [[writes.history_inserted, 0, writes.history_deleted], [writes.journal, 0, 0], writes.progress];
         let counted = (4..7).zip(&transaction.writes).zip(expected).all(|((i, before), expected)| {
             let now: Option<Vec<i64>> = row.get(i);
@@ -397,7 +422,8 @@ impl Session {
             }
         });
         let same = row.get::<_, Option<String>>(3) == transaction.signature;
-        if same && counted { Ok(()) } else { Err(Broken::Own) }
+        let sealed: bool = row.get(8);
+        if same && counted && sealed { Ok(()) } else { Err(Broken::Own) }
     }
 
     /// Looks, outside a transaction, whether the lock and the role are still the ones that the host set up.
@@ -418,8 +444,9 @@ impl Session {
     }
 
     /// Commits, and tells a refusal from a lost answer.
-    pub async fn commit(&self) -> Committed {
-        match self.client().batch_execute("COMMIT").await {
+    pub async fn commit(&self, transaction: &Transaction) -> Committed {
+        let open = transaction.seal.as_ref().map_or(String::new(), |seal| format!("{}; ", seal.open()));
+        match self.client().batch_execute(&format!("{open}{SYNCHRONOUS_COMMIT}; COMMIT")).await {
             Ok(()) => {
                 self.reset().await;
                 Committed::Yes
@@ -433,7 +460,7 @@ impl Session {
 
     /// What one migration has set for the session, or left open in it, must not reach the next, nor the journal.
     async fn reset(&self) {
-        let sql = format!("CLOSE ALL; RESET ALL; {}", settings_sql());
+        let sql = format!("CLOSE ALL; DISCARD TEMP; RESET ALL; {}", settings_sql());
         if let Err(error) = self.batch("resetting the session", &sql).await {
             tracing::warn!(%error, "the session could not be reset");
         }

@@ -11,12 +11,13 @@ use super::{
 use crate::{
     backup::Manifest,
     error::{Cause, Error, Finding, ProgramError, Result, Stage, blocks},
-    migration::Direction,
+    migration::{Direction, Kind},
     postgres::{
         Broken, Committed, OwnTables, OwnWrites, Timeouts, Transaction,
         history::Record,
         journal::{Entry, Event},
         progress::{Position, Started},
+        seal::Seal,
     },
     step::{Batch, OutsideStep, Step},
     value::Value,
@@ -140,7 +141,7 @@ impl Passage<'_> {
                 course.position = course.position.after_step();
             }
             // Deferred triggers and constraints belong to what is verified.
-            self.settle().await?;
+            self.settle(transaction).await?;
             course.position.took = from.took + begin.elapsed();
             if !course.is_at_end() {
                 let writes = self.save(&mut course, &from).await?;
@@ -149,7 +150,7 @@ impl Passage<'_> {
             }
             let writes = self.record(&course).await?;
             let findings = self.verified().await?;
-            self.settle().await?;
+            self.settle(transaction).await?;
             self.check("end", transaction, &writes).await?;
             self.check_recorded().await?;
             Ok(Worked { course, ended: Some(findings) })
@@ -167,7 +168,7 @@ impl Passage<'_> {
             let checkpoint = from.checkpoint.as_deref();
             let batch = self.item.program.run_batch(self.direction, name, checkpoint, handle).await;
             let batch = batch.map_err(|error| Stopped::at(&step, error))?;
-            self.settle().await?;
+            self.settle(transaction).await?;
             self.check(&step, transaction, &OwnWrites::default()).await?;
             let took = from.took + begin.elapsed();
             let ended = batch == Batch::Finished;
@@ -258,7 +259,7 @@ impl Passage<'_> {
     async fn execute_outside(&self, course: &Course, name: &str, step: &OutsideStep) -> Result<()> {
         let run = self.run;
         let (history, progress) = (run.applied().await?, run.progress.read(&run.session).await?.map(|s| s.position));
-        let executed = run.session.outside(run.timeouts(self.item), &step.statement);
+        let executed = self.within_patience(run.session.outside(run.timeouts(self.item), &step.statement));
         let executed = run.config.stop.race(executed).await;
         let result = match executed {
             Ok(result) => result,
@@ -319,7 +320,7 @@ impl Passage<'_> {
         work: impl AsyncFnOnce(&Transaction) -> Result<Worked, Stopped>,
     ) -> Result<Worked> {
         let run = self.run;
-        let transaction = run.session.begin(run.timeouts(self.item), &run.own_tables()).await?;
+        let transaction = run.session.begin(run.timeouts(self.item), &run.own_tables(), self.seal()).await?;
         let left = self.left(course);
         let worked = match run.config.stop.race(work(&transaction)).await {
             Ok(Ok(worked)) => worked,
@@ -337,7 +338,7 @@ impl Passage<'_> {
                 return Err(self.interrupted(signal, &left).await);
             }
         };
-        match run.session.commit().await {
+        match run.session.commit(&transaction).await {
             Committed::Yes => Ok(worked),
             Committed::No(error) => {
                 self.roll_back().await;
@@ -368,7 +369,7 @@ impl Passage<'_> {
     async fn step(&self, course: &Course, i: usize, transaction: &Transaction) -> Result<(), Stopped> {
         let (session, name) = (&self.run.session, course.name_of(i));
         let result = match &course.steps[i] {
-            Step::Sql(script) => session.run_script(script).await,
+            Step::Sql(script) => self.within_patience(session.run_script(script)).await,
             Step::Code(code) => self.item.program.run(self.direction, code, session.handle()).await,
             Step::OutsideTransaction(_) | Step::Batched(_) => return Ok(()),
         };
@@ -377,8 +378,21 @@ impl Passage<'_> {
         self.check(&name, transaction, &OwnWrites::default()).await
     }
 
-    async fn settle(&self) -> Result<(), Stopped> {
-        self.run.session.settle().await.map_err(|error| Stopped::at("deferred constraints", error))
+    async fn settle(&self, transaction: &Transaction) -> Result<(), Stopped> {
+        let settled = self.within_patience(self.run.session.settle(transaction)).await;
+        settled.map_err(|error| Stopped::at("deferred constraints", error))
+    }
+
+    /// What the component itself must keep to holds for its SQL as well.
+    async fn within_patience(&self, work: impl Future<Output = Result<(), ProgramError>>) -> Result<(), ProgramError> {
+        let Some(patience) = &self.item.program.describe().patience else { return work.await };
+        let result = tokio::time::timeout(patience.wall_clock, work).await;
+        result.unwrap_or_else(|_| Err(ProgramError::plugin(patience.exceeded.clone())))
+    }
+
+    /// A component's transactions are sealed. A script is the team's own, and may set constraints as it likes.
+    fn seal(&self) -> Option<Seal> {
+        (self.item.kind == Kind::Component.as_str()).then(|| Seal::new(&self.run.history))
     }
 
     async fn check(&self, step: &str, transaction: &Transaction, writes: &OwnWrites) -> Result<(), Stopped> {

@@ -23,10 +23,11 @@ use crate::{
     postgres::{
         Handle, Server, Session,
         history::{Applied, History},
-        journal::{self, Entry, Event, Journal},
+        journal::{Entry, Event, Journal},
         lock::{self, LockKey},
         preflight,
         progress::{Progress, Started},
+        tables,
     },
     source::{self, Folder},
 };
@@ -196,7 +197,7 @@ pub async fn restore(config: &Config, run_id: Uuid, id: &str) -> Result<Restored
 async fn note_restore(config: &Config, run_id: Uuid, restored: &Restored) -> Result<()> {
     let run = Run::begin(config, run_id).await?;
     run.locked(async |_| {
-        journal::ensure_tables(&run.session, &run.history).await?;
+        tables::ensure(&run.session, &run.history).await?;
         let detail = format!("from backup {}; the former database is kept as {}", restored.backup, restored.kept_as);
         run.journal.append(&run.session, &Entry::of(Event::Restored).detail(&detail)).await
     })
@@ -354,7 +355,7 @@ impl<'a> Run<'a> {
             tracing::warn!("no backup is taken: `--no-backup`");
             None
         };
-        journal::ensure_tables(&self.session, &self.history).await?;
+        tables::ensure(&self.session, &self.history).await?;
         let waited = format!("waited {} ms for the lock", waited.as_millis());
         self.journal.append(&self.session, &Entry::of(Event::RunStarted).detail(&waited)).await?;
         let entry = match &backup {

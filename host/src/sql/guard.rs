@@ -29,6 +29,7 @@ pub struct Refusal {
 enum Why {
     Transaction,
     Session,
+    Constraints,
     Server,
     CopyData,
     Copy,
@@ -44,6 +45,7 @@ impl Refusal {
         match self.why {
             Why::Transaction => "remove it: every migration runs in one transaction of the host's",
             Why::Session => "use `SET LOCAL` for a setting; role and session stay as the operator chose them",
+            Why::Constraints => "name the constraints, each with its schema",
             Why::Server => "ask the operator to do it",
             Why::CopyData => "write the rows as `INSERT … VALUES`",
             Why::Copy => "use `copy-in` for `COPY … FROM STDIN`, and a query to read",
@@ -61,6 +63,7 @@ impl fmt::Display for Refusal {
         match why {
             Why::Transaction => write!(f, "`{words}` would end the transaction that the host owns"),
             Why::Session => write!(f, "`{words}` would change the session that the host owns"),
+            Why::Constraints => write!(f, "`{words}` would reach the host's own constraint"),
             Why::Server => write!(f, "`{words}` would change the server, not this database"),
             Why::CopyData => write!(f, "`{words}` with inline data needs psql"),
             Why::Copy => write!(f, "`{words}` moves data past the host: only `copy-in` takes it, from STDIN"),
@@ -210,6 +213,8 @@ fn refuse(words: &[&str], rule: Rule) -> Result<(), Refusal> {
     };
     match words {
         ["SET", "LOCAL", name, ..] if names_session(name) => refusal(3, Why::Session),
+        // The host has a deferred constraint of its own.
+        ["SET", "CONSTRAINTS", "ALL", ..] => refusal(3, Why::Constraints),
         ["SET", "LOCAL", ..] | ["SET", "CONSTRAINTS", ..] => Ok(()),
         ["SET", ..] => refusal(2, Why::Session),
         ["RESET" | "DISCARD" | "LOAD" | "LISTEN" | "UNLISTEN" | "DEALLOCATE" | "EXECUTE" | "PREPARE", ..] => {
@@ -299,7 +304,7 @@ mod tests {
             "SELECT 1",
             "WITH a AS (SELECT 1) DELETE FROM t",
             "SET LOCAL work_mem = '64MB'",
-            "SET CONSTRAINTS ALL IMMEDIATE",
+            "SET CONSTRAINTS a.b, c IMMEDIATE",
             "SET LOCAL lock_timeout = '1s'",
             "(select 1)",
             "; (values (1))",

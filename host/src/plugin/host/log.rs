@@ -38,11 +38,17 @@ pub(in crate::plugin) fn printable(text: &str) -> String {
 
 /// The same in at most so many characters.
 pub(in crate::plugin) fn printable_in(chars_max: usize, text: &str) -> String {
-    let mut line: String = text.chars().take(chars_max).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let shown = |c: char| if c.is_control() || turns_text(c) { ' ' } else { c };
+    let mut line: String = text.chars().take(chars_max).map(shown).collect();
     if text.chars().nth(chars_max).is_some() {
         line.push('…');
     }
     line
+}
+
+/// Characters that no one sees, but that end a line or change the order in which the others are shown.
+fn turns_text(c: char) -> bool {
+    matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
 #[cfg(test)]
@@ -54,6 +60,7 @@ mod tests {
     #[test]
     fn a_guest_cannot_forge_a_line() {
         assert_eq!(printable("a\n2026 ERROR \u{1b}[31m"), "a 2026 ERROR  [31m");
+        assert_eq!(printable("a\u{202e}b\u{2028}c"), "a b c");
         assert_eq!(printable(&"x".repeat(5_000)).chars().count(), LINE_MAX_CHARS + 1);
     }
 

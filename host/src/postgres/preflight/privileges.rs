@@ -3,8 +3,23 @@
 use super::Context;
 use crate::{
     error::{Error, Finding, Result, Severity},
-    postgres::{handle::db_error, history, journal, quote_ident},
+    postgres::{handle::db_error, history, journal, progress, quote_ident, seal},
 };
+
+/// What a run does with the host's own tables.
+const NEEDED: [(&str, &str); 11] = [
+    (history::TABLE, "SELECT"),
+    (history::TABLE, "INSERT"),
+    (history::TABLE, "DELETE"),
+    (journal::TABLE, "INSERT"),
+    (progress::TABLE, "SELECT"),
+    (progress::TABLE, "INSERT"),
+    (progress::TABLE, "UPDATE"),
+    (progress::TABLE, "DELETE"),
+    (seal::TABLE, "SELECT"),
+    (seal::TABLE, "INSERT"),
+    (seal::TABLE, "DELETE"),
+];
 
 pub(super) async fn check(context: &Context<'_>) -> Result<Vec<Finding>> {
     let mut findings = history_privileges(context).await?;
@@ -29,21 +44,19 @@ async fn history_privileges(context: &Context<'_>) -> Result<Vec<Finding>> {
     let mut findings = Vec::new();
     let tables_exist = context.history.read(context.session).await?.is_some();
     if tables_exist {
-        for (table, privilege) in [
-            (history::TABLE, "SELECT"),
-            (history::TABLE, "INSERT"),
-            (history::TABLE, "DELETE"),
-            (journal::TABLE, "INSERT"),
-        ] {
-            let name = format!("{}.{}", quote_ident(schema), quote_ident(table));
-            let sql = "SELECT coalesce(has_table_privilege(to_regclass($1)::oid, $2), false)";
-            let row = context.session.client().query_one(sql, &[&name, &privilege]).await;
-            if !row.map_err(|e| Error::database("checking privileges", db_error(&e)))?.get::<_, bool>(0) {
-                findings.push(missing(
-                    format!("role {user} may not {privilege} on {name}"),
-                    format!("GRANT {privilege} ON {name} TO {user}"),
-                ));
-            }
+        let needed = NEEDED.map(|(table, privilege)| {
+            (format!("{}.{}", quote_ident(schema), quote_ident(table)), privilege.to_owned())
+        });
+        let (tables, privileges): (Vec<String>, Vec<String>) = needed.into_iter().unzip();
+        let sql = "SELECT name, privilege FROM unnest($1::text[], $2::text[]) AS needed (name, privilege)
+                   WHERE NOT has_table_privilege(to_regclass(name)::oid, privilege)";
+        let rows = context.session.client().query(sql, &[&tables, &privileges]).await;
+        for row in rows.map_err(|e| Error::database("checking privileges", db_error(&e)))? {
+            let (name, privilege): (String, String) = (row.get(0), row.get(1));
+            findings.push(missing(
+                format!("role {user} may not {privilege} on {name}"),
+                format!("GRANT {privilege} ON {name} TO {user}"),
+            ));
         }
     } else if schema_exists && !may_create_in_schema {
         findings.push(missing(
