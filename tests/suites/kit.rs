@@ -10,7 +10,9 @@ use lockgate_tests::components;
 /// A database in which the component `hostile` is told what to do.
 async fn told_to(behaviour: &str) -> Result<Database> {
     let database = Database::named("kit").await?;
-    database.run(&format!("CREATE TABLE hostile_behaviour AS SELECT '{behaviour}'::text AS behaviour")).await?;
+    let sql =
+        "CREATE TABLE hostile_behaviour AS SELECT '{}'::text AS behaviour, 'CREATE TABLE made ()'::text AS statement";
+    database.run(&sql.replace("{}", behaviour)).await?;
     Ok(database)
 }
 
@@ -60,7 +62,7 @@ async fn findings_stop_a_trial_as_they_stop_a_run() -> Result<()> {
 
 #[tokio::test]
 async fn a_check_that_writes_is_refused_and_its_failure_is_told() -> Result<()> {
-    let (database, plugin) = (told_to("preflight-writes").await?, plugin().await?);
+    let (database, plugin) = (told_to("preflight").await?, plugin().await?);
     let failure = plugin.on(&database).preflight().await.expect_err("the transaction is read-only");
     assert!(failure.to_string().contains("read-only transaction"), "{failure}");
     Ok(())

@@ -31,7 +31,8 @@ pub fn values() -> Vec<u8> {
 /// The part of `lockgate.toml` with these settings of the auth service's migration 004, for the component that is pinned.
 pub fn token_settings(settings: &str) -> String {
     let lock = String::from_utf8(fixture("../../migrations/lockgate.lock")).unwrap();
-    let digest = lock.lines().find_map(|line| line.strip_prefix("\"004_hash_session_tokens.wasm\" = ")).unwrap();
+    let (_, section) = lock.split_once("[components.\"004_hash_session_tokens.wasm\"]").unwrap();
+    let digest = section.lines().find_map(|line| line.strip_prefix("digest = ")).unwrap();
     format!(
         "[plugin.004_hash_session_tokens]\ndigest = {digest}\n[plugin.004_hash_session_tokens.config]\n{settings}\n"
     )

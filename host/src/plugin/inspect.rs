@@ -273,7 +273,7 @@ mod tests {
         let bytes = include_bytes!("../../../migrations/003_normalize_phone_numbers.wasm");
         let anatomy = anatomy(bytes);
         assert_eq!(anatomy.interface.as_deref(), Some(INTERFACE_VERSION));
-        assert!(!anatomy.wasi && anatomy.sdk.contains("wit-bindgen-rust"), "{anatomy:?}");
+        assert!(!anatomy.wasi && anatomy.sdk.contains("lockgate-plugin"), "{anatomy:?}");
         assert!(anatomy.imports.iter().any(|name| name == "lockgate:migration/database@0.1.0"), "{anatomy:?}");
         assert_eq!(anatomy.exports, ["lockgate:migration/program@0.1.0"]);
     }
