@@ -86,8 +86,8 @@ async fn calls() -> Result<()> {
     let database = Database::named("bench").await?;
     let session = Session::connect(&database.target(), "bench").await?;
     let guest = Guest::load(CALLS).await?;
-    let empty = median(5, async || guest.run("count", &session).await).await? / CALLS;
-    let call = median(5, async || guest.run("call", &session).await).await? / CALLS;
+    let empty = median(5, async || guest.run("count", &session).await).await? / f64::from(CALLS);
+    let call = median(5, async || guest.run("call", &session).await).await? / f64::from(CALLS);
     compare("a call of the host (config.get)", call, "a round of an empty loop", empty);
 
     let guest = Guest::load(QUERIES).await?;
@@ -104,7 +104,8 @@ async fn calls() -> Result<()> {
         guests.push(guest.run("query", &session).await?);
         natives.push(native().await?);
     }
-    compare("`SELECT 1` from a guest", middle(guests) / QUERIES, "tokio-postgres", middle(natives) / QUERIES);
+    let each = |times| middle(times) / f64::from(QUERIES);
+    compare("`SELECT 1` from a guest", each(guests), "tokio-postgres", each(natives));
     Ok(())
 }
 
@@ -132,7 +133,8 @@ async fn rewrites() -> Result<()> {
                 .rewritten(async |session| {
                     let idle = reset_peak()?;
                     let took = in_transaction(session, async || guest.run("rewrite", session).await.map(drop)).await?;
-                    memory.get_or_init(|| (idle, memory_kb("VmHWM")));
+                    let peak = memory_kb("VmHWM")?;
+                    memory.get_or_init(|| (idle, peak));
                     Ok(took)
                 })
                 .await?,
@@ -150,11 +152,9 @@ async fn rewrites() -> Result<()> {
         false => compare(&what("a psycopg script"), middle(by_psycopg), "one UPDATE in SQL", sql),
         true => println!("{}: left out, {PSYCOPG} names no Python that has psycopg", what("a psycopg script")),
     }
-    let (idle, peak) = memory.into_inner().unwrap_or_default();
-    let (idle, peak) = (idle? / 1024, peak? / 1024);
-    println!(
-        "memory of this process, guest included: {idle} MB before the first rewriting by the guest, {peak} MB at most in it"
-    );
+    if let Some((idle, peak)) = memory.into_inner() {
+        println!("memory of this process: {} MB before the guest rewrites, {} MB at most", idle / 1024, peak / 1024);
+    }
     Ok(())
 }
 
@@ -170,8 +170,8 @@ impl Guest {
             config: [("times".to_owned(), times.to_string())].into(),
             ..Rights::default()
         };
-        let program = ComponentProgram::load(&Engine::new()?, bytes.to_vec(), &Checksum::of_bytes(bytes), rights);
-        Ok(Self(program.await?))
+        let digest = Checksum::of_bytes(bytes);
+        Ok(Self(ComponentProgram::load(&Engine::new()?, bytes.to_vec(), &digest, rights).await?))
     }
 
     async fn run(&self, step: &str, session: &Session) -> Result<Duration> {
@@ -278,10 +278,10 @@ fn password(target: &Target) -> &str {
 }
 
 /// Forgets the peak, and returns what the process has now, in KB.
-fn reset_peak() -> Result<Result<u64>> {
+fn reset_peak() -> Result<u64> {
     // proc_pid_clear_refs(5): 5 sets the peak to what there is now.
     fs::write("/proc/self/clear_refs", "5")?;
-    Ok(memory_kb("VmRSS"))
+    memory_kb("VmRSS")
 }
 
 fn memory_kb(name: &str) -> Result<u64> {
@@ -290,7 +290,8 @@ fn memory_kb(name: &str) -> Result<u64> {
     Ok(line.and_then(|line| line.trim().strip_suffix(" kB")).ok_or("no such line")?.parse()?)
 }
 
-async fn median(rounds: usize, once: impl AsyncFn() -> Result<Duration>) -> Result<Duration> {
+/// In seconds.
+async fn median(rounds: usize, once: impl AsyncFn() -> Result<Duration>) -> Result<f64> {
     let mut times = Vec::new();
     for _ in 0..rounds {
         times.push(once().await?);
@@ -298,15 +299,23 @@ async fn median(rounds: usize, once: impl AsyncFn() -> Result<Duration>) -> Resu
     Ok(middle(times))
 }
 
-fn middle(mut times: Vec<Duration>) -> Duration {
+fn middle(mut times: Vec<Duration>) -> f64 {
     times.sort_unstable();
-    times[times.len() / 2]
+    times[times.len() / 2].as_secs_f64()
 }
 
-fn compare(what: &str, took: Duration, peer: &str, peer_took: Duration) {
-    let ratio = took.as_secs_f64() / peer_took.as_secs_f64();
-    let (took, peer_took) = (format!("{took:.2?}"), format!("{peer_took:.2?}"));
-    line(what, &took, &peer_took, peer, &format!("{ratio:.2}"));
+fn compare(what: &str, seconds: f64, peer: &str, peer_seconds: f64) {
+    let ratio = format!("{:.3}", seconds / peer_seconds);
+    line(what, &shown(seconds), &shown(peer_seconds), peer, &ratio);
+}
+
+fn shown(seconds: f64) -> String {
+    match seconds {
+        1.0.. => format!("{seconds:.2} s"),
+        1e-3.. => format!("{:.2} ms", seconds * 1e3),
+        1e-6.. => format!("{:.2} µs", seconds * 1e6),
+        _ => format!("{:.2} ns", seconds * 1e9),
+    }
 }
 
 fn line(what: &str, took: &str, peer_took: &str, peer: &str, ratio: &str) {

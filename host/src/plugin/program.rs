@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use wasmtime::{Store, UpdateDeadline, WasmBacktrace, component::Resource};
 
 use super::{
+    INTERFACE_VERSION,
     bindings::{
         Migration, MigrationPre, exports::lockgate::migration::program as wit, lockgate::migration::types::Error,
     },
@@ -73,7 +74,7 @@ impl ComponentProgram {
             }
         });
         let run = async {
-            let migration = self.pre.instantiate_async(&mut store).await?;
+            let migration = self.pre.instantiate_async(&mut store).await.map_err(misfit)?;
             let answer = work(&mut store, Guest(&migration)).await?;
             // The error that it returned says more than what it left behind because of that.
             let ended = if answer.is_ok() { store.data_mut().end().await } else { Ok(()) };
@@ -203,10 +204,29 @@ impl Program for ComponentProgram {
 /// What wasmtime says when more is passed than [`Store::set_hostcall_fuel`] allows; the type of that error is private.
 const FUEL_EXHAUSTED: &str = "fuel allocated for hostcalls has been exhausted";
 
+/// Marks an error of instantiation that no code of the guest's has caused: its functions have other types.
+#[derive(Debug)]
+struct Misfit;
+
+impl std::fmt::Display for Misfit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a function of another type")
+    }
+}
+
+fn misfit(error: wasmtime::Error) -> wasmtime::Error {
+    let by_the_guest = error.is::<wasmtime::Trap>() || error.is::<Reached>() || error.is::<WasmBacktrace>();
+    if by_the_guest { error } else { error.context(Misfit) }
+}
+
 /// A trap, a broken rule of the component model, or a limit.
 fn at_fault(error: &wasmtime::Error, limits: &Limits, returned: fn(&Limits) -> Reached) -> ProgramError {
     if let Some(reached) = error.downcast_ref::<Reached>() {
         return ProgramError::plugin(reached.to_string());
+    }
+    if error.is::<Misfit>() {
+        let why = error.root_cause();
+        return ProgramError::plugin(format!("it does not fit lockgate:migration {INTERFACE_VERSION}: {why}"));
     }
     if error.root_cause().to_string().contains(FUEL_EXHAUSTED) {
         // Without a frame of the guest, it was not calling the host but returning to it.

@@ -403,6 +403,8 @@ impl Session {
         let row = match self.client().query_one(&sql, &params).await.map_err(|e| db_error(&e)) {
             Ok(row) => row,
             Err(error) if error.is("25P02") => return Err(Broken::Aborted),
+            // The role that the host was given may look at its tables.
+            Err(error) if error.is("42501") => return Err(Broken::Role),
             Err(error) => return Err(Broken::Unknown(Box::new(error))),
         };
         if row.get::<_, Option<&str>>(2) != Some(transaction.id.as_str()) {
