@@ -45,12 +45,17 @@ plugins FOLDER="migrations": _lockgate
 # build the guests that the tests run
 [group('develop')]
 guests: _lockgate
-    for guest in handles hostile steps values; do "{{lockgate}}" plugin build tests/fixtures/guests/$guest --out tests/fixtures/guests/$guest.wasm; done
+    for guest in bench handles hostile steps values; do "{{lockgate}}" plugin build tests/fixtures/guests/$guest --out tests/fixtures/guests/$guest.wasm; done
 
 # build one migration in Rust, Python and JavaScript, and see that all three do the same
 [group('develop')]
 languages: _lockgate _postgres
     @.ci/languages "{{lockgate}}"
+
+# measure plugins: their start, calls of the host, a table of a million rows rewritten (docs/performance.md)
+[group('develop')]
+bench: _lockgate _postgres
+    @host/benches/run "{{lockgate}}"
 
 # let the fuzzer look for bytes, values and statements that break a promise; what it finds is kept in tests/fuzz/artifacts
 [group('develop')]

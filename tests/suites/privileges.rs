@@ -39,7 +39,8 @@ async fn a_role_that_may_not_write_the_history_is_told_the_grant() {
     let scenario = scenario.migration("002_b", "SELECT 1", "SELECT 1");
     let role = scenario.role("").await;
     let superuser = scenario.superuser().await;
-    superuser.lines(&format!("GRANT SELECT ON schema_migrations TO {role}")).await;
+    let grant = format!("GRANT SELECT ON schema_migrations, schema_migrations_progress TO {role}");
+    superuser.lines(&grant).await;
     let before = scenario.state().await;
     scenario
         .run_as(&role, "up --no-backup")

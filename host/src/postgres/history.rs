@@ -3,9 +3,9 @@
 use serde::Serialize;
 use tokio_postgres::Row;
 
-use super::{handle::db_error, quote_ident, quote_literal, session::Session};
+use super::{handle::db_error, quote_ident, quote_literal, session::Session, tables};
 use crate::{
-    error::{DbError, Error, Finding, NOTHING_CHANGED, Result, Severity, Stage},
+    error::{DbError, Error, Result},
     migration::{Checksum, Version},
 };
 
@@ -142,21 +142,7 @@ impl History {
     }
 
     fn unreadable(&self, session: &Session, error: DbError) -> Error {
-        if !error.is("42501") {
-            return Error::database("reading the history", error);
-        }
-        let (schema, user) = (quote_ident(&self.schema), quote_ident(&session.server.user));
-        let finding = Finding::new(
-            Severity::Block,
-            "missing-privilege",
-            format!("role {user} may not read the history: {}", error.message),
-        );
-        let table = &self.table;
-        let hint = format!(
-            "run `GRANT USAGE ON SCHEMA {schema} TO {user}; GRANT SELECT, INSERT, DELETE ON {table} TO {user}` as the owner"
-        );
-        let state = NOTHING_CHANGED.to_owned();
-        Error::Checks { stage: Stage::HostPreflight, findings: vec![finding.hint(hint)], state }
+        tables::unreadable(session, &self.schema, &self.table, "SELECT, INSERT, DELETE", error)
     }
 
     /// True when the table holds this version: asked again within the migration's own transaction.

@@ -11,6 +11,7 @@ use super::{
     history::{Applied, History},
     quote_ident, quote_literal,
     session::Session,
+    tables,
 };
 use crate::{
     error::{Error, Result},
@@ -89,14 +90,14 @@ impl Started {
 #[derive(Debug, Clone)]
 pub struct Progress {
     table: String,
-    name: String,
+    schema: String,
 }
 
 impl Progress {
     /// The table beside this history.
     pub fn new(history: &History) -> Self {
         let schema = quote_ident(history.schema());
-        Self { table: format!("{schema}.{}", quote_ident(TABLE)), name: format!("{}.{TABLE}", history.schema()) }
+        Self { table: format!("{schema}.{}", quote_ident(TABLE)), schema: history.schema().to_owned() }
     }
 
     /// The table, quoted.
@@ -109,7 +110,9 @@ impl Progress {
     /// # Errors
     /// [`Error::DamagedHistory`] when the row is not one that this program wrote.
     pub async fn read(&self, session: &Session) -> Result<Option<Started>> {
-        let failed = |e: tokio_postgres::Error| Error::database("reading how far the last run came", db_error(&e));
+        let failed = |e: tokio_postgres::Error| {
+            tables::unreadable(session, &self.schema, &self.table, "SELECT, INSERT, UPDATE, DELETE", db_error(&e))
+        };
         let there = session.client().query_one("SELECT to_regclass($1) IS NOT NULL", &[&self.table]).await;
         if !there.map_err(failed)?.get::<_, bool>(0) {
             return Ok(None);
@@ -127,7 +130,7 @@ impl Progress {
 
     fn damaged(&self) -> Error {
         Error::DamagedHistory {
-            what: format!("the row in `{}` is not one that Lockgate wrote", self.name),
+            what: format!("the row in `{}.{TABLE}` is not one that Lockgate wrote", self.schema),
             next: "find out who changed it; restore a backup if nobody knows".into(),
         }
     }

@@ -4,7 +4,7 @@ use super::{
     handle::db_error, history, history::History, journal, progress, progress::Progress, quote_ident, quote_literal,
     seal, seal::Seal, session::Session,
 };
-use crate::error::{Error, Result};
+use crate::error::{DbError, Error, Finding, NOTHING_CHANGED, Result, Severity, Stage};
 
 /// Makes those of the tables that are missing. Run under the lock only.
 ///
@@ -38,4 +38,21 @@ pub async fn ensure(session: &Session, history: &History) -> Result<()> {
         session.abort().await?;
     }
     result
+}
+
+/// Why one of the tables could not be read. A missing privilege is a finding, with the GRANT that mends it.
+pub(super) fn unreadable(session: &Session, schema: &str, table: &str, needed: &str, error: DbError) -> Error {
+    if !error.is("42501") {
+        return Error::database("reading the history", error);
+    }
+    let (schema, user) = (quote_ident(schema), quote_ident(&session.server.user));
+    let finding = Finding::new(
+        Severity::Block,
+        "missing-privilege",
+        format!("role {user} may not read the history: {}", error.message),
+    );
+    let hint =
+        format!("run `GRANT USAGE ON SCHEMA {schema} TO {user}; GRANT {needed} ON {table} TO {user}` as the owner");
+    let state = NOTHING_CHANGED.to_owned();
+    Error::Checks { stage: Stage::HostPreflight, findings: vec![finding.hint(hint)], state }
 }
