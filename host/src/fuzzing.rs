@@ -252,7 +252,8 @@ mod tests {
     #[test]
     fn the_seeds_of_components_break_nothing() {
         let fitting = seeds("component_bytes").iter().filter(|seed| component(seed)).count();
-        assert!(fitting > 0, "no seed is a component, so that nothing is found behind the first check");
+        assert_eq!(fitting, 0, "each is broken somewhere, the one named `migration` in its `describe` only");
+        assert!(component(include_bytes!("../../tests/fixtures/guests/steps.wasm")), "what fits is let through");
     }
 
     #[test]
