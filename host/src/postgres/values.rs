@@ -675,13 +675,13 @@ fn read_numeric(mut bytes: &[u8]) -> Result<String, Unread> {
         "" => "0",
         digits => digits,
     };
-    if scale == 0 {
-        return Ok(format!("{minus}{whole}"));
-    }
     let groups_after_point = i32::from(scale.div_ceil(4));
     let mut fraction: String = (1..=groups_after_point).map(|index| format!("{:04}", group(weight + index))).collect();
     fraction.truncate(scale.into());
-    Ok(format!("{minus}{whole}.{fraction}"))
+    let digits = if scale == 0 { whole.to_owned() } else { format!("{whole}.{fraction}") };
+    // PostgreSQL knows no negative zero.
+    let is_zero = digits.bytes().all(|b| matches!(b, b'0' | b'.'));
+    Ok(if is_zero { digits } else { format!("{minus}{digits}") })
 }
 
 #[cfg(test)]
