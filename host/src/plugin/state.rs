@@ -8,6 +8,7 @@ use std::{
 use wasmtime::component::{Resource, ResourceTable, ResourceTableError};
 
 use super::{
+    host::Logged,
     limits::Growth,
     opened::{Opened, OpenedList},
     rights::Rights,
@@ -38,8 +39,7 @@ pub struct State {
     pub(super) table: ResourceTable,
     pub(super) rights: Arc<Rights>,
     pub(super) growth: Growth,
-    pub(super) log_lines: usize,
-    pub(super) log_bytes: usize,
+    pub(super) logged: Arc<Logged>,
     /// When progress was last shown.
     pub(super) progress_shown: Option<Instant>,
     /// What it tried although it may not: the call has failed then, whatever the guest makes of it.
@@ -73,12 +73,12 @@ impl State {
         let mut table = ResourceTable::new();
         table.set_max_capacity(TABLE_MAX);
         let growth = Growth::within(&rights.limits);
+        let logged = Logged::within(&rights);
         Self {
             table,
             rights,
             growth,
-            log_lines: 0,
-            log_bytes: 0,
+            logged,
             progress_shown: None,
             refused: None,
             wasi: None,

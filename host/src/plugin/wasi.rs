@@ -5,7 +5,7 @@ use std::{
     mem,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -22,7 +22,12 @@ use wasmtime_wasi::{
 };
 use wasmtime_wasi_io::bindings::wasi::io::poll;
 
-use super::{host::printable, limits::Reached, rights::Rights, state::State};
+use super::{
+    host::{Logged, printable},
+    limits::Reached,
+    rights::Rights,
+    state::State,
+};
 
 /// Streams, clocks and sockets that a guest holds at once: an interpreter needs a dozen.
 const HANDLES_MAX: usize = 1_024;
@@ -46,16 +51,15 @@ pub struct Wasi {
 }
 
 impl Wasi {
-    fn within(rights: &Arc<Rights>) -> Self {
-        let lines = Arc::new(AtomicUsize::new(0));
+    fn within(rights: &Rights, logged: &Arc<Logged>) -> Self {
         let mut builder = WasiCtx::builder();
         builder
             .allow_tcp(false)
             .allow_udp(false)
             .allow_ip_name_lookup(false)
             .max_random_size(RANDOM_MAX_BYTES)
-            .stdout(Printed::new(Level::Info, rights, &lines))
-            .stderr(Printed::new(Level::Warn, rights, &lines));
+            .stdout(Printed::new(Level::Info, logged))
+            .stderr(Printed::new(Level::Warn, logged));
         if !rights.clock {
             builder.wall_clock(FixedClock).monotonic_clock(CountingClock::default());
         }
@@ -78,8 +82,8 @@ impl Wasi {
 
 impl State {
     fn wasi(&mut self) -> &mut Wasi {
-        let rights = &self.rights;
-        self.wasi.get_or_insert_with(|| Box::new(Wasi::within(rights)))
+        let (rights, logged) = (&self.rights, &self.logged);
+        self.wasi.get_or_insert_with(|| Box::new(Wasi::within(rights, logged)))
     }
 }
 
@@ -185,8 +189,7 @@ enum Level {
 /// What a guest prints, line by line. Both outputs count towards one limit.
 #[derive(Clone)]
 struct Printed {
-    rights: Arc<Rights>,
-    lines: Arc<AtomicUsize>,
+    logged: Arc<Logged>,
     rest: Arc<Mutex<Rest>>,
 }
 
@@ -215,20 +218,19 @@ impl Drop for Rest {
 }
 
 impl Printed {
-    fn new(level: Level, rights: &Arc<Rights>, lines: &Arc<AtomicUsize>) -> Self {
+    fn new(level: Level, logged: &Arc<Logged>) -> Self {
         let rest = Arc::new(Mutex::new(Rest { level, bytes: Vec::new() }));
-        Self { rights: Arc::clone(rights), lines: Arc::clone(lines), rest }
+        Self { logged: Arc::clone(logged), rest }
     }
 
     fn print(&self, bytes: &[u8]) -> Result<(), Reached> {
-        let limits = &self.rights.limits;
         let mut rest = self.rest.lock().unwrap_or_else(PoisonError::into_inner);
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
             rest.bytes.extend_from_slice(piece);
             if piece.ends_with(b"\n") || rest.bytes.len() >= LINE_MAX_BYTES {
-                if self.lines.fetch_add(1, Ordering::Relaxed) >= limits.log_max_lines {
+                if let Err(reached) = self.logged.line(rest.bytes.len()) {
                     rest.bytes.clear();
-                    return Err(Reached::log_lines(limits));
+                    return Err(reached);
                 }
                 rest.show();
             }
@@ -276,6 +278,7 @@ impl Pollable for Printed {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plugin::limits::Limits;
 
     #[test]
     fn clocks_that_are_not_granted_depend_on_nothing() {
@@ -292,14 +295,26 @@ mod tests {
         assert!(ones.abs_diff(CYCLE_BLOCKS * 32 * 4) < 1_000, "{ones}");
     }
 
+    fn printed(set: impl FnOnce(&mut Limits)) -> (Printed, Printed) {
+        let mut rights = Rights::default();
+        set(&mut rights.limits);
+        let logged = Logged::within(&Arc::new(rights));
+        (Printed::new(Level::Info, &logged), Printed::new(Level::Warn, &logged))
+    }
+
     #[test]
     fn printed_lines_are_limited_together() {
-        let mut rights = Rights::default();
-        rights.limits.log_max_lines = 2;
-        let (rights, lines) = (Arc::new(rights), Arc::new(AtomicUsize::new(0)));
-        let (out, err) = (Printed::new(Level::Info, &rights, &lines), Printed::new(Level::Warn, &rights, &lines));
+        let (out, err) = printed(|limits| limits.log_max_lines = 2);
         assert!(out.print(b"half a").is_ok() && out.print(b" line\n").is_ok() && err.print(b"two\n").is_ok());
         assert!(out.print(b"no end").is_ok() && out.print(b"\n").is_err());
         assert!(err.print(&[b'x'; LINE_MAX_BYTES]).is_err());
+    }
+
+    #[test]
+    fn printed_bytes_are_limited_together() {
+        let (out, err) = printed(|limits| limits.log_max_bytes = 10);
+        assert!(out.print(b"12345\n").is_ok());
+        let refusal = err.print(b"6789\n").unwrap_err();
+        assert!(refusal.to_string().contains("`log_max_bytes`"), "{refusal}");
     }
 }

@@ -1,24 +1,49 @@
 //! `lockgate:migration/log`: lines of a guest among ours, limited in number and length, without control characters.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering::Relaxed},
+};
+
 use crate::plugin::{
     bindings::lockgate::migration::log::{Host, Level},
     limits::Reached,
+    rights::Rights,
     state::State,
 };
 
 /// One line of a log that people read.
 const LINE_MAX_CHARS: usize = 4_000;
 
+/// The lines that a guest has logged or printed in one call, within its limits.
+#[derive(Debug)]
+pub(in crate::plugin) struct Logged {
+    rights: Arc<Rights>,
+    lines: AtomicUsize,
+    bytes: AtomicUsize,
+}
+
+impl Logged {
+    pub(in crate::plugin) fn within(rights: &Arc<Rights>) -> Arc<Self> {
+        Arc::new(Self { rights: Arc::clone(rights), lines: AtomicUsize::new(0), bytes: AtomicUsize::new(0) })
+    }
+
+    /// Counts one more line.
+    pub(in crate::plugin) fn line(&self, bytes: usize) -> Result<(), Reached> {
+        let limits = &self.rights.limits;
+        if self.lines.fetch_add(1, Relaxed) >= limits.log_max_lines {
+            return Err(Reached::log_lines(limits));
+        }
+        if self.bytes.fetch_add(bytes, Relaxed) + bytes > limits.log_max_bytes {
+            return Err(Reached::log_bytes(limits));
+        }
+        Ok(())
+    }
+}
+
 impl Host for State {
     async fn log(&mut self, level: Level, message: String) -> wasmtime::Result<()> {
-        self.log_lines += 1;
-        self.log_bytes = self.log_bytes.saturating_add(message.len());
-        if self.log_lines > self.rights.limits.log_max_lines {
-            return Err(Reached::log_lines(&self.rights.limits).into());
-        }
-        if self.log_bytes > self.rights.limits.log_max_bytes {
-            return Err(Reached::log_bytes(&self.rights.limits).into());
-        }
+        self.logged.line(message.len())?;
         let message = printable(&message);
         match level {
             Level::Error => tracing::error!(target: "plugin", "{message}"),
