@@ -96,7 +96,7 @@ enum Lost {
 /// Stands between the run and the server until the run sends COMMIT, then cuts. Returns its port.
 async fn cutter(scenario: &Scenario, lost: Lost) -> u16 {
     // Of a migration: the host's tables are made in a transaction as well.
-    const COMMIT: &[u8] = b"SET LOCAL synchronous_commit = on; COMMIT\0";
+    const COMMIT: &[u8] = b"SET LOCAL transaction_read_only = on; COMMIT\0";
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let server = (scenario.host().to_owned(), scenario.port());

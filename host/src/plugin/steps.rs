@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     error::{Problem, ProgramError},
-    sql::{Origin, Script, check_query},
+    sql::{Origin, Script, check_outside, check_query},
     step::{OutsideStep, Step},
 };
 
@@ -69,6 +69,7 @@ fn outside_step(step: &wit::OutsideStep) -> Result<OutsideStep, String> {
         0 => return Err("it has no statement to run outside the transaction".into()),
         n => return Err(format!("it has {n} statements to run outside the transaction; give each a step of its own")),
     }
+    check_outside(&step.statement).map_err(|refusal| format!("{refusal}; {}", refusal.next()))?;
     let probe = script(&step.probe).map_err(|what| format!("its probe: {what}"))?;
     match probe.statements().count() {
         1 => {}

@@ -27,6 +27,10 @@ const COLUMNS: [&str; 12] = [
     "backup_id",
 ];
 
+/// The row of the version `$1`, however its digits were written. Every name with its schema: the migration may have changed the
+/// search path.
+const IS_VERSION: &str = "version::pg_catalog.numeric OPERATOR(pg_catalog.=) $1::pg_catalog.text::pg_catalog.numeric";
+
 /// One applied migration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Applied {
@@ -147,7 +151,7 @@ impl History {
 
     /// True when the table holds this version: asked again within the migration's own transaction.
     pub async fn holds(&self, session: &Session, version: &Version) -> Result<bool> {
-        let sql = format!("SELECT EXISTS (SELECT FROM {} WHERE version::numeric = $1::text::numeric)", self.table);
+        let sql = format!("SELECT EXISTS (SELECT FROM {} WHERE {IS_VERSION})", self.table);
         let row = session.client().query_one(&sql, &[&version.as_str()]).await;
         row.map(|row| row.get(0)).map_err(|e| Error::database("re-reading the history", db_error(&e)))
     }
@@ -203,7 +207,7 @@ impl History {
     /// Removes a migration that was reverted, in the open transaction.
     pub async fn forget(&self, session: &Session, version: &Version) -> Result<()> {
         const DOING: &str = "removing the migration from the history";
-        let sql = format!("DELETE FROM {} WHERE version::numeric = $1::text::numeric", self.table);
+        let sql = format!("DELETE FROM {} WHERE {IS_VERSION}", self.table);
         let removed = session.client().execute(&sql, &[&version.as_str()]).await;
         match removed.map_err(|e| Error::database(DOING, db_error(&e)))? {
             1 => Ok(()),

@@ -8,6 +8,7 @@ pub mod history;
 pub mod journal;
 pub mod lock;
 mod notices;
+mod own;
 mod passfile;
 pub mod preflight;
 pub mod progress;
@@ -21,8 +22,9 @@ pub use connect::{Secret, Target, TlsMode, parse_url};
 pub use copy::CopyIn;
 pub use cursor::{Cursor, fresh_number};
 pub use handle::{Handle, QueryError, QueryLimits};
+pub use own::{OwnTables, OwnWrites};
 pub use passfile::line as passfile_line;
-pub use session::{Broken, Committed, OwnTables, OwnWrites, Server, Session, Timeouts, Transaction};
+pub use session::{Broken, Committed, Server, Session, Timeouts, Transaction};
 
 /// A name as SQL writes it, whatever characters it has.
 pub fn quote_ident(name: &str) -> String {

@@ -171,8 +171,9 @@ impl Progress {
         let steps = |n: usize| i32::try_from(n).unwrap_or(i32::MAX);
         let sql = format!(
             "UPDATE {} SET steps_done = $3, attempted = $4, batches = $5, checkpoint = $6, done = $7, total = $8,
-                           took_ms = $9, run_id = '{run_id}', updated_at = clock_timestamp()
-             WHERE version = $1 AND steps_done = $2 AND batches = $10",
+                           took_ms = $9, run_id = '{run_id}', updated_at = pg_catalog.clock_timestamp()
+             WHERE version OPERATOR(pg_catalog.=) $1 AND steps_done OPERATOR(pg_catalog.=) $2
+               AND batches OPERATOR(pg_catalog.=) $10",
             self.table
         );
         let moved = session
@@ -202,7 +203,7 @@ impl Progress {
     /// Notes, in the open transaction, that a migration has ended.
     pub async fn end(&self, session: &Session, version: &Version) -> Result<()> {
         const DOING: &str = "noting that the migration has ended";
-        let sql = format!("DELETE FROM {} WHERE version = $1", self.table);
+        let sql = format!("DELETE FROM {} WHERE version OPERATOR(pg_catalog.=) $1", self.table);
         match session.client().execute(&sql, &[&version.as_str()]).await {
             Ok(1) => Ok(()),
             Ok(n) => Err(Error::system(DOING, format!("{n} rows of `{version}` were found, not one"))),

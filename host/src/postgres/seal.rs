@@ -25,6 +25,11 @@ impl Seal {
         Self { table: format!("{schema}.{}", quote_ident(TABLE)), constraint: format!("{schema}.{name}"), name }
     }
 
+    /// The table, quoted.
+    pub fn table(&self) -> &str {
+        &self.table
+    }
+
     /// The statement that makes the table.
     pub(super) fn ddl(&self) -> String {
         let Self { table, name, .. } = self;
@@ -46,6 +51,11 @@ impl Seal {
     /// From here on the host can commit. Without a condition, whose operator might be somebody's own.
     pub(super) fn open(&self) -> String {
         format!("DELETE FROM {}", self.table)
+    }
+
+    /// The same, and its constraint is checked at once: nothing is left of it to do at the commit.
+    pub(super) fn open_for_good(&self) -> String {
+        format!("{}; SET CONSTRAINTS {} IMMEDIATE", self.open(), self.constraint)
     }
 
     /// Runs what is deferred to the commit, except for the seal itself.

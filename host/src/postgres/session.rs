@@ -11,6 +11,7 @@ use super::{
     handle::{Handle, db_error},
     lock::LockKey,
     notices::Notices,
+    own::{OwnTables, OwnWrites, signature_sql, state_sql, writes_sql},
     quote_ident,
     seal::Seal,
 };
@@ -65,54 +66,15 @@ impl Timeouts {
     }
 }
 
-/// The names of the host's own tables, quoted.
-#[derive(Debug, Clone)]
-pub struct OwnTables {
-    /// `schema_migrations`.
-    pub history: String,
-    /// Its journal.
-    pub journal: String,
-    /// How far a migration is.
-    pub progress: String,
-}
-
-impl OwnTables {
-    fn names(&self) -> [&(dyn ToSql + Sync); 3] {
-        [&self.history, &self.journal, &self.progress]
-    }
-}
-
-/// How many rows the host itself has written into its own tables in a transaction.
-#[derive(Debug, Clone, Default)]
-pub struct OwnWrites {
-    /// Into the history.
-    pub history_inserted: u8,
-    /// From the history.
-    pub history_deleted: u8,
-    /// Into the journal.
-    pub journal: u8,
-    /// Into, in and from the progress: inserted, updated, deleted.
-    pub progress: [u8; 3],
-}
-
-impl OwnWrites {
-    /// Writes to the progress alone.
-    pub fn of_progress(inserted: u8, updated: u8, deleted: u8) -> Self {
-        Self { progress: [inserted, updated, deleted], ..Self::default() }
-    }
-}
-
 /// A transaction under way: what must be the same at its end.
 #[derive(Debug, Clone)]
 pub struct Transaction {
     id: String,
-    /// The host's own tables, by number.
-    own: Vec<u32>,
     /// Settings on which the host depends.
     settings: String,
     seal: Option<Seal>,
-    /// Their files, owners and triggers.
-    signature: Option<String>,
+    /// What the host's own tables are.
+    signature: String,
     /// What the session has lately written into each: the server counts on until it has time to report.
     writes: [Option<Vec<i64>>; 3],
 }
@@ -131,29 +93,6 @@ const SESSION_SQL: &str =
              WHERE locktype OPERATOR(pg_catalog.=) 'advisory' AND classid OPERATOR(pg_catalog.=) $1
                AND objid OPERATOR(pg_catalog.=) $2 AND objsubid OPERATOR(pg_catalog.=) 2
                AND pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid() AND granted)";
-
-/// What changes when one of these tables is emptied, replaced, given away, or given or robbed of a trigger.
-fn signature_sql(oids: &str) -> String {
-    format!(
-        "(SELECT pg_catalog.string_agg(pg_catalog.format('%s %s %s %s', c.oid, c.relfilenode, c.relowner,
-             (SELECT pg_catalog.string_agg(pg_catalog.format('%s %s', t.oid, t.tgenabled), ',' ORDER BY t.oid)
-              FROM pg_catalog.pg_trigger t WHERE t.tgrelid OPERATOR(pg_catalog.=) c.oid)), ';' ORDER BY c.oid)
-          FROM pg_catalog.pg_class c WHERE c.oid OPERATOR(pg_catalog.=) ANY ({oids}))"
-    )
-}
-
-/// The rows that this session has inserted, updated and deleted in a table since it last reported, which it never does within a
-/// transaction; those that it took back included.
-fn writes_sql(table: &str) -> String {
-    let count = |what: &str| format!("pg_catalog.pg_stat_get_xact_tuples_{what}(pg_catalog.to_regclass({table}))");
-    format!(
-        "CASE WHEN pg_catalog.current_setting('track_counts') OPERATOR(pg_catalog.=) 'on'
-              THEN ARRAY[coalesce({}, 0), coalesce({}, 0), coalesce({}, 0)]::pg_catalog.int8[] END",
-        count("inserted"),
-        count("updated"),
-        count("deleted")
-    )
-}
 
 /// What came of a commit.
 #[derive(Debug)]
@@ -302,17 +241,16 @@ impl Session {
         let sql = format!("BEGIN; {}; {SYNCHRONOUS_COMMIT}{close}", timeouts.sql("SET LOCAL"));
         self.batch(DOING, &sql).await?;
         let sql = format!(
-            "SELECT pg_current_xact_id()::text, oids, {}, {}, {}, {}, {SETTINGS_SQL}
-             FROM (SELECT array_remove(ARRAY[to_regclass($1)::oid, to_regclass($2)::oid, to_regclass($3)::oid], NULL) AS oids) AS own",
-            signature_sql("oids"),
+            "SELECT pg_current_xact_id()::text, {}, {}, {}, {}, {SETTINGS_SQL}",
+            signature_sql(["$1", "$2", "$3", "$4"]),
             writes_sql("$1"),
             writes_sql("$2"),
             writes_sql("$3"),
         );
         let row = self.client().query_one(&sql, &own.names()).await;
         let row = row.map_err(|e| Error::database(DOING, db_error(&e)))?;
-        let writes = [row.get(3), row.get(4), row.get(5)];
-        Ok(Transaction { id: row.get(0), own: row.get(1), signature: row.get(2), writes, settings: row.get(6), seal })
+        let writes = [row.get(2), row.get(3), row.get(4)];
+        Ok(Transaction { id: row.get(0), signature: row.get(1), writes, settings: row.get(5), seal })
     }
 
     /// Runs one statement outside a transaction.
@@ -388,18 +326,17 @@ impl Session {
         own: &OwnTables,
         writes: &OwnWrites,
     ) -> Result<(), Broken> {
-        let [history, journal, progress] = own.names();
+        let [history, journal, progress, seal] = own.names();
         // Every name with its schema: the migration may have changed the search path.
         let sql = format!(
             "SELECT {SESSION_SQL}, pg_catalog.pg_current_xact_id_if_assigned()::pg_catalog.text, {}, {}, {}, {}, {SETTINGS_SQL}, {}",
-            signature_sql("$3"),
+            signature_sql(["$3", "$4", "$5", "$6"]),
+            writes_sql("$3"),
             writes_sql("$4"),
             writes_sql("$5"),
-            writes_sql("$6"),
             transaction.seal.as_ref().map_or("true".to_owned(), Seal::is_closed),
         );
-        let params: [&(dyn ToSql + Sync); 6] =
-            [&lock.class(), &lock.object(), &transaction.own, history, journal, progress];
+        let params: [&(dyn ToSql + Sync); 6] = [&lock.class(), &lock.object(), history, journal, progress, seal];
         let row = match self.client().query_one(&sql, &params).await.map_err(|e| db_error(&e)) {
             Ok(row) => row,
             Err(error) if error.is("25P02") => return Err(Broken::Aborted),
@@ -414,16 +351,14 @@ impl Session {
         if row.get::<_, String>(7) != transaction.settings {
             return Err(Broken::Settings);
         }
-        let expected = [[writes.history_inserted, 0, writes.history_deleted], [writes.journal, 0, 0], writes.progress];
-        let counted = (4..7).zip(&transaction.writes).zip(expected).all(|((i, before), expected)| {
-            let now: Option<Vec<i64>> = row.get(i);
-            match (before, now) {
+        let counted = (4..7).zip(&transaction.writes).zip(writes.counted()).all(|((i, before), expected)| {
+            match (before, row.get::<_, Option<Vec<i64>>>(i)) {
                 (Some(before), Some(now)) => (0..3).all(|k| now[k] - before[k] == i64::from(expected[k])),
-                // The server keeps no statistics.
-                _ => true,
+                // The server keeps no statistics; but it may not stop doing so half-way.
+                (before, now) => before.is_none() && now.is_none(),
             }
         });
-        let same = row.get::<_, Option<String>>(3) == transaction.signature;
+        let same = row.get::<_, String>(3) == transaction.signature;
         let sealed: bool = row.get(8);
         if same && counted && sealed { Ok(()) } else { Err(Broken::Own) }
     }
@@ -438,6 +373,12 @@ impl Session {
         self.same_session(row.get(0), row.get(1))
     }
 
+    /// What the host's own tables are and hold: the same text as long as nobody changes them.
+    pub async fn own_state(&self, own: &OwnTables) -> Result<String> {
+        let row = self.client().query_one(&format!("SELECT {}", state_sql(own)), &[]).await;
+        row.map(|row| row.get(0)).map_err(|e| Error::database("looking at the host's own tables", db_error(&e)))
+    }
+
     fn same_session(&self, roles: &str, lock_held: bool) -> Result<(), Broken> {
         if roles != format!("{} {}", self.server.login, self.server.user) {
             return Err(Broken::Role);
@@ -446,9 +387,13 @@ impl Session {
     }
 
     /// Commits, and tells a refusal from a lost answer.
+    ///
+    /// A trigger that put itself off until now finds the transaction read-only, which cannot be undone in it: what was checked is
+    /// what is committed.
     pub async fn commit(&self, transaction: &Transaction) -> Committed {
-        let open = transaction.seal.as_ref().map_or(String::new(), |seal| format!("{}; ", seal.open()));
-        match self.client().batch_execute(&format!("{open}{SYNCHRONOUS_COMMIT}; COMMIT")).await {
+        let open = transaction.seal.as_ref().map_or(String::new(), |seal| format!("{}; ", seal.open_for_good()));
+        let sql = format!("{open}{SYNCHRONOUS_COMMIT}; SET LOCAL transaction_read_only = on; COMMIT");
+        match self.client().batch_execute(&sql).await {
             Ok(()) => {
                 self.reset().await;
                 Committed::Yes

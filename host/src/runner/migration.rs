@@ -56,7 +56,7 @@ impl Stopped {
         move |error| {
             let error = match error {
                 Error::Database { error, .. } => (*error).into(),
-                other => ProgramError { at: None, cause: Cause::Host(other.to_string()) },
+                other => ProgramError { at: None, cause: Cause::Host(other.report().what) },
             };
             Self::at(doing, error)
         }
@@ -258,7 +258,7 @@ impl Passage<'_> {
 
     async fn execute_outside(&self, course: &Course, name: &str, step: &OutsideStep) -> Result<()> {
         let run = self.run;
-        let (history, progress) = (run.applied().await?, run.progress.read(&run.session).await?.map(|s| s.position));
+        let own = run.session.own_state(&run.own_tables()).await?;
         let executed = self.within_patience(run.session.outside(run.timeouts(self.item), &step.statement));
         let executed = run.config.stop.race(executed).await;
         let result = match executed {
@@ -268,20 +268,17 @@ impl Passage<'_> {
                 return Err(self.interrupted(signal, &self.left(Some(course))).await);
             }
         };
-        let failed =
-            async |error| Err(self.failed(Some(name.to_owned()), error, false, &self.left(Some(course))).await);
+        let step = Some(name.to_owned());
         if let Err(error) = result {
-            return failed(error).await;
+            return Err(self.failed(step, error, false, &self.left(Some(course))).await);
         }
-        if let Err(broken) = run.session.check_session(run.lock).await {
-            return failed(ProgramError { at: None, cause: self.item.fault(broken.what()) }).await;
-        }
-        let untouched =
-            run.applied().await? == history && run.progress.read(&run.session).await?.map(|s| s.position) == progress;
-        if !untouched {
-            return failed(ProgramError { at: None, cause: self.item.fault(Broken::Own.what()) }).await;
-        }
-        Ok(())
+        let broken = match run.session.check_session(run.lock).await {
+            Err(broken) => broken,
+            Ok(()) if run.session.own_state(&run.own_tables()).await? != own => Broken::Own,
+            Ok(()) => return Ok(()),
+        };
+        let error = ProgramError { at: None, cause: self.item.fault(broken.what()) };
+        Err(self.failed(step, error, true, "").await)
     }
 
     /// What the probe of a step says.
@@ -478,9 +475,12 @@ impl Passage<'_> {
 
     /// Whether the history says what the host wrote: a trigger of somebody's may have changed it.
     async fn check_recorded(&self) -> Result<(), Stopped> {
-        let run = self.run;
-        let recorded = run.history.holds_of_run(&run.session, &self.item.version, run.run_id).await;
-        if recorded.map_err(Stopped::host("history"))? == (self.direction == Direction::Up) {
+        let (run, version) = (self.run, &self.item.version);
+        let right = match self.direction {
+            Direction::Up => run.history.holds_of_run(&run.session, version, run.run_id).await,
+            Direction::Down => run.history.holds(&run.session, version).await.map(|holds| !holds),
+        };
+        if right.map_err(Stopped::host("history"))? {
             return Ok(());
         }
         let cause = Cause::Script("it changed what the host had written into the history".into());
@@ -540,6 +540,7 @@ impl Run<'_> {
             history: self.history.table().to_owned(),
             journal: self.journal.table().to_owned(),
             progress: self.progress.table().to_owned(),
+            seal: Seal::new(&self.history).table().to_owned(),
         }
     }
 

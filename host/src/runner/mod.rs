@@ -123,8 +123,9 @@ pub async fn up(config: &Config, run_id: Uuid, to: Option<&Version>) -> Result<O
     for row in plan::missing(&folder.migrations, &applied) {
         tracing::warn!(migration = row.filename, "applied, but no longer in the folder");
     }
-    if folder.problems.is_empty() && plan::up(&folder.migrations, &applied, to).is_ok_and(|pending| pending.is_empty())
-    {
+    let underway = run.progress.read(&run.session).await?.is_some();
+    let pending = plan::up(&folder.migrations, &applied, to);
+    if !underway && folder.problems.is_empty() && pending.is_ok_and(|pending| pending.is_empty()) {
         return run.nothing_to_do(Direction::Up).await;
     }
     // Another run may have done it while this one waited for the lock.
@@ -220,12 +221,7 @@ impl<'a> Run<'a> {
     /// Runs work under the lock, telling it how long that took to get, and gives the lock back whatever came of the work.
     async fn locked<T>(&self, work: impl AsyncFnOnce(Duration) -> Result<T>) -> Result<T> {
         let waited = lock::acquire(&self.session, self.lock, self.config.lock_timeout);
-        let waited = self
-            .config
-            .stop
-            .race(waited)
-            .await
-            .map_err(|signal| Error::Interrupted { signal, state: NOTHING_CHANGED.into() })??;
+        let waited = self.stoppable(waited).await??;
         tracing::debug!(waited_ms = waited.as_millis(), "the lock is ours");
         let result = work(waited).await;
         if !self.session.is_closed()
@@ -237,6 +233,12 @@ impl<'a> Run<'a> {
         result
     }
 
+    /// Waits for something that changes nothing, unless the process is asked to stop.
+    async fn stoppable<T>(&self, work: impl Future<Output = T>) -> Result<T> {
+        let stopped = |signal| Error::Interrupted { signal, state: NOTHING_CHANGED.into() };
+        self.config.stop.race(work).await.map_err(stopped)
+    }
+
     /// Everything that is to be applied, loaded and checked.
     async fn pending(&self, folder: &Folder, to: Option<&Version>) -> Result<Vec<Work>> {
         let applied = self.applied().await?;
@@ -246,7 +248,7 @@ impl<'a> Run<'a> {
             Ok(pending) => pending.clone(),
             Err(_) => folder.migrations.iter().filter(|m| !applied.iter().any(|a| a.version == m.version)).collect(),
         };
-        let (work, unfit) = load(self.config, &candidates).await?;
+        let (work, unfit) = self.stoppable(load(self.config, &candidates)).await??;
         let mut problems = folder.problems.clone();
         problems.extend(unfit);
         match planned {
@@ -303,7 +305,7 @@ impl<'a> Run<'a> {
         for row in plan::down(&folder.migrations, &revertible, revert)? {
             let mut item = match folder.migrations.iter().find(|m| m.version == row.version) {
                 Some(migration) => {
-                    let (mut loaded, problems) = load(self.config, &[migration]).await?;
+                    let (mut loaded, problems) = self.stoppable(load(self.config, &[migration])).await??;
                     if !problems.is_empty() {
                         return Err(Error::Folder(problems));
                     }
@@ -395,7 +397,7 @@ impl<'a> Run<'a> {
             pg_bin: self.config.pg_bin.as_deref(),
             components: work.iter().any(|w| w.kind == Kind::Component.as_str()),
         };
-        preflight::check(&context).await
+        self.stoppable(preflight::check(&context)).await?
     }
 
     /// A migration's own checks.
@@ -405,6 +407,10 @@ impl<'a> Run<'a> {
             Ok(asked) => asked,
             Err(signal) => return Err(self.interrupted(item, Direction::Up, signal, NOT_RUN).await),
         };
+        if let Err(broken) = self.session.check_session(self.lock).await {
+            let error = ProgramError { at: None, cause: item.fault(broken.what()) };
+            return Err(self.failed(item, Direction::Up, Some("preflight".into()), error, NOT_RUN).await);
+        }
         let findings = match asked {
             Ok(findings) => findings,
             Err(error) => return Err(self.failed(item, Direction::Up, Some("preflight".into()), error, NOT_RUN).await),
@@ -555,6 +561,7 @@ impl<'a> Run<'a> {
 
 const NOT_RUN: &str = "it was not run";
 const ROLLED_BACK: &str = "rolled back";
+
 fn not_planned(item: &Work, direction: Direction, error: ProgramError) -> Error {
     let state = NOTHING_CHANGED.into();
     Error::Migration { name: item.name.clone(), direction, step: Some("plan".into()), error: Box::new(error), state }

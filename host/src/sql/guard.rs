@@ -35,6 +35,7 @@ enum Why {
     Copy,
     CopyIn,
     Cursor,
+    Outside,
     Unknown,
     Empty,
 }
@@ -50,6 +51,7 @@ impl Refusal {
             Why::CopyData => "write the rows as `INSERT … VALUES`",
             Why::Copy => "use `copy-in` for `COPY … FROM STDIN`, and a query to read",
             Why::CopyIn => "send one `COPY … FROM STDIN` statement",
+            Why::Outside => "make it an `sql` step, which shares a transaction with its neighbours",
             Why::Cursor => "send a SELECT, VALUES, TABLE or WITH … SELECT statement",
             Why::Unknown => "send a statement that PostgreSQL documents",
             Why::Empty => "send one statement",
@@ -69,6 +71,7 @@ impl fmt::Display for Refusal {
             Why::Copy => write!(f, "`{words}` moves data past the host: only `copy-in` takes it, from STDIN"),
             Why::CopyIn => write!(f, "`{words}` is no `COPY … FROM STDIN`, which is all that `copy-in` takes"),
             Why::Cursor => write!(f, "`{words}` is no query, and only a query has a cursor"),
+            Why::Outside => write!(f, "`{words}` is none of the statements that stand outside a transaction"),
             Why::Unknown => write!(f, "`{words}` begins no statement that a migration may send"),
             Why::Empty => f.write_str("there is no statement in it"),
         }
@@ -112,6 +115,29 @@ pub fn check_copy_in(sql: &str) -> Result<(), Refusal> {
         (None, _) => Err(Refusal::of(&list, 0, Why::Empty)),
         (Some(&"COPY"), Some(["FROM", "STDIN"])) => Ok(()),
         _ => Err(Refusal::of(&list, 1, Why::CopyIn)),
+    }
+}
+
+/// Looks at one statement that a component wants to run outside a transaction, where nothing can be taken back: one that maintains
+/// an index, a table or a type, never one that changes rows or runs code.
+///
+/// # Errors
+/// The refusal.
+pub fn check_outside(sql: &str) -> Result<(), Refusal> {
+    let words = words_of(sql);
+    let list = as_slices(&words.list);
+    refuse(&list, Rule::Guest)?;
+    let says = |any: &[&str]| list.iter().any(|word| any.contains(word));
+    match list.as_slice() {
+        ["VACUUM" | "ANALYZE" | "CLUSTER" | "REINDEX", ..] | ["REFRESH", "MATERIALIZED", "VIEW", ..] => Ok(()),
+        ["CREATE", "INDEX", ..] | ["CREATE", "UNIQUE", "INDEX", ..] | ["DROP", "INDEX", ..]
+            if says(&["CONCURRENTLY"]) =>
+        {
+            Ok(())
+        }
+        ["ALTER", "TYPE", ..] if says(&["ADD"]) => Ok(()),
+        ["ALTER", "TABLE", ..] if says(&["VALIDATE", "ATTACH", "DETACH"]) => Ok(()),
+        _ => Err(Refusal::of(&list, 2, Why::Outside)),
     }
 }
 
@@ -241,6 +267,37 @@ fn refuse(words: &[&str], rule: Rule) -> Result<(), Refusal> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn outside_a_transaction_only_what_maintains_something_runs() {
+        for sql in [
+            "create unique index concurrently i on t (a)",
+            "DROP INDEX CONCURRENTLY i",
+            "REINDEX (CONCURRENTLY) TABLE t",
+            "vacuum (analyze) t",
+            "refresh materialized view concurrently v",
+            "ALTER TYPE mood ADD VALUE 'x'",
+            "ALTER TABLE s.t VALIDATE CONSTRAINT c",
+            "ALTER TABLE t DETACH PARTITION p CONCURRENTLY",
+        ] {
+            assert_eq!(check_outside(sql), Ok(()), "{sql}");
+        }
+        for sql in [
+            "DO $$ BEGIN COMMIT; END $$",
+            "CALL p()",
+            "DELETE FROM t",
+            "INSERT INTO t VALUES (1)",
+            "SELECT f()",
+            "WITH a AS (DELETE FROM t RETURNING 1) SELECT 1",
+            "DROP TRIGGER x ON t",
+            "CREATE RULE r AS ON INSERT TO t DO INSTEAD NOTHING",
+            "CREATE INDEX i ON t (a)",
+            "ALTER TABLE t ADD COLUMN a int",
+            "GRANT ALL ON t TO public",
+        ] {
+            assert!(check_outside(sql).is_err(), "{sql}");
+        }
+    }
 
     #[test]
     fn commit_is_refused_in_each_spelling() {

@@ -6,6 +6,6 @@ mod program;
 mod script;
 
 pub use diagnostics::{locate, position_of};
-pub use guard::{Refusal, Rule, check_copy_in, check_query, check_statement};
+pub use guard::{Refusal, Rule, check_copy_in, check_outside, check_query, check_statement};
 pub use program::{SqlFiles, SqlProgram};
 pub use script::{Origin, Script, Statement};

@@ -1,0 +1,115 @@
+//! The host's own tables, watched while a migration works: nobody but the host may write to them or change what they are.
+
+use tokio_postgres::types::ToSql;
+
+use super::quote_literal;
+
+/// The names of the host's own tables, quoted.
+#[derive(Debug, Clone)]
+pub struct OwnTables {
+    /// `schema_migrations`.
+    pub history: String,
+    /// Its journal.
+    pub journal: String,
+    /// How far a migration is.
+    pub progress: String,
+    /// The seal.
+    pub seal: String,
+}
+
+impl OwnTables {
+    pub(super) fn names(&self) -> [&(dyn ToSql + Sync); 4] {
+        [&self.history, &self.journal, &self.progress, &self.seal]
+    }
+}
+
+/// How many rows the host itself has written into its own tables in a transaction.
+#[derive(Debug, Clone, Default)]
+pub struct OwnWrites {
+    /// Into the history.
+    pub history_inserted: u8,
+    /// From the history.
+    pub history_deleted: u8,
+    /// Into the journal.
+    pub journal: u8,
+    /// Into, in and from the progress: inserted, updated, deleted.
+    pub progress: [u8; 3],
+}
+
+impl OwnWrites {
+    /// Writes to the progress alone.
+    pub fn of_progress(inserted: u8, updated: u8, deleted: u8) -> Self {
+        Self { progress: [inserted, updated, deleted], ..Self::default() }
+    }
+
+    /// Of history, journal and progress: inserted, updated, deleted.
+    pub(super) fn counted(&self) -> [[u8; 3]; 3] {
+        [[self.history_inserted, 0, self.history_deleted], [self.journal, 0, 0], self.progress]
+    }
+}
+
+/// The rows of the catalog that make a table what it is: the catalog, the column of the row's own name, the column of its table.
+const CATALOG: [(&str, &str, &str); 9] = [
+    ("pg_class", "oid", "oid"),
+    ("pg_attribute", "attnum", "attrelid"),
+    ("pg_attrdef", "oid", "adrelid"),
+    ("pg_constraint", "oid", "conrelid"),
+    ("pg_index", "indexrelid", "indrelid"),
+    ("pg_inherits", "inhrelid", "inhparent"),
+    ("pg_policy", "oid", "polrelid"),
+    ("pg_rewrite", "oid", "ev_class"),
+    ("pg_trigger", "oid", "tgrelid"),
+];
+
+/// An expression that changes when a table of one of these names (expressions themselves) is emptied, replaced, given away or changed
+/// in any way: it tells which transaction wrote each row of the catalog that belongs to it, or to the function of one of its triggers.
+///
+/// Every operator with its schema: the migration may have changed the search path.
+pub(super) fn signature_sql(names: [&str; 4]) -> String {
+    let oids = names.map(|name| format!("pg_catalog.to_regclass({name})::pg_catalog.oid")).join(", ");
+    let mut rows = CATALOG.map(|(catalog, key, table)| {
+        format!(
+            "SELECT pg_catalog.concat_ws(' ', '{catalog}', {table}, {key}, xmin) FROM pg_catalog.{catalog}
+             WHERE {table} OPERATOR(pg_catalog.=) ANY (own.oids)"
+        )
+    });
+    rows[0].push_str(
+        " UNION ALL SELECT pg_catalog.concat_ws(' ', 'pg_proc', p.oid, p.xmin) FROM pg_catalog.pg_proc p
+          JOIN pg_catalog.pg_trigger t ON t.tgfoid OPERATOR(pg_catalog.=) p.oid
+          WHERE t.tgrelid OPERATOR(pg_catalog.=) ANY (own.oids) AND NOT t.tgisinternal",
+    );
+    format!(
+        "(SELECT pg_catalog.concat_ws(';', own.oids::pg_catalog.text, pg_catalog.string_agg(part.row, ';' ORDER BY part.row))
+          FROM (SELECT ARRAY[{oids}]) own (oids), LATERAL ({}) part (row) GROUP BY own.oids)",
+        rows.join(" UNION ALL ")
+    )
+}
+
+/// An expression of the rows that this session has inserted, updated and deleted in a table since it last reported, which it never does
+/// within a transaction; those that it took back included. NULL where the server keeps no statistics.
+pub(super) fn writes_sql(table: &str) -> String {
+    let count = |what: &str| format!("pg_catalog.pg_stat_get_xact_tuples_{what}(pg_catalog.to_regclass({table}))");
+    format!(
+        "CASE WHEN pg_catalog.current_setting('track_counts') OPERATOR(pg_catalog.=) 'on'
+              THEN ARRAY[coalesce({}, 0), coalesce({}, 0), coalesce({}, 0)]::pg_catalog.int8[] END",
+        count("inserted"),
+        count("updated"),
+        count("deleted")
+    )
+}
+
+/// An expression of what the tables are and hold, for where no transaction can take it back.
+pub(super) fn state_sql(own: &OwnTables) -> String {
+    let OwnTables { history, journal, progress, seal } = own;
+    let names = [history, journal, progress, seal].map(|name| quote_literal(name));
+    let rows = |table: &str| {
+        format!("(SELECT pg_catalog.string_agg(t::pg_catalog.text, ';' ORDER BY t.version) FROM {table} t)")
+    };
+    format!(
+        "pg_catalog.concat_ws('|', {}, {}, {}, (SELECT pg_catalog.concat_ws(' ', pg_catalog.count(*), pg_catalog.max(id)) FROM {journal}),
+                              (SELECT pg_catalog.count(*) FROM {seal}))",
+        signature_sql(names.each_ref().map(String::as_str)),
+        rows(history),
+        rows(progress),
+    )
+}
