@@ -298,6 +298,21 @@ async fn inspect_needs_no_database() {
 }
 
 #[tokio::test]
+async fn inspect_asks_no_component_for_its_plan_that_is_not_pinned() {
+    let scenario = Scenario::new("unpinned").await.unpinned("001_guest", &WasiGuest::default().build());
+    let inspect = async |pinned: &str, steps: &str| {
+        let found = scenario.run("plugin inspect migrations/001_guest.wasm").await.succeeds();
+        found.prints(&format!("pinned      {pinned}")).prints("title       wasi guest").prints(steps);
+    };
+    let not_asked = "steps up    not known: it is not pinned, so it is not asked for them";
+    inspect("no\n", not_asked).await;
+    scenario.run("plugin pin").await.succeeds();
+    inspect("yes\n", "steps up    sql: SELECT 1").await;
+    scenario.write("migrations/001_guest.wasm", another());
+    inspect("no: lockgate.lock has another component of this name\n", not_asked).await;
+}
+
+#[tokio::test]
 async fn inspect_tells_why_a_component_would_be_refused() {
     let scenario = Scenario::new("inspect").await;
     for (bytes, words) in [

@@ -112,7 +112,8 @@ pub enum Steps {
     Unknown(String),
 }
 
-/// Finds out what a component is. Runs its `describe`, and its `plan` where a database is configured and the component fits.
+/// Finds out what a component is. Runs its `describe`, without a database; and its `plan` where a database is configured, the component
+/// fits, and it is pinned with this digest.
 ///
 /// # Errors
 /// When the file cannot be read, or the machine cannot run wasmtime.
@@ -144,7 +145,9 @@ pub async fn inspect(config: &Config, file: &Path) -> Result<Inspection> {
         None => Pinned::No,
     };
     let steps = match &program {
-        Some(program) if refused.is_empty() => steps(config, program).await,
+        Some(program) if refused.is_empty() && pinned == Pinned::Yes => steps(config, program).await,
+        // A database is for those only that somebody has reviewed, even a READ ONLY one.
+        Some(_) if refused.is_empty() => Steps::Unknown("it is not pinned, so it is not asked for them".into()),
         _ => Steps::Unknown("it would be refused".into()),
     };
     Ok(Inspection {
