@@ -368,6 +368,19 @@ async fn pin_tells_what_changed() {
 }
 
 #[tokio::test]
+async fn pin_refuses_a_damaged_lock_file_and_leaves_it() {
+    let scenario = Scenario::new("damaged_pins").await.unpinned("001_guest", &WasiGuest::default().build());
+    scenario.write("migrations/lockgate.lock", "[components\n");
+    scenario.run("plugin pin").await.refuses_with(2).says("migrations/lockgate.lock: it is damaged: ").says(
+        "next: restore it from version control; or delete it, review every component and run `lockgate plugin pin`",
+    );
+    assert_eq!(fs::read_to_string(scenario.path("migrations/lockgate.lock")).unwrap(), "[components\n");
+    scenario.remove("migrations/lockgate.lock");
+    scenario.run("plugin pin").await.succeeds().prints("new        001_guest.wasm ");
+    assert_eq!(scenario.files("migrations"), ["001_guest.wasm", "lockgate.lock"]);
+}
+
+#[tokio::test]
 async fn the_first_lock_files_still_count() {
     let scenario = with_guest(WasiGuest::default()).await;
     let digest = digest(&scenario, "001_guest");
