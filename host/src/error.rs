@@ -2,11 +2,14 @@
 //!
 //! Every error answers the same questions: what failed, where, why, what state the database is in, what to do next.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use serde::Serialize;
 
-use crate::migration::{Direction, Version};
+use crate::{
+    migration::{Direction, Version},
+    printable::printable_lines,
+};
 
 /// The result of everything fallible here.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -514,19 +517,20 @@ impl std::error::Error for Error {}
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "error: {}", self.what)?;
+        let mut text = format!("error: {}", self.what);
         if let Some(at) = &self.at {
-            write!(f, "\n  at {at}")?;
+            let _ = write!(text, "\n  at {at}");
         }
         for cause in &self.causes {
-            write!(f, "\n  cause: {}", cause.replace('\n', "\n  "))?;
+            let _ = write!(text, "\n  cause: {}", cause.replace('\n', "\n  "));
         }
         if let Some(state) = &self.state {
-            write!(f, "\n  state: {state}")?;
+            let _ = write!(text, "\n  state: {state}");
         }
         if let Some(next) = &self.next {
-            write!(f, "\n  next: {next}")?;
+            let _ = write!(text, "\n  next: {next}");
         }
-        Ok(())
+        // A migration chooses the messages of the errors that it raises in the server.
+        f.write_str(&printable_lines(&text))
     }
 }

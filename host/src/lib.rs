@@ -11,6 +11,7 @@ pub mod migration;
 pub mod plan;
 pub mod plugin;
 pub mod postgres;
+mod printable;
 mod programs;
 pub mod report;
 pub mod runner;

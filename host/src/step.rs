@@ -1,15 +1,15 @@
 //! What the runner runs: programs, and the steps that they plan.
 
-use std::fmt;
-
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use async_trait::async_trait;
+use serde::Serialize;
 
 use crate::{
     error::{Finding, ProgramError},
     migration::Direction,
     postgres::Handle,
+    printable::{printable, printable_in},
     sql::Script,
 };
 
@@ -33,6 +33,54 @@ pub struct OutsideStep {
     pub statement: Script,
     /// A query of one boolean: whether the statement has taken effect.
     pub probe: String,
+}
+
+/// A step as people read it: on one line, and without the characters with which a migration could write over the lines of others.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PlannedStep {
+    /// A statement.
+    Sql(String),
+    /// A statement outside a transaction.
+    Outside(String),
+    /// The name of a step of the component's own.
+    Code(String),
+    /// The name of a step of the component's own in many transactions.
+    Batched(String),
+}
+
+impl PlannedStep {
+    /// Each statement of a step by itself, in its first words.
+    pub(crate) fn of(step: &Step) -> Vec<Self> {
+        const MAX_CHARS: usize = 100;
+        Self::within(MAX_CHARS, step)
+    }
+
+    /// Each statement of a step by itself.
+    pub(crate) fn whole(step: &Step) -> Vec<Self> {
+        Self::within(usize::MAX, step)
+    }
+
+    fn within(max_chars: usize, step: &Step) -> Vec<Self> {
+        let line = |sql: &str| printable_in(max_chars, &sql.split_whitespace().collect::<Vec<_>>().join(" "));
+        match step {
+            Step::Sql(script) => script.statements().map(|(_, sql)| Self::Sql(line(sql))).collect(),
+            Step::OutsideTransaction(step) => vec![Self::Outside(line(step.statement.text()))],
+            Step::Code(name) => vec![Self::Code(printable(name))],
+            Step::Batched(name) => vec![Self::Batched(printable(name))],
+        }
+    }
+}
+
+impl fmt::Display for PlannedStep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sql(sql) => write!(f, "sql: {sql}"),
+            Self::Outside(sql) => write!(f, "outside: {sql}"),
+            Self::Code(name) => write!(f, "code: {name}"),
+            Self::Batched(name) => write!(f, "batched: {name}"),
+        }
+    }
 }
 
 /// What a call of [`Program::run_batch`] leaves to do.
@@ -155,4 +203,35 @@ pub trait Program: Send + Sync {
     /// # Errors
     /// When the check itself could not be made.
     async fn verify(&self, direction: Direction, db: &Handle) -> Result<Vec<Finding>, ProgramError>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sql::Origin;
+
+    fn lines(step: &Step) -> Vec<String> {
+        PlannedStep::whole(step).iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn steps_are_lines_and_sql_is_a_line_a_statement() {
+        let sql = |text: &str| Script::parse(text, Origin::Plugin).unwrap();
+        let outside = OutsideStep { statement: sql("VACUUM\n  a"), probe: "SELECT true".into() };
+        assert_eq!(
+            lines(&Step::Sql(sql("CREATE TABLE a (\n  id int\n); DROP TABLE b"))),
+            ["sql: CREATE TABLE a ( id int )", "sql: DROP TABLE b"]
+        );
+        assert_eq!(lines(&Step::OutsideTransaction(outside)), ["outside: VACUUM a"]);
+        assert_eq!(lines(&Step::Code("fill".into())), ["code: fill"]);
+        assert_eq!(lines(&Step::Batched("hash".into())), ["batched: hash"]);
+    }
+
+    #[test]
+    fn a_plan_has_the_first_words_of_a_statement_and_nothing_that_moves_the_cursor() {
+        let sql = format!("SELECT '\u{1b}[2J\u{202e}{}'", "é".repeat(200));
+        let step = Step::Sql(Script::parse(&sql, Origin::Plugin).unwrap());
+        assert_eq!(PlannedStep::of(&step), [PlannedStep::Sql(format!("SELECT ' [2J {}…", "é".repeat(87)))]);
+        assert_eq!(lines(&Step::Code("a\u{1b}[31m".into())), ["code: a [31m"]);
+    }
 }

@@ -160,8 +160,7 @@ async fn all_faults_are_reported_at_once() {
         .migration("004_commits", "COMMIT", "")
         .unpinned("005_unpinned", b"")
         .file("006_no_component.wasm", "SELECT 1")
-        .file("007_no_export.wasm", components::of_no_migration())
-        .file("lockgate.lock", "");
+        .file("007_no_export.wasm", components::of_no_migration());
     scenario.run("plugin pin").await.succeeds();
     scenario.write("migrations/005_unpinned.wasm", "changed");
     scenario

@@ -63,6 +63,7 @@ fn what_is_new_breaks_nothing() {
         ("        columns: func()", "        close: func();\n        columns: func()"),
         ("world migration {", "interface time { now: func() -> u64; }\nworld migration {\n    import time;"),
         ("lockgate:migration@0.1.0", "lockgate:migration@0.1.1"),
+        ("/// SQL NULL of any type.", "/// Said in other words."),
     ] {
         assert_eq!(breaks(from, to), Vec::<String>::new());
     }

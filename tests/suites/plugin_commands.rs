@@ -298,6 +298,21 @@ async fn inspect_needs_no_database() {
 }
 
 #[tokio::test]
+async fn inspect_asks_no_component_for_its_plan_that_is_not_pinned() {
+    let scenario = Scenario::new("unpinned").await.unpinned("001_guest", &WasiGuest::default().build());
+    let inspect = async |pinned: &str, steps: &str| {
+        let found = scenario.run("plugin inspect migrations/001_guest.wasm").await.succeeds();
+        found.prints(&format!("pinned      {pinned}")).prints("title       wasi guest").prints(steps);
+    };
+    let not_asked = "steps up    not known: it is not pinned, so it is not asked for them";
+    inspect("no\n", not_asked).await;
+    scenario.run("plugin pin").await.succeeds();
+    inspect("yes\n", "steps up    sql: SELECT 1").await;
+    scenario.write("migrations/001_guest.wasm", another());
+    inspect("no: lockgate.lock has another component of this name\n", not_asked).await;
+}
+
+#[tokio::test]
 async fn inspect_tells_why_a_component_would_be_refused() {
     let scenario = Scenario::new("inspect").await;
     for (bytes, words) in [
@@ -350,6 +365,19 @@ async fn pin_tells_what_changed() {
     scenario.remove("migrations/002_values.wasm");
     scenario.run("plugin pin").await.succeeds().prints("removed    002_values.wasm ");
     scenario.run("plugin verify").await.succeeds();
+}
+
+#[tokio::test]
+async fn pin_refuses_a_damaged_lock_file_and_leaves_it() {
+    let scenario = Scenario::new("damaged_pins").await.unpinned("001_guest", &WasiGuest::default().build());
+    scenario.write("migrations/lockgate.lock", "[components\n");
+    scenario.run("plugin pin").await.refuses_with(2).says("migrations/lockgate.lock: it is damaged: ").says(
+        "next: restore it from version control; or delete it, review every component and run `lockgate plugin pin`",
+    );
+    assert_eq!(fs::read_to_string(scenario.path("migrations/lockgate.lock")).unwrap(), "[components\n");
+    scenario.remove("migrations/lockgate.lock");
+    scenario.run("plugin pin").await.succeeds().prints("new        001_guest.wasm ");
+    assert_eq!(scenario.files("migrations"), ["001_guest.wasm", "lockgate.lock"]);
 }
 
 #[tokio::test]

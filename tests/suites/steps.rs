@@ -58,6 +58,17 @@ async fn events(scenario: &Scenario) -> Vec<String> {
 }
 
 #[tokio::test]
+async fn nothing_in_a_plan_moves_the_cursor_of_a_terminal() {
+    let scenario = planned("escapes", &[("up", "sql", "SELECT '\u{1b}[2J\u{202e}text'", "")]).await;
+    for arguments in ["plan", "up --dry-run"] {
+        let outcome = scenario.run(arguments).await.succeeds().prints("  SELECT ' [2J text'\n");
+        outcome.never_mentions("\u{1b}").never_mentions("\u{202e}");
+    }
+    plan(&scenario, &[("up", "code", "a\u{202e}b", "")]).await;
+    scenario.run("plan").await.fails_with(1).says("its name has more than 200 characters, or control characters");
+}
+
+#[tokio::test]
 async fn the_four_kinds_of_step_go_up_and_down_and_leave_nothing() {
     let scenario = planned("four_kinds", EVERY_KIND).await;
     let before = scenario.state().await;

@@ -165,6 +165,20 @@ async fn an_error_in_a_down_from_the_history_is_located() {
 }
 
 #[tokio::test]
+async fn nothing_of_a_script_moves_the_cursor_of_a_terminal() {
+    let raise = "DO $$ BEGIN RAISE EXCEPTION E'one\\n\u{1b}[2Jtwo' USING DETAIL = '\u{202e}three'; END $$;";
+    let scenario = Scenario::new("escapes").await.migration("001_a", raise, "SELECT 1;");
+    for arguments in ["plan", "up --dry-run"] {
+        let outcome = scenario.run(arguments).await.succeeds().prints(r"RAISE EXCEPTION E'one\n [2Jtwo'");
+        outcome.never_mentions("\u{1b}").never_mentions("\u{202e}");
+    }
+    let outcome = scenario.up().await.fails_with(1).says("cause: one\n   [2Jtwo (SQLSTATE P0001)\n    detail:  three");
+    outcome.never_mentions("\u{1b}").never_mentions("\u{202e}");
+    let scenario = scenario.file("001_a.preflight.sql", "SELECT false AS \"\u{1b}[31mred\";");
+    scenario.run("plan").await.exits_with(6).prints("` [31mred` is false").never_mentions("\u{1b}");
+}
+
+#[tokio::test]
 async fn a_dry_run_says_what_would_run_and_changes_nothing() {
     let scenario = Scenario::new("dry_run").await.tables(&["a", "b"]);
     let before = scenario.state().await;

@@ -1,12 +1,10 @@
 //! Between the guest's types, generated from the WIT, and our own.
 
-use super::{
-    bindings::{exports::lockgate::migration::program, lockgate::migration::types as wit},
-    host::{printable, printable_in},
-};
+use super::bindings::{exports::lockgate::migration::program, lockgate::migration::types as wit};
 use crate::{
     error::{Cause, DbError, Finding, ProgramError, Severity},
     migration::Direction,
+    printable::{printable, printable_in},
     step::{Batch, Grant, WantedGrant},
     value::{Column, Interval, Raw, Rows, Value},
 };

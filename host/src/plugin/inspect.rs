@@ -6,14 +6,15 @@ use serde::Serialize;
 use wasmparser::{KnownCustom, Parser, Payload};
 use wit_component::DecodedWasm;
 
-use super::{ComponentProgram, INTERFACE_VERSION, Limits, Rights, engine::is_wasi, host::printable};
+use super::{ComponentProgram, INTERFACE_VERSION, Limits, Rights, engine::is_wasi};
 use crate::{
     config::Config,
     error::{Error, Problem, Result},
     migration::{Checksum, Direction},
     postgres::Session,
+    printable::printable,
     source::lockfile,
-    step::{Program, Step},
+    step::{PlannedStep, Program},
 };
 
 /// What was found out about a component.
@@ -111,7 +112,8 @@ pub enum Steps {
     Unknown(String),
 }
 
-/// Finds out what a component is. Runs its `describe`, and its `plan` where a database is configured and the component fits.
+/// Finds out what a component is. Runs its `describe`, without a database; and its `plan` where a database is configured, the component
+/// fits, and it is pinned with this digest.
 ///
 /// # Errors
 /// When the file cannot be read, or the machine cannot run wasmtime.
@@ -143,7 +145,9 @@ pub async fn inspect(config: &Config, file: &Path) -> Result<Inspection> {
         None => Pinned::No,
     };
     let steps = match &program {
-        Some(program) if refused.is_empty() => steps(config, program).await,
+        Some(program) if refused.is_empty() && pinned == Pinned::Yes => steps(config, program).await,
+        // A database is for those only that somebody has reviewed, even a READ ONLY one.
+        Some(_) if refused.is_empty() => Steps::Unknown("it is not pinned, so it is not asked for them".into()),
         _ => Steps::Unknown("it would be refused".into()),
     };
     Ok(Inspection {
@@ -188,27 +192,10 @@ async fn steps(config: &Config, program: &ComponentProgram) -> Steps {
         session.read_only(config.timeouts, async |db| program.plan(Direction::Up, db).await).await
     };
     match planned.await {
-        Ok(Ok(steps)) => Steps::Planned(steps.iter().flat_map(said).collect()),
+        Ok(Ok(steps)) => Steps::Planned(steps.iter().flat_map(PlannedStep::of).map(|step| step.to_string()).collect()),
         Ok(Err(error)) => Steps::Unknown(format!("its plan failed: {}", error.cause)),
         Err(error) => Steps::Unknown(error.report().what),
     }
-}
-
-fn said(step: &Step) -> Vec<String> {
-    match step {
-        Step::Sql(script) => script.statements().map(|(_, sql)| format!("sql: {}", in_short(sql))).collect(),
-        Step::OutsideTransaction(step) => vec![format!("outside-transaction: {}", in_short(step.statement.text()))],
-        Step::Code(name) => vec![format!("code: {}", printable(name))],
-        Step::Batched(name) => vec![format!("batched: {}", printable(name))],
-    }
-}
-
-/// The beginning of a statement, on one line.
-fn in_short(sql: &str) -> String {
-    const MAX_CHARS: usize = 100;
-    let line = sql.split_whitespace().collect::<Vec<_>>().join(" ");
-    let short: String = line.chars().take(MAX_CHARS).collect();
-    printable(&if short.len() < line.len() { short + "…" } else { short })
 }
 
 /// What the bytes tell; nothing of bytes that are no component.

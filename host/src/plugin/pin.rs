@@ -1,7 +1,8 @@
 //! Writes into `lockgate.lock` what the components of the folder are now, and tells what that changes.
 
-use std::fs;
+use std::{fs, path::PathBuf};
 
+use futures_util::future::try_join_all;
 use serde::Serialize;
 
 use super::{ComponentProgram, Rights, inspect::anatomy};
@@ -49,21 +50,24 @@ pub enum Change {
 /// refused when it is to run.
 ///
 /// # Errors
-/// When a file cannot be read or written.
+/// When a file cannot be read or written, or the lock file is damaged: it is left as it is.
 pub async fn pin(config: &Config) -> Result<Vec<Pinning>> {
     let folder = &config.dir;
     let failed = |e| Error::system(format!("pinning the components of `{}`", folder.display()), e);
-    let before = lockfile::read(folder).unwrap_or_else(|problem| {
-        tracing::warn!(file = problem.at, "{}; it is written anew", problem.what);
-        Pins::new()
-    });
-    let mut now = Pins::new();
+    let before = lockfile::read(folder).map_err(|problem| Error::Folder(vec![problem]))?;
+    let mut components: Vec<(String, PathBuf)> = Vec::new();
     for entry in fs::read_dir(folder).map_err(failed)? {
         let path = entry.map_err(failed)?.path();
-        let Some(name) = path.file_name().and_then(|n| n.to_str()).filter(|n| n.ends_with(".wasm")) else { continue };
-        let bytes = fs::read(&path).map_err(failed)?;
-        now.insert(name.to_owned(), pin_of(config, name, bytes).await?);
+        if let Some(name) = path.file_name().and_then(|n| n.to_str()).filter(|n| n.ends_with(".wasm")) {
+            components.push((name.to_owned(), path));
+        }
     }
+    // Compiling them takes as many processors as there are.
+    let pins = components.into_iter().map(async |(name, path)| {
+        let pin = pin_of(config, &name, fs::read(&path).map_err(failed)?).await?;
+        Ok::<_, Error>((name, pin))
+    });
+    let now: Pins = try_join_all(pins).await?.into_iter().collect();
     lockfile::write(folder, &now)?;
     Ok(changes(&before, &now))
 }

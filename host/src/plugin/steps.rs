@@ -87,7 +87,7 @@ fn checked_name(name: String) -> Result<String, String> {
     if name.trim().is_empty() {
         return Err("its name is empty".into());
     }
-    if name.chars().count() > NAME_CHARS_MAX || name.chars().any(char::is_control) {
+    if name.chars().count() > NAME_CHARS_MAX || name.chars().any(crate::printable::is_unfit) {
         return Err(format!("its name has more than {NAME_CHARS_MAX} characters, or control characters"));
     }
     Ok(name)

@@ -22,12 +22,8 @@ use wasmtime_wasi::{
 };
 use wasmtime_wasi_io::bindings::wasi::io::poll;
 
-use super::{
-    host::{Logged, printable},
-    limits::Reached,
-    rights::Rights,
-    state::State,
-};
+use super::{host::Logged, limits::Reached, rights::Rights, state::State};
+use crate::printable::printable;
 
 /// Streams, clocks and sockets that a guest holds at once: an interpreter needs a dozen.
 const HANDLES_MAX: usize = 1_024;

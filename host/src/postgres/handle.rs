@@ -1,9 +1,9 @@
 //! What programs get of a session: one statement a call, in the extended protocol, which refuses a second one.
 
-use std::{error::Error as _, sync::Arc};
+use std::{error::Error as _, future, sync::Arc};
 
 use futures_util::TryStreamExt;
-use tokio_postgres::{Client, RowStream, Statement, types::ToSql};
+use tokio_postgres::{Client, Row, RowStream, Statement, types::ToSql};
 
 use super::values::{BadValue, Cell, CellSize, Param, sent_bytes_max};
 use crate::{
@@ -43,11 +43,9 @@ impl Handle {
     /// # Errors
     /// What the server said, or that a parameter does not fit.
     pub async fn query(&self, sql: &str, params: &[Value]) -> Result<Rows, DbError> {
-        let limits = QueryLimits { rows_max: usize::MAX, bytes_max: usize::MAX };
-        self.query_limited(sql, params, limits).await.map_err(|error| match error {
-            QueryError::Db(error) => *error,
-            QueryError::TooManyRows | QueryError::TooManyBytes => DbError::default(),
-        })
+        let (columns, stream) = self.send(sql, params).await.map_err(|error| *error)?;
+        let rows = stream.and_then(|row| future::ready(cells(&row))).try_collect().await;
+        Ok(Rows { columns, rows: rows.map_err(|e| db_error(&e))? })
     }
 
     /// Runs one statement and collects its rows, up to a limit. Past it, the rest is not kept in memory.
@@ -55,12 +53,19 @@ impl Handle {
     /// # Errors
     /// What the server said, that a parameter does not fit, or which limit was reached.
     pub async fn query_limited(&self, sql: &str, params: &[Value], limits: QueryLimits) -> Result<Rows, QueryError> {
-        let statement = self.client.prepare(sql).await?;
+        let (columns, stream) = self.send(sql, params).await?;
+        Ok(Rows { columns, rows: collect(stream, limits).await? })
+    }
+
+    /// Sends one statement. Its rows are still to be read.
+    async fn send(&self, sql: &str, params: &[Value]) -> Result<(Vec<Column>, RowStream), Box<DbError>> {
+        let failed = |error| Box::new(db_error(&error));
+        let statement = self.client.prepare(sql).await.map_err(failed)?;
         check_params(&statement, params)?;
         let columns = columns_of(&statement);
         let params: Vec<Param<'_>> = params.iter().map(Param).collect();
-        let stream = self.client.query_raw(&statement, params.iter().map(|p| p as &(dyn ToSql + Sync))).await?;
-        Ok(Rows { columns, rows: collect(stream, limits).await? })
+        let params = params.iter().map(|p| p as &(dyn ToSql + Sync));
+        Ok((columns, self.client.query_raw(&statement, params).await.map_err(failed)?))
     }
 
     /// Runs one statement and returns the number of rows that it changed.
@@ -95,6 +100,10 @@ pub(super) fn columns_of(statement: &Statement) -> Vec<Column> {
         type_oid: c.type_().oid(),
     };
     statement.columns().iter().map(column).collect()
+}
+
+fn cells(row: &Row) -> Result<Vec<Value>, tokio_postgres::Error> {
+    (0..row.len()).map(|i| row.try_get(i).map(|Cell(value)| value)).collect()
 }
 
 /// Reads a result to its end, or to the first row past a limit.

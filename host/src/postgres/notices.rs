@@ -4,6 +4,8 @@ use std::time::{Duration, Instant};
 
 use tokio_postgres::error::DbError;
 
+use crate::printable::printable;
+
 /// More than a person reads while they come.
 const LINES_MAX: u32 = 50;
 const WINDOW: Duration = Duration::from_secs(1);
@@ -21,7 +23,8 @@ impl Notices {
             tracing::info!(left_out, "server: more notices than are shown");
         }
         if self.seen <= LINES_MAX {
-            tracing::info!(severity = notice.severity(), "server: {}", one_line(notice.message()));
+            // Whoever raises a notice chooses its text.
+            tracing::info!(severity = notice.severity(), "server: {}", printable(notice.message()));
         }
     }
 
@@ -35,12 +38,6 @@ impl Notices {
         (self.window, self.seen) = (Some(now), 1);
         (left_out > 0).then_some(left_out)
     }
-}
-
-/// A component chooses the text of the notices that it raises: it must not forge log lines.
-fn one_line(text: &str) -> String {
-    const CHARS_MAX: usize = 4_000;
-    text.chars().take(CHARS_MAX).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 #[cfg(test)]

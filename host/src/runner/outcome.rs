@@ -10,8 +10,9 @@ use crate::{
     migration::{Direction, Version},
     plan::State,
     postgres::{history::Applied, progress::Started},
-    step::Step,
 };
+
+pub use crate::step::PlannedStep;
 
 /// What a run did.
 #[derive(Debug, Clone, Serialize)]
@@ -74,42 +75,6 @@ pub struct Planned {
     pub goes_on_at: Option<String>,
     /// Its steps; `None` where they can only be known when the migrations before it have run.
     pub steps: Option<Vec<PlannedStep>>,
-}
-
-/// A step in a plan.
-#[derive(Debug, Clone, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum PlannedStep {
-    /// A statement, in its first words.
-    Sql(String),
-    /// A statement outside a transaction, in its first words.
-    Outside(String),
-    /// A step of the component's own.
-    Code(String),
-    /// A step of the component's own in many transactions.
-    Batched(String),
-}
-
-impl PlannedStep {
-    /// A step as people read it: each statement by itself.
-    pub(super) fn of(step: &Step) -> Vec<Self> {
-        match step {
-            Step::Sql(script) => script.statements().map(|(_, sql)| Self::Sql(in_short(sql))).collect(),
-            Step::OutsideTransaction(step) => vec![Self::Outside(in_short(step.statement.text()))],
-            Step::Code(name) => vec![Self::Code(name.clone())],
-            Step::Batched(name) => vec![Self::Batched(name.clone())],
-        }
-    }
-}
-
-/// The beginning of a statement, on one line.
-fn in_short(sql: &str) -> String {
-    const MAX_CHARS: usize = 100;
-    let line = sql.split_whitespace().collect::<Vec<_>>().join(" ");
-    match line.char_indices().nth(MAX_CHARS) {
-        Some((end, _)) => format!("{}…", &line[..end]),
-        None => line,
-    }
 }
 
 /// One line of the status.

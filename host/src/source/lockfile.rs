@@ -1,6 +1,12 @@
 //! `lockgate.lock`: what was reviewed of every component, so that none runs that was not.
 
-use std::{collections::BTreeMap, fs, io, path::Path};
+use std::{
+    collections::BTreeMap,
+    fs::{self, File, Permissions},
+    io::{self, Write},
+    os::unix::fs::PermissionsExt,
+    path::Path,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +20,10 @@ pub const NAME: &str = "lockgate.lock";
 
 const HEAD: &str = "# Every component that may run: its SHA-256, what it was built with, what it asks for. Written by `lockgate plugin pin`; \
                     commit it.\n";
+
+/// What was reviewed must not be lost in silence.
+const MEND: &str =
+    "restore it from version control; or delete it, review every component and run `lockgate plugin pin`";
 
 /// What was reviewed of one component. The digest decides; the rest is for the reviewer of the next change.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,18 +87,29 @@ pub fn read(folder: &Path) -> Result<Pins, Problem> {
     };
     match toml::from_str::<LockFile>(&text) {
         Ok(file) => Ok(file.components.into_iter().map(|(name, entry)| (name, entry.into())).collect()),
-        Err(e) => Err(problem(format!("it is damaged: {}", e.message()), "run `lockgate plugin pin`")),
+        Err(e) => Err(problem(format!("it is damaged: {}", e.message()), MEND)),
     }
 }
 
-/// Writes the pins of a folder.
+/// Writes the pins of a folder: whoever reads them, even after a crash, finds all of the old ones or all of the new ones.
 ///
 /// # Errors
 /// When the file cannot be written.
 pub fn write(folder: &Path, pins: &Pins) -> Result<()> {
     let path = folder.join(NAME);
     let failed = |e: io::Error| Error::system(format!("writing `{}`", path.display()), e);
-    fs::write(&path, text(pins).map_err(io::Error::other).map_err(failed)?).map_err(failed)
+    let text = text(pins).map_err(io::Error::other).map_err(failed)?;
+    replace(folder, &path, &text).map_err(failed)
+}
+
+fn replace(folder: &Path, path: &Path, text: &str) -> io::Result<()> {
+    // A folder of migrations may hold nothing else but what begins with a dot. The mode is as of any new file, less the umask.
+    let mode = Permissions::from_mode(0o666);
+    let mut file = tempfile::Builder::new().prefix(".lockgate.lock").permissions(mode).tempfile_in(folder)?;
+    file.write_all(text.as_bytes())?;
+    file.as_file().sync_all()?;
+    file.persist(path)?;
+    File::open(folder)?.sync_all()
 }
 
 fn text(pins: &Pins) -> Result<String, toml::ser::Error> {
@@ -122,6 +143,18 @@ mod tests {
         for pins in [Pins::new(), Pins::from([("003_a.wasm".to_owned(), pin), ("004_b.wasm".to_owned(), bare)])] {
             assert_eq!(read_text(&text(&pins).unwrap()), Ok(pins));
         }
+    }
+
+    #[test]
+    fn a_file_is_replaced_whole_and_nothing_is_left_beside_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(NAME);
+        fs::write(&path, "[components\n").unwrap();
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        write(folder.path(), &Pins::new()).unwrap();
+        assert_eq!(read(folder.path()), Ok(Pins::new()));
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode(), mode, "others may read it as before");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
     #[test]

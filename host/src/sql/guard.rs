@@ -8,6 +8,7 @@ use std::fmt;
 use squawk_lexer::{TokenKind, tokenize};
 
 use super::script::{Statement, WORDS_MAX};
+use crate::printable::printable_in;
 
 /// Who sends the statement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -193,7 +194,7 @@ impl Refusal {
         // What stands there may be a string of a megabyte.
         const CHARS_MAX: usize = 60;
         let words = words[..n.min(words.len())].join(" ");
-        Self { words: words.chars().take(CHARS_MAX).map(|c| if c.is_control() { ' ' } else { c }).collect(), why }
+        Self { words: printable_in(CHARS_MAX, &words), why }
     }
 }
 

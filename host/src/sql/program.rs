@@ -7,6 +7,7 @@ use crate::{
     error::{Cause, Finding, Problem, ProgramError, Severity},
     migration::Direction,
     postgres::Handle,
+    printable::printable,
     step::{Batch, Description, Program, Step},
     value::{Rows, Value},
 };
@@ -105,9 +106,9 @@ fn objection(rows: &Rows) -> Option<String> {
     }
     rows.rows.iter().flat_map(|row| row.iter().zip(&rows.columns)).find_map(|(value, column)| match value {
         Value::Bool(true) => None,
-        Value::Bool(false) => Some(format!("`{}` is false", column.name)),
-        Value::Null => Some(format!("`{}` is null, not true", column.name)),
-        _ => Some(format!("`{}` is of type {}, not a boolean", column.name, column.type_name)),
+        Value::Bool(false) => Some(format!("`{}` is false", printable(&column.name))),
+        Value::Null => Some(format!("`{}` is null, not true", printable(&column.name))),
+        _ => Some(format!("`{}` is of type {}, not a boolean", printable(&column.name), printable(&column.type_name))),
     })
 }
 

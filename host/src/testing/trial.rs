@@ -21,7 +21,7 @@ use crate::{
     plugin::{Cache, Engine, Limits, pin::pin},
     postgres::{Handle, Session, Target, Timeouts, history::History},
     runner::{self, Outcome},
-    step::{Program, Step},
+    step::{PlannedStep, Program},
     stop::Stop,
 };
 
@@ -67,7 +67,7 @@ impl<'a> Trial<'a> {
     pub async fn plan(&self, direction: Direction) -> Result<Vec<String>> {
         let program = self.plugin.program().await?;
         let steps = self.ask(direction, "plan", async |db| program.plan(direction, db).await).await?;
-        Ok(steps.iter().flat_map(lines).collect())
+        Ok(steps.iter().flat_map(PlannedStep::whole).map(|step| step.to_string()).collect())
     }
 
     /// Applies it: everything that `lockgate up --no-backup` does.
@@ -223,20 +223,9 @@ fn file_name(name: &str, newest: Option<&Version>) -> String {
     }
 }
 
-fn lines(step: &Step) -> Vec<String> {
-    let line = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
-    match step {
-        Step::Sql(script) => script.statements().map(|(_, sql)| format!("sql: {}", line(sql))).collect(),
-        Step::OutsideTransaction(step) => vec![format!("outside: {}", line(step.statement.text()))],
-        Step::Code(name) => vec![format!("code: {name}")],
-        Step::Batched(name) => vec![format!("batched: {name}")],
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sql::{Origin, Script};
 
     #[test]
     fn a_plugin_is_named_as_a_migration_above_those_that_are_applied() {
@@ -246,13 +235,5 @@ mod tests {
         assert_eq!(file_name("010_fill", newest.as_ref()), "010_fill");
         assert_eq!(file_name("003_fill", newest.as_ref()), "008_fill");
         assert_eq!(file_name("fill_names", newest.as_ref()), "008_fill_names");
-    }
-
-    #[test]
-    fn steps_are_lines_and_sql_is_a_line_a_statement() {
-        let sql = Script::parse("CREATE TABLE a (\n  id int\n); DROP TABLE b", Origin::Plugin).unwrap();
-        assert_eq!(lines(&Step::Sql(sql)), ["sql: CREATE TABLE a ( id int )", "sql: DROP TABLE b"]);
-        assert_eq!(lines(&Step::Code("fill".into())), ["code: fill"]);
-        assert_eq!(lines(&Step::Batched("hash".into())), ["batched: hash"]);
     }
 }

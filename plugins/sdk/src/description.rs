@@ -33,7 +33,7 @@ impl Description {
         self
     }
 
-    /// Asks for what only the operator can give, and can do without. `why` is in the operator's words.
+    /// Asks for what only the operator can give, and can do without. `why` is in the author's words.
     #[must_use]
     pub fn wants(self, grant: Grant, why: impl Into<String>) -> Self {
         self.asks(grant, false, why.into())

@@ -5,4 +5,4 @@ mod database;
 mod log;
 mod progress;
 
-pub(super) use log::{Logged, printable, printable_in};
+pub(super) use log::Logged;
