@@ -4,7 +4,8 @@
 //! only when the transaction commits. The host takes the row away just before its own COMMIT; any earlier one fails with
 //! SQLSTATE 23503.
 
-use super::{history::History, quote_ident};
+use super::{handle::db_error, history::History, quote_ident, session::Session};
+use crate::error::{Error, Result};
 
 /// The table's name, in the schema of the history.
 pub const TABLE: &str = "schema_migrations_seal";
@@ -41,6 +42,23 @@ impl Seal {
              );
              COMMENT ON TABLE {table} IS 'Empty, but while lockgate lets a component work: no transaction commits then.';"
         )
+    }
+
+    /// Makes sure that the table still is what [`ddl`](Self::ddl) makes of it.
+    ///
+    /// # Errors
+    /// [`Error::DamagedHistory`].
+    pub(super) async fn check(&self, session: &Session) -> Result<()> {
+        let sql = "SELECT EXISTS (SELECT FROM pg_catalog.pg_constraint WHERE conrelid = to_regclass($1) AND confrelid = conrelid
+                                  AND contype = 'f' AND condeferrable AND condeferred)";
+        let row = session.client().query_one(sql, &[&self.table]).await;
+        if row.map_err(|e| Error::database("looking at the seal", db_error(&e)))?.get(0) {
+            return Ok(());
+        }
+        Err(Error::DamagedHistory {
+            what: format!("the table {} has lost the foreign key that seals the transactions of components", self.table),
+            next: format!("drop it (`DROP TABLE {}`): the next run makes it anew", self.table),
+        })
     }
 
     /// From here on nothing commits.

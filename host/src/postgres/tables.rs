@@ -20,7 +20,7 @@ pub async fn ensure(session: &Session, history: &History) -> Result<()> {
     let sql = format!("SELECT bool_and(to_regclass(name) IS NOT NULL) FROM unnest(ARRAY[{}]) name", names.join(", "));
     let row = session.client().query_one(&sql, &[]).await;
     if row.map_err(|e| Error::database("looking for the tables of the history", db_error(&e)))?.get(0) {
-        return Ok(());
+        return Seal::new(history).check(session).await;
     }
     // Not IF NOT EXISTS alone: that demands the right to create schemas even where this one is there.
     let sql = format!(
