@@ -53,7 +53,7 @@ impl Engine {
     /// Starts the engine and its heartbeat, which ends with the last clone. It keeps nothing between runs.
     ///
     /// # Errors
-    /// When the machine cannot run wasmtime.
+    /// When the machine cannot run wasmtime, or lets no thread be started.
     pub fn new() -> Result<Self, Error> {
         Self::with_cache(None)
     }
@@ -72,13 +72,14 @@ impl Engine {
         let mut with_wasi = plain.clone();
         wasi::add_to_linker(&mut with_wasi).map_err(|e| Error::system("linking WASI", e))?;
         let weak = engine.weak();
-        thread::spawn(move || {
+        let heartbeat = thread::Builder::new().name("heartbeat".into()).spawn(move || {
             while let Some(engine) = weak.upgrade() {
                 engine.increment_epoch();
                 drop(engine);
                 thread::sleep(TICK);
             }
         });
+        heartbeat.map_err(|e| Error::system("starting the thread that watches over components", e))?;
         // The compiler itself uses all processors; more components at once would only take more memory.
         let compilers = thread::available_parallelism().map_or(1, usize::from);
         let (cache, compilers) = (cache.map(Arc::new), Arc::new(Semaphore::new(compilers)));
