@@ -53,7 +53,7 @@ impl Engine {
     /// Starts the engine and its heartbeat, which ends with the last clone. It keeps nothing between runs.
     ///
     /// # Errors
-    /// When the machine cannot run wasmtime.
+    /// When the machine cannot run wasmtime, or lets no thread be started.
     pub fn new() -> Result<Self, Error> {
         Self::with_cache(None)
     }
@@ -72,13 +72,14 @@ impl Engine {
         let mut with_wasi = plain.clone();
         wasi::add_to_linker(&mut with_wasi).map_err(|e| Error::system("linking WASI", e))?;
         let weak = engine.weak();
-        thread::spawn(move || {
+        let heartbeat = thread::Builder::new().name("heartbeat".into()).spawn(move || {
             while let Some(engine) = weak.upgrade() {
                 engine.increment_epoch();
                 drop(engine);
                 thread::sleep(TICK);
             }
         });
+        heartbeat.map_err(|e| Error::system("starting the thread that watches over components", e))?;
         // The compiler itself uses all processors; more components at once would only take more memory.
         let compilers = thread::available_parallelism().map_or(1, usize::from);
         let (cache, compilers) = (cache.map(Arc::new), Arc::new(Semaphore::new(compilers)));
@@ -122,15 +123,21 @@ impl Engine {
         limits: &Limits,
     ) -> Result<(Component, Compiled), String> {
         check_bytes(&bytes, limits)?;
-        let permit = Arc::clone(&self.compilers).acquire_owned().await.map_err(|e| e.to_string())?;
         let (this, digest) = (self.clone(), digest.clone());
-        let work = tokio::task::spawn_blocking(move || {
-            let result = this.cached_or_compiled(&bytes, &digest);
-            // A compiler that is waited for no longer still takes its place.
-            drop(permit);
-            result
-        });
-        match tokio::time::timeout(limits.compile(), work).await {
+        self.in_turn(limits, move || this.cached_or_compiled(&bytes, &digest)).await
+    }
+
+    /// Runs a compiler when it is its turn; its time begins then. Nobody can stop one that takes too long: it goes on unheeded, to its
+    /// end or that of the process. It gives up its turn all the same, so that none of those behind it waits longer than those before
+    /// it may compile. That takes more processor and memory than the turns are meant to, by one compiler for each component that is
+    /// refused for its time; a run ends with the first.
+    async fn in_turn<T: Send + 'static>(
+        &self,
+        limits: &Limits,
+        compile: impl FnOnce() -> Result<T, String> + Send + 'static,
+    ) -> Result<T, String> {
+        let _turn = self.compilers.acquire().await.map_err(|e| e.to_string())?;
+        match tokio::time::timeout(limits.compile(), tokio::task::spawn_blocking(compile)).await {
             Ok(Ok(result)) => result,
             Ok(Err(e)) => Err(format!("the compiler failed: {e}")),
             Err(_) => Err(Reached::compile(limits).to_string()),
@@ -239,6 +246,9 @@ pub(super) fn first_line(error: &wasmtime::Error) -> String {
 mod tests {
     use super::*;
 
+    /// Ample for what does not wait for a compiler.
+    const SOON: Duration = Duration::from_secs(30);
+
     async fn refusal(bytes: &[u8]) -> String {
         let digest = Checksum::of_bytes(bytes);
         let loaded = Engine::new().unwrap().load(bytes.to_vec(), &digest, &Limits::default()).await;
@@ -272,6 +282,36 @@ mod tests {
         let bytes = include_bytes!("../../../migrations/003_normalize_phone_numbers.wasm").to_vec();
         let text = engine.warm(bytes.clone(), &Checksum::of_bytes(&bytes), &limits).await.unwrap_err();
         assert!(text.contains("time to compile it, 0 s (raise it with `compile_max_s`"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn compilers_that_never_end_do_not_keep_the_others_from_their_turn() {
+        let (engine, limits) = (Engine::new().unwrap(), Limits { compile_max_s: 0, ..Limits::default() });
+        let mut ends = Vec::new();
+        for _ in 0..=engine.compilers.available_permits() {
+            let (end, ended) = std::sync::mpsc::channel::<()>();
+            ends.push(end);
+            let never = engine.in_turn(&limits, move || ended.recv().map_err(|e| e.to_string()));
+            let refused = tokio::time::timeout(SOON, never).await.expect("its turn comes").unwrap_err();
+            assert!(refused.contains("`compile_max_s`"), "{refused}");
+        }
+        let limits = Limits::default();
+        let good = engine.in_turn(&limits, || Ok("compiled"));
+        assert_eq!(tokio::time::timeout(SOON, good).await.expect("its turn comes"), Ok("compiled"));
+    }
+
+    #[tokio::test]
+    async fn waiting_for_its_turn_is_no_time_of_a_compiler() {
+        let (engine, limits) = (Engine::new().unwrap(), Limits { compile_max_s: 0, ..Limits::default() });
+        let all = engine.compilers.available_permits().try_into().unwrap();
+        let turns = engine.compilers.acquire_many(all).await.unwrap();
+        let (end, ended) = std::sync::mpsc::channel::<()>();
+        let waits = engine.in_turn(&limits, move || ended.recv().map_err(|e| e.to_string()));
+        let mut waits = std::pin::pin!(waits);
+        assert!(tokio::time::timeout(Duration::from_millis(50), &mut waits).await.is_err());
+        drop(turns);
+        assert!(waits.await.unwrap_err().contains("`compile_max_s`"));
+        drop(end);
     }
 
     #[test]

@@ -15,7 +15,7 @@ pub struct Limits {
     pub memory_max_bytes: usize,
     /// Elements of all tables. Default 20,000.
     pub table_max_elements: usize,
-    /// Time on the processor, in seconds; waiting for the database does not count. Default 60.
+    /// Time on the processor, in seconds: its own and that of the host in its calls, but no waiting. Default 60.
     pub cpu_max_s: u64,
     /// Time in all, in seconds. Default 3,600.
     pub wall_clock_max_s: u64,

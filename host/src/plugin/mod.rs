@@ -4,6 +4,7 @@ mod bindings;
 pub mod build;
 mod cache;
 mod convert;
+mod cpu_time;
 mod engine;
 mod host;
 pub mod inspect;

@@ -67,19 +67,20 @@ impl ComponentProgram {
         store.epoch_deadline_callback(|context| {
             let state = context.data();
             let limits = &state.rights.limits;
-            if state.cpu_time() > limits.cpu() {
+            if state.cpu_time.used() > limits.cpu() {
                 Err(Reached::cpu(limits).into())
             } else {
                 Ok(UpdateDeadline::Yield(1))
             }
         });
-        let run = async {
+        let cpu_time = store.data().cpu_time.clone();
+        let run = cpu_time.count(async {
             let migration = self.pre.instantiate_async(&mut store).await.map_err(misfit)?;
             let answer = work(&mut store, Guest(&migration)).await?;
             // The error that it returned says more than what it left behind because of that.
             let ended = if answer.is_ok() { store.data_mut().end().await } else { Ok(()) };
             Ok((answer, ended))
-        };
+        });
         let result = tokio::time::timeout(limits.wall_clock(), run).await;
         if let Some(refused) = store.data_mut().refused.take() {
             return Err(ProgramError::plugin(refused));

@@ -1,13 +1,11 @@
 //! What a running component's store holds: its handles, its limits, its clock.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Instant};
 
 use wasmtime::component::{Resource, ResourceTable, ResourceTableError};
 
 use super::{
+    cpu_time::CpuTime,
     host::Logged,
     limits::Growth,
     opened::{Opened, OpenedList},
@@ -49,8 +47,8 @@ pub struct State {
     pub(super) database: Database,
     /// Made when a guest uses it first.
     pub(super) wasi: Option<Box<Wasi>>,
-    started: Instant,
-    waiting: Duration,
+    /// Of the call, counted from outside: the store is borrowed as long as it is under way.
+    pub(super) cpu_time: CpuTime,
 }
 
 /// What the server keeps for the guest during the call.
@@ -84,8 +82,7 @@ impl State {
             wasi: None,
             exhausted: None,
             database: Database::default(),
-            started: Instant::now(),
-            waiting: Duration::ZERO,
+            cpu_time: CpuTime::default(),
         }
     }
 
@@ -103,25 +100,6 @@ impl State {
         Ok(Resource::new_borrow(transaction.rep()))
     }
 
-    /// Time on the processor: the time since the call began, without the time that it waited for the database or a clock.
-    pub(super) fn cpu_time(&self) -> Duration {
-        let slept = self.wasi.as_ref().map_or(Duration::ZERO, |wasi| wasi.waited());
-        self.started.elapsed().saturating_sub(self.waiting).saturating_sub(slept)
-    }
-
-    /// Runs work of the host's that the guest waits for.
-    pub(super) async fn wait<T>(&mut self, work: impl Future<Output = T>) -> T {
-        let begin = Instant::now();
-        let result = work.await;
-        self.waited_since(begin);
-        result
-    }
-
-    /// The same for work that borrows from this very state.
-    pub(super) fn waited_since(&mut self, begin: Instant) {
-        self.waiting += begin.elapsed();
-    }
-
     /// Closes in the server what the guest has let go of, as far as it takes statements now: not during a COPY, nor while the
     /// transaction is aborted. The rest waits for the next time.
     pub(super) async fn tidy(&mut self) {
@@ -131,8 +109,8 @@ impl State {
             && let Some(opened) = self.database.opened.next_dropped()
         {
             let closed = match &opened {
-                Opened::Savepoint(number) => self.wait(handle.release_savepoint(*number)).await,
-                Opened::Cursor(name) => self.wait(handle.close_cursor(name)).await,
+                Opened::Savepoint(number) => handle.release_savepoint(*number).await,
+                Opened::Cursor(name) => handle.close_cursor(name).await,
             };
             if let Err(error) = closed {
                 tracing::debug!(%error, "what a component has let go of is still open");

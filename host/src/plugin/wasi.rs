@@ -7,20 +7,19 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use tokio::io::AsyncWrite;
-use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
+use wasmtime::component::{Linker, ResourceTable};
 use wasmtime_wasi::{
     Deterministic, HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxView, WasiView,
     cli::{IsTerminal, StdoutStream},
-    p2::{DynPollable, OutputStream, Pollable, StreamError, StreamResult},
+    p2::{OutputStream, Pollable, StreamError, StreamResult},
 };
-use wasmtime_wasi_io::bindings::wasi::io::poll;
 
 use super::{host::Logged, limits::Reached, rights::Rights, state::State};
 use crate::printable::printable;
@@ -42,8 +41,6 @@ const CYCLE_BLOCKS: u32 = 128;
 pub struct Wasi {
     context: WasiCtx,
     table: ResourceTable,
-    /// How long it has waited for a clock.
-    waited: Duration,
 }
 
 impl Wasi {
@@ -67,12 +64,7 @@ impl Wasi {
         }
         let mut table = ResourceTable::new();
         table.set_max_capacity(HANDLES_MAX);
-        Self { context: builder.build(), table, waited: Duration::ZERO }
-    }
-
-    /// Time that does not count as time on the processor.
-    pub(super) fn waited(&self) -> Duration {
-        self.waited
+        Self { context: builder.build(), table }
     }
 }
 
@@ -85,7 +77,7 @@ impl State {
 
 impl WasiView for State {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        let Wasi { context, table, .. } = self.wasi();
+        let Wasi { context, table } = self.wasi();
         WasiCtxView { ctx: context, table }
     }
 }
@@ -95,51 +87,7 @@ impl WasiView for State {
 /// # Errors
 /// Never in practice: no interface is added twice.
 pub(super) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
-    wasmtime_wasi::p2::add_to_linker_async(linker)?;
-    // Ours in place of theirs, since waiting for a clock is not work.
-    linker.allow_shadowing(true);
-    poll::add_to_linker::<State, Waiting<'static>>(linker, |state| {
-        let Wasi { table, waited, .. } = state.wasi();
-        Waiting { table, waited }
-    })?;
-    linker.allow_shadowing(false);
-    Ok(())
-}
-
-/// `wasi:io/poll`, with a stop-watch.
-struct Waiting<'a> {
-    table: &'a mut ResourceTable,
-    waited: &'a mut Duration,
-}
-
-impl HasData for Waiting<'static> {
-    type Data<'a> = Waiting<'a>;
-}
-
-impl poll::Host for Waiting<'_> {
-    async fn poll(&mut self, pollables: Vec<Resource<DynPollable>>) -> wasmtime::Result<Vec<u32>> {
-        let begin = Instant::now();
-        let ready = poll::Host::poll(self.table, pollables).await;
-        *self.waited += begin.elapsed();
-        ready
-    }
-}
-
-impl poll::HostPollable for Waiting<'_> {
-    async fn ready(&mut self, pollable: Resource<DynPollable>) -> wasmtime::Result<bool> {
-        poll::HostPollable::ready(self.table, pollable).await
-    }
-
-    async fn block(&mut self, pollable: Resource<DynPollable>) -> wasmtime::Result<()> {
-        let begin = Instant::now();
-        let done = poll::HostPollable::block(self.table, pollable).await;
-        *self.waited += begin.elapsed();
-        done
-    }
-
-    fn drop(&mut self, pollable: Resource<DynPollable>) -> wasmtime::Result<()> {
-        poll::HostPollable::drop(self.table, pollable)
-    }
+    wasmtime_wasi::p2::add_to_linker_async(linker)
 }
 
 struct FixedClock;

@@ -1,5 +1,3 @@
-use std::time::Instant;
-
 use wasmtime::component::Resource;
 
 use crate::plugin::{
@@ -10,15 +8,13 @@ use crate::plugin::{
 
 impl HostCopySink for State {
     async fn write(&mut self, sink: Resource<CopySink>, data: Vec<u8>) -> wasmtime::Result<Result<(), Error>> {
-        let begin = Instant::now();
         let written = self.table.get_mut(&sink)?.0.write(data).await;
-        self.waited_since(begin);
         Ok(written.map_err(convert::error_to_guest))
     }
 
     async fn finish(&mut self, sink: Resource<CopySink>) -> wasmtime::Result<Result<u64, Error>> {
         let copy = self.table.delete(sink)?.0;
-        let finished = self.wait(copy.finish()).await;
+        let finished = copy.finish().await;
         self.database.copying = false;
         self.tidy().await;
         Ok(finished.map_err(convert::error_to_guest))

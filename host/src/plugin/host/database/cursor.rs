@@ -1,5 +1,3 @@
-use std::time::Instant;
-
 use wasmtime::component::Resource;
 
 use crate::plugin::{
@@ -29,9 +27,7 @@ impl HostCursor for State {
             let text = "the cursor is gone: a savepoint from before it was opened was returned to";
             return Ok(Err(Error::BadValue(text.into())));
         }
-        let begin = Instant::now();
         let rows = cursor.fetch(usize::try_from(max_rows).unwrap_or(usize::MAX), limits).await;
-        self.waited_since(begin);
         Ok(rows.map(convert::cells_to_guest).map_err(|error| self.query_failed(error)))
     }
 

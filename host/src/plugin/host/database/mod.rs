@@ -36,14 +36,14 @@ impl State {
         self.check(sql, check_statement)?;
         let params: Vec<_> = params.into_iter().map(convert::from_guest).collect();
         let limits = self.rights.limits.query();
-        let rows = self.wait(handle.query_limited(sql, &params, limits)).await;
+        let rows = handle.query_limited(sql, &params, limits).await;
         rows.map(convert::rows_to_guest).map_err(|error| self.query_failed(error))
     }
 
     async fn run_execute(&mut self, handle: Handle, sql: &str, params: Vec<Value>) -> Result<u64, Error> {
         self.check(sql, check_statement)?;
         let params: Vec<_> = params.into_iter().map(convert::from_guest).collect();
-        self.wait(handle.execute(sql, &params)).await.map_err(convert::error_to_guest)
+        handle.execute(sql, &params).await.map_err(convert::error_to_guest)
     }
 
     async fn run_open_cursor(
@@ -60,7 +60,7 @@ impl State {
             return Ok(Err(self.reached(&Reached::cursors(&self.rights.limits))));
         }
         let params: Vec<_> = params.into_iter().map(convert::from_guest).collect();
-        match self.wait(handle.open_cursor(sql, start, &params)).await {
+        match handle.open_cursor(sql, start, &params).await {
             Ok(cursor) => {
                 self.database.opened.push(Opened::Cursor(cursor.name().to_owned()));
                 Ok(Ok(self.table.push(Cursor(cursor))?))

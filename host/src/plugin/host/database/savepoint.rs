@@ -38,7 +38,7 @@ impl HostSavepoint for State {
 impl State {
     async fn return_to(&mut self, handle: Handle, number: u64) -> Result<(), Error> {
         let savepoint = self.check_savepoint(number)?;
-        self.wait(handle.return_to_savepoint(number)).await.map_err(convert::error_to_guest)?;
+        handle.return_to_savepoint(number).await.map_err(convert::error_to_guest)?;
         self.database.opened.returned_to(&savepoint);
         self.database.copy_dropped = false;
         self.tidy().await;
@@ -47,7 +47,7 @@ impl State {
 
     async fn release_savepoint(&mut self, handle: Handle, number: u64) -> Result<(), Error> {
         let savepoint = self.check_savepoint(number)?;
-        self.wait(handle.release_savepoint(number)).await.map_err(convert::error_to_guest)?;
+        handle.release_savepoint(number).await.map_err(convert::error_to_guest)?;
         self.database.opened.closed(&savepoint);
         Ok(())
     }

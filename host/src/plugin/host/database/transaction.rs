@@ -52,7 +52,7 @@ impl HostTransaction for State {
         if let Err(error) = self.check(&sql, check_copy_in) {
             return Ok(Err(error));
         }
-        match self.wait(handle.copy_in(&sql)).await {
+        match handle.copy_in(&sql).await {
             Ok(copy) => {
                 self.database.copying = true;
                 Ok(Ok(self.table.push(CopySink(copy))?))
@@ -73,7 +73,7 @@ impl HostTransaction for State {
             return Ok(Err(self.reached(&Reached::savepoints())));
         }
         let number = fresh_number();
-        match self.wait(handle.make_savepoint(number)).await {
+        match handle.make_savepoint(number).await {
             Ok(()) => {
                 self.database.opened.push(Opened::Savepoint(number));
                 Ok(Ok(self.table.push(Savepoint { handle, number })?))
