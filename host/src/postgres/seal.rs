@@ -56,7 +56,10 @@ impl Seal {
             return Ok(());
         }
         Err(Error::DamagedHistory {
-            what: format!("the table {} has lost the foreign key that seals the transactions of components", self.table),
+            what: format!(
+                "the table {} has lost the foreign key that seals the transactions of components",
+                self.table
+            ),
             next: format!("drop it (`DROP TABLE {}`): the next run makes it anew", self.table),
         })
     }

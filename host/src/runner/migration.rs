@@ -1,5 +1,8 @@
 //! One migration, from where it stands to its end: a transaction of its own for each part of it, and nothing in between.
 
+mod batch;
+mod outside;
+
 use std::time::{Duration, Instant};
 
 use super::{
@@ -19,12 +22,8 @@ use crate::{
         progress::{Position, Started},
         seal::Seal,
     },
-    step::{Batch, OutsideStep, Step},
-    value::Value,
+    step::Step,
 };
-
-/// How often a batched step says how far it is.
-const SAY_AFTER: Duration = Duration::from_secs(1);
 
 /// What a part of a migration left.
 struct Worked {
@@ -156,158 +155,6 @@ impl Passage<'_> {
             Ok(Worked { course, ended: Some(findings) })
         };
         self.committed(course, work).await
-    }
-
-    /// One batch and its checkpoint, in a transaction of their own.
-    async fn batch(&self, course: &Course, name: &str, said: &mut Instant) -> Result<Worked> {
-        let step = course.name_of(course.position.steps_done);
-        let work = async |transaction: &Transaction| {
-            let begin = Instant::now();
-            let (from, mut course) = (course.position.clone(), course.clone());
-            let handle = self.run.session.handle();
-            let checkpoint = from.checkpoint.as_deref();
-            let batch = self.item.program.run_batch(self.direction, name, checkpoint, handle).await;
-            let batch = batch.map_err(|error| Stopped::at(&step, error))?;
-            self.settle(transaction).await?;
-            self.check(&step, transaction, &OwnWrites::default()).await?;
-            let took = from.took + begin.elapsed();
-            let ended = batch == Batch::Finished;
-            course.position = match batch {
-                Batch::More { checkpoint, done, total } => {
-                    if from.checkpoint.as_deref() == Some(checkpoint.as_slice()) && from.done == done {
-                        let what =
-                            "it returned the same checkpoint twice and did nothing in between: it would never end";
-                        return Err(Stopped::at(&step, ProgramError::plugin(what)));
-                    }
-                    Position {
-                        checkpoint: Some(checkpoint),
-                        done,
-                        total,
-                        batches: from.batches + 1,
-                        took,
-                        ..from.clone()
-                    }
-                }
-                Batch::Finished => Position { took, ..from.after_step() },
-            };
-            let progress = &self.run.progress;
-            let advanced =
-                progress.advance(&self.run.session, &self.item.version, &from, &course.position, self.run.run_id);
-            advanced.await.map_err(Stopped::host("checkpoint"))?;
-            let mut writes = OwnWrites::of_progress(0, 1, 0);
-            if ended {
-                let detail = format!("{step}: {} batches, {} done before the last", from.batches + 1, from.done);
-                self.note_step(&detail, took).await?;
-                writes.journal = 1;
-            }
-            self.check(&step, transaction, &writes).await?;
-            Ok(Worked { course, ended: None })
-        };
-        let worked = self.committed(Some(course), work).await?;
-        let Position { done, total, batches, .. } = worked.course.position;
-        let ended = worked.course.position.steps_done > course.position.steps_done;
-        if ended {
-            tracing::info!(
-                migration = self.item.name,
-                step,
-                batches = course.position.batches + 1,
-                "batched step finished"
-            );
-        } else if said.elapsed() >= SAY_AFTER {
-            tracing::info!(migration = self.item.name, step, done, total, batches, "batch committed");
-            *said = Instant::now();
-        } else {
-            tracing::debug!(migration = self.item.name, step, done, total, batches, "batch committed");
-        }
-        Ok(worked)
-    }
-
-    /// A statement that PostgreSQL refuses inside a transaction: its intent is noted first, and its probe tells what came of it.
-    async fn outside(&self, course: &Course, step: &OutsideStep, findings: &mut Vec<Finding>) -> Result<Worked> {
-        let name = course.name_of(course.position.steps_done);
-        let begin = Instant::now();
-        let mut course = course.clone();
-        if self.took_effect(&course, &name, step).await? {
-            let how = if course.position.attempted {
-                "it had taken effect when the run was cut off"
-            } else {
-                "it is in effect already"
-            };
-            tracing::info!(migration = self.item.name, step = name, "{how}");
-            if !course.position.attempted {
-                let message = format!("step {name} of `{}` was left out: {how}", self.item.name);
-                findings.push(Finding::new(crate::error::Severity::Info, "already-in-effect", message));
-            }
-        } else {
-            let intent = Position { attempted: true, ..course.position.clone() };
-            course = self.moved(&course, intent).await?;
-            self.execute_outside(&course, &name, step).await?;
-            if !self.took_effect(&course, &name, step).await? {
-                let what = "its statement was carried out, but its probe says that it has not taken effect";
-                return Err(self
-                    .failed(Some(name), ProgramError::plugin(what), false, &self.left(Some(&course)))
-                    .await);
-            }
-        }
-        let took = course.position.took + begin.elapsed();
-        course = self.moved(&course, Position { took, ..course.position.after_step() }).await?;
-        let entry = self.entry(Event::StepFinished).took(begin.elapsed());
-        self.run.journal.append(&self.run.session, &entry.detail(&name)).await?;
-        Ok(Worked { course, ended: None })
-    }
-
-    async fn execute_outside(&self, course: &Course, name: &str, step: &OutsideStep) -> Result<()> {
-        let run = self.run;
-        let own = run.session.own_state(&run.own_tables()).await?;
-        let executed = self.within_patience(run.session.outside(run.timeouts(self.item), &step.statement));
-        let executed = run.config.stop.race(executed).await;
-        let result = match executed {
-            Ok(result) => result,
-            Err(signal) => {
-                self.roll_back().await;
-                return Err(self.interrupted(signal, &self.left(Some(course))).await);
-            }
-        };
-        let step = Some(name.to_owned());
-        if let Err(error) = result {
-            return Err(self.failed(step, error, false, &self.left(Some(course))).await);
-        }
-        let broken = match run.session.check_session(run.lock).await {
-            Err(broken) => broken,
-            Ok(()) if run.session.own_state(&run.own_tables()).await? != own => Broken::Own,
-            Ok(()) => return Ok(()),
-        };
-        let error = ProgramError { at: None, cause: self.item.fault(broken.what()) };
-        Err(self.failed(step, error, true, "").await)
-    }
-
-    /// What the probe of a step says.
-    async fn took_effect(&self, course: &Course, name: &str, step: &OutsideStep) -> Result<bool> {
-        let run = self.run;
-        let ask = async |db: &crate::postgres::Handle| run.config.stop.race(db.query(&step.probe, &[])).await;
-        let rows = match run.session.read_only(run.timeouts(self.item), ask).await? {
-            Ok(Ok(rows)) => rows.rows,
-            Ok(Err(error)) => {
-                return Err(self
-                    .failed(Some(format!("{name}, its probe")), error.into(), false, &self.left(Some(course)))
-                    .await);
-            }
-            Err(signal) => return Err(self.interrupted(signal, &self.left(Some(course))).await),
-        };
-        match rows.as_slice() {
-            [row] if let [Value::Bool(answer)] = row.as_slice() => Ok(*answer),
-            _ => {
-                let error = ProgramError::plugin("its probe must return one boolean");
-                Err(self.failed(Some(format!("{name}, its probe")), error, false, &self.left(Some(course))).await)
-            }
-        }
-    }
-
-    /// Moves the migration on in a transaction of its own.
-    async fn moved(&self, course: &Course, to: Position) -> Result<Course> {
-        let run = self.run;
-        run.progress.advance(&run.session, &self.item.version, &course.position, &to, run.run_id).await?;
-        Ok(Course { position: to, ..course.clone() })
     }
 
     /// Begins a transaction, works in it, commits it; or nothing of it at all.
@@ -485,11 +332,6 @@ impl Passage<'_> {
         }
         let cause = Cause::Script("it changed what the host had written into the history".into());
         Err(Stopped::at("end", ProgramError { at: None, cause }))
-    }
-
-    async fn note_step(&self, detail: &str, took: Duration) -> Result<(), Stopped> {
-        let entry = self.entry(Event::StepFinished).took(took).detail(detail);
-        self.run.journal.append(&self.run.session, &entry).await.map_err(Stopped::host("journal"))
     }
 
     fn entry(&self, event: Event) -> Entry<'_> {
