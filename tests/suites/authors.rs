@@ -1,6 +1,6 @@
 //! What authors begin with: `lockgate new`, and the refusals of `lockgate plugin build`.
 
-use std::{fs, os::unix::fs::PermissionsExt};
+use std::{fs, os::unix::fs::PermissionsExt, process::Command};
 
 use lockgate_tests::{Call, Outcome, Scenario};
 
@@ -39,10 +39,12 @@ async fn a_new_plugin_breaks_no_workspace_of_a_checkout() {
     like_the_checkout(&scenario);
     for option in ["--python", "--js", "--rust"] {
         scenario.run(&format!("new {option} greet{option}")).await.succeeds();
-        let script = "cargo metadata --no-deps --offline --format-version 1 --manifest-path";
         for manifest in ["Cargo.toml", "plugins/greet-rust/Cargo.toml"] {
-            if scenario.path(manifest).exists() {
-                scenario.shell(&format!("{script} {manifest}")).await.succeeds();
+            let manifest = scenario.path(manifest);
+            if manifest.exists() {
+                let options = ["metadata", "--no-deps", "--offline", "--format-version", "1", "--manifest-path"];
+                let cargo = Command::new("cargo").args(options).arg(manifest).output().unwrap();
+                assert!(cargo.status.success(), "{}", String::from_utf8_lossy(&cargo.stderr));
             }
         }
     }
