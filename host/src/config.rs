@@ -29,6 +29,8 @@ pub struct Config {
     pub schema: String,
     /// Whether a run takes a backup before its first change.
     pub backup: bool,
+    /// Whether the database is thrown away afterwards, as in a test: what would be missed later is then not missed.
+    pub throwaway: bool,
     /// The folder of backups.
     pub backup_dir: PathBuf,
     /// Where to look for PostgreSQL's programs; `None`: everywhere they usually are.
@@ -286,6 +288,7 @@ impl Config {
             dir,
             schema: options.schema.filter(|s| !s.is_empty()).or(file.schema).unwrap_or_else(|| "public".into()),
             backup: !options.no_backup && file.backup.enabled.unwrap_or(true),
+            throwaway: false,
             backup_dir: options.backup_dir.or(file.backup.dir).unwrap_or_else(|| "backups".into()),
             pg_bin: options.pg_bin,
             lock_timeout: options.lock_timeout.or(file.lock_timeout_s.map(Duration::from_secs)).unwrap_or(LOCK_TIMEOUT),

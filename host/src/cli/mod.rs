@@ -260,7 +260,15 @@ async fn run(cli: Cli) -> Result<ExitCode> {
             None
         };
         let context = Context { config, run_id, output: global.output, yes: global.yes, embedded: use_embedded };
-        let result = dispatch(&context, cli.command).await;
+        let result = dispatch(&context, cli.command).await.map_err(|error| match error {
+            Error::Unreachable { target, cause, next } if !use_embedded && context.config.names_no_database() => {
+                let next = format!(
+                    "{next}; no setting names a database: `--embedded` uses one of the project's own, under .lockgate/"
+                );
+                Error::Unreachable { target, cause, next }
+            }
+            error => error,
+        });
         if let Some(server) = embedded
             && let Err(error) = server.stop()
         {

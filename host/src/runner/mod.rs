@@ -79,7 +79,7 @@ pub async fn status(config: &Config, run_id: Uuid) -> Result<Status> {
     let run = Run::begin(config, run_id).await?;
     let applied = run.applied().await?;
     let started = run.progress.read(&run.session).await?;
-    let rows = plan::states(&folder.migrations, &applied).into_iter().filter_map(|(state, migration, row)| {
+    let rows = plan::states(&folder, &applied).into_iter().filter_map(|(state, migration, row)| {
         let (version, description, kind) = match (migration, row) {
             (_, Some(row)) => (row.version.clone(), row.description.clone(), row.kind.clone()),
             (Some(m), None) => (m.version.clone(), m.description.clone(), m.kind().as_str().to_owned()),
@@ -122,8 +122,10 @@ pub async fn up(config: &Config, run_id: Uuid, to: Option<&Version>) -> Result<O
     let folder = source::read(&config.dir)?;
     let mut run = Run::begin(config, run_id).await?;
     let applied = run.applied().await?;
-    for row in plan::missing(&folder.migrations, &applied) {
-        tracing::warn!(migration = row.filename, "applied, but no longer in the folder");
+    if !config.throwaway {
+        for row in plan::missing(&folder, &applied) {
+            tracing::warn!(migration = row.filename, "applied, but no longer in the folder");
+        }
     }
     let underway = run.progress.read(&run.session).await?.is_some();
     let pending = plan::up(&folder.migrations, &applied, to);
@@ -357,7 +359,9 @@ impl<'a> Run<'a> {
         let backup = if self.config.backup {
             Some(self.take_backup(work).await?)
         } else {
-            tracing::warn!("no backup is taken: `--no-backup`");
+            if !self.config.throwaway {
+                tracing::warn!("no backup is taken: `--no-backup`");
+            }
             None
         };
         tables::ensure(&self.session, &self.history).await?;
