@@ -210,7 +210,11 @@ impl<'r, 'c> Passage<'r, 'c> {
         }
         match (stand, unknown) {
             (Stand::Ended, Some(worked)) => Ok(Recovered::Ended(worked)),
-            (Stand::Ended | Stand::EndedByAnother, _) => Err(error),
+            (Stand::EndedByAnother, _) => Err(Error::Refused {
+                what: format!("another run has ended `{name}` while this one had lost its connection"),
+                next: "run `lockgate status`, then the same command again".into(),
+            }),
+            (Stand::Ended, None) => Err(error),
             (Stand::At(_), _) if !again => Err(error),
             (Stand::At(course), _) => {
                 self.tries += 1;
