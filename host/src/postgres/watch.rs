@@ -8,6 +8,7 @@ use std::{
 };
 
 use tokio::task::{AbortHandle, JoinHandle};
+use tracing::Instrument as _;
 
 use super::{
     handle::{Questions, db_error},
@@ -82,7 +83,7 @@ impl Watch {
             silence,
             blocker: Arc::clone(&blocker),
         };
-        let task = tokio::spawn(watched.from(second));
+        let task = tokio::spawn(watched.from(second).in_current_span());
         Ok(Some(Self { blocker, task }))
     }
 
@@ -121,7 +122,10 @@ impl Watched {
                     tracing::debug!(%error, "the second session is lost");
                     return;
                 }
-                Err(_) => return self.give_up("nothing is heard from the server any longer"),
+                Err(_) => {
+                    tracing::warn!("nothing is heard from the server any longer: the connection is given up");
+                    return self.driver.abort();
+                }
             };
             let (there, idle) = (row.get::<_, bool>(0), row.get::<_, bool>(1));
             let same = unheard.0 == open;
@@ -131,8 +135,11 @@ impl Watched {
                 (open, if same { unheard.1 + 1 } else { 1 })
             };
             if unheard.1 >= LOOKS {
+                tracing::warn!(
+                    "the server waits for the client, and the client for the server: the connection is given up"
+                );
                 second.end(&self.server).await;
-                return self.give_up("the server waits for the client, and the client for the server");
+                return self.driver.abort();
             }
             if let Some(who) = row.get::<_, Option<String>>(2) {
                 // The seconds pass; the pid is enough to know somebody again.
@@ -145,10 +152,5 @@ impl Watched {
             }
             tokio::time::sleep(LOOK_EVERY).await;
         }
-    }
-
-    fn give_up(&self, why: &str) {
-        tracing::warn!(why, "the connection is given up");
-        self.driver.abort();
     }
 }

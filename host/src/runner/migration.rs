@@ -205,7 +205,7 @@ impl<'r, 'c> Passage<'r, 'c> {
             Stand::At(_) => "the connection was lost; what was under way is rolled back",
         };
         if lost {
-            tracing::info!(migration = name, what);
+            tracing::warn!(migration = name, "{what}");
             self.run.journal.append(&self.run.session, &self.entry(Event::Resolved).detail(what)).await?;
         }
         match (stand, unknown) {
