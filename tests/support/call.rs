@@ -33,6 +33,13 @@ impl Call {
         Self::prepared(command, folder, format!("lockgate {arguments}"))
     }
 
+    /// Another program that is used in the same way.
+    pub(crate) fn of_program(program: &Path, folder: &Path, arguments: &str) -> Self {
+        let mut command = Command::new(program);
+        command.args(arguments.split_whitespace());
+        Self::prepared(command, folder, format!("{} {arguments}", program.display()))
+    }
+
     /// A shell script that runs `lockgate`, which it knows as `$LOCKGATE`.
     pub(crate) fn by_shell(folder: &Path, script: &str) -> Self {
         let mut command = Command::new("sh");
@@ -106,6 +113,16 @@ impl Running {
     /// Asks it to stop: SIGTERM.
     pub fn terminate(&self) {
         self.signal(Signal::SIGTERM);
+    }
+
+    /// Stops it where it is, until it goes on: SIGSTOP.
+    pub fn stop(&self) {
+        self.signal(Signal::SIGSTOP);
+    }
+
+    /// Lets it go on: SIGCONT.
+    pub fn go_on(&self) {
+        self.signal(Signal::SIGCONT);
     }
 
     fn signal(&self, signal: Signal) {

@@ -15,6 +15,7 @@ use super::{
 use crate::{
     backup::Manifest,
     error::{Cause, Error, Finding, ProgramError, Result, Stage, blocks},
+    failpoint::Failpoint,
     migration::{Direction, Kind},
     postgres::{
         Broken, Committed, OwnTables, OwnWrites, Timeouts, Transaction, Watch,
@@ -215,7 +216,12 @@ impl<'r, 'c> Passage<'r, 'c> {
                 next: "run `lockgate status`, then the same command again".into(),
             }),
             (Stand::Ended, None) => Err(error),
-            (Stand::At(_), _) if !again => Err(error),
+            (Stand::At(_), None) if !again => Err(error),
+            (Stand::At(course), Some(_)) if !again => {
+                let cause = Cause::Host("the connection was lost during its COMMIT, which did not take place".into());
+                let left = self.left(course.as_ref());
+                Err(self.failed(Some("commit".into()), ProgramError { at: None, cause }, false, &left).await)
+            }
             (Stand::At(course), _) => {
                 self.tries += 1;
                 Ok(Recovered::At(course))
@@ -240,6 +246,7 @@ impl<'r, 'c> Passage<'r, 'c> {
                 Some(course) => course.clone(),
                 None => self.planned().await?,
             };
+            Failpoint::Planned.pass();
             let from = course.position.clone();
             let steps = match course.next() {
                 Next::Transaction(steps) => steps,
@@ -248,6 +255,7 @@ impl<'r, 'c> Passage<'r, 'c> {
             };
             for i in steps {
                 self.step(&course, i, transaction).await?;
+                Failpoint::StepDone.pass();
                 course.position = course.position.after_step();
             }
             // Deferred triggers and constraints belong to what is verified.
@@ -255,11 +263,14 @@ impl<'r, 'c> Passage<'r, 'c> {
             course.position.took = from.took + begin.elapsed();
             if !course.is_at_end() {
                 let writes = self.save(&mut course, &from).await?;
+                Failpoint::Saved.pass();
                 self.check("end", transaction, &writes).await?;
                 return Ok(Worked { course, ended: None });
             }
             let writes = self.record(&course).await?;
+            Failpoint::Recorded.pass();
             let findings = self.verified().await?;
+            Failpoint::Verified.pass();
             self.settle(transaction).await?;
             self.check("end", transaction, &writes).await?;
             self.check_recorded().await?;
@@ -276,6 +287,7 @@ impl<'r, 'c> Passage<'r, 'c> {
     ) -> Result<Worked, Halt> {
         let run = &*self.run;
         let transaction = run.session.begin(run.timeouts(self.item), &run.own_tables(), self.seal()).await?;
+        Failpoint::Begun.pass();
         let left = self.left(course);
         let worked = match run.config.stop.race(work(&transaction)).await {
             Ok(Ok(worked)) => worked,
@@ -293,8 +305,12 @@ impl<'r, 'c> Passage<'r, 'c> {
                 return Err(self.interrupted(signal, &left).await.into());
             }
         };
+        Failpoint::Checked.pass();
         match run.session.commit(&transaction).await {
-            Committed::Yes => Ok(worked),
+            Committed::Yes => {
+                Failpoint::Committed.pass();
+                Ok(worked)
+            }
             Committed::No(error) => {
                 self.roll_back().await;
                 Err(self.failed(Some("commit".into()), (*error).into(), false, &left).await.into())

@@ -19,6 +19,7 @@ use crate::{
     backup::{self, Dump, Manifest, Restored},
     config::Config,
     error::{Error, Finding, NOTHING_CHANGED, ProgramError, Result, Severity, Stage, blocks},
+    failpoint::Failpoint,
     migration::{Direction, Kind, Version},
     plan::{self, Revert, State},
     postgres::{
@@ -213,6 +214,7 @@ impl<'a> Run<'a> {
     async fn begin(config: &'a Config, run_id: Uuid) -> Result<Self> {
         let started = Instant::now();
         let session = Session::connect(&config.target, &format!("lockgate {}", short(run_id))).await?;
+        Failpoint::Connected.pass();
         let history = History::in_schema(&config.schema);
         let (journal, progress) = (Journal::new(&history, run_id), Progress::new(&history));
         Ok(Self { config, run_id, session, history, journal, progress, watch: None, lock: LockKey, started })
@@ -227,7 +229,9 @@ impl<'a> Run<'a> {
         let waited = lock::acquire(&self.session, self.lock, self.config.lock_timeout);
         let waited = self.stoppable(waited).await??;
         tracing::debug!(waited_ms = waited.as_millis(), "the lock is ours");
+        Failpoint::Locked.pass();
         self.watch().await?;
+        Failpoint::Watched.pass();
         let result = work(self, waited).await;
         if !self.session.is_closed()
             && let Err(error) = lock::release(&self.session, self.lock).await
@@ -235,6 +239,7 @@ impl<'a> Run<'a> {
             // The end of the session releases it all the same.
             tracing::warn!(%error, "the lock could not be released");
         }
+        Failpoint::Unlocked.pass();
         result
     }
 
@@ -364,7 +369,9 @@ impl<'a> Run<'a> {
             }
             None
         };
+        Failpoint::BackedUp.pass();
         tables::ensure(&self.session, &self.history).await?;
+        Failpoint::TablesEnsured.pass();
         findings.extend(self.resolve_former().await?);
         let waited = format!("waited {} ms for the lock", waited.as_millis());
         self.journal.append(&self.session, &Entry::of(Event::RunStarted).detail(&waited)).await?;
@@ -373,6 +380,7 @@ impl<'a> Run<'a> {
             None => Entry::of(Event::BackupSkipped),
         };
         self.journal.append(&self.session, &entry).await?;
+        Failpoint::RunStarted.pass();
 
         let mut done = Vec::new();
         for (i, item) in work.iter().enumerate() {
@@ -387,6 +395,7 @@ impl<'a> Run<'a> {
             self.reconnect().await?;
             self.note(&Entry::of(Event::RunFinished).took(self.started.elapsed())).await;
         }
+        Failpoint::RunFinished.pass();
         self.outcome(direction, done, backup, findings).await
     }
 
