@@ -2,6 +2,7 @@
 
 use std::{cell::Cell, time::Duration};
 
+use futures_util::future::join_all;
 use lockgate_tests::{Harm, Meant, Proxy};
 
 use crate::{lane::Lane, tally::Tally};
@@ -10,11 +11,13 @@ use crate::{lane::Lane, tally::Tally};
 pub async fn harmed(times: usize) -> Tally {
     let mut tally = Tally::of("the connection comes to harm around a COMMIT");
     let left = Cell::new(times);
-    let lanes =
-        [Lane::plain("commits_a", 3).await, Lane::plain("commits_b", 3).await, Lane::mixed("commits_c", 1).await];
-    let [a, b, c] = &lanes;
-    let (a, b, c) = tokio::join!(harm(a, &left), harm(b, &left), harm(c, &left));
-    for lane in [a, b, c] {
+    // Most of the time they wait.
+    let mut lanes = Vec::new();
+    for i in 0..8 {
+        let name = format!("commits_{i}");
+        lanes.push(if i < 6 { Lane::plain(&name, 3).await } else { Lane::mixed(&name, 1).await });
+    }
+    for lane in join_all(lanes.iter().map(|lane| harm(lane, &left))).await {
         tally.join(&lane);
     }
     tally.ended()

@@ -80,7 +80,7 @@ async fn end_at(lane: &Lane, points: &[(usize, Failpoint)]) -> Tally {
     for (_, point) in points {
         let mut ended = 0;
         // Later passages of the same point as well; where there are no more, the first again.
-        for passed in [0, 1, 2, 0, 0] {
+        for passed in [0, 1, 2, 0, 0, 0, 0] {
             if ended == 3 {
                 break;
             }
@@ -125,9 +125,8 @@ async fn finish(lane: &Lane, arguments: &str, applied: bool, tally: &mut Tally) 
     tally.add(&lane.look_at_the_end(applied).await);
 }
 
-/// Whether kills at random moments find out a runner that is known to be wrong, and after how many.
-pub async fn catch(order: &str) -> Result<usize, usize> {
-    const MOST: usize = 500;
+/// Whether so many kills at random moments find out a runner that is known to be wrong, or right, and after how many.
+pub async fn catch(order: &str, most: usize) -> Result<usize, usize> {
     let this: &Path = &std::env::current_exe().expect("this program has a path");
     let mut kills = 0;
     for round in 0.. {
@@ -150,7 +149,7 @@ pub async fn catch(order: &str) -> Result<usize, usize> {
                 // It stumbles over what it has half done itself.
                 None => return Ok(kills),
             }
-            if kills >= MOST {
+            if kills >= most {
                 return Err(kills);
             }
         }

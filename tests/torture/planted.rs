@@ -1,5 +1,5 @@
 //! Two runners that are wrong on purpose: they write the history in a transaction of its own, before or after the migration. The
-//! harness must find both out, or it would find out nothing.
+//! harness must find both out, or it would find out nothing; and not a third, which does it right.
 
 use std::{env, fs, process::ExitCode};
 
@@ -8,7 +8,7 @@ use lockgate::{
     postgres::{Secret, Session, Target, TlsMode, quote_literal},
 };
 
-/// `before` or `after`: this process is to be such a runner.
+/// `before`, `after` or, as is right, `within`: this process is to be such a runner.
 pub const ORDER: &str = "PLANTED";
 
 pub fn main(order: &str) -> ExitCode {
@@ -45,11 +45,16 @@ async fn up(order: &str) -> Result<()> {
         if applied.iter().any(|row| row[0].as_deref() == Some(&version)) {
             continue;
         }
-        let script = format!("BEGIN; {} COMMIT", fs::read_to_string(path).expect("a script"));
-        let history = format!("INSERT INTO schema_migrations VALUES ({}::int)", quote_literal(&version));
-        let (first, second) = if order == "before" { (&history, &script) } else { (&script, &history) };
-        session.batch("migrating", first).await?;
-        session.batch("migrating", second).await?;
+        let script = fs::read_to_string(path).expect("a script");
+        let history = format!("INSERT INTO schema_migrations VALUES ({}::int);", quote_literal(&version));
+        let transactions = match order {
+            "before" => vec![history, script],
+            "after" => vec![script, history],
+            _ => vec![format!("{script} {history}")],
+        };
+        for transaction in transactions {
+            session.batch("migrating", &format!("BEGIN; {transaction} COMMIT")).await?;
+        }
     }
     Ok(())
 }
