@@ -104,6 +104,8 @@ pub struct Options {
     pub database_url: Option<String>,
     /// `--dir`.
     pub dir: Option<PathBuf>,
+    /// `--role`.
+    pub role: Option<String>,
     /// `--schema`.
     pub schema: Option<String>,
     /// `--no-backup`.
@@ -182,6 +184,7 @@ struct DatabaseSection {
     port: Option<u16>,
     name: Option<String>,
     user: Option<String>,
+    role: Option<String>,
     ssl_mode: Option<String>,
     ssl_root_cert: Option<PathBuf>,
 }
@@ -256,8 +259,12 @@ impl Config {
         let dir = options.dir.or(file.dir).unwrap_or_else(|| "migrations".into());
         warn_of_strangers(&plugin, &dir);
         let cache_dir = if options.no_cache { None } else { options.cache_dir.or_else(Cache::default_folder) };
+        let mut sources = database.sources();
+        let given = options.role.map(|role| (role, "--role or LOCKGATE_ROLE"));
+        let role = given.or(file.database.role.map(|role| (role, "lockgate.toml"))).filter(|(role, _)| !role.is_empty());
+        sources.extend(role.iter().map(|(role, source)| ("role", role.clone(), *source)));
         Ok(Self {
-            target: database.target()?,
+            target: Target { role: role.map(|(role, _)| role), ..database.target()? },
             dir,
             schema: options.schema.filter(|s| !s.is_empty()).or(file.schema).unwrap_or_else(|| "public".into()),
             backup: !options.no_backup && file.backup.enabled.unwrap_or(true),
@@ -274,7 +281,7 @@ impl Config {
             engine: SharedEngine::default(),
             embedded: file.embedded,
             stop: Stop::never(),
-            sources: database.sources(),
+            sources,
         })
     }
 
@@ -323,7 +330,7 @@ impl Config {
 
     /// True when nothing anywhere says which database to use.
     pub fn names_no_database(&self) -> bool {
-        self.sources.is_empty()
+        self.sources.iter().all(|(name, _, _)| *name == "role")
     }
 }
 
@@ -452,6 +459,7 @@ impl Database {
             port,
             database: value(2).unwrap_or_else(|| "auth_service".into()),
             user: value(3).unwrap_or_else(|| "postgres".into()),
+            role: None,
             password: value(PASSWORD).map(Secret::new),
             tls,
             root_cert: value(6).map(PathBuf::from),

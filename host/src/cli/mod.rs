@@ -2,6 +2,7 @@
 
 mod backup;
 mod down;
+mod history;
 mod new;
 mod plan;
 mod plugin;
@@ -68,6 +69,9 @@ struct Global {
     /// Configuration file [default: lockgate.toml, if there is one]
     #[arg(long, global = true, value_name = "FILE", env = "LOCKGATE_CONFIG")]
     config: Option<PathBuf>,
+    /// Role to take on after logging in, such as the owner of the schema [default: none]
+    #[arg(long, global = true, env = "LOCKGATE_ROLE")]
+    role: Option<String>,
     /// Schema of schema_migrations and its journal [default: public]
     #[arg(long, global = true, env = "LOCKGATE_SCHEMA")]
     schema: Option<String>,
@@ -126,6 +130,10 @@ enum Command {
     Up(up::Arguments),
     /// Revert an applied migration
     Down(down::Arguments),
+    /// Show the journal of all that was tried, or verify that nobody has changed it
+    // `--version` is its own option.
+    #[command(disable_version_flag = true)]
+    History(history::Arguments),
     /// Show what `up` would do, and change nothing
     Plan(plan::Arguments),
     /// Take a backup, or list those that there are
@@ -225,6 +233,7 @@ async fn run(cli: Cli) -> Result<ExitCode> {
             config: global.config,
             database_url: global.database_url,
             dir: global.dir,
+            role: global.role,
             schema: global.schema,
             no_backup: global.no_backup,
             backup_dir: global.backup_dir,
@@ -277,6 +286,7 @@ async fn dispatch(context: &Context, command: Command) -> Result<ExitCode> {
         Command::Plugin(arguments) => interruptible(context, plugin::run(context, &arguments)).await,
         Command::Test => interruptible(context, test::run(context)).await,
         Command::Status(arguments) => interruptible(context, status::run(context, &arguments)).await,
+        Command::History(arguments) => interruptible(context, history::run(context, &arguments)).await,
         Command::Plan(arguments) => interruptible(context, plan::run(context, &arguments)).await,
     }
 }

@@ -14,6 +14,7 @@ use super::{
     own::{OwnTables, OwnWrites, signature_sql, state_sql, writes_sql},
     quote_ident,
     seal::Seal,
+    tables,
 };
 use crate::{
     error::{DbError, Error, ProgramError, Result},
@@ -484,7 +485,13 @@ async fn prepare(client: &Client) -> Result<Server, tokio_postgres::Error> {
 
 fn unreachable(target: &Target, error: &tokio_postgres::Error) -> Error {
     let error = db_error(error);
+    if let Some(role) = target.role.as_ref().filter(|_| error.is("42501")) {
+        return tables::role_not_granted(role, &target.user, &error);
+    }
     let next = match error.sqlstate.as_deref() {
+        Some("22023") if target.role.is_some() => {
+            "make the role (`lockgate roles` prints the SQL), or check `--role`".to_owned()
+        }
         Some("28P01") if target.effective_password().is_none() => "set DB_PASSWORD".to_owned(),
         Some("28P01") => "check DB_USER and DB_PASSWORD".to_owned(),
         Some("28000") => "check DB_USER, and the server's `pg_hba.conf`".to_owned(),

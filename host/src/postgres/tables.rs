@@ -6,7 +6,7 @@ use super::{
 };
 use crate::error::{DbError, Error, Finding, NOTHING_CHANGED, Result, Severity, Stage};
 
-/// Makes those of the tables that are missing. Run under the lock only.
+/// Makes those of the tables that are missing, and adds what an older version did not have. Run under the lock only.
 ///
 /// # Errors
 /// When the role may not, or a table of that name is another's.
@@ -17,7 +17,11 @@ pub async fn ensure(session: &Session, history: &History) -> Result<()> {
     let schema = quote_ident(history.schema());
     let names = [history::TABLE, journal::TABLE, progress::TABLE, seal::TABLE];
     let names = names.map(|name| quote_literal(&format!("{schema}.{}", quote_ident(name))));
-    let sql = format!("SELECT bool_and(to_regclass(name) IS NOT NULL) FROM unnest(ARRAY[{}]) name", names.join(", "));
+    let sql = format!(
+        "SELECT bool_and(to_regclass(name) IS NOT NULL) AND {} FROM unnest(ARRAY[{}]) name",
+        journal::is_whole_sql(&names[1]),
+        names.join(", ")
+    );
     let row = session.client().query_one(&sql, &[]).await;
     if row.map_err(|e| Error::database("looking for the tables of the history", db_error(&e)))?.get(0) {
         return Seal::new(history).check(session).await;
@@ -25,6 +29,7 @@ pub async fn ensure(session: &Session, history: &History) -> Result<()> {
     // Not IF NOT EXISTS alone: that demands the right to create schemas even where this one is there.
     let sql = format!(
         "BEGIN;
+         SET LOCAL client_min_messages = warning;
          DO $do$ BEGIN IF to_regnamespace({}) IS NULL THEN CREATE SCHEMA {schema}; END IF; END $do$;
          {} {} {} {} COMMIT",
         quote_literal(&schema),
@@ -55,4 +60,17 @@ pub(super) fn unreadable(session: &Session, schema: &str, table: &str, needed: &
         format!("run `GRANT USAGE ON SCHEMA {schema} TO {user}; GRANT {needed} ON {table} TO {user}` as the owner");
     let state = NOTHING_CHANGED.to_owned();
     Error::Checks { stage: Stage::HostPreflight, findings: vec![finding.hint(hint)], state }
+}
+
+/// Why the session cannot take on the role that it should, with the GRANT that mends it.
+pub(super) fn role_not_granted(role: &str, login: &str, error: &DbError) -> Error {
+    let (role, login) = (quote_ident(role), quote_ident(login));
+    let message = format!("role {login} may not take on the role {role}: {}", error.message);
+    let finding = Finding::new(Severity::Block, "missing-privilege", message);
+    let hint = format!("run `GRANT {role} TO {login}` as a superuser, or as whoever may grant {role}");
+    Error::Checks {
+        stage: Stage::HostPreflight,
+        findings: vec![finding.hint(hint)],
+        state: NOTHING_CHANGED.to_owned(),
+    }
 }

@@ -23,7 +23,7 @@ use crate::{
     postgres::{
         Handle, Server, Session,
         history::{Applied, History},
-        journal::{Entry, Event, Journal},
+        journal::{Entry, Event, Journal, Recorded, Verification},
         lock::{self, LockKey},
         preflight,
         progress::{Progress, Started},
@@ -205,6 +205,24 @@ async fn note_restore(config: &Config, run_id: Uuid, restored: &Restored) -> Res
     .await
 }
 
+/// Reads the last entries of the journal, the newest last.
+///
+/// # Errors
+/// When it cannot be read.
+pub async fn history(config: &Config, run_id: Uuid, limit: u32, version: Option<&Version>) -> Result<Vec<Recorded>> {
+    let run = Run::begin(config, run_id).await?;
+    run.journal.last(&run.session, limit, version).await
+}
+
+/// Verifies the chain of the journal's entries, and whether a head that was noted elsewhere is part of it.
+///
+/// # Errors
+/// When it cannot be read. What is wrong with it is in [`Verification`].
+pub async fn verify_history(config: &Config, run_id: Uuid, head: Option<&str>) -> Result<Verification> {
+    let run = Run::begin(config, run_id).await?;
+    run.journal.verify(&run.session, head).await
+}
+
 impl<'a> Run<'a> {
     async fn begin(config: &'a Config, run_id: Uuid) -> Result<Self> {
         let started = Instant::now();
@@ -311,7 +329,7 @@ impl<'a> Run<'a> {
                     }
                     loaded.remove(0)
                 }
-                None => from_history(row)?,
+                None => self.stoppable(from_history(self.config, folder, row)).await??,
             };
             if let Some(reason) = &item.program.describe().irreversible {
                 return Err(Error::Refused {
@@ -340,8 +358,19 @@ impl<'a> Run<'a> {
         findings: Vec<Finding>,
     ) -> Result<Outcome> {
         let version = self.applied().await?.pop().map(|a| a.version);
+        let journal_head = match self.journal.head(&self.session).await {
+            Ok(head) => head,
+            // What was done is done, and is to be told.
+            Err(error) => {
+                tracing::warn!(%error, "the head of the journal could not be read");
+                None
+            }
+        };
+        if let Some(head) = &journal_head {
+            tracing::info!(head, "the journal's head");
+        }
         let duration_ms = self.started.elapsed().as_millis();
-        Ok(Outcome { run_id: self.run_id, direction, done, backup, findings, version, duration_ms })
+        Ok(Outcome { run_id: self.run_id, direction, done, backup, findings, version, journal_head, duration_ms })
     }
 
     /// Under the lock: checks, backup, then one migration after the other.
@@ -465,7 +494,8 @@ impl<'a> Run<'a> {
         left: &str,
     ) -> Error {
         let detail = error.cause.without_data();
-        let entry = Entry::of(Event::Failed).migration(&item.version, direction).detail(&detail);
+        let entry = Entry { step: step.as_deref(), ..Entry::of(Event::Failed) };
+        let entry = entry.migration(&item.version, direction).detail(&detail);
         let state = self.state_after(&entry, left).await;
         Error::Migration { name: item.name.clone(), direction, step, error: Box::new(error), state }
     }
