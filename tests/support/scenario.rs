@@ -120,6 +120,11 @@ impl Scenario {
         names
     }
 
+    /// The names of what a folder of backups holds beside its `.gitignore`.
+    pub fn backups(&self, folder: &str) -> Vec<String> {
+        self.files(folder).into_iter().filter(|name| name != ".gitignore").collect()
+    }
+
     /// A folder of made-up PostgreSQL programs: each a name and a shell script, in which `$REAL` is the folder of the real ones.
     /// Of `pg_dump` and `pg_restore`, the one that is not made up is real.
     pub fn made_up_programs(&self, scripts: &[(&str, &str)]) -> PathBuf {
@@ -271,7 +276,9 @@ impl Scenario {
         let ended = self
             .superuser()
             .await
-            .lines(&format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {RUNS}"))
+            .lines(&format!(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {RUNS} AND application_name NOT LIKE '% watch %'"
+            ))
             .await;
         assert_eq!(ended, ["t"], "one run is under way");
     }

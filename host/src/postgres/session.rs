@@ -42,6 +42,10 @@ pub struct Server {
     pub tls: Option<String>,
     /// Server clock minus ours, in milliseconds.
     pub clock_skew_ms: i64,
+    /// The process that serves this session.
+    pub pid: i32,
+    /// What tells this server and its standbys from all others.
+    pub system_identifier: i64,
 }
 
 impl Server {
@@ -439,6 +443,11 @@ impl Session {
         }
     }
 
+    /// Where it is connected to.
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+
     /// True once the connection is gone.
     pub fn is_closed(&self) -> bool {
         self.client().is_closed()
@@ -464,7 +473,8 @@ async fn prepare(client: &Client) -> Result<Server, tokio_postgres::Error> {
                     current_setting('default_transaction_read_only')::bool, current_user::text,
                     (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user), session_user::text,
                     (SELECT version FROM pg_catalog.pg_stat_ssl WHERE pid = pg_backend_pid() AND ssl),
-                    (extract(epoch FROM clock_timestamp()) * 1000)::int8",
+                    (extract(epoch FROM clock_timestamp()) * 1000)::int8, pg_backend_pid(),
+                    (SELECT system_identifier FROM pg_control_system())",
             &[],
         )
         .await?;
@@ -480,6 +490,8 @@ async fn prepare(client: &Client) -> Result<Server, tokio_postgres::Error> {
         login: row.get(6),
         tls: row.get(7),
         clock_skew_ms: row.get::<_, i64>(8) - midway_ms,
+        pid: row.get(9),
+        system_identifier: row.get(10),
     })
 }
 

@@ -11,7 +11,7 @@ use crate::{
     value::Value,
 };
 
-impl Passage<'_> {
+impl Passage<'_, '_> {
     /// A statement that PostgreSQL refuses inside a transaction: its intent is noted first, and its probe tells what came of it.
     pub(super) async fn outside(
         &self,
@@ -52,7 +52,7 @@ impl Passage<'_> {
     }
 
     async fn execute_outside(&self, course: &Course, name: &str, step: &OutsideStep) -> Result<()> {
-        let run = self.run;
+        let run = &*self.run;
         let own = run.session.own_state(&run.own_tables()).await?;
         let executed = self.within_patience(run.session.outside(run.timeouts(self.item), &step.statement));
         let executed = run.config.stop.race(executed).await;
@@ -78,7 +78,7 @@ impl Passage<'_> {
 
     /// What the probe of a step says.
     async fn took_effect(&self, course: &Course, name: &str, step: &OutsideStep) -> Result<bool> {
-        let run = self.run;
+        let run = &*self.run;
         let ask = async |db: &Handle| run.config.stop.race(db.query(&step.probe, &[])).await;
         let rows = match run.session.read_only(run.timeouts(self.item), ask).await? {
             Ok(Ok(rows)) => rows.rows,
@@ -100,7 +100,7 @@ impl Passage<'_> {
 
     /// Moves the migration on in a transaction of its own.
     async fn moved(&self, course: &Course, to: Position) -> Result<Course> {
-        let run = self.run;
+        let run = &*self.run;
         run.progress.advance(&run.session, &self.item.version, &course.position, &to, run.run_id).await?;
         Ok(Course { position: to, ..course.clone() })
     }
