@@ -31,6 +31,8 @@ pub struct Config {
     pub backup: bool,
     /// Whether the database is thrown away afterwards, as in a test: what would be missed later is then not missed.
     pub throwaway: bool,
+    /// The role that backups are read as, if it is another than that of the run.
+    pub backup_role: Option<String>,
     /// The folder of backups.
     pub backup_dir: PathBuf,
     /// Where to look for PostgreSQL's programs; `None`: everywhere they usually are.
@@ -132,6 +134,8 @@ pub struct Options {
     pub no_backup: bool,
     /// `--backup-dir`.
     pub backup_dir: Option<PathBuf>,
+    /// `--backup-role`.
+    pub backup_role: Option<String>,
     /// `--pg-bin`.
     pub pg_bin: Option<PathBuf>,
     /// `--lock-timeout`.
@@ -219,6 +223,7 @@ struct DatabaseSection {
 struct BackupSection {
     enabled: Option<bool>,
     dir: Option<PathBuf>,
+    role: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -288,7 +293,9 @@ impl Config {
         let cache_dir = if options.no_cache { None } else { options.cache_dir.or_else(Cache::default_folder) };
         let mut sources = database.sources();
         let given = options.role.map(|role| (role, "--role or LOCKGATE_ROLE"));
-        let role = given.or(file.database.role.map(|role| (role, "lockgate.toml"))).filter(|(role, _)| !role.is_empty());
+        let role =
+            given.or(file.database.role.map(|role| (role, "lockgate.toml"))).filter(|(role, _)| !role.is_empty());
+        let backup_role = options.backup_role.or(file.backup.role).filter(|role| !role.is_empty());
         sources.extend(role.iter().map(|(role, source)| ("role", role.clone(), *source)));
         Ok(Self {
             target: Target { role: role.map(|(role, _)| role), ..database.target()? },
@@ -296,6 +303,7 @@ impl Config {
             schema: options.schema.filter(|s| !s.is_empty()).or(file.schema).unwrap_or_else(|| "public".into()),
             backup: !options.no_backup && file.backup.enabled.unwrap_or(true),
             throwaway: false,
+            backup_role,
             backup_dir: options.backup_dir.or(file.backup.dir).unwrap_or_else(|| "backups".into()),
             pg_bin: options.pg_bin,
             lock_timeout: options.lock_timeout.or(file.lock_timeout_s.map(Duration::from_secs)).unwrap_or(LOCK_TIMEOUT),

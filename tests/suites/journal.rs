@@ -82,7 +82,7 @@ async fn the_journal_is_read_and_its_chain_verified() {
     }
     let unknown = "0".repeat(64);
     scenario.run(&format!("history --verify --head {unknown}")).await.refuses_with(5).says("the journal does not hold");
-    scenario.run("history --verify --head xyz").await.refuses_with(2).says("64 hexadecimal digits");
+    scenario.run("history --verify --head xyz").await.exits_with(2).says("64 hexadecimal digits");
 }
 
 #[tokio::test]
@@ -95,6 +95,23 @@ async fn a_run_tells_the_head_of_the_journal() {
     outcome.says(&head);
     scenario.run("up --no-backup").await.succeeds();
     scenario.run(&format!("history --verify --head {head}")).await.succeeds();
+}
+
+#[tokio::test]
+async fn every_try_of_a_transaction_is_told() {
+    let scenario = Scenario::new("attempts").await.tables(&["a"]).migration("002_b", "ALTER TABLE a ADD b int", "");
+    let scenario = scenario.config("[statements]\nlock_timeout_ms = 100");
+    scenario.run("up --no-backup --to 1").await.succeeds();
+    let other = scenario.session().await;
+    other.lines("BEGIN; LOCK TABLE a").await;
+    scenario.run("up --no-backup --retries 1").await.fails_with(1).says("after 2 tries");
+    other.lines("ROLLBACK").await;
+    scenario.run("up --no-backup").await.succeeds();
+    let tries =
+        "SELECT concat_ws(' ', event, attempt, step) FROM schema_migrations_journal WHERE version = '002' ORDER BY id";
+    assert_eq!(scenario.lines(tries).await, ["retried 1 1 (SQL)", "failed 2 1 (SQL)", "applied 1"]);
+    scenario.run("history --version 2").await.succeeds().prints("failed, attempt 2");
+    scenario.run("history --verify").await.succeeds();
 }
 
 #[tokio::test]
@@ -115,7 +132,28 @@ async fn whoever_tampers_with_the_journal_is_found_out() {
         ("DELETE FROM schema_migrations_journal WHERE id = 2".into(), "entry 2 is missing"),
         ("DELETE FROM schema_migrations_journal WHERE id < 3".into(), "entries 1 to 2 are missing"),
         (format!("{insert} 6, {forged} FROM kept WHERE id = 5"), "entry 6 was changed"),
+        (
+            "UPDATE schema_migrations_journal SET id = -id WHERE id IN (2, 3);
+             UPDATE schema_migrations_journal SET id = 5 + id WHERE id < 0".into(),
+            "entry 2 was changed",
+        ),
+        (
+            "UPDATE schema_migrations_journal j SET (detail, hash) = (SELECT k.detail, k.hash FROM kept k WHERE k.id = 3)
+             WHERE j.id = 2".into(),
+            "entry 2 was changed",
+        ),
+        (
+            // With a hash of its own that fits: the next entry does not follow it.
+            "UPDATE schema_migrations_journal SET detail = 'forged' WHERE id = 3;
+             SET session_replication_role = origin; ALTER TABLE schema_migrations_journal DISABLE TRIGGER schema_migrations_journal_is_append_only;
+             CREATE TABLE later AS SELECT * FROM schema_migrations_journal WHERE id > 3; DELETE FROM schema_migrations_journal WHERE id >= 3;
+             INSERT INTO schema_migrations_journal (run_id, event, os_user, host, application) VALUES (gen_random_uuid(), 'x', 'x', 'x', 'x');
+             SET session_replication_role = replica; INSERT INTO schema_migrations_journal OVERRIDING SYSTEM VALUE SELECT * FROM later;
+             DROP TABLE later; ALTER TABLE schema_migrations_journal ENABLE TRIGGER schema_migrations_journal_is_append_only".into(),
+            "entry 3 is not the one that entry 4 follows: it was replaced",
+        ),
         ("DELETE FROM schema_migrations_journal WHERE id = 5".into(), "the journal does not hold"),
+        ("TRUNCATE schema_migrations_journal".into(), "the journal does not hold"),
     ] {
         superuser.lines(&format!("SET session_replication_role = replica; {sql}")).await;
         let outcome = scenario.run(&format!("history --verify --head {noted}")).await;
@@ -145,7 +183,8 @@ async fn nobody_inserts_past_the_chain() {
     let settings = "SET TimeZone = 'Asia/Kolkata'; SET DateStyle = 'German'; SET IntervalStyle = 'sql_standard';
                     SET search_path = pg_temp; SET extra_float_digits = 0";
     two.lines(settings).await;
-    let insert_elsewhere = insert("foreign", 0).replace("schema_migrations_journal", "public.schema_migrations_journal");
+    let insert_elsewhere =
+        insert("foreign", 0).replace("schema_migrations_journal", "public.schema_migrations_journal");
     two.lines(&insert_elsewhere).await;
     scenario.run("history --verify").await.succeeds().prints("10 entries are as they were written");
 
@@ -177,10 +216,20 @@ async fn a_journal_of_an_older_version_is_chained_from_then_on() {
     scenario.up().await.succeeds();
     scenario.superuser().await.lines(OLD_TABLE).await;
     scenario.run("history").await.succeeds().prints("run_finished");
-    scenario.run("history --verify").await.succeeds().prints("4 entries are from before the chain").prints("\n0 entries");
+    scenario
+        .run("history --verify")
+        .await
+        .succeeds()
+        .prints("4 entries are from before the chain")
+        .prints("\n0 entries");
     let scenario = scenario.migration("002_b", "CREATE TABLE b ();", "DROP TABLE b;");
     scenario.run("up --no-backup").await.succeeds().prints("applied 002_b");
-    scenario.run("history --verify").await.succeeds().prints("4 entries are from before the chain").prints("\n4 entries");
+    scenario
+        .run("history --verify")
+        .await
+        .succeeds()
+        .prints("4 entries are from before the chain")
+        .prints("\n4 entries");
     scenario.down("--to 0").await.succeeds();
     scenario.run("history --verify").await.succeeds().prints("\n9 entries");
 }

@@ -8,6 +8,7 @@ mod plan;
 mod plugin;
 mod psql;
 mod restore;
+mod roles;
 mod status;
 mod test;
 mod up;
@@ -81,6 +82,9 @@ struct Global {
     /// Folder of backups [default: backups]
     #[arg(long, global = true, value_name = "FOLDER", env = "LOCKGATE_BACKUP_DIR")]
     backup_dir: Option<PathBuf>,
+    /// Role that backups are read as [default: the role of the run]
+    #[arg(long, global = true, value_name = "ROLE", env = "LOCKGATE_BACKUP_ROLE")]
+    backup_role: Option<String>,
     /// Folder of PostgreSQL's programs (pg_dump …) [default: where they usually are]
     #[arg(long, global = true, value_name = "FOLDER", env = "LOCKGATE_PG_BIN")]
     pg_bin: Option<PathBuf>,
@@ -146,6 +150,8 @@ enum Command {
     Backup(backup::Arguments),
     /// Bring a backup's state back; the present database is kept under another name
     Restore(restore::Arguments),
+    /// Print the SQL that makes roles with few privileges; a superuser runs it
+    Roles(roles::Arguments),
     /// Run psql on the configured database
     Psql(psql::Arguments),
     /// Begin a migration: SQL files, or the project of a component
@@ -243,6 +249,7 @@ async fn run(cli: Cli) -> Result<ExitCode> {
             schema: global.schema,
             no_backup: global.no_backup,
             backup_dir: global.backup_dir,
+            backup_role: global.backup_role,
             pg_bin: global.pg_bin,
             lock_timeout: global.lock_timeout,
             retries: global.retries,
@@ -256,6 +263,7 @@ async fn run(cli: Cli) -> Result<ExitCode> {
         let use_embedded = match global.embedded {
             // A server that nobody asks would only be started and stopped.
             _ if matches!(&cli.command, Command::Plugin(arguments) if !arguments.asks_a_database()) => false,
+            _ if matches!(&cli.command, Command::Roles(_)) => false,
             Some(EmbeddedWhen::Always) => true,
             Some(EmbeddedWhen::Auto) => config.names_no_database(),
             None => false,
@@ -298,6 +306,7 @@ async fn dispatch(context: &Context, command: Command) -> Result<ExitCode> {
         Command::Restore(arguments) => restore::run(context, &arguments).await,
         Command::Psql(arguments) => psql::run(context, &arguments).await,
         Command::New(arguments) => new::run(context, &arguments),
+        Command::Roles(arguments) => roles::run(context, &arguments),
         // These change nothing and stop anywhere.
         Command::Plugin(arguments) => interruptible(context, plugin::run(context, &arguments)).await,
         Command::Test => interruptible(context, test::run(context)).await,

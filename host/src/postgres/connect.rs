@@ -128,7 +128,8 @@ impl Target {
     /// runs before it is set.
     pub fn options(&self) -> Option<String> {
         let role = self.role.as_ref()?;
-        let escaped = role.chars().flat_map(|c| (c == '\\' || c.is_whitespace()).then_some('\\').into_iter().chain([c]));
+        let escaped =
+            role.chars().flat_map(|c| (c == '\\' || c.is_whitespace()).then_some('\\').into_iter().chain([c]));
         Some(format!("-c role={}", escaped.collect::<String>()))
     }
 

@@ -20,6 +20,9 @@ pub use entries::Recorded;
 /// The journal's table, beside the history.
 pub const TABLE: &str = "schema_migrations_journal";
 
+/// The functions of its triggers, each named as its trigger.
+pub(super) const FUNCTIONS: [&str; 2] = ["schema_migrations_journal_is_append_only", chain::FUNCTION];
+
 /// What happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -88,7 +91,7 @@ pub struct Entry<'a> {
     pub event: Event,
     /// To which migration, which way.
     pub migration: Option<(&'a Version, Direction)>,
-    /// Which try it was, counted from 1, where there may be several.
+    /// Which try of the transaction under way it was, counted from 1.
     pub attempt: Option<u32>,
     /// Which of its steps.
     pub step: Option<&'a str>,
@@ -259,9 +262,9 @@ pub(super) fn ddl(history: &History) -> String {
 pub(super) fn is_whole_sql(table: &str) -> String {
     format!(
         "(SELECT count(*) = 2 FROM pg_catalog.pg_trigger WHERE tgrelid = to_regclass({table}) AND tgenabled IN ('O', 'A')
-          AND tgname IN ('schema_migrations_journal_is_append_only', '{}'))
+          AND tgname IN ('{}'))
          AND (SELECT count(*) = 4 FROM pg_catalog.pg_attribute WHERE attrelid = to_regclass({table}) AND NOT attisdropped
               AND attname IN ('attempt', 'step', 'previous', 'hash'))",
-        chain::FUNCTION
+        FUNCTIONS.join("', '")
     )
 }

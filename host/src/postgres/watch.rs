@@ -8,7 +8,7 @@ use std::{
 
 use tokio::task::JoinHandle;
 
-use super::{handle::db_error, lock::LockKey, session::Session};
+use super::{connect::Target, handle::db_error, lock::LockKey, session::Session};
 use crate::error::{Error, Result};
 
 /// A lock time-out of the default, three seconds, is seen several times.
@@ -38,7 +38,9 @@ impl Watch {
     /// # Errors
     /// [`Error::Refused`] when both sessions share one process: the lock would be everybody's.
     pub async fn beside(session: &Session, key: LockKey, application_name: &str) -> Result<Option<Self>> {
-        let second = match Session::connect(&session.target, application_name).await {
+        // As the role that logged in: only that one may see what its own sessions wait for.
+        let login = Target { role: None, ..session.target.clone() };
+        let second = match Session::connect(&login, application_name).await {
             Ok(second) => second,
             Err(error) => {
                 tracing::warn!(%error, "there is no second session, so nobody is named who is in the way");

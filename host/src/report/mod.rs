@@ -189,8 +189,8 @@ pub fn history(entries: &[Recorded]) -> String {
         // The end of the id tells runs apart: its begin is the time.
         let run = &entry.run_id[entry.run_id.len().saturating_sub(12)..];
         let event = match entry.attempt {
-            Some(attempt) => format!("{}, attempt {attempt}", entry.event),
-            None => entry.event.clone(),
+            Some(attempt) if attempt > 1 => format!("{}, attempt {attempt}", entry.event),
+            _ => entry.event.clone(),
         };
         let way = [&entry.version, &entry.direction].map(|part| part.clone().unwrap_or_default());
         let detail = match (&entry.step, &entry.detail) {

@@ -22,11 +22,11 @@ use crate::{
     migration::{Direction, Kind, Version},
     plan::{self, Revert, State},
     postgres::{
-        Handle, Server, Session, Watch,
+        Handle, Server, Session, Target, Watch,
         history::{Applied, History},
         journal::{Entry, Event, Journal, Recorded, Verification},
         lock::{self, LockKey},
-        preflight,
+        preflight::{self, Purpose},
         progress::{Progress, Started},
         tables,
     },
@@ -440,10 +440,13 @@ impl<'a> Run<'a> {
     }
 
     async fn host_findings(&self, work: &[Work]) -> Result<Vec<Finding>> {
+        let purpose = if work.is_empty() { Purpose::BackUp } else { Purpose::Migrate };
         let context = preflight::Context {
+            purpose,
             session: &self.session,
             history: &self.history,
             backup_folder: self.config.backup.then_some(self.config.backup_dir.as_path()),
+            backup_role: self.config.backup_role.as_deref().unwrap_or(&self.session.server.user),
             pg_bin: self.config.pg_bin.as_deref(),
             components: work.iter().any(|w| w.kind == Kind::Component.as_str()),
         };
@@ -483,7 +486,9 @@ impl<'a> Run<'a> {
             lock_wait_timeout_ms: self.config.timeouts.lock.as_millis().max(30_000),
         };
         tracing::info!(folder = %self.config.backup_dir.display(), "backing up");
-        match backup::take(&self.config.target, &self.session.server, dump, &self.config.stop).await {
+        let role = self.config.backup_role.clone().or_else(|| self.config.target.role.clone());
+        let target = Target { role, ..self.config.target.clone() };
+        match backup::take(&target, &self.session.server, dump, &self.config.stop).await {
             Ok(manifest) => {
                 tracing::info!(
                     backup = manifest.id,
@@ -514,12 +519,12 @@ impl<'a> Run<'a> {
         error: ProgramError,
         left: &str,
     ) -> Error {
-        self.failed_as(Event::Failed, item, direction, step, error, left).await
+        self.failed_as(Entry::of(Event::Failed), item, direction, step, error, left).await
     }
 
     async fn failed_as(
         &self,
-        event: Event,
+        entry: Entry<'_>,
         item: &Work,
         direction: Direction,
         step: Option<String>,
@@ -527,7 +532,7 @@ impl<'a> Run<'a> {
         left: &str,
     ) -> Error {
         let detail = error.cause.without_data();
-        let entry = Entry { step: step.as_deref(), ..Entry::of(event) };
+        let entry = Entry { step: step.as_deref(), ..entry };
         let entry = entry.migration(&item.version, direction).detail(&detail);
         let state = self.state_after(&entry, left).await;
         Error::Migration { name: item.name.clone(), direction, step, error: Box::new(error), state }

@@ -27,7 +27,7 @@ const OBJECT: u32 = 0x4A52_4E4C;
 /// The columns as text that no setting of a session changes, in the order in which they are hashed. `{}` is the row.
 const CANONICAL: [&str; 15] = [
     "{}.id::text",
-    "to_char({}.at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')",
+    "extract(epoch FROM {}.at)::text",
     "{}.run_id::text",
     "{}.event",
     "{}.version",
@@ -200,7 +200,11 @@ impl<'a> Walk<'a> {
             before if previous == before.as_deref().unwrap_or(GENESIS) => {
                 (last, Damage::Inserted, format!("entry {last} was inserted: entry {id} follows the one before it"))
             }
-            _ => (last, Damage::Inserted, format!("entry {last} is not the one that entry {id} follows: it was replaced")),
+            _ => (
+                last,
+                Damage::Inserted,
+                format!("entry {last} is not the one that entry {id} follows: it was replaced"),
+            ),
         })
     }
 }
