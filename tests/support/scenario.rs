@@ -12,7 +12,7 @@ use lockgate::{
 };
 use tempfile::TempDir;
 
-use crate::{Call, Outcome, Session, State, programs};
+use crate::{Call, Outcome, Proxy, Session, State, programs};
 
 /// The sessions of runs, in `pg_stat_activity`.
 const RUNS: &str = "application_name LIKE 'lockgate%' AND datname = current_database()";
@@ -144,6 +144,12 @@ impl Scenario {
     /// A call of the command with these words as arguments, as the owner of the database.
     pub fn run(&self, arguments: &str) -> Call {
         self.with_settings(Call::new(self.folder.path(), arguments))
+    }
+
+    /// The same by way of a proxy.
+    pub fn run_through(&self, proxy: &Proxy, arguments: &str) -> Call {
+        let call = self.run(arguments).env("DB_HOST", "127.0.0.1").env("DB_PORT", proxy.port().to_string());
+        call.env("DB_SSL_MODE", "disable")
     }
 
     /// The same as another role.

@@ -205,12 +205,16 @@ impl<'r, 'c> Passage<'r, 'c> {
             Stand::At(_) => "the connection was lost; what was under way is rolled back",
         };
         if lost {
-            tracing::info!(migration = name, what);
+            tracing::warn!(migration = name, "{what}");
             self.run.journal.append(&self.run.session, &self.entry(Event::Resolved).detail(what)).await?;
         }
         match (stand, unknown) {
             (Stand::Ended, Some(worked)) => Ok(Recovered::Ended(worked)),
-            (Stand::Ended | Stand::EndedByAnother, _) => Err(error),
+            (Stand::EndedByAnother, _) => Err(Error::Refused {
+                what: format!("another run has ended `{name}` while this one had lost its connection"),
+                next: "run `lockgate status`, then the same command again".into(),
+            }),
+            (Stand::Ended, None) => Err(error),
             (Stand::At(_), _) if !again => Err(error),
             (Stand::At(course), _) => {
                 self.tries += 1;

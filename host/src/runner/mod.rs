@@ -407,14 +407,15 @@ impl<'a> Run<'a> {
         for (i, item) in work.iter().enumerate() {
             // A later migration may look at what an earlier one makes, so it is asked only now.
             if direction == Direction::Up && i > 0 {
-                findings.extend(self.migration_preflight(item).await?);
+                findings.extend(self.asked(item).await?);
             }
             done.push(Passage::of(self, direction, item, backup.as_ref()).run(&mut findings).await?);
         }
+        self.note(&Entry::of(Event::RunFinished).took(self.started.elapsed())).await;
         if self.session.is_closed() {
             self.reconnect().await?;
+            self.note(&Entry::of(Event::RunFinished).took(self.started.elapsed())).await;
         }
-        self.journal.append(&self.session, &Entry::of(Event::RunFinished).took(self.started.elapsed())).await?;
         self.outcome(direction, done, backup, findings).await
     }
 
@@ -451,6 +452,21 @@ impl<'a> Run<'a> {
             components: work.iter().any(|w| w.kind == Kind::Component.as_str()),
         };
         self.stoppable(preflight::check(&context)).await?
+    }
+
+    /// A migration's own checks, once more where the connection was lost: nothing was under way.
+    async fn asked(&mut self, item: &Work) -> Result<Vec<Finding>> {
+        match self.migration_preflight(item).await {
+            Err(error) if self.session.is_closed() && self.config.persistence.retries > 0 => {
+                tracing::warn!(migration = item.name, "the connection is lost; looking for the server");
+                if let Err(cause) = self.reconnect().await {
+                    tracing::error!(%cause, "the server was not found again");
+                    return Err(error);
+                }
+                self.migration_preflight(item).await
+            }
+            asked => asked,
+        }
     }
 
     /// A migration's own checks.

@@ -51,7 +51,7 @@ impl Run<'_> {
     /// Watches the session, which holds the lock.
     pub(super) async fn watch(&mut self) -> Result<()> {
         let name = format!("lockgate watch {}", short(self.run_id));
-        self.watch = Watch::beside(&self.session, self.lock, &name).await?;
+        self.watch = Watch::beside(&self.session, self.lock, &name, self.config.persistence.reconnect).await?;
         Ok(())
     }
 
@@ -85,6 +85,7 @@ impl Run<'_> {
                 next: "look at the server that was lost: its history tells what is committed".into(),
             });
         }
+        session.end(&self.session.server).await;
         self.session = session;
         let waited = lock::acquire(&self.session, self.lock, self.config.lock_timeout);
         self.stoppable(waited).await??;
