@@ -26,6 +26,7 @@ mod output;
 mod plugin_commands;
 mod privileges;
 mod restore;
+mod roles;
 mod steps;
 mod up_and_down;
 mod values;

@@ -318,7 +318,7 @@ impl Scenario {
     pub async fn drop_own_tables(&self) {
         self.lines(
             "DROP TABLE schema_migrations, schema_migrations_journal, schema_migrations_progress, schema_migrations_seal;
-             DROP FUNCTION schema_migrations_journal_is_append_only()",
+             DROP FUNCTION schema_migrations_journal_is_append_only(), schema_migrations_journal_chain()",
         )
         .await;
     }

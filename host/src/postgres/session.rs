@@ -15,6 +15,7 @@ use super::{
     own::{OwnTables, OwnWrites, signature_sql, state_sql, writes_sql},
     quote_ident, quote_literal,
     seal::Seal,
+    tables,
 };
 use crate::{
     error::{DbError, Error, ProgramError, Result},
@@ -488,7 +489,13 @@ fn settings_sql() -> String {
 }
 
 async fn prepare(client: &Client) -> Result<Server, tokio_postgres::Error> {
-    client.batch_execute(&settings_sql()).await?;
+    // Only the role that logged in may see when its process began.
+    let began = "SELECT backend_start::text FROM pg_catalog.pg_stat_activity WHERE pid = pg_backend_pid()";
+    let messages = client.simple_query(&format!("{}; SET ROLE NONE; {began}; RESET ROLE", settings_sql())).await?;
+    let began = messages.iter().rev().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => row.get(0),
+        _ => None,
+    });
     let sent = jiff::Timestamp::now();
     let row = client
         .query_one(
@@ -497,7 +504,6 @@ async fn prepare(client: &Client) -> Result<Server, tokio_postgres::Error> {
                     (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user), session_user::text,
                     (SELECT version FROM pg_catalog.pg_stat_ssl WHERE pid = pg_backend_pid() AND ssl),
                     (extract(epoch FROM clock_timestamp()) * 1000)::int8, pg_backend_pid(),
-                    (SELECT backend_start::text FROM pg_catalog.pg_stat_activity WHERE pid = pg_backend_pid()),
                     (SELECT system_identifier FROM pg_control_system())",
             &[],
         )
@@ -515,14 +521,20 @@ async fn prepare(client: &Client) -> Result<Server, tokio_postgres::Error> {
         tls: row.get(7),
         clock_skew_ms: row.get::<_, i64>(8) - midway_ms,
         pid: row.get(9),
-        backend_start: row.get(10),
-        system_identifier: row.get(11),
+        backend_start: began.unwrap_or_default().to_owned(),
+        system_identifier: row.get(10),
     })
 }
 
 fn unreachable(target: &Target, error: &tokio_postgres::Error) -> Error {
     let error = db_error(error);
+    if let Some(role) = target.role.as_ref().filter(|_| error.is("42501")) {
+        return tables::role_not_granted(role, &target.user, &error);
+    }
     let next = match error.sqlstate.as_deref() {
+        Some("22023") if target.role.is_some() => {
+            "make the role (`lockgate roles` prints the SQL), or check `--role`".to_owned()
+        }
         Some("28P01") if target.effective_password().is_none() => "set DB_PASSWORD".to_owned(),
         Some("28P01") => "check DB_USER and DB_PASSWORD".to_owned(),
         Some("28000") => "check DB_USER, and the server's `pg_hba.conf`".to_owned(),

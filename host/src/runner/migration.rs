@@ -460,7 +460,7 @@ impl<'r, 'c> Passage<'r, 'c> {
     }
 
     fn entry(&self, event: Event) -> Entry<'_> {
-        Entry::of(event).migration(&self.item.version, self.direction)
+        Entry::of(event).migration(&self.item.version, self.direction).attempt(self.tries)
     }
 
     /// What the database is like when the part under way is rolled back.
@@ -492,7 +492,8 @@ impl<'r, 'c> Passage<'r, 'c> {
         }
         let again = !committed && self.tries <= self.run.config.persistence.retries && is_passing(&error);
         let event = if again { Event::Retried } else { Event::Failed };
-        self.run.failed_as(event, self.item, self.direction, step, error, &left).await
+        let entry = Entry::of(event).attempt(self.tries);
+        self.run.failed_as(entry, self.item, self.direction, step, error, &left).await
     }
 
     /// What is left, and after how many tries, if there was more than one.

@@ -23,11 +23,11 @@ use crate::{
     migration::{Direction, Kind, Version},
     plan::{self, Revert, State},
     postgres::{
-        Handle, Server, Session, Watch,
+        Handle, Server, Session, Target, Watch,
         history::{Applied, History},
-        journal::{Entry, Event, Journal},
+        journal::{Entry, Event, Journal, Recorded, Verification},
         lock::{self, LockKey},
-        preflight,
+        preflight::{self, Purpose},
         progress::{Progress, Started},
         tables,
     },
@@ -210,6 +210,24 @@ async fn note_restore(config: &Config, run_id: Uuid, restored: &Restored) -> Res
     .await
 }
 
+/// Reads the last entries of the journal, the newest last.
+///
+/// # Errors
+/// When it cannot be read.
+pub async fn history(config: &Config, run_id: Uuid, limit: u32, version: Option<&Version>) -> Result<Vec<Recorded>> {
+    let run = Run::begin(config, run_id).await?;
+    run.journal.last(&run.session, limit, version).await
+}
+
+/// Verifies the chain of the journal's entries, and whether a head that was noted elsewhere is part of it.
+///
+/// # Errors
+/// When it cannot be read. What is wrong with it is in [`Verification`].
+pub async fn verify_history(config: &Config, run_id: Uuid, head: Option<&str>) -> Result<Verification> {
+    let run = Run::begin(config, run_id).await?;
+    run.journal.verify(&run.session, head).await
+}
+
 impl<'a> Run<'a> {
     async fn begin(config: &'a Config, run_id: Uuid) -> Result<Self> {
         let started = Instant::now();
@@ -321,7 +339,7 @@ impl<'a> Run<'a> {
                     }
                     loaded.remove(0)
                 }
-                None => from_history(row)?,
+                None => self.stoppable(from_history(self.config, folder, row)).await??,
             };
             if let Some(reason) = &item.program.describe().irreversible {
                 return Err(Error::Refused {
@@ -350,8 +368,19 @@ impl<'a> Run<'a> {
         findings: Vec<Finding>,
     ) -> Result<Outcome> {
         let version = self.applied().await?.pop().map(|a| a.version);
+        let journal_head = match self.journal.head(&self.session).await {
+            Ok(head) => head,
+            // What was done is done, and is to be told.
+            Err(error) => {
+                tracing::warn!(%error, "the head of the journal could not be read");
+                None
+            }
+        };
+        if let Some(head) = &journal_head {
+            tracing::info!(head, "the journal's head");
+        }
         let duration_ms = self.started.elapsed().as_millis();
-        Ok(Outcome { run_id: self.run_id, direction, done, backup, findings, version, duration_ms })
+        Ok(Outcome { run_id: self.run_id, direction, done, backup, findings, version, journal_head, duration_ms })
     }
 
     /// Under the lock: checks, backup, then one migration after the other.
@@ -421,10 +450,13 @@ impl<'a> Run<'a> {
     }
 
     async fn host_findings(&self, work: &[Work]) -> Result<Vec<Finding>> {
+        let purpose = if work.is_empty() { Purpose::BackUp } else { Purpose::Migrate };
         let context = preflight::Context {
+            purpose,
             session: &self.session,
             history: &self.history,
             backup_folder: self.config.backup.then_some(self.config.backup_dir.as_path()),
+            backup_role: self.config.backup_role.as_deref().unwrap_or(&self.session.server.user),
             pg_bin: self.config.pg_bin.as_deref(),
             components: work.iter().any(|w| w.kind == Kind::Component.as_str()),
         };
@@ -479,7 +511,9 @@ impl<'a> Run<'a> {
             lock_wait_timeout_ms: self.config.timeouts.lock.as_millis().max(30_000),
         };
         tracing::info!(folder = %self.config.backup_dir.display(), "backing up");
-        match backup::take(&self.config.target, &self.session.server, dump, &self.config.stop).await {
+        let role = self.config.backup_role.clone().or_else(|| self.config.target.role.clone());
+        let target = Target { role, ..self.config.target.clone() };
+        match backup::take(&target, &self.session.server, dump, &self.config.stop).await {
             Ok(manifest) => {
                 tracing::info!(
                     backup = manifest.id,
@@ -510,12 +544,12 @@ impl<'a> Run<'a> {
         error: ProgramError,
         left: &str,
     ) -> Error {
-        self.failed_as(Event::Failed, item, direction, step, error, left).await
+        self.failed_as(Entry::of(Event::Failed), item, direction, step, error, left).await
     }
 
     async fn failed_as(
         &self,
-        event: Event,
+        entry: Entry<'_>,
         item: &Work,
         direction: Direction,
         step: Option<String>,
@@ -523,7 +557,8 @@ impl<'a> Run<'a> {
         left: &str,
     ) -> Error {
         let detail = error.cause.without_data();
-        let entry = Entry::of(event).migration(&item.version, direction).detail(&detail);
+        let entry = Entry { step: step.as_deref(), ..entry };
+        let entry = entry.migration(&item.version, direction).detail(&detail);
         let state = self.state_after(&entry, left).await;
         Error::Migration { name: item.name.clone(), direction, step, error: Box::new(error), state }
     }

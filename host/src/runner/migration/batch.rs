@@ -55,8 +55,8 @@ impl Passage<'_, '_> {
             Failpoint::CheckpointSaved.pass();
             let mut writes = OwnWrites::of_progress(0, 1, 0);
             if ended {
-                let detail = format!("{step}: {} batches, {} done before the last", from.batches + 1, from.done);
-                self.note_step(&detail, took).await?;
+                let detail = format!("{} batches, {} done before the last", from.batches + 1, from.done);
+                self.note_step(&step, &detail, took).await?;
                 writes.journal = 1;
             }
             self.check(&step, transaction, &writes).await?;
@@ -81,8 +81,8 @@ impl Passage<'_, '_> {
         Ok(worked)
     }
 
-    pub(super) async fn note_step(&self, detail: &str, took: Duration) -> Result<(), Stopped> {
-        let entry = self.entry(Event::StepFinished).took(took).detail(detail);
+    pub(super) async fn note_step(&self, step: &str, detail: &str, took: Duration) -> Result<(), Stopped> {
+        let entry = self.entry(Event::StepFinished).step(step).took(took).detail(detail);
         self.run.journal.append(&self.run.session, &entry).await.map_err(Stopped::host("journal"))
     }
 }
