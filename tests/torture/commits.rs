@@ -43,17 +43,19 @@ async fn harm(lane: &Lane, left: &Cell<usize>) -> Tally {
 
 /// One run by way of a proxy. Whether that did harm.
 async fn harmed_once(lane: &Lane, arguments: &str, tally: &mut Tally) -> bool {
+    let meant = match fastrand::u32(0..4) {
+        0 => Meant::Anything(fastrand::usize(20..100)),
+        _ => Meant::Commit(fastrand::usize(0..3)),
+    };
     let harm = match fastrand::u32(0..100) {
+        // Before there is a second session, nobody notices that.
+        92.. if matches!(meant, Meant::Anything(_)) => Harm::Lost,
         0..30 => Harm::Lost,
         30..60 => Harm::AnswerLost,
         60..92 => Harm::Delayed(Duration::from_millis(fastrand::u64(0..400))),
         // These take some seconds to be noticed.
         92..96 => Harm::Swallowed,
         _ => Harm::AnswerSwallowed,
-    };
-    let meant = match fastrand::u32(0..4) {
-        0 => Meant::Anything(fastrand::usize(20..100)),
-        _ => Meant::Commit(fastrand::usize(0..3)),
     };
     let shuts = fastrand::u32(0..3) == 0;
     let patience = if shuts { "--reconnect-timeout 1s" } else { "--reconnect-timeout 20s" };

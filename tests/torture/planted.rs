@@ -32,6 +32,7 @@ async fn up(order: &str) -> Result<()> {
         password: Some(Secret::new(setting("DB_PASSWORD"))),
         tls: TlsMode::Disable,
         root_cert: None,
+        role: None,
     };
     let session = Session::connect(&target, "planted").await?;
     session.batch("making the history", "CREATE TABLE IF NOT EXISTS schema_migrations (version int)").await?;

@@ -9,7 +9,7 @@ use tracing::Instrument as _;
 
 use super::{
     connect::{CONNECT_TIMEOUT, Target, TlsMode},
-    handle::{Handle, db_error},
+    handle::{Asked, Handle, db_error},
     lock::LockKey,
     notices::Notices,
     own::{OwnTables, OwnWrites, signature_sql, state_sql, writes_sql},
@@ -223,8 +223,8 @@ impl Session {
     }
 
     /// The driver's client, for the rest of `postgres/`.
-    pub(super) fn client(&self) -> &Client {
-        &self.handle.client
+    pub(super) fn client(&self) -> Asked<'_> {
+        self.handle.asked()
     }
 
     /// Runs the host's own SQL, one or more statements without parameters, in one round trip.
@@ -305,7 +305,6 @@ impl Session {
     pub async fn run_script(&self, script: &Script) -> Result<(), ProgramError> {
         match script.origin {
             Origin::File(_) | Origin::History(_) => {
-                let _asked = self.handle.questions.ask();
                 self.client().batch_execute(script.text()).await.map_err(|e| script.error(0, db_error(&e)))
             }
             Origin::Plugin => {
@@ -323,7 +322,6 @@ impl Session {
     /// What the server said; the migration is at fault.
     pub async fn settle(&self, transaction: &Transaction) -> Result<(), ProgramError> {
         let sql = transaction.seal.as_ref().map_or("SET CONSTRAINTS ALL IMMEDIATE".to_owned(), Seal::settle);
-        let _asked = self.handle.questions.ask();
         self.client().batch_execute(&sql).await.map_err(|e| db_error(&e).into())
     }
 
@@ -405,9 +403,7 @@ impl Session {
     pub async fn commit(&self, transaction: &Transaction) -> Committed {
         let open = transaction.seal.as_ref().map_or(String::new(), |seal| format!("{}; ", seal.open_for_good()));
         let sql = format!("{open}{SYNCHRONOUS_COMMIT}; SET LOCAL transaction_read_only = on; COMMIT");
-        let asked = self.handle.questions.ask();
         let committed = self.client().batch_execute(&sql).await;
-        drop(asked);
         match committed {
             Ok(()) => {
                 self.reset().await;
@@ -436,7 +432,8 @@ impl Session {
     /// Undoes work that may have been cut off: a statement that still runs is cancelled first.
     async fn undo(&self, doing: &str, sql: &str) -> Result<()> {
         let failed = |e: tokio_postgres::Error| Error::database(doing, db_error(&e));
-        let undo = self.client().batch_execute(sql);
+        let client = self.client();
+        let undo = client.batch_execute(sql);
         let mut undo = std::pin::pin!(undo);
         // Only a statement that was cut off keeps the server busy for so long; an idle server answers at once.
         if let Ok(result) = tokio::time::timeout(Duration::from_millis(100), &mut undo).await {
@@ -474,7 +471,7 @@ impl Session {
 
     /// True once the connection is gone.
     pub fn is_closed(&self) -> bool {
-        self.client().is_closed()
+        self.handle.client.is_closed()
     }
 }
 
