@@ -9,6 +9,7 @@ use std::{
     pin::Pin,
     process::Stdio,
     sync::OnceLock,
+    time::Duration,
 };
 
 use nix::{
@@ -128,6 +129,14 @@ impl Running {
     fn signal(&self, signal: Signal) {
         let pid = self.child.id().unwrap_or_else(|| panic!("`{}` has ended already", self.shown));
         kill(Pid::from_raw(pid.try_into().unwrap()), signal).unwrap();
+    }
+
+    /// Ends it with SIGKILL after this time, unless it has ended by then.
+    pub async fn killed_after(mut self, time: Duration) -> Outcome {
+        if tokio::time::timeout(time, self.child.wait()).await.is_err() {
+            self.kill();
+        }
+        self.end().await
     }
 
     /// Waits for its end.

@@ -40,9 +40,7 @@ async fn endure(lane: &Lane, left: &Cell<usize>) -> Tally {
             loop {
                 let begin = Instant::now();
                 let run = lane.run(arguments).start();
-                tokio::time::sleep(window.mul_f64(fastrand::f64())).await;
-                run.kill();
-                let outcome = run.end().await;
+                let outcome = run.killed_after(window.mul_f64(fastrand::f64())).await;
                 if outcome.signal == Some(9) {
                     tally.faults += 1;
                     left.set(left.get().saturating_sub(1));
@@ -128,14 +126,13 @@ async fn finish(lane: &Lane, arguments: &str, applied: bool, tally: &mut Tally) 
 /// Whether so many kills at random moments find out a runner that is known to be wrong, or right, and after how many.
 pub async fn catch(order: &str, most: usize) -> Result<usize, usize> {
     let this: &Path = &std::env::current_exe().expect("this program has a path");
-    let mut kills = 0;
+    let (mut kills, mut window) = (0, Duration::from_millis(100));
     for round in 0.. {
         let lane = Lane::plain(&format!("planted_{order}_{round}"), 8).await;
         loop {
+            let begin = Instant::now();
             let run = lane.run_program(this, "up").env(crate::planted::ORDER, order).start();
-            tokio::time::sleep(Duration::from_millis(fastrand::u64(5..120))).await;
-            run.kill();
-            let outcome = run.end().await;
+            let outcome = run.killed_after(window.mul_f64(fastrand::f64())).await;
             // The server must have noticed, or what it still does would be counted.
             let gone = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'planted' AND datname = current_database()";
             lockgate_tests::eventually("the planted runner is gone", async || lane.scenario.value(gone).await == "0")
@@ -144,8 +141,14 @@ pub async fn catch(order: &str, most: usize) -> Result<usize, usize> {
                 return Ok(kills + 1);
             }
             match outcome.signal {
-                Some(_) => kills += 1,
-                None if outcome.code == Some(0) => break,
+                Some(_) => {
+                    kills += 1;
+                    window = window.mul_f64(1.05);
+                }
+                None if outcome.code == Some(0) => {
+                    window = begin.elapsed();
+                    break;
+                }
                 // It stumbles over what it has half done itself.
                 None => return Ok(kills),
             }
