@@ -154,8 +154,11 @@ impl Lane {
         let tables =
             counted(true, "SELECT substr(relname, 6)::int, 1 FROM pg_class WHERE relname ~ '^made_[0-9]+$'").await;
         let has_journal = journal && has("schema_migrations_journal").await;
-        let noted = "SELECT version::int, sum(CASE event WHEN 'applied' THEN 1 WHEN 'reverted' THEN -1 ELSE 0 END)
-                     FROM schema_migrations_journal WHERE version IS NOT NULL GROUP BY 1";
+        // Once for an `applied` that is the last word, and once more for each that follows another.
+        let noted =
+            "SELECT version::int, count(*) FILTER (WHERE event = 'applied' AND coalesce(next, 'applied') = 'applied')
+                     FROM (SELECT version, event, lead(event) OVER (PARTITION BY version ORDER BY id) AS next
+                           FROM schema_migrations_journal WHERE event IN ('applied', 'reverted')) t GROUP BY 1";
         let noted = counted(has_journal, noted).await;
         let has_progress = journal && has("schema_migrations_progress").await;
         let underway = counted(has_progress, "SELECT version::int, 1 FROM schema_migrations_progress").await;

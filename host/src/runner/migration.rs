@@ -196,7 +196,8 @@ impl<'r, 'c> Passage<'r, 'c> {
                 return Err(self.interrupted(signal, ROLLED_BACK).await);
             }
         }
-        let stand = self.run.stand(&self.item.version, self.direction).await?;
+        let (item, direction) = (self.item, self.direction);
+        let stand = self.run.surely(async |run| run.stand(&item.version, direction).await).await?;
         let what = match &stand {
             Stand::Ended => "the connection was lost during its COMMIT, which took place",
             Stand::EndedByAnother => "the connection was lost; another run has ended it meanwhile",
@@ -207,7 +208,8 @@ impl<'r, 'c> Passage<'r, 'c> {
         };
         if lost {
             tracing::warn!(migration = name, "{what}");
-            self.run.journal.append(&self.run.session, &self.entry(Event::Resolved).detail(what)).await?;
+            let resolved = Entry::of(Event::Resolved).migration(&item.version, direction).detail(what);
+            self.run.surely(async |run| run.journal.append(&run.session, &resolved).await).await?;
         }
         match (stand, unknown) {
             (Stand::Ended, Some(worked)) => Ok(Recovered::Ended(worked)),
@@ -230,11 +232,14 @@ impl<'r, 'c> Passage<'r, 'c> {
     }
 
     /// Where an earlier run left the migration, if one has begun it in this direction.
-    async fn resumed(&self) -> Result<Option<Course>> {
-        let Some(course) = self.run.begun(&self.item.version, self.direction).await? else { return Ok(None) };
-        tracing::info!(migration = self.item.name, step = course.step_of(), "going on where an earlier run stopped");
+    async fn resumed(&mut self) -> Result<Option<Course>> {
+        let (item, direction) = (self.item, self.direction);
+        let begun = self.run.surely(async |run| run.begun(&item.version, direction).await).await?;
+        let Some(course) = begun else { return Ok(None) };
+        tracing::info!(migration = item.name, step = course.step_of(), "going on where an earlier run stopped");
         let at = format!("at step {}", course.step_of());
-        self.run.journal.append(&self.run.session, &self.entry(Event::Resumed).detail(&at)).await?;
+        let resumed = Entry::of(Event::Resumed).migration(&item.version, direction).detail(&at);
+        self.run.surely(async |run| run.journal.append(&run.session, &resumed).await).await?;
         Ok(Some(course))
     }
 

@@ -47,6 +47,8 @@ struct Run<'a> {
     watch: Option<Watch>,
     lock: LockKey,
     started: Instant,
+    /// Whether a migration has begun.
+    begun: bool,
 }
 
 /// Connects and tells what the server is.
@@ -122,27 +124,7 @@ pub async fn plan_down(config: &Config, run_id: Uuid, revert: &Revert) -> Result
 pub async fn up(config: &Config, run_id: Uuid, to: Option<&Version>) -> Result<Outcome> {
     let folder = source::read(&config.dir)?;
     let mut run = Run::begin(config, run_id).await?;
-    let applied = run.applied().await?;
-    if !config.throwaway {
-        for row in plan::missing(&folder, &applied) {
-            tracing::warn!(migration = row.filename, "applied, but no longer in the folder");
-        }
-    }
-    let underway = run.progress.read(&run.session).await?.is_some();
-    let pending = plan::up(&folder.migrations, &applied, to);
-    if !underway && folder.problems.is_empty() && pending.is_ok_and(|pending| pending.is_empty()) {
-        return run.nothing_to_do(Direction::Up).await;
-    }
-    // Another run may have done it while this one waited for the lock.
-    run.locked(async |run, waited| {
-        let work = run.pending(&folder, to).await?;
-        if work.is_empty() {
-            run.nothing_to_do(Direction::Up).await
-        } else {
-            run.execute(Direction::Up, &work, waited).await
-        }
-    })
-    .await
+    run.persistently(async |run| run.up(&folder, to).await).await
 }
 
 /// Reverts applied migrations, the newest first.
@@ -152,18 +134,7 @@ pub async fn up(config: &Config, run_id: Uuid, to: Option<&Version>) -> Result<O
 pub async fn down(config: &Config, run_id: Uuid, revert: &Revert) -> Result<Outcome> {
     let folder = source::read(&config.dir)?;
     let mut run = Run::begin(config, run_id).await?;
-    if plan::down(&folder.migrations, &run.revertible().await?.0, revert)?.is_empty() {
-        return run.nothing_to_do(Direction::Down).await;
-    }
-    run.locked(async |run, waited| {
-        let work = run.reverted(&folder, revert).await?;
-        if work.is_empty() {
-            run.nothing_to_do(Direction::Down).await
-        } else {
-            run.execute(Direction::Down, &work, waited).await
-        }
-    })
-    .await
+    run.persistently(async |run| run.down(&folder, revert).await).await
 }
 
 /// Takes a backup without running anything.
@@ -235,7 +206,57 @@ impl<'a> Run<'a> {
         Failpoint::Connected.pass();
         let history = History::in_schema(&config.schema);
         let (journal, progress) = (Journal::new(&history, run_id), Progress::new(&history));
-        Ok(Self { config, run_id, session, history, journal, progress, watch: None, lock: LockKey, started })
+        Ok(Self {
+            config,
+            run_id,
+            session,
+            history,
+            journal,
+            progress,
+            watch: None,
+            lock: LockKey,
+            started,
+            begun: false,
+        })
+    }
+
+    async fn up(&mut self, folder: &Folder, to: Option<&Version>) -> Result<Outcome> {
+        let applied = self.applied().await?;
+        if !self.config.throwaway {
+            for row in plan::missing(folder, &applied) {
+                tracing::warn!(migration = row.filename, "applied, but no longer in the folder");
+            }
+        }
+        let underway = self.progress.read(&self.session).await?.is_some();
+        let pending = plan::up(&folder.migrations, &applied, to);
+        if !underway && folder.problems.is_empty() && pending.is_ok_and(|pending| pending.is_empty()) {
+            return self.nothing_to_do(Direction::Up).await;
+        }
+        // Another run may have done it while this one waited for the lock.
+        self.locked(async |run, waited| {
+            let work = run.pending(folder, to).await?;
+            if work.is_empty() {
+                run.nothing_to_do(Direction::Up).await
+            } else {
+                run.execute(Direction::Up, &work, waited).await
+            }
+        })
+        .await
+    }
+
+    async fn down(&mut self, folder: &Folder, revert: &Revert) -> Result<Outcome> {
+        if plan::down(&folder.migrations, &self.revertible().await?.0, revert)?.is_empty() {
+            return self.nothing_to_do(Direction::Down).await;
+        }
+        self.locked(async |run, waited| {
+            let work = run.reverted(folder, revert).await?;
+            if work.is_empty() {
+                run.nothing_to_do(Direction::Down).await
+            } else {
+                run.execute(Direction::Down, &work, waited).await
+            }
+        })
+        .await
     }
 
     async fn applied(&self) -> Result<Vec<Applied>> {
@@ -411,21 +432,20 @@ impl<'a> Run<'a> {
         self.journal.append(&self.session, &entry).await?;
         Failpoint::RunStarted.pass();
 
+        self.begun = true;
         let mut done = Vec::new();
         for (i, item) in work.iter().enumerate() {
             // A later migration may look at what an earlier one makes, so it is asked only now.
             if direction == Direction::Up && i > 0 {
-                findings.extend(self.asked(item).await?);
+                findings.extend(self.surely(async |run| run.migration_preflight(item).await).await?);
             }
             done.push(Passage::of(self, direction, item, backup.as_ref()).run(&mut findings).await?);
         }
-        self.note(&Entry::of(Event::RunFinished).took(self.started.elapsed())).await;
-        if self.session.is_closed() {
-            self.reconnect().await?;
-            self.note(&Entry::of(Event::RunFinished).took(self.started.elapsed())).await;
-        }
+        let finished = Entry::of(Event::RunFinished).took(self.started.elapsed());
+        self.surely(async |run| run.journal.append(&run.session, &finished).await).await?;
         Failpoint::RunFinished.pass();
-        self.outcome(direction, done, backup, findings).await
+        let outcome = async |run: &Self| run.outcome(direction, done.clone(), backup.clone(), findings.clone()).await;
+        self.surely(outcome).await
     }
 
     /// Says what became of a run that could not say it itself: what the history has of it is committed, the rest was rolled back.
@@ -461,21 +481,6 @@ impl<'a> Run<'a> {
             components: work.iter().any(|w| w.kind == Kind::Component.as_str()),
         };
         self.stoppable(preflight::check(&context)).await?
-    }
-
-    /// A migration's own checks, once more where the connection was lost: nothing was under way.
-    async fn asked(&mut self, item: &Work) -> Result<Vec<Finding>> {
-        match self.migration_preflight(item).await {
-            Err(error) if self.session.is_closed() && self.config.persistence.retries > 0 => {
-                tracing::warn!(migration = item.name, "the connection is lost; looking for the server");
-                if let Err(cause) = self.reconnect().await {
-                    tracing::error!(%cause, "the server was not found again");
-                    return Err(error);
-                }
-                self.migration_preflight(item).await
-            }
-            asked => asked,
-        }
     }
 
     /// A migration's own checks.
