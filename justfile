@@ -4,7 +4,7 @@ set positional-arguments
 set shell := ["bash", "-euo", "pipefail", "-c"]
 
 target := env("CARGO_TARGET_DIR", justfile_directory() / "target")
-lockgate := env("LOCKGATE_BIN", target / "debug" / "lockgate")
+lockgate := if env("LOCKGATE_BIN", "") != "" { env("LOCKGATE_BIN") } else { target / "debug" / "lockgate" }
 
 _default:
     @just --list --unsorted
