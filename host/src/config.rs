@@ -43,6 +43,8 @@ pub struct Config {
     pub timeouts: Timeouts,
     /// How hard a run tries when somebody is in its way or the connection is lost.
     pub persistence: Persistence,
+    /// How much room batches leave to others.
+    pub batches: Batches,
     /// What components may use up, unless they have limits of their own.
     pub plugins: Limits,
     /// What single components may do and use up, by their names.
@@ -72,6 +74,22 @@ pub struct Persistence {
 impl Default for Persistence {
     fn default() -> Self {
         Self { retries: 5, reconnect: Duration::from_secs(60) }
+    }
+}
+
+/// `[batches]` in `lockgate.toml`: how much room batches leave to others.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Batches {
+    /// How long a batch should take, in milliseconds; the size of the next one follows. 500 unless set. Zero: as long as it takes.
+    pub target_ms: u64,
+    /// How far a replica may be behind, in seconds, before the next batch waits. 10 unless set. Zero: nobody looks.
+    pub replication_lag_max_s: u64,
+}
+
+impl Default for Batches {
+    fn default() -> Self {
+        Self { target_ms: 500, replication_lag_max_s: 10 }
     }
 }
 
@@ -165,6 +183,7 @@ struct File {
     database: DatabaseSection,
     backup: BackupSection,
     statements: StatementsSection,
+    batches: Batches,
     plugins: Limits,
     plugin: BTreeMap<String, PluginSection>,
     embedded: EmbeddedConfig,
@@ -318,6 +337,7 @@ impl Config {
                     .or(file.reconnect_timeout_s.map(Duration::from_secs))
                     .unwrap_or(persistence.reconnect),
             },
+            batches: file.batches,
             plugins: file.plugins,
             plugin,
             cache_dir,

@@ -186,7 +186,8 @@ pub trait Program: Send + Sync {
     /// When the step failed; the transaction must then be rolled back.
     async fn run(&self, direction: Direction, step: &str, db: &Handle) -> Result<(), ProgramError>;
 
-    /// Does the next part of a [`Step::Batched`]. The checkpoint is the last batch's; `None` before the first.
+    /// Does the next part of a [`Step::Batched`]. The checkpoint is the last batch's; `None` before the first. `size` is how many units
+    /// it should do; `None`: as many as it likes.
     ///
     /// # Errors
     /// When the batch failed; its transaction must then be rolled back.
@@ -195,6 +196,7 @@ pub trait Program: Send + Sync {
         direction: Direction,
         step: &str,
         checkpoint: Option<&[u8]>,
+        size: Option<u64>,
         db: &Handle,
     ) -> Result<Batch, ProgramError>;
 

@@ -367,3 +367,21 @@ async fn the_hosts_own_tables_are_not_the_migrations() {
         scenario.is_still(&before).await;
     }
 }
+
+#[tokio::test]
+async fn the_size_of_a_batch_follows_the_time_that_batches_take() {
+    let up: Steps = &[("up", "batched", "sized", ""), ("down", "sql", "TRUNCATE target", "")];
+    let scenario = planned("sized", up).await;
+    scenario.lines("INSERT INTO source SELECT generate_series(8, 100)").await;
+    scenario.up().await.succeeds().prints("applied 002_steps");
+    assert_eq!(scenario.value("SELECT count(*) FROM target").await, "100");
+    // 2, 4, 8, 16, 32, the rest, and one that finds nothing: each far quicker than it may be.
+    let detail = "SELECT detail FROM schema_migrations_journal WHERE event = 'step_finished' AND version = '002'";
+    assert_eq!(scenario.value(detail).await, "7 batches, 100 done before the last");
+
+    scenario.run("down 002 --no-backup").await.succeeds();
+    scenario.write("lockgate.toml", "[batches]\ntarget_ms = 0");
+    scenario.up().await.succeeds();
+    let last = format!("{detail} ORDER BY id DESC LIMIT 1");
+    assert_eq!(scenario.value(&last).await, "51 batches, 100 done before the last");
+}

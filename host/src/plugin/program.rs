@@ -174,11 +174,13 @@ impl Program for ComponentProgram {
         direction: Direction,
         step: &str,
         checkpoint: Option<&[u8]>,
+        size: Option<u64>,
         db: &Handle,
     ) -> Result<Batch, ProgramError> {
         let (way, step) = (convert::direction_to_guest(direction), step.to_owned());
         let batch = self
             .with_transaction(db, Reached::checkpoint, async move |store, guest, transaction| {
+                store.data_mut().batch_size = size;
                 guest.program().call_run_batch(store, way, &step, transaction, checkpoint).await
             })
             .await?;

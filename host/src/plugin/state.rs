@@ -45,6 +45,8 @@ pub struct State {
     /// The limit of a result that it reached. The server may still be sending what is past it, so that nothing else is sent.
     pub(super) exhausted: Option<String>,
     pub(super) database: Database,
+    /// How many units a batch should do.
+    pub(super) batch_size: Option<u64>,
     /// Made when a guest uses it first.
     pub(super) wasi: Option<Box<Wasi>>,
     /// Of the call, counted from outside: the store is borrowed as long as it is under way.
@@ -78,6 +80,7 @@ impl State {
             growth,
             logged,
             progress_shown: None,
+            batch_size: None,
             refused: None,
             wasi: None,
             exhausted: None,

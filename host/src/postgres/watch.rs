@@ -3,11 +3,12 @@
 //! connection open.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use tokio::task::{AbortHandle, JoinHandle};
+use tokio_postgres::Row;
 use tracing::Instrument as _;
 
 use super::{
@@ -24,8 +25,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// So many looks in a row must find that an answer will never come: it may only be on its way.
 const LOOKS: u32 = 6;
 
-/// Whether the process is still there; whether it waits for its client; and, only where it waits for a lock, who holds that. A state that
-/// this role may not see tells nothing.
+/// Whether the process is still there; whether it waits for its client; only where it waits for a lock, who holds that; whether somebody
+/// waits for it; and how far the replicas are behind, in seconds. What this role may not see tells nothing.
 const LOOK_SQL: &str = "
     SELECT a.pid IS NOT NULL, coalesce(a.state LIKE 'idle%', false), CASE WHEN a.wait_event_type = 'Lock' THEN (
         SELECT string_agg(CASE WHEN b.pid IS NULL THEN 'a prepared transaction' ELSE
@@ -33,14 +34,24 @@ const LOOK_SQL: &str = "
                           coalesce(b.state, 'in a state that this role may not see'),
                           extract(epoch FROM clock_timestamp() - coalesce(b.xact_start, b.query_start, b.backend_start))::int) END,
                    ', ' ORDER BY b.pid)
-        FROM unnest(pg_blocking_pids(a.pid)) AS blocking (pid) LEFT JOIN pg_catalog.pg_stat_activity b ON b.pid = blocking.pid) END
+        FROM unnest(pg_blocking_pids(a.pid)) AS blocking (pid) LEFT JOIN pg_catalog.pg_stat_activity b ON b.pid = blocking.pid) END,
+           EXISTS (SELECT FROM pg_catalog.pg_stat_activity w WHERE w.wait_event_type = 'Lock' AND ours.pid = ANY (pg_blocking_pids(w.pid))),
+           (SELECT extract(epoch FROM max(replay_lag))::float8 FROM pg_catalog.pg_stat_replication)
     FROM (VALUES ($1::int4, $2::text)) AS ours (pid, start)
     LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = ours.pid AND a.backend_start::text = ours.start";
 
 /// The second session; it ends with this.
 pub struct Watch {
-    blocker: Arc<Mutex<Option<String>>>,
+    seen: Arc<Mutex<Seen>>,
     task: JoinHandle<()>,
+}
+
+/// What it saw last.
+#[derive(Default)]
+struct Seen {
+    blocker: Option<String>,
+    in_the_way: bool,
+    lag: Option<Duration>,
 }
 
 impl Watch {
@@ -78,21 +89,35 @@ impl Watch {
                 next: "connect to the server itself, or to a pool in session mode".into(),
             });
         }
-        let blocker = Arc::new(Mutex::new(None));
+        let seen = Arc::new(Mutex::new(Seen::default()));
         let watched = Watched {
             server: session.server.clone(),
             questions: session.handle().questions.clone(),
             driver: session.driver.clone(),
             silence,
-            blocker: Arc::clone(&blocker),
+            seen: Arc::clone(&seen),
         };
         let task = tokio::spawn(watched.from(second).in_current_span());
-        Ok(Some(Self { blocker, task }))
+        Ok(Some(Self { seen, task }))
     }
 
     /// Who was in the way when it last looked.
     pub fn blocker(&self) -> Option<String> {
-        self.blocker.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.seen().blocker.take()
+    }
+
+    /// Whether somebody had to wait for the watched session since this was asked last.
+    pub fn was_in_the_way(&self) -> bool {
+        std::mem::take(&mut self.seen().in_the_way)
+    }
+
+    /// How far the furthest replica was behind when it last looked.
+    pub fn replication_lag(&self) -> Option<Duration> {
+        self.seen().lag
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -107,7 +132,7 @@ struct Watched {
     questions: Questions,
     driver: AbortHandle,
     silence: Duration,
-    blocker: Arc<Mutex<Option<String>>>,
+    seen: Arc<Mutex<Seen>>,
 }
 
 impl Watched {
@@ -144,16 +169,27 @@ impl Watched {
                 second.end(&self.server).await;
                 return self.driver.abort();
             }
-            if let Some(who) = row.get::<_, Option<String>>(2) {
+            if let Some(who) = self.note(&row) {
                 // The seconds pass; the pid is enough to know somebody again.
                 let pids: String = who.split(' ').nth(1).unwrap_or_default().to_owned();
                 if pids != told {
                     tracing::warn!(blocked_by = who, "waiting for a lock");
                     told = pids;
                 }
-                *self.blocker.lock().unwrap_or_else(PoisonError::into_inner) = Some(who);
             }
             tokio::time::sleep(LOOK_EVERY).await;
         }
+    }
+
+    /// Keeps what was seen for who asks, and returns who is in the way.
+    fn note(&self, row: &Row) -> Option<String> {
+        let blocker = row.get::<_, Option<String>>(2);
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.in_the_way |= row.get::<_, bool>(3);
+        seen.lag = row.get::<_, Option<f64>>(4).and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+        if blocker.is_some() {
+            seen.blocker.clone_from(&blocker);
+        }
+        blocker
     }
 }

@@ -2,9 +2,11 @@
 
 mod batch;
 mod outside;
+mod pace;
 
 use std::time::{Duration, Instant};
 
+use self::pace::Pace;
 use super::{
     ROLLED_BACK, Run,
     course::{Course, Next},
@@ -114,9 +116,9 @@ impl<'r, 'c> Passage<'r, 'c> {
         tracing::info!(migration = item.name, %direction, "running");
         let begin = Instant::now();
         let mut course = self.resumed().await?;
-        let mut said = Instant::now();
+        let mut pace = None;
         loop {
-            let worked = match self.part(course.as_ref(), &mut said, findings).await {
+            let worked = match self.part(course.as_ref(), &mut pace, findings).await {
                 Ok(worked) => {
                     self.tries = 1;
                     worked
@@ -148,14 +150,20 @@ impl<'r, 'c> Passage<'r, 'c> {
     async fn part(
         &self,
         course: Option<&Course>,
-        said: &mut Instant,
+        pace: &mut Option<Pace>,
         findings: &mut Vec<Finding>,
     ) -> Result<Worked, Halt> {
         match course.filter(|course| course.stored).map(|course| (course, course.next())) {
-            Some((course, Next::Outside(step))) => Ok(self.outside(course, &step, findings).await?),
-            Some((course, Next::Batch(name))) => self.batch(course, &name, said).await,
-            // Also where nothing is known yet: the plan is made in the first transaction.
-            _ => self.transaction(course).await,
+            Some((course, Next::Batch(name))) => self.batch(course, &name, pace).await,
+            other => {
+                // Every batched step has its own.
+                *pace = None;
+                match other {
+                    Some((course, Next::Outside(step))) => Ok(self.outside(course, &step, findings).await?),
+                    // Also where nothing is known yet: the plan is made in the first transaction.
+                    _ => self.transaction(course).await,
+                }
+            }
         }
     }
 

@@ -70,7 +70,14 @@ impl Program for SqlProgram {
         Err(no_step(step))
     }
 
-    async fn run_batch(&self, _: Direction, step: &str, _: Option<&[u8]>, _: &Handle) -> Result<Batch, ProgramError> {
+    async fn run_batch(
+        &self,
+        _: Direction,
+        step: &str,
+        _: Option<&[u8]>,
+        _: Option<u64>,
+        _: &Handle,
+    ) -> Result<Batch, ProgramError> {
         Err(no_step(step))
     }
 

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::{Database, Findings, Plugin, Result, State};
 use crate::{
-    config::{Config, EmbeddedConfig, Persistence, PluginConfig, SharedEngine},
+    config::{Batches, Config, EmbeddedConfig, Persistence, PluginConfig, SharedEngine},
     error::{Error, NOTHING_CHANGED, ProgramError},
     migration::{Direction, Version},
     plan::Revert,
@@ -204,6 +204,7 @@ pub(super) fn config(target: Target, dir: &Path) -> Config {
         lock_timeout: PATIENCE,
         timeouts: Timeouts { lock: PATIENCE, statement: Duration::ZERO },
         persistence: Persistence::default(),
+        batches: Batches::default(),
         plugins: Limits::default(),
         plugin: BTreeMap::new(),
         // A component of some languages takes seconds to compile; the cache knows it by its digest.

@@ -26,7 +26,7 @@
 //! newer, cannot be renewed any more. Like up, down goes in batches that check themselves.
 //!
 //! Settings in `[plugin.004_hash_session_tokens.config]`: `keep_originals` (`true`; `false` unless set) and `batch_rows` (1 to 50000;
-//! 5000 unless set). Messages and logs never show a token.
+//! unless set, 5000 in the first batch and then as many as the host asks for). Messages and logs never show a token.
 
 mod audit;
 mod down;
@@ -55,7 +55,10 @@ impl Migration for HashSessionTokens {
     fn describe() -> Description {
         let description = Description::new("session tokens become SHA-256 digests", "the Lockgate authors")
             .wants(Grant::config(settings::KEEP_ORIGINALS), "`true` keeps the plain tokens, so that down is possible")
-            .wants(Grant::config(settings::BATCH_ROWS), "sessions per transaction; 5000 unless set");
+            .wants(
+                Grant::config(settings::BATCH_ROWS),
+                "sessions per transaction; unless set, 5000 at first and then what the host asks for",
+            );
         // A setting that cannot be read is told by preflight and plan, which can fail.
         match Settings::read() {
             Ok(Settings { keep_originals: true, .. }) => description,

@@ -15,7 +15,8 @@ pub struct Settings {
 
 impl Settings {
     pub fn read() -> Result<Self> {
-        Self::of(config::parse(KEEP_ORIGINALS)?, config::parse(BATCH_ROWS)?)
+        let asked = || config::batch_size().map(|rows| i64::from(rows).clamp(1, BATCH_ROWS_MAX));
+        Self::of(config::parse(KEEP_ORIGINALS)?, config::parse(BATCH_ROWS)?.or_else(asked))
     }
 
     fn of(keep_originals: Option<bool>, batch_rows: Option<i64>) -> Result<Self> {

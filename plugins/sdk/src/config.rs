@@ -22,6 +22,14 @@ pub fn get(key: &str) -> Option<String> {
     if cfg!(target_family = "wasm") { config::get(key) } else { None }
 }
 
+/// How many units the host would have the next batch do, so that it takes as long as the operator wants a batch to take
+/// (`[batches] target_ms` in `lockgate.toml`, half a second unless set). None in the first batch of a run: make that as large as
+/// seems right. It needs no grant, and no batch need follow it.
+#[must_use]
+pub fn batch_size() -> Option<u32> {
+    get("lockgate.batch-size")?.parse().ok()
+}
+
 /// The value of a key as a number, `true` or `false`, or whatever else is read from text.
 ///
 /// # Errors

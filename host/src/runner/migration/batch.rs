@@ -2,28 +2,32 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Halt, Passage, Stopped, Worked};
+use super::{Halt, Passage, Stopped, Worked, pace::Pace};
 use crate::{
     error::{ProgramError, Result},
     failpoint::Failpoint,
-    postgres::{OwnWrites, Transaction, journal::Event, progress::Position},
+    postgres::{OwnWrites, Transaction, Watch, journal::Event, progress::Position},
     runner::course::Course,
     step::Batch,
 };
 
-/// How often a batched step says how far it is.
-const SAY_AFTER: Duration = Duration::from_secs(1);
+/// How often the replicas are looked at while one is behind.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 impl Passage<'_, '_> {
     /// One batch and its checkpoint, in a transaction of their own.
-    pub(super) async fn batch(&self, course: &Course, name: &str, said: &mut Instant) -> Result<Worked, Halt> {
+    pub(super) async fn batch(&self, course: &Course, name: &str, pace: &mut Option<Pace>) -> Result<Worked, Halt> {
+        let target = Duration::from_millis(self.run.config.batches.target_ms);
+        let pace = pace.get_or_insert_with(|| Pace::new(target, &course.position));
+        self.wait_for_replicas(course).await?;
+        let (size, begin) = (pace.size(), Instant::now());
         let step = course.name_of(course.position.steps_done);
         let work = async |transaction: &Transaction| {
             let begin = Instant::now();
             let (from, mut course) = (course.position.clone(), course.clone());
             let handle = self.run.session.handle();
             let checkpoint = from.checkpoint.as_deref();
-            let batch = self.item.program.run_batch(self.direction, name, checkpoint, handle).await;
+            let batch = self.item.program.run_batch(self.direction, name, checkpoint, size, handle).await;
             let batch = batch.map_err(|error| Stopped::at(&step, error))?;
             Failpoint::BatchDone.pass();
             self.settle(transaction).await?;
@@ -65,6 +69,8 @@ impl Passage<'_, '_> {
         let worked = self.committed(Some(course), work).await?;
         let Position { done, total, batches, .. } = worked.course.position;
         let ended = worked.course.position.steps_done > course.position.steps_done;
+        let in_the_way = self.run.watch.as_ref().is_some_and(Watch::was_in_the_way);
+        pace.learn(done.saturating_sub(course.position.done), begin.elapsed(), in_the_way);
         if ended {
             tracing::info!(
                 migration = self.item.name,
@@ -72,13 +78,37 @@ impl Passage<'_, '_> {
                 batches = course.position.batches + 1,
                 "batched step finished"
             );
-        } else if said.elapsed() >= SAY_AFTER {
-            tracing::info!(migration = self.item.name, step, done, total, batches, "batch committed");
-            *said = Instant::now();
+        } else if let Some(report) = pace.report(&worked.course.position) {
+            let (per_second, left_s) = (report.per_second, report.left.map(|left| left.as_secs()));
+            tracing::info!(
+                migration = self.item.name,
+                step,
+                done,
+                total,
+                batches,
+                per_second,
+                left_s,
+                "batch committed"
+            );
         } else {
             tracing::debug!(migration = self.item.name, step, done, total, batches, "batch committed");
         }
         Ok(worked)
+    }
+
+    /// Waits as long as a replica is too far behind: the next batch would only add to that.
+    async fn wait_for_replicas(&self, course: &Course) -> Result<()> {
+        let most = Duration::from_secs(self.run.config.batches.replication_lag_max_s);
+        let lag =
+            || self.run.watch.as_ref().and_then(Watch::replication_lag).filter(|lag| !most.is_zero() && *lag > most);
+        let Some(first) = lag() else { return Ok(()) };
+        tracing::warn!(migration = self.item.name, lag_s = first.as_secs(), "waiting for a replica that is behind");
+        while lag().is_some() {
+            if let Err(signal) = self.run.config.stop.race(tokio::time::sleep(LOOK_EVERY)).await {
+                return Err(self.interrupted(signal, &self.left(Some(course))).await);
+            }
+        }
+        Ok(())
     }
 
     pub(super) async fn note_step(&self, step: &str, detail: &str, took: Duration) -> Result<(), Stopped> {
