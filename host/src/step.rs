@@ -10,7 +10,7 @@ use crate::{
     migration::Direction,
     postgres::Handle,
     printable::{printable, printable_in},
-    sql::Script,
+    sql::{Effect, Script},
 };
 
 /// One unit of work of a migration. Neighbouring SQL and code steps share one transaction.
@@ -18,6 +18,8 @@ use crate::{
 pub enum Step {
     /// SQL that the host runs.
     Sql(Script),
+    /// SQL that the host runs in a transaction that it shares with no other step.
+    Alone(Script),
     /// One statement that PostgreSQL refuses inside a transaction.
     OutsideTransaction(OutsideStep),
     /// A step of the program's own, run by [`Program::run`].
@@ -31,8 +33,20 @@ pub enum Step {
 pub struct OutsideStep {
     /// One statement.
     pub statement: Script,
-    /// A query of one boolean: whether the statement has taken effect.
-    pub probe: String,
+    /// A query of one boolean: whether the statement has taken effect. Without one, the statement itself says where to look.
+    pub probe: Option<String>,
+}
+
+impl OutsideStep {
+    /// What the statement brings about.
+    pub fn effect(&self) -> Effect {
+        self.statement.statements().next().map_or(Effect::Unknown, |(_, sql)| Effect::of(sql))
+    }
+
+    /// Whether nobody could tell, after a run was cut off in it, what came of it.
+    pub fn is_undecidable(&self) -> bool {
+        self.probe.is_none() && matches!(self.effect(), Effect::Unknown | Effect::CreateIndex { index: None, .. })
+    }
 }
 
 /// A step as people read it: on one line, and without the characters with which a migration could write over the lines of others.
@@ -41,6 +55,8 @@ pub struct OutsideStep {
 pub enum PlannedStep {
     /// A statement.
     Sql(String),
+    /// A statement in a transaction of its own.
+    Alone(String),
     /// A statement outside a transaction.
     Outside(String),
     /// The name of a step of the component's own.
@@ -65,6 +81,7 @@ impl PlannedStep {
         let line = |sql: &str| printable_in(max_chars, &sql.split_whitespace().collect::<Vec<_>>().join(" "));
         match step {
             Step::Sql(script) => script.statements().map(|(_, sql)| Self::Sql(line(sql))).collect(),
+            Step::Alone(script) => vec![Self::Alone(line(script.text()))],
             Step::OutsideTransaction(step) => vec![Self::Outside(line(step.statement.text()))],
             Step::Code(name) => vec![Self::Code(printable(name))],
             Step::Batched(name) => vec![Self::Batched(printable(name))],
@@ -76,6 +93,7 @@ impl fmt::Display for PlannedStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Sql(sql) => write!(f, "sql: {sql}"),
+            Self::Alone(sql) => write!(f, "alone: {sql}"),
             Self::Outside(sql) => write!(f, "outside: {sql}"),
             Self::Code(name) => write!(f, "code: {name}"),
             Self::Batched(name) => write!(f, "batched: {name}"),
@@ -217,7 +235,7 @@ mod tests {
     #[test]
     fn steps_are_lines_and_sql_is_a_line_a_statement() {
         let sql = |text: &str| Script::parse(text, Origin::Plugin).unwrap();
-        let outside = OutsideStep { statement: sql("VACUUM\n  a"), probe: "SELECT true".into() };
+        let outside = OutsideStep { statement: sql("VACUUM\n  a"), probe: Some("SELECT true".into()) };
         assert_eq!(
             lines(&Step::Sql(sql("CREATE TABLE a (\n  id int\n); DROP TABLE b"))),
             ["sql: CREATE TABLE a ( id int )", "sql: DROP TABLE b"]

@@ -268,10 +268,19 @@ fn started(row: &tokio_postgres::Row) -> Option<Started> {
 
 /// The plan as it is stored.
 fn to_json(steps: &[Step]) -> Json {
+    let with_origin = |mut step: Json, script: &Script| {
+        match &script.origin {
+            Origin::File(path) => step["file"] = path.to_string_lossy().into(),
+            Origin::History(version) => step["history"] = version.as_str().into(),
+            Origin::Plugin => {}
+        }
+        step
+    };
     let step = |step: &Step| match step {
-        Step::Sql(script) => json!({ "sql": script.text() }),
+        Step::Sql(script) => with_origin(json!({ "sql": script.text() }), script),
+        Step::Alone(script) => with_origin(json!({ "alone": script.text() }), script),
         Step::OutsideTransaction(OutsideStep { statement, probe }) => {
-            json!({ "outside_transaction": statement.text(), "probe": probe })
+            with_origin(json!({ "outside_transaction": statement.text(), "probe": probe }), statement)
         }
         Step::Code(name) => json!({ "code": name }),
         Step::Batched(name) => json!({ "batched": name }),
@@ -281,18 +290,24 @@ fn to_json(steps: &[Step]) -> Json {
 
 /// The plan as it was stored; nothing when it is none.
 fn from_json(text: &str) -> Option<Vec<Step>> {
-    let script = |text: &str| Script::parse(text, Origin::Plugin).ok();
     let plan: Vec<Json> = serde_json::from_str(text).ok()?;
     let step = |step: &Json| {
         let text = |key: &str| step.get(key).and_then(Json::as_str);
+        let origin = match (text("file"), text("history")) {
+            (Some(path), _) => Origin::File(path.into()),
+            (None, Some(version)) => Origin::History(version.to_owned()),
+            (None, None) => Origin::Plugin,
+        };
+        let script = |text: &str| Script::parse(text, origin.clone()).ok();
         if let Some(sql) = text("sql") {
             return script(sql).map(Step::Sql);
         }
-        if let (Some(statement), Some(probe)) = (text("outside_transaction"), text("probe")) {
-            return Some(Step::OutsideTransaction(OutsideStep {
-                statement: script(statement)?,
-                probe: probe.to_owned(),
-            }));
+        if let Some(sql) = text("alone") {
+            return script(sql).map(Step::Alone);
+        }
+        if let (Some(statement), Some(probe)) = (text("outside_transaction"), step.get("probe")) {
+            let probe = probe.as_str().map(str::to_owned);
+            return Some(Step::OutsideTransaction(OutsideStep { statement: script(statement)?, probe }));
         }
         let code = text("code").map(|name| Step::Code(name.to_owned()));
         code.or_else(|| text("batched").map(|name| Step::Batched(name.to_owned())))
@@ -311,14 +326,15 @@ mod tests {
             Step::Sql(script("CREATE TABLE a (); SELECT 'b'")),
             Step::OutsideTransaction(OutsideStep {
                 statement: script("CREATE INDEX CONCURRENTLY i ON a (b)"),
-                probe: "SELECT true".into(),
+                probe: Some("SELECT true".into()),
             }),
+            Step::Alone(Script::parse("SET x = 1", Origin::File("m/001_a.up.sql".into())).unwrap()),
             Step::Code("check".into()),
             Step::Batched("fill".into()),
         ];
         let stored = to_json(&steps);
         assert_eq!(to_json(&from_json(&stored.to_string()).unwrap()), stored);
-        assert_eq!(stored.as_array().unwrap().len(), 4);
+        assert_eq!(stored.as_array().unwrap().len(), 5);
     }
 
     #[test]

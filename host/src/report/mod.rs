@@ -97,6 +97,7 @@ pub fn plan(plan: &Plan) -> String {
                 for step in steps {
                     let _ = match step {
                         PlannedStep::Sql(summary) => writeln!(text, "  {summary}"),
+                        PlannedStep::Alone(summary) => writeln!(text, "  in a transaction of its own: {summary}"),
                         PlannedStep::Outside(summary) => writeln!(text, "  outside a transaction: {summary}"),
                         PlannedStep::Code(name) => writeln!(text, "  code: {name}"),
                         PlannedStep::Batched(name) => writeln!(text, "  in batches: {name}"),

@@ -84,6 +84,9 @@ impl Passage<'_> {
         tracing::info!(migration = item.name, %direction, "running");
         let begin = Instant::now();
         let mut course = self.resumed().await?;
+        if course.is_none() {
+            self.mend_what_up_left().await?;
+        }
         let mut said = Instant::now();
         loop {
             let worked = match course.as_ref().filter(|course| course.stored).map(|course| (course, course.next())) {
@@ -135,14 +138,14 @@ impl Passage<'_> {
                 // The next step stands alone: this transaction only notes that the migration has begun.
                 _ => from.steps_done..from.steps_done,
             };
-            for i in steps {
+            for i in steps.clone() {
                 self.step(&course, i, transaction).await?;
                 course.position = course.position.after_step();
             }
             // Deferred triggers and constraints belong to what is verified.
             self.settle(transaction).await?;
             course.position.took = from.took + begin.elapsed();
-            if !course.is_at_end() {
+            if !course.ends_after(&steps) {
                 let writes = self.save(&mut course, &from).await?;
                 self.check("end", transaction, &writes).await?;
                 return Ok(Worked { course, ended: None });
@@ -213,7 +216,7 @@ impl Passage<'_> {
     async fn step(&self, course: &Course, i: usize, transaction: &Transaction) -> Result<(), Stopped> {
         let (session, name) = (&self.run.session, course.name_of(i));
         let result = match &course.steps[i] {
-            Step::Sql(script) => self.within_patience(session.run_script(script)).await,
+            Step::Sql(script) | Step::Alone(script) => self.within_patience(session.run_script(script)).await,
             Step::Code(code) => self.item.program.run(self.direction, code, session.handle()).await,
             Step::OutsideTransaction(_) | Step::Batched(_) => return Ok(()),
         };

@@ -63,7 +63,7 @@ impl Program for SqlProgram {
             Direction::Up => &self.files.up,
             Direction::Down => &self.files.down,
         };
-        Ok(script.iter().cloned().map(Step::Sql).collect())
+        Ok(script.as_ref().map(Script::steps).unwrap_or_default())
     }
 
     async fn run(&self, _: Direction, step: &str, _: &Handle) -> Result<(), ProgramError> {
