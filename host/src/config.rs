@@ -29,6 +29,8 @@ pub struct Config {
     pub schema: String,
     /// Whether a run takes a backup before its first change.
     pub backup: bool,
+    /// Whether the database is thrown away afterwards, as in a test: what would be missed later is then not missed.
+    pub throwaway: bool,
     /// The folder of backups.
     pub backup_dir: PathBuf,
     /// Where to look for PostgreSQL's programs; `None`: everywhere they usually are.
@@ -37,6 +39,8 @@ pub struct Config {
     pub lock_timeout: Duration,
     /// How long a migration's statements may wait and run.
     pub timeouts: Timeouts,
+    /// How hard a run tries when somebody is in its way or the connection is lost.
+    pub persistence: Persistence,
     /// What components may use up, unless they have limits of their own.
     pub plugins: Limits,
     /// What single components may do and use up, by their names.
@@ -51,6 +55,22 @@ pub struct Config {
     pub stop: Stop,
     /// Which database settings were given, and where: name, value without secrets, source.
     pub sources: Vec<(&'static str, String, &'static str)>,
+}
+
+/// How hard a run tries when somebody is in its way or the connection is lost.
+#[derive(Debug, Clone, Copy)]
+pub struct Persistence {
+    /// How often a transaction is tried again that could not have a lock (SQLSTATE 55P03), collided with another (40001, 40P01) or
+    /// lost its connection. Five unless set.
+    pub retries: u32,
+    /// How long a lost server is looked for. A minute unless set.
+    pub reconnect: Duration,
+}
+
+impl Default for Persistence {
+    fn default() -> Self {
+        Self { retries: 5, reconnect: Duration::from_secs(60) }
+    }
 }
 
 /// `[embedded]` in `lockgate.toml`.
@@ -114,6 +134,10 @@ pub struct Options {
     pub pg_bin: Option<PathBuf>,
     /// `--lock-timeout`.
     pub lock_timeout: Option<Duration>,
+    /// `--retries`.
+    pub retries: Option<u32>,
+    /// `--reconnect-timeout`.
+    pub reconnect_timeout: Option<Duration>,
     /// `--cache-dir`.
     pub cache_dir: Option<PathBuf>,
     /// `--no-cache`.
@@ -131,6 +155,7 @@ struct File {
     dir: Option<PathBuf>,
     schema: Option<String>,
     lock_timeout_s: Option<u64>,
+    reconnect_timeout_s: Option<u64>,
     database: DatabaseSection,
     backup: BackupSection,
     statements: StatementsSection,
@@ -198,6 +223,7 @@ struct BackupSection {
 struct StatementsSection {
     lock_timeout_ms: Option<u64>,
     timeout_ms: Option<u64>,
+    retries: Option<u32>,
 }
 
 impl Config {
@@ -252,6 +278,7 @@ impl Config {
                 return Err(Error::configuration(what, "at most 2147483647 ms, or 0 for no limit"));
             }
         }
+        let persistence = Persistence::default();
         let plugin = plugin_configs(file.plugin, &text)?;
         let dir = options.dir.or(file.dir).unwrap_or_else(|| "migrations".into());
         warn_of_strangers(&plugin, &dir);
@@ -261,12 +288,20 @@ impl Config {
             dir,
             schema: options.schema.filter(|s| !s.is_empty()).or(file.schema).unwrap_or_else(|| "public".into()),
             backup: !options.no_backup && file.backup.enabled.unwrap_or(true),
+            throwaway: false,
             backup_dir: options.backup_dir.or(file.backup.dir).unwrap_or_else(|| "backups".into()),
             pg_bin: options.pg_bin,
             lock_timeout: options.lock_timeout.or(file.lock_timeout_s.map(Duration::from_secs)).unwrap_or(LOCK_TIMEOUT),
             timeouts: Timeouts {
                 lock: Duration::from_millis(statement.lock_timeout_ms.unwrap_or(STATEMENT_LOCK_TIMEOUT_MS)),
                 statement: Duration::from_millis(statement.timeout_ms.unwrap_or(0)),
+            },
+            persistence: Persistence {
+                retries: options.retries.or(statement.retries).unwrap_or(persistence.retries),
+                reconnect: options
+                    .reconnect_timeout
+                    .or(file.reconnect_timeout_s.map(Duration::from_secs))
+                    .unwrap_or(persistence.reconnect),
             },
             plugins: file.plugins,
             plugin,

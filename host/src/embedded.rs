@@ -23,6 +23,7 @@ use nix::{
 
 use crate::{
     error::{Error, Result},
+    files,
     migration::{Checksum, hex},
     postgres::{Secret, Session, Target, TlsMode, quote_ident, quote_literal},
     programs::{bin_folders, major_version},
@@ -54,7 +55,7 @@ impl Embedded {
     pub async fn start(project: &Path, database: &str, pg_bin: Option<&Path>) -> Result<Self> {
         let folder = project.join(FOLDER);
         let system = |doing: &'static str| move |e: std::io::Error| Error::system(doing, e);
-        fs::create_dir_all(&folder).map_err(system("making the folder .lockgate"))?;
+        files::make_uncommitted(&folder).map_err(system("making the folder .lockgate"))?;
         let account = unprivileged_account()?;
 
         // One process at a time makes, starts and stops; the folder, too, is made by one.

@@ -6,7 +6,7 @@ use crate::{
     error::{Error, Problem, Result},
     migration::Version,
     postgres::history::Applied,
-    source::Migration,
+    source::{Folder, Migration},
 };
 
 /// The state of one version.
@@ -21,6 +21,8 @@ pub enum State {
     Started,
     /// In both, but the file is no longer what was applied.
     Drifted,
+    /// In the history, and in the folder with a problem.
+    Refused,
     /// In the history only.
     Missing,
 }
@@ -50,8 +52,10 @@ fn drifted<'a>(found: &'a [Migration], applied: &[Applied]) -> Vec<(&'a Version,
 }
 
 /// Applied migrations whose file is gone.
-pub fn missing<'a>(found: &[Migration], applied: &'a [Applied]) -> Vec<&'a Applied> {
-    applied.iter().filter(|row| !found.iter().any(|m| m.version == row.version)).collect()
+pub fn missing<'a>(folder: &Folder, applied: &'a [Applied]) -> Vec<&'a Applied> {
+    let is_there =
+        |version| folder.refused.contains(version) || folder.migrations.iter().any(|m| m.version == *version);
+    applied.iter().filter(|row| !is_there(&row.version)).collect()
 }
 
 /// The migrations to apply, in order, up to and including `to`.
@@ -143,9 +147,10 @@ pub fn down<'a>(found: &[Migration], applied: &'a [Applied], revert: &Revert) ->
 
 /// The state of every version, in order.
 pub fn states<'a>(
-    found: &'a [Migration],
+    folder: &'a Folder,
     applied: &'a [Applied],
 ) -> Vec<(State, Option<&'a Migration>, Option<&'a Applied>)> {
+    let found = &folder.migrations;
     let mut versions: Vec<&Version> =
         found.iter().map(|m| &m.version).chain(applied.iter().map(|a| &a.version)).collect();
     versions.sort();
@@ -157,6 +162,7 @@ pub fn states<'a>(
             (Some(migration), Some(row)) if migration.checksum != row.checksum => State::Drifted,
             (Some(_), Some(_)) => State::Applied,
             (Some(_), None) => State::Pending,
+            (None, _) if folder.refused.contains(version) => State::Refused,
             (None, _) => State::Missing,
         };
         (state, migration, row)
@@ -224,6 +230,7 @@ mod tests {
         changed[0].checksum = Checksum::of_bytes(b"other");
         assert!(matches!(up(&changed, &applied(&["1"]), None), Err(Error::Drift(p)) if p.len() == 1));
         assert!(matches!(down(&changed, &applied(&["1"]), &Revert::Only(version("1"))), Err(Error::Drift(_))));
+        let changed = Folder { migrations: changed, ..Folder::default() };
         assert_eq!(states(&changed, &applied(&["1"]))[0].0, State::Drifted);
     }
 
@@ -242,8 +249,12 @@ mod tests {
 
     #[test]
     fn a_file_that_is_gone_is_missing() {
-        let (found, applied) = (found(&["2"]), applied(&["1"]));
-        let states: Vec<State> = states(&found, &applied).into_iter().map(|(s, ..)| s).collect();
-        assert_eq!(states, [State::Missing, State::Pending]);
+        let (mut folder, applied) = (Folder { migrations: found(&["2"]), ..Folder::default() }, applied(&["1"]));
+        let states = |folder: &Folder| states(folder, &applied).into_iter().map(|(s, ..)| s).collect::<Vec<_>>();
+        assert_eq!(states(&folder), [State::Missing, State::Pending]);
+        assert_eq!(missing(&folder, &applied).len(), 1);
+        folder.refused.insert(version("1"));
+        assert_eq!(states(&folder), [State::Refused, State::Pending]);
+        assert!(missing(&folder, &applied).is_empty(), "it is there, whatever is wrong with it");
     }
 }

@@ -1,12 +1,93 @@
 //! What authors begin with: `lockgate new`, and the refusals of `lockgate plugin build`.
 
-use std::{fs, os::unix::fs::PermissionsExt};
+use std::{fs, os::unix::fs::PermissionsExt, process::Command};
 
 use lockgate_tests::{Call, Outcome, Scenario};
 
+/// The checkout that these tests lie in.
+const CHECKOUT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+
 /// `lockgate new`, with the description as one word of the command line.
 async fn new(scenario: &Scenario, options: &str, description: &str) -> Outcome {
+    let options = options.replace("--rust", &format!("--rust --lockgate-path {CHECKOUT}"));
     scenario.run(&format!("new {options}")).arg(description).await
+}
+
+/// A workspace as this one is, with nothing in its crates.
+fn like_the_checkout(scenario: &Scenario) {
+    let manifest = fs::read_to_string(format!("{CHECKOUT}/Cargo.toml")).unwrap();
+    let members = manifest.lines().filter_map(|line| line.trim().strip_prefix('"')?.strip_suffix("\","));
+    for member in members {
+        fs::create_dir_all(scenario.path(&format!("{member}/src"))).unwrap();
+        scenario.write(&format!("{member}/src/lib.rs"), "");
+        let name = match member {
+            "host" => "lockgate".to_owned(),
+            "plugins/sdk" => "lockgate-plugin".to_owned(),
+            _ => member.replace('/', "-"),
+        };
+        scenario.write(
+            &format!("{member}/Cargo.toml"),
+            format!("[package]\nname = \"{name}\"\nversion = \"0.1.0\"\n[features]\ntesting = []\n"),
+        );
+    }
+    scenario.write("Cargo.toml", manifest);
+}
+
+#[tokio::test]
+async fn a_new_plugin_breaks_no_workspace_of_a_checkout() {
+    let scenario = Scenario::new("new_member").await;
+    like_the_checkout(&scenario);
+    for option in ["--python", "--js", "--rust"] {
+        scenario.run(&format!("new {option} greet{option}")).await.succeeds();
+        for manifest in ["Cargo.toml", "plugins/greet-rust/Cargo.toml"] {
+            let manifest = scenario.path(manifest);
+            if manifest.exists() {
+                let options = ["metadata", "--no-deps", "--offline", "--format-version", "1", "--manifest-path"];
+                let cargo = Command::new("cargo").args(options).arg(manifest).output().unwrap();
+                assert!(cargo.status.success(), "{}", String::from_utf8_lossy(&cargo.stderr));
+            }
+        }
+    }
+    let members = fs::read_to_string(scenario.path("Cargo.toml")).unwrap();
+    assert!(members.contains("\n    \"plugins/sdk\",\n    \"plugins/greet-rust\",\n    \"tests\",\n"), "{members}");
+}
+
+#[tokio::test]
+async fn a_plugin_in_rust_needs_a_checkout() {
+    let scenario = Scenario::new("new_apart").await;
+    scenario
+        .run("new --rust greet")
+        .await
+        .refuses_with(2)
+        .says("`lockgate-plugin`, which is in no registry yet")
+        .says("--lockgate-path FOLDER");
+    assert!(!scenario.path("plugins").exists());
+}
+
+#[tokio::test]
+async fn a_build_that_is_stopped_stops_its_tools() {
+    let scenario = Scenario::new("build_stops").await;
+    new(&scenario, "--python", "greet").await.succeeds();
+    fs::create_dir_all(scenario.path("plugins/greet/.venv/bin")).unwrap();
+    let (tool, begun) = (scenario.path("plugins/greet/.venv/bin/componentize-py"), scenario.path("begun"));
+    fs::write(&tool, format!("#!/bin/sh\necho $$ >'{0}.new'\nmv '{0}.new' '{0}'\nsleep 600\n", begun.display()))
+        .unwrap();
+    fs::set_permissions(&tool, fs::Permissions::from_mode(0o755)).unwrap();
+    let build = scenario.run("plugin build plugins/greet").start();
+    let pid = loop {
+        match fs::read_to_string(&begun) {
+            Ok(pid) => break pid.trim().to_owned(),
+            Err(_) => tokio::task::yield_now().await,
+        }
+    };
+    build.terminate();
+    build.end().await.exits_with(1).says("SIGTERM");
+    // What was a child of the build is one of the machine's own now, until it is collected.
+    let is_running = || fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "));
+    while is_running() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(scenario.files("migrations"), [""; 0]);
 }
 
 fn without_programs(call: Call) -> Call {
@@ -87,7 +168,7 @@ async fn what_is_there_is_never_overwritten() {
     scenario.write("plugins/greet/app.js", "mine");
     for option in ["--js", "--rust"] {
         let outcome = new(&scenario, option, "greet").await.refuses_with(2);
-        outcome.says("`plugins/greet` is there already, and is not overwritten");
+        outcome.says("`plugins/greet` is there already, and is not overwritten").says("next: take another name\n");
     }
     assert_eq!(fs::read_to_string(scenario.path("plugins/greet/app.js")).unwrap(), "mine");
     assert_eq!(scenario.files("plugins/greet").len(), 4);
@@ -112,6 +193,8 @@ async fn a_folder_that_cannot_be_written_is_named() {
 async fn a_folder_that_is_no_plugin_is_not_built() {
     let scenario = Scenario::new("no_plugin").await;
     scenario.run("plugin build nowhere").await.refuses_with(2).says("there is no folder `nowhere`");
+    scenario.write("001_x.wasm", "a file");
+    scenario.run("plugin build 001_x.wasm").await.refuses_with(2).says("`001_x.wasm` was not built: it is a file");
     fs::create_dir(scenario.path("empty")).unwrap();
     scenario
         .run("plugin build empty")
@@ -133,10 +216,13 @@ async fn a_missing_toolchain_is_named_with_the_command_that_installs_it() {
         (
             "--rust",
             "in-rust",
-            &["no Rust toolchain here compiles to wasm32-unknown-unknown", "rustup target add wasm32-unknown-unknown"]
-                [..],
+            &[
+                "no Rust toolchain here compiles to wasm32-unknown-unknown",
+                "install rustup",
+                "rustup target add wasm32-unknown-unknown",
+            ][..],
         ),
-        ("--python", "in-python", &["python3 -m venv", "pip install componentize-py==0.25.1"]),
+        ("--python", "in-python", &["python3 -m venv", "pip install -r ", "requirements.txt"]),
         ("--js", "in-js", &["@bytecodealliance/componentize-js is not installed", "run `npm install` there"]),
     ] {
         new(&scenario, option, name).await.succeeds();

@@ -9,7 +9,8 @@ const NEW: &str = "if [ \"$1\" = --version ]; then exec \"$REAL/pg_dump\" --vers
 async fn a_backup_is_taken_before_the_first_change_and_read_back() {
     let scenario = Scenario::new("backup").await.tables(&["a"]);
     let id = scenario.run("up").await.succeeds().prints("read back)").backup_id();
-    assert_eq!(scenario.files("backups"), [format!("{id}.dump.zst"), format!("{id}.json")]);
+    assert_eq!(scenario.backups("backups"), [format!("{id}.dump.zst"), format!("{id}.json")]);
+    assert_eq!(scenario.files("backups").len(), 3, "and what keeps them from being committed");
     scenario.run("backup list").await.succeeds().prints(&id).prints("none").prints("001_a").prints(scenario.database());
     let second = scenario.run("backup").await.succeeds().backup_id();
     scenario.run("backup list").await.succeeds().prints(&id).prints(&second);
@@ -43,7 +44,7 @@ async fn no_backup_means_none() {
 async fn the_backup_folder_may_be_elsewhere() {
     let scenario = Scenario::new("elsewhere").await.tables(&["a"]);
     scenario.run("up --backup-dir kept/here").await.succeeds();
-    assert_eq!(scenario.files("kept/here").len(), 2);
+    assert_eq!(scenario.backups("kept/here").len(), 2);
     scenario.run("backup list --backup-dir kept/here").await.succeeds().prints("001_a");
     scenario.run("backup list").await.succeeds().prints("no backups");
 }
@@ -105,7 +106,7 @@ async fn a_pg_dump_that_fails_half_way_stops_the_run_and_leaves_no_file() {
         .says("pg_dump: error: it went wrong")
         .says("state: no migration was run")
         .says("`--no-backup`");
-    assert_eq!(scenario.files("backups"), Vec::<String>::new());
+    assert_eq!(scenario.backups("backups"), Vec::<String>::new());
     assert_eq!(scenario.journal().await.last().unwrap(), "backup_failed");
     scenario.is_still(&before).await;
 }
@@ -145,7 +146,7 @@ async fn a_disk_that_fills_up_during_the_backup_stops_the_run_and_leaves_no_file
         .says("the backup failed")
         .says("File too large")
         .says("state: no migration was run");
-    assert_eq!(scenario.files("backups"), Vec::<String>::new());
+    assert_eq!(scenario.backups("backups"), Vec::<String>::new());
     scenario.is_still(&before).await;
 }
 
@@ -167,7 +168,7 @@ async fn down_takes_a_backup_as_well() {
     let scenario = Scenario::new("down_backup").await.tables(&["a"]);
     scenario.up().await.succeeds();
     scenario.run("down 001").await.succeeds().prints("backed up as ");
-    assert_eq!(scenario.files("backups").len(), 2);
+    assert_eq!(scenario.backups("backups").len(), 2);
 }
 
 #[tokio::test]
@@ -199,7 +200,7 @@ async fn a_run_that_is_stopped_during_the_backup_leaves_no_file_and_no_password(
     run.end().await.fails_with(1).says("stopped by SIGTERM").says("state: no migration was run");
     let passfile = std::fs::read_to_string(scenario.path("where")).unwrap();
     assert!(!std::path::Path::new(passfile.trim()).exists(), "the password is left in {passfile}");
-    assert_eq!(scenario.files("backups"), Vec::<String>::new());
+    assert_eq!(scenario.backups("backups"), Vec::<String>::new());
     let pid = std::fs::read_to_string(scenario.path("pid")).unwrap();
     let process = std::path::PathBuf::from(format!("/proc/{}", pid.trim()));
     eventually("pg_dump has ended", async || !process.exists()).await;

@@ -1,10 +1,8 @@
 //! Whatever ends a run, the next one applies what is missing, once.
 
-use lockgate_tests::{Running, Scenario, Session, eventually};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
-};
+use std::time::Duration;
+
+use lockgate_tests::{Harm, Outcome, Proxy, Running, Scenario, Session, eventually};
 
 const GATE: &str = "SET LOCAL lock_timeout = 0; SELECT pg_advisory_xact_lock(7);";
 
@@ -23,10 +21,14 @@ async fn gated(name: &str) -> (Scenario, Session) {
 /// A run that has come to the gate.
 async fn run_to_the_gate(scenario: &Scenario, gate: &Session) -> Running {
     let run = scenario.run("up --no-backup").start();
+    is_at_the_gate(gate).await;
+    run
+}
+
+async fn is_at_the_gate(gate: &Session) {
     let waits = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND objid = 7
                  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
     eventually("the run comes to the gate", async || gate.value(waits).await == "1").await;
-    run
 }
 
 /// What is missing is applied by one more run, and nothing twice.
@@ -72,9 +74,28 @@ async fn sigterm_rolls_back_and_says_so() {
 }
 
 #[tokio::test]
-async fn a_lost_connection_is_told_and_rolled_back() {
+async fn a_lost_connection_is_taken_up_again() {
     let (scenario, gate) = gated("lost").await;
     let run = run_to_the_gate(&scenario, &gate).await;
+    scenario.end_the_run().await;
+    gate.lines("SELECT pg_advisory_unlock(7)").await;
+    run.end()
+        .await
+        .succeeds()
+        .says("the connection is lost; looking for the server")
+        .says("the connection was lost; what was under way is rolled back")
+        .prints("applied 002_b")
+        .prints("applied 003_c");
+    assert_eq!(scenario.applied().await, ["001", "002", "003"]);
+    assert!(scenario.journal().await.contains(&"resolved 002".to_owned()));
+    scenario.is_at_rest().await;
+}
+
+#[tokio::test]
+async fn without_retries_a_lost_connection_is_told_and_rolled_back() {
+    let (scenario, gate) = gated("lost_once").await;
+    let run = scenario.run("up --no-backup --retries 0").start();
+    is_at_the_gate(&gate).await;
     scenario.end_the_run().await;
     run.end()
         .await
@@ -86,72 +107,125 @@ async fn a_lost_connection_is_told_and_rolled_back() {
     the_next_run_finishes(&scenario, &gate).await;
 }
 
-/// What the run's connection loses.
-#[derive(Clone, Copy, PartialEq)]
-enum Lost {
-    Commit,
-    Answer,
-}
-
-/// Stands between the run and the server until the run sends COMMIT, then cuts. Returns its port.
-async fn cutter(scenario: &Scenario, lost: Lost) -> u16 {
-    // Of a migration: the host's tables are made in a transaction as well.
-    const COMMIT: &[u8] = b"SET LOCAL transaction_read_only = on; COMMIT\0";
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let server = (scenario.host().to_owned(), scenario.port());
-    tokio::spawn(async move {
-        let (client, _) = listener.accept().await.unwrap();
-        let (mut from_client, mut to_client) = client.into_split();
-        let (mut from_server, mut to_server) = TcpStream::connect(server).await.unwrap().into_split();
-        let answers =
-            tokio::spawn(async move { tokio::io::copy(&mut from_server, &mut to_client).await.map(|_| from_server) });
-        let mut buffer = vec![0; 1 << 16];
-        loop {
-            let n = from_client.read(&mut buffer).await.unwrap();
-            if buffer[..n].ends_with(COMMIT) {
-                answers.abort();
-                if lost == Lost::Answer {
-                    to_server.write_all(&buffer[..n]).await.unwrap();
-                    // The server ends the session when it has done what was sent.
-                    to_server.shutdown().await.unwrap();
-                }
-                return;
-            }
-            to_server.write_all(&buffer[..n]).await.unwrap();
-        }
-    });
-    port
-}
-
-async fn loses_its_connection_in_commit(name: &str, lost: Lost) -> Scenario {
-    let scenario = Scenario::new(name).await.tables(&["a"]);
-    let port = cutter(&scenario, lost).await;
-    let through = scenario.run("up --no-backup").env("DB_HOST", "127.0.0.1").env("DB_PORT", port.to_string());
-    through
-        .env("DB_SSL_MODE", "disable")
-        .await
-        .fails_with(9)
-        .says("the connection was lost while migration `001_a` was committing")
-        .says("either applied whole, by run ")
-        .says("next: run `lockgate status`")
-        .does_not_print("applied 001_a");
-    scenario.is_gone().await;
-    scenario
+/// One migration, whose COMMIT comes to harm; afterwards the server can be reached.
+async fn survives(name: &str, harm: Harm) -> Outcome {
+    let scenario = Scenario::new(name).await.tables(&["a", "b"]);
+    let proxy = Proxy::before(scenario.host(), scenario.port(), harm, false).await;
+    let outcome = scenario.run_through(&proxy, "up --no-backup").await.succeeds();
+    assert!(proxy.has_harmed());
+    assert_eq!(scenario.applied().await, ["001", "002"]);
+    let journal = scenario.journal().await;
+    let count = |event: &str| journal.iter().filter(|noted| *noted == event).count();
+    assert_eq!([count("applied 001"), count("applied 002"), count("resolved 001")], [1; 3], "{journal:?}");
+    scenario.is_at_rest().await;
+    outcome.prints("applied 001_a").prints("applied 002_b")
 }
 
 #[tokio::test]
-async fn a_lost_commit_is_applied_by_the_next_run() {
-    let scenario = loses_its_connection_in_commit("lost_commit", Lost::Commit).await;
-    scenario.up().await.succeeds().prints("applied 001_a");
-    assert_eq!(scenario.applied().await, ["001"]);
+async fn a_lost_commit_is_sent_again() {
+    survives("lost_commit", Harm::CommitLost).await.says("the history tells where it stands");
 }
 
 #[tokio::test]
 async fn a_commit_whose_answer_is_lost_is_not_applied_again() {
-    let scenario = loses_its_connection_in_commit("lost_answer", Lost::Answer).await;
-    assert_eq!(scenario.applied().await, ["001"]);
-    scenario.up().await.succeeds().prints("nothing is pending");
+    // Whether the server has carried it out before the run is back is the server's affair: either is right.
+    survives("lost_answer", Harm::AnswerLost).await;
+}
+
+#[tokio::test]
+async fn a_commit_that_comes_late_is_not_carried_out_beside_another() {
+    survives("late_commit", Harm::CommitDelayed(Duration::from_secs(2)))
+        .await
+        .says("the history tells where it stands");
+}
+
+#[tokio::test]
+async fn a_commit_that_is_swallowed_is_noticed() {
+    survives("swallowed_commit", Harm::CommitSwallowed)
+        .await
+        .says("the server waits for the client, and the client for the server")
+        .says("the history tells where it stands");
+}
+
+#[tokio::test]
+async fn an_answer_that_is_swallowed_is_noticed() {
+    survives("swallowed_answer", Harm::AnswerSwallowed)
+        .await
+        .says("the connection was lost during its COMMIT, which took place");
+}
+
+#[tokio::test]
+async fn an_outcome_that_cannot_be_known_is_told_and_known_by_the_next_run() {
+    for (name, harm, committed) in
+        [("unknown_lost", Harm::CommitLost, false), ("unknown_answer", Harm::AnswerLost, true)]
+    {
+        let scenario = Scenario::new(name).await.tables(&["a"]);
+        let proxy = Proxy::before(scenario.host(), scenario.port(), harm, true).await;
+        scenario
+            .run_through(&proxy, "up --no-backup --reconnect-timeout 1s")
+            .await
+            .fails_with(9)
+            .says("the connection was lost while migration `001_a` was committing")
+            .says("either applied whole, by run ")
+            .says("next: run `lockgate status`")
+            .does_not_print("applied 001_a");
+        scenario.is_gone().await;
+        let next = scenario.up().await.succeeds();
+        if committed {
+            next.prints("nothing is pending");
+        } else {
+            next.prints("was cut off; it has committed: nothing").prints("applied 001_a");
+        }
+        assert_eq!(scenario.applied().await, ["001"]);
+    }
+}
+
+/// A table, a migration that changes it, and a session that is in the way.
+async fn in_the_way(name: &str) -> (Scenario, Session, String) {
+    let scenario = Scenario::new(name).await.config("[statements]\nlock_timeout_ms = 700\nretries = 2");
+    let blocker = scenario.session().await;
+    blocker.lines("CREATE TABLE t (); SET application_name = 'report'").await;
+    blocker.lines("BEGIN").await;
+    blocker.lines("LOCK TABLE t").await;
+    let pid = blocker.value("SELECT pg_backend_pid()").await;
+    (scenario.migration("001_t", "ALTER TABLE t ADD c int;", "ALTER TABLE t DROP c;"), blocker, pid)
+}
+
+#[tokio::test]
+async fn a_lock_that_is_not_had_is_tried_again_and_its_holder_named() {
+    let (scenario, blocker, pid) = in_the_way("blocked").await;
+    let run = scenario.run("up --no-backup --retries 30").start();
+    eventually("the run has tried twice", async || {
+        // Before the first run there is no journal.
+        scenario.has_history().await
+            && scenario.journal().await.iter().filter(|event| *event == "retried 001").count() >= 2
+    })
+    .await;
+    blocker.lines("COMMIT").await;
+    run.end()
+        .await
+        .succeeds()
+        .says(&format!("pid {pid} (report, role"))
+        .says("trying again after a pause")
+        .prints("applied 001_t");
+    scenario.is_at_rest().await;
+}
+
+#[tokio::test]
+async fn a_lock_that_is_never_had_ends_the_run_after_its_tries() {
+    let (scenario, blocker, pid) = in_the_way("blocked_for_good").await;
+    scenario
+        .up()
+        .await
+        .fails_with(1)
+        .says("55P03")
+        .says("the lock is held by pid ")
+        .says(&pid)
+        .says("state: rolled back, after 3 tries");
+    let journal = scenario.journal().await;
+    assert_eq!(journal[2..], ["retried 001", "retried 001", "failed 001"]);
+    blocker.lines("COMMIT").await;
+    scenario.up().await.succeeds();
 }
 
 #[tokio::test]

@@ -6,6 +6,8 @@ use std::{
     path::PathBuf,
 };
 
+use nix::{sys::stat::Mode, unistd::mkfifo};
+
 use lockgate_tests::{Outcome, Scenario, WasiGuest, components};
 
 /// The digest of a migration's component, as `lockgate.lock` has it.
@@ -324,10 +326,85 @@ async fn inspect_tells_why_a_component_would_be_refused() {
         (WasiGuest::default().wants_clock(true).build(), "it requires what it was not granted: `clock`"),
     ] {
         scenario.write("migrations/001_guest.wasm", bytes);
-        let found = scenario.run("plugin inspect migrations/001_guest.wasm").await.succeeds();
+        let found = scenario.run("plugin inspect migrations/001_guest.wasm").await.exits_with(2);
         found.prints("refused     ").prints(words).prints("steps up    not known: it would be refused");
     }
-    scenario.run("plugin inspect nowhere.wasm").await.refuses_with(2).says("`nowhere.wasm` cannot be read");
+    scenario
+        .run("plugin inspect nowhere.wasm")
+        .await
+        .refuses_with(2)
+        .says("`nowhere.wasm` is not inspected: it cannot be read");
+}
+
+#[tokio::test]
+async fn what_is_no_file_of_a_bearable_size_is_not_read() {
+    let scenario = Scenario::new("odd_files").await.unpinned("001_guest", &WasiGuest::default().build());
+    let commands = async |words: &str| {
+        scenario.run("plugin inspect migrations/002_odd.wasm").await.refuses_with(2).says(words);
+        scenario.run("plugin warm migrations/002_odd.wasm").await.refuses_with(2).says(words);
+        for command in ["plugin pin", "plugin warm"] {
+            scenario.run(command).await.refuses_with(2).says("002_odd.wasm: ").says(words);
+        }
+        assert!(!scenario.path("migrations/lockgate.lock").exists());
+    };
+    let odd = scenario.path("migrations/002_odd.wasm");
+    mkfifo(&odd, Mode::S_IRWXU).unwrap();
+    scenario.run("plugin test migrations/002_odd.wasm").await.refuses_with(2).says("it is no regular file");
+    commands("it is no regular file").await;
+    fs::remove_file(&odd).unwrap();
+    fs::File::create(&odd).unwrap().set_len(3 << 30).unwrap();
+    commands("it has 3221225472 bytes; at most 67108864 are allowed (`component_max_bytes`)").await;
+    fs::remove_file(&odd).unwrap();
+    fs::create_dir(&odd).unwrap();
+    commands("it is a folder").await;
+    fs::remove_dir(&odd).unwrap();
+    symlink("/dev/zero", scenario.path("migrations/lockgate.lock")).unwrap();
+    scenario.run("plugin verify").await.refuses_with(2).says("lockgate.lock: it is no regular file");
+}
+
+#[tokio::test]
+async fn a_missing_folder_is_a_matter_of_usage() {
+    let scenario = Scenario::new("no_folder").await;
+    fs::remove_dir(scenario.path("migrations")).unwrap();
+    for command in ["pin", "verify", "warm"] {
+        let outcome = scenario.run(&format!("plugin {command}")).await.refuses_with(2);
+        outcome.says("the migrations folder `migrations` cannot be read").says("nothing was changed").says("--dir");
+    }
+    let outcome = scenario.run("plugin warm nope.wasm").await.refuses_with(2);
+    outcome.says("not compiled: `nope.wasm`: it cannot be read").never_mentions("the migrations folder has");
+}
+
+#[tokio::test]
+async fn rows_that_are_meant_to_stay_are_left_out_of_a_test() {
+    let scenario = Scenario::new("audited").await.auth_migrations();
+    let seed = "INSERT INTO users (email, username, password_hash, phone)
+                VALUES ('ada@example.org', 'ada', '$2b$10$LockgateSeedUsersSalt.NeocchVlCxqBrF5QC2QTXzmkhQ/TnLm', '(415) 555-2671')";
+    scenario.write("seed.sql", seed);
+    let test = "plugin test migrations/003_normalize_phone_numbers.wasm --after 002 --setup seed.sql";
+    let failed = scenario.run(test).await.exits_with(6);
+    failed
+        .prints("FAIL  compare")
+        .says("content audit_logs")
+        .says("next: let down bring the rows back; or, where they are meant to stay")
+        .says("--ignore-content audit_logs")
+        .never_mentions("no backup is taken")
+        .never_mentions("no longer in the folder");
+    let passed = scenario.run(&format!("{test} --ignore-content audit_logs")).await.succeeds();
+    passed.prints("ok    compare").prints("ok    up again").prints("passed\n");
+}
+
+#[tokio::test]
+async fn a_file_that_is_refused_is_not_called_gone() {
+    let scenario = with_guest(WasiGuest::default()).await;
+    scenario.up().await.succeeds();
+    scenario.write("migrations/001_guest.wasm", another());
+    let status = scenario.run("status").await.exits_with(2);
+    status
+        .prints("applied; the file is refused")
+        .prints("1 refused")
+        .does_not_print("gone")
+        .says("is not the one that was pinned");
+    scenario.up().await.exits_with(2).never_mentions("no longer in the folder").says("is not the one that was pinned");
 }
 
 #[tokio::test]

@@ -48,11 +48,12 @@ async fn a_role_that_may_not_write_the_history_is_told_the_grant() {
         .refuses_with(6)
         .says(&format!("GRANT INSERT ON \"public\".\"schema_migrations\" TO \"{role}\""))
         .says(&format!("GRANT DELETE ON \"public\".\"schema_migrations\" TO \"{role}\""))
+        .says(&format!("GRANT SELECT ON \"public\".\"schema_migrations_journal\" TO \"{role}\""))
         .says(&format!("GRANT INSERT ON \"public\".\"schema_migrations_journal\" TO \"{role}\""));
     scenario.is_still(&before).await;
     superuser
         .lines(&format!(
-            "GRANT INSERT, DELETE ON schema_migrations TO {role}; GRANT INSERT ON schema_migrations_journal TO {role};
+            "GRANT INSERT, DELETE ON schema_migrations TO {role}; GRANT SELECT, INSERT ON schema_migrations_journal TO {role};
              GRANT SELECT, INSERT, UPDATE, DELETE ON schema_migrations_progress, schema_migrations_seal TO {role}"
         ))
         .await;

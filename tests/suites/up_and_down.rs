@@ -31,10 +31,10 @@ async fn versions_are_numbers() {
 async fn a_second_up_finds_nothing_pending_and_takes_no_backup() {
     let scenario = Scenario::new("up_twice").await.tables(&["a"]);
     scenario.run("up").await.succeeds();
-    let (before, backups, journal) = (scenario.state().await, scenario.files("backups"), scenario.journal().await);
+    let (before, backups, journal) = (scenario.state().await, scenario.backups("backups"), scenario.journal().await);
     assert_eq!(backups.len(), 2, "the dump and its manifest: {backups:?}");
     scenario.run("up").await.succeeds().prints("nothing is pending; the database is at version 001");
-    assert_eq!(scenario.files("backups"), backups);
+    assert_eq!(scenario.backups("backups"), backups);
     assert_eq!(scenario.journal().await, journal);
     scenario.is_still(&before).await;
 }

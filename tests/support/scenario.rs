@@ -12,7 +12,7 @@ use lockgate::{
 };
 use tempfile::TempDir;
 
-use crate::{Call, Outcome, Session, State, programs};
+use crate::{Call, Outcome, Proxy, Session, State, programs};
 
 /// The sessions of runs, in `pg_stat_activity`.
 const RUNS: &str = "application_name LIKE 'lockgate%' AND datname = current_database()";
@@ -120,6 +120,11 @@ impl Scenario {
         names
     }
 
+    /// The names of what a folder of backups holds beside its `.gitignore`.
+    pub fn backups(&self, folder: &str) -> Vec<String> {
+        self.files(folder).into_iter().filter(|name| name != ".gitignore").collect()
+    }
+
     /// A folder of made-up PostgreSQL programs: each a name and a shell script, in which `$REAL` is the folder of the real ones.
     /// Of `pg_dump` and `pg_restore`, the one that is not made up is real.
     pub fn made_up_programs(&self, scripts: &[(&str, &str)]) -> PathBuf {
@@ -139,6 +144,12 @@ impl Scenario {
     /// A call of the command with these words as arguments, as the owner of the database.
     pub fn run(&self, arguments: &str) -> Call {
         self.with_settings(Call::new(self.folder.path(), arguments))
+    }
+
+    /// The same by way of a proxy.
+    pub fn run_through(&self, proxy: &Proxy, arguments: &str) -> Call {
+        let call = self.run(arguments).env("DB_HOST", "127.0.0.1").env("DB_PORT", proxy.port().to_string());
+        call.env("DB_SSL_MODE", "disable")
     }
 
     /// The same as another role.
@@ -271,7 +282,9 @@ impl Scenario {
         let ended = self
             .superuser()
             .await
-            .lines(&format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {RUNS}"))
+            .lines(&format!(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {RUNS} AND application_name NOT LIKE '% watch %'"
+            ))
             .await;
         assert_eq!(ended, ["t"], "one run is under way");
     }

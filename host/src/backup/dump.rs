@@ -19,6 +19,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
+    files,
     postgres::{Server, Target},
     stop::Stop,
 };
@@ -98,7 +99,7 @@ fn write(
             format!("`{}` is of version {major}, older than the server", path.display())
         }
     })?;
-    fs::create_dir_all(&dump.folder).map_err(|e| format!("`{}` cannot be made: {e}", dump.folder.display()))?;
+    files::make_uncommitted(&dump.folder).map_err(|e| format!("`{}` cannot be made: {e}", dump.folder.display()))?;
     let created_at = jiff::Timestamp::now();
 
     let mut command = Command::new(&tools.dump);

@@ -83,6 +83,12 @@ struct Global {
     /// How long to wait for another run, such as 90s or 10m [default: 5m]
     #[arg(long, global = true, value_name = "TIME", env = "LOCKGATE_LOCK_TIMEOUT", value_parser = duration)]
     lock_timeout: Option<Duration>,
+    /// How often a transaction is tried again that could not have a lock, collided or lost its connection [default: 5]
+    #[arg(long, global = true, value_name = "N", env = "LOCKGATE_RETRIES")]
+    retries: Option<u32>,
+    /// How long to look for a server that was lost [default: 60s]
+    #[arg(long, global = true, value_name = "TIME", env = "LOCKGATE_RECONNECT_TIMEOUT", value_parser = duration)]
+    reconnect_timeout: Option<Duration>,
     /// Folder of compiled components [default: ~/.cache/lockgate]
     #[arg(long, global = true, value_name = "FOLDER", env = "LOCKGATE_CACHE_DIR")]
     cache_dir: Option<PathBuf>,
@@ -230,6 +236,8 @@ async fn run(cli: Cli) -> Result<ExitCode> {
             backup_dir: global.backup_dir,
             pg_bin: global.pg_bin,
             lock_timeout: global.lock_timeout,
+            retries: global.retries,
+            reconnect_timeout: global.reconnect_timeout,
             cache_dir: global.cache_dir,
             no_cache: global.no_cache,
         })?;
@@ -252,7 +260,15 @@ async fn run(cli: Cli) -> Result<ExitCode> {
             None
         };
         let context = Context { config, run_id, output: global.output, yes: global.yes, embedded: use_embedded };
-        let result = dispatch(&context, cli.command).await;
+        let result = dispatch(&context, cli.command).await.map_err(|error| match error {
+            Error::Unreachable { target, cause, next } if !use_embedded && context.config.names_no_database() => {
+                let next = format!(
+                    "{next}; no setting names a database: `--embedded` uses one of the project's own, under .lockgate/"
+                );
+                Error::Unreachable { target, cause, next }
+            }
+            error => error,
+        });
         if let Some(server) = embedded
             && let Err(error) = server.stop()
         {

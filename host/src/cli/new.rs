@@ -21,7 +21,7 @@ pub struct Arguments {
     /// Folder of plugins
     #[arg(long, value_name = "FOLDER", default_value = "plugins", conflicts_with = "sql")]
     plugins: PathBuf,
-    /// With --rust: a checkout of Lockgate to take the crates from [default: the one around, else the registry]
+    /// With --rust: a checkout of Lockgate to take the crates from [default: the one around]
     #[arg(long, value_name = "FOLDER", requires = "rust")]
     lockgate_path: Option<PathBuf>,
 }

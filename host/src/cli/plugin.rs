@@ -39,7 +39,7 @@ impl Arguments {
 
 pub async fn run(context: &Context, arguments: &Arguments) -> Result<ExitCode> {
     match arguments {
-        Arguments::Build(arguments) => build::run(arguments, &context.config.dir),
+        Arguments::Build(arguments) => build::run(arguments, &context.config.dir).await,
         Arguments::Wit => {
             print!("{}", crate::plugin::build::WIT);
             Ok(ExitCode::Done)

@@ -191,6 +191,10 @@ fn check_bytes(bytes: &[u8], limits: &Limits) -> Result<(), String> {
     if bytes.starts_with(b"\0asm\x01\0\0\0") {
         return Err("it is a core WebAssembly module, not a component; `lockgate plugin build` makes components".into());
     }
+    // The compiler's own words on it go over several lines.
+    if !bytes.starts_with(b"\0asm") {
+        return Err("it is no WebAssembly component: it does not begin with `\\0asm`".into());
+    }
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! What a component is: as far as its bytes tell, as far as it says itself, and what this host makes of it.
 
-use std::{fs, path::Path};
+use std::path::Path;
 
 use serde::Serialize;
 use wasmparser::{KnownCustom, Parser, Payload};
@@ -10,6 +10,7 @@ use super::{ComponentProgram, INTERFACE_VERSION, Limits, Rights, engine::is_wasi
 use crate::{
     config::Config,
     error::{Error, Problem, Result},
+    files,
     migration::{Checksum, Direction},
     postgres::Session,
     printable::printable,
@@ -118,13 +119,13 @@ pub enum Steps {
 /// # Errors
 /// When the file cannot be read, or the machine cannot run wasmtime.
 pub async fn inspect(config: &Config, file: &Path) -> Result<Inspection> {
-    let bytes = fs::read(file).map_err(|e| {
-        let what = format!("`{}` cannot be read: {e}", file.display());
-        Error::configuration(what, "name a component, such as migrations/003_normalize_phone_numbers.wasm")
-    })?;
-    let (size, digest) = (bytes.len() as u64, Checksum::of_bytes(&bytes));
     let filename = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let name = filename.strip_suffix(".wasm").unwrap_or(&filename).to_owned();
+    let bytes = component_bytes(file, config.limits_of(&name)).map_err(|why| {
+        let next = "name a component: a .wasm file that `lockgate plugin build` has written";
+        Error::configuration(format!("`{}` is not inspected: {why}", file.display()), next)
+    })?;
+    let (size, digest) = (bytes.len() as u64, Checksum::of_bytes(&bytes));
     let mut refused = Vec::new();
     let rights = config.rights_of(&name, &digest).unwrap_or_else(|problem| {
         refused.push(problem);
@@ -162,6 +163,14 @@ pub async fn inspect(config: &Config, file: &Path) -> Result<Inspection> {
         steps,
         refused,
     })
+}
+
+/// What a component's file holds.
+///
+/// # Errors
+/// Why it is not read.
+pub fn component_bytes(file: &Path, limits: &Limits) -> Result<Vec<u8>, String> {
+    files::read(file, limits.component_max_bytes, "component_max_bytes")
 }
 
 fn described(program: &ComponentProgram, rights: &Rights) -> Described {
@@ -217,13 +226,16 @@ pub fn anatomy(bytes: &[u8]) -> Anatomy {
     let Made { mut sdk, tools } = made_with(bytes);
     if sdk.is_empty() {
         // Older tools name the library that made the bindings only here.
-        sdk = tools.iter().filter(|tool| BINDINGS.iter().any(|name| tool.starts_with(name))).cloned().collect();
+        let begins =
+            |tool: &str, name: &str| tool.get(..name.len()).is_some_and(|head| head.eq_ignore_ascii_case(name));
+        sdk = tools.iter().filter(|tool| BINDINGS.iter().any(|name| begins(tool, name))).cloned().collect();
     }
     Anatomy { interface, wasi: imports.iter().any(|name| is_wasi(name)), imports, exports, sdk: sdk.join(", "), tools }
 }
 
-/// What tells the SDK where the component itself does not: that of Rust, of Python, of JavaScript.
-const BINDINGS: [&str; 3] = ["wit-bindgen-rust ", "component-init-transform ", "componentize-js "];
+/// What tells the SDK where the component itself does not: that of Rust, of Python, of JavaScript. Only
+/// [`build`](super::build) writes down the version of componentize-py; what it leaves in a component names a part of it.
+const BINDINGS: [&str; 3] = ["wit-bindgen-rust ", "componentize-py ", "ComponentizeJS "];
 
 /// What the `producers` sections say (WebAssembly tool conventions).
 #[derive(Default)]
@@ -263,6 +275,21 @@ mod tests {
         assert!(!anatomy.wasi && anatomy.sdk.contains("lockgate-plugin"), "{anatomy:?}");
         assert!(anatomy.imports.iter().any(|name| name == "lockgate:migration/database@0.1.0"), "{anatomy:?}");
         assert_eq!(anatomy.exports, ["lockgate:migration/program@0.1.0"]);
+    }
+
+    #[test]
+    fn a_component_that_names_no_sdk_is_told_by_its_tools() {
+        let made_with = |tools: [(&str, &str); 2]| {
+            let mut producers = wasm_metadata::Producers::empty();
+            tools.iter().for_each(|(name, version)| producers.add("processed-by", name, version));
+            anatomy(&producers.add_to_wasm(b"\0asm\x0d\0\x01\0").unwrap()).sdk
+        };
+        assert_eq!(made_with([("ComponentizeJS", "0.23.0"), ("wit-component", "0.1")]), "ComponentizeJS 0.23.0");
+        assert_eq!(
+            made_with([("component-init-transform", "0.2.0"), ("wit-component", "0.1")]),
+            "",
+            "it tells nothing"
+        );
     }
 
     #[test]

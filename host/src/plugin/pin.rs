@@ -1,16 +1,20 @@
 //! Writes into `lockgate.lock` what the components of the folder are now, and tells what that changes.
 
-use std::{fs, path::PathBuf};
-
 use futures_util::future::try_join_all;
 use serde::Serialize;
 
-use super::{ComponentProgram, Rights, inspect::anatomy};
+use super::{
+    ComponentProgram, Rights,
+    inspect::{anatomy, component_bytes},
+};
 use crate::{
     config::Config,
-    error::{Error, Result},
+    error::{Error, Problem, Result},
     migration::Checksum,
-    source::lockfile::{self, Pin, Pins},
+    source::{
+        self,
+        lockfile::{self, Pin, Pins},
+    },
     step::{Program, WantedGrant},
 };
 
@@ -53,18 +57,25 @@ pub enum Change {
 /// When a file cannot be read or written, or the lock file is damaged: it is left as it is.
 pub async fn pin(config: &Config) -> Result<Vec<Pinning>> {
     let folder = &config.dir;
-    let failed = |e| Error::system(format!("pinning the components of `{}`", folder.display()), e);
+    let components = source::components(folder)?;
     let before = lockfile::read(folder).map_err(|problem| Error::Folder(vec![problem]))?;
-    let mut components: Vec<(String, PathBuf)> = Vec::new();
-    for entry in fs::read_dir(folder).map_err(failed)? {
-        let path = entry.map_err(failed)?.path();
-        if let Some(name) = path.file_name().and_then(|n| n.to_str()).filter(|n| n.ends_with(".wasm")) {
-            components.push((name.to_owned(), path));
+    let (mut read, mut problems) = (Vec::new(), Vec::new());
+    for (name, path) in components {
+        let limits = config.limits_of(name.strip_suffix(".wasm").unwrap_or(&name));
+        match component_bytes(&path, limits) {
+            Ok(bytes) => read.push((name, bytes)),
+            Err(why) => {
+                let next = "move it elsewhere, or put the component itself here";
+                problems.push(Problem::new(path.display().to_string(), why, next));
+            }
         }
     }
+    if !problems.is_empty() {
+        return Err(Error::Folder(problems));
+    }
     // Compiling them takes as many processors as there are.
-    let pins = components.into_iter().map(async |(name, path)| {
-        let pin = pin_of(config, &name, fs::read(&path).map_err(failed)?).await?;
+    let pins = read.into_iter().map(async |(name, bytes)| {
+        let pin = pin_of(config, &name, bytes).await?;
         Ok::<_, Error>((name, pin))
     });
     let now: Pins = try_join_all(pins).await?.into_iter().collect();

@@ -1,6 +1,13 @@
 //! What programs get of a session: one statement a call, in the extended protocol, which refuses a second one.
 
-use std::{error::Error as _, future, sync::Arc};
+use std::{
+    error::Error as _,
+    future,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use futures_util::TryStreamExt;
 use tokio_postgres::{Client, Row, RowStream, Statement, types::ToSql};
@@ -15,6 +22,33 @@ use crate::{
 #[derive(Clone)]
 pub struct Handle {
     pub(super) client: Arc<Client>,
+    pub(super) questions: Questions,
+}
+
+/// Counts the questions to the server and their answers, so that another session can tell who waits for an answer from who asks nothing.
+#[derive(Clone, Default)]
+pub(super) struct Questions(Arc<AtomicU64>);
+
+/// A question; its end is the answer, or that nobody waits for it any longer.
+pub(super) struct Question<'a>(&'a AtomicU64);
+
+impl Questions {
+    /// Asks one, of which there is one at a time.
+    pub(super) fn ask(&self) -> Question<'_> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Question(&self.0)
+    }
+
+    /// The number of the question that is not answered.
+    pub(super) fn open(&self) -> Option<u64> {
+        Some(self.0.load(Ordering::Relaxed)).filter(|count| count % 2 == 1)
+    }
+}
+
+impl Drop for Question<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 /// How much a result may hold.
@@ -38,6 +72,10 @@ pub enum QueryError {
 }
 
 impl Handle {
+    pub(super) fn of(client: Client) -> Self {
+        Self { client: Arc::new(client), questions: Questions::default() }
+    }
+
     /// Runs one statement and collects its rows.
     ///
     /// # Errors
@@ -60,6 +98,7 @@ impl Handle {
     /// Sends one statement. Its rows are still to be read.
     async fn send(&self, sql: &str, params: &[Value]) -> Result<(Vec<Column>, RowStream), Box<DbError>> {
         let failed = |error| Box::new(db_error(&error));
+        let _asked = self.questions.ask();
         let statement = self.client.prepare(sql).await.map_err(failed)?;
         check_params(&statement, params)?;
         let columns = columns_of(&statement);
@@ -73,6 +112,7 @@ impl Handle {
     /// # Errors
     /// What the server said, or that a parameter does not fit.
     pub async fn execute(&self, sql: &str, params: &[Value]) -> Result<u64, DbError> {
+        let _asked = self.questions.ask();
         let statement = self.client.prepare(sql).await.map_err(|e| db_error(&e))?;
         check_params(&statement, params).map_err(|error| *error)?;
         let params: Vec<Param<'_>> = params.iter().map(Param).collect();

@@ -5,9 +5,9 @@ use std::time::Duration;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{history::History, quote_ident, quote_literal, session::Session};
+use super::{handle::db_error, history::History, quote_ident, quote_literal, session::Session};
 use crate::{
-    error::Result,
+    error::{Error, Result},
     migration::{Direction, Version},
 };
 
@@ -36,6 +36,10 @@ pub enum Event {
     Applied,
     /// A migration was reverted.
     Reverted,
+    /// A migration, or a part of it, was rolled back and is tried again.
+    Retried,
+    /// The connection was lost, and the history has told what became of the migration under way.
+    Resolved,
     /// A migration failed and was rolled back.
     Failed,
     /// A preflight check or a verification said no.
@@ -60,6 +64,8 @@ impl Event {
             Self::StepFinished => "step_finished",
             Self::Applied => "applied",
             Self::Reverted => "reverted",
+            Self::Retried => "retried",
+            Self::Resolved => "resolved",
             Self::Failed => "failed",
             Self::Refused => "refused",
             Self::Interrupted => "interrupted",
@@ -154,6 +160,36 @@ impl Journal {
             env!("CARGO_PKG_VERSION"),
         );
         session.batch("writing the journal", &sql).await
+    }
+}
+
+impl Journal {
+    /// Whether this run has noted such an event of a migration.
+    pub async fn holds(&self, session: &Session, event: Event, version: &Version) -> Result<bool> {
+        let sql = format!(
+            "SELECT EXISTS (SELECT FROM {} WHERE run_id::text = $1 AND event = $2 AND version = $3)",
+            self.table
+        );
+        let row =
+            session.client().query_one(&sql, &[&self.run_id.to_string(), &event.as_str(), &version.as_str()]).await;
+        row.map(|row| row.get(0)).map_err(|e| Error::database("reading the journal", db_error(&e)))
+    }
+
+    /// The newest run before this one, if it has left no word of how it ended: its id, and what it committed.
+    pub async fn unended(&self, session: &Session) -> Result<Option<(String, Vec<String>)>> {
+        let sql = format!(
+            "SELECT last.run_id::text,
+                    ARRAY(SELECT concat_ws(' ', event, version) FROM {table}
+                          WHERE run_id = last.run_id AND event IN ('applied', 'reverted') ORDER BY id)
+             FROM (SELECT run_id FROM {table} WHERE event = 'run_started' AND run_id::text <> $1 ORDER BY id DESC LIMIT 1) last
+             WHERE NOT EXISTS (SELECT FROM {table} WHERE run_id = last.run_id
+                               AND event IN ('run_finished', 'failed', 'refused', 'interrupted', 'backup_failed'))
+               AND NOT EXISTS (SELECT FROM {table} WHERE event = 'resolved' AND detail LIKE '%' || last.run_id::text || '%')",
+            table = self.table
+        );
+        let row = session.client().query_opt(&sql, &[&self.run_id.to_string()]).await;
+        let row = row.map_err(|e| Error::database("reading the journal", db_error(&e)))?;
+        Ok(row.map(|row| (row.get(0), row.get(1))))
     }
 }
 

@@ -17,6 +17,7 @@ pub mod seal;
 mod session;
 pub mod tables;
 pub(crate) mod values;
+mod watch;
 
 pub use connect::{Secret, Target, TlsMode, parse_url};
 pub use copy::CopyIn;
@@ -25,6 +26,7 @@ pub use handle::{Handle, QueryError, QueryLimits};
 pub use own::{OwnTables, OwnWrites};
 pub use passfile::line as passfile_line;
 pub use session::{Broken, Committed, Server, Session, Timeouts, Transaction};
+pub use watch::Watch;
 
 /// A name as SQL writes it, whatever characters it has.
 pub fn quote_ident(name: &str) -> String {

@@ -1,7 +1,8 @@
 //! The one connection on which a run holds its lock and does its work.
 
-use std::{future::poll_fn, sync::Arc, time::Duration};
+use std::{future::poll_fn, time::Duration};
 
+use tokio::task::AbortHandle;
 use tokio_postgres::{AsyncMessage, CancelToken, Client, SimpleQueryMessage, types::ToSql};
 use tokio_postgres_rustls::MakeRustlsConnect;
 use tracing::Instrument as _;
@@ -12,7 +13,7 @@ use super::{
     lock::LockKey,
     notices::Notices,
     own::{OwnTables, OwnWrites, signature_sql, state_sql, writes_sql},
-    quote_ident,
+    quote_ident, quote_literal,
     seal::Seal,
 };
 use crate::{
@@ -41,6 +42,12 @@ pub struct Server {
     pub tls: Option<String>,
     /// Server clock minus ours, in milliseconds.
     pub clock_skew_ms: i64,
+    /// The process that serves this session.
+    pub pid: i32,
+    /// When that process began: pids come back.
+    pub backend_start: String,
+    /// What tells this server and its standbys from all others.
+    pub system_identifier: i64,
 }
 
 impl Server {
@@ -149,6 +156,8 @@ pub struct Session {
     handle: Handle,
     cancel: CancelToken,
     tls: MakeRustlsConnect,
+    /// Ends the connection as if it had been lost.
+    pub(super) driver: AbortHandle,
     pub(super) target: Target,
     /// What the server said of itself.
     pub server: Server,
@@ -201,10 +210,10 @@ impl Session {
                 }
             }
         };
-        tokio::spawn(driver.in_current_span());
+        let driver = tokio::spawn(driver.in_current_span()).abort_handle();
         let server = prepare(&client).await.map_err(|e| unreachable(target, &e))?;
         let cancel = client.cancel_token();
-        Ok(Self { handle: Handle { client: Arc::new(client) }, cancel, tls, target: target.clone(), server })
+        Ok(Self { handle: Handle::of(client), cancel, tls, driver, target: target.clone(), server })
     }
 
     /// For programs and for the host's own statements with parameters.
@@ -295,6 +304,7 @@ impl Session {
     pub async fn run_script(&self, script: &Script) -> Result<(), ProgramError> {
         match script.origin {
             Origin::File(_) | Origin::History(_) => {
+                let _asked = self.handle.questions.ask();
                 self.client().batch_execute(script.text()).await.map_err(|e| script.error(0, db_error(&e)))
             }
             Origin::Plugin => {
@@ -312,6 +322,7 @@ impl Session {
     /// What the server said; the migration is at fault.
     pub async fn settle(&self, transaction: &Transaction) -> Result<(), ProgramError> {
         let sql = transaction.seal.as_ref().map_or("SET CONSTRAINTS ALL IMMEDIATE".to_owned(), Seal::settle);
+        let _asked = self.handle.questions.ask();
         self.client().batch_execute(&sql).await.map_err(|e| db_error(&e).into())
     }
 
@@ -393,7 +404,10 @@ impl Session {
     pub async fn commit(&self, transaction: &Transaction) -> Committed {
         let open = transaction.seal.as_ref().map_or(String::new(), |seal| format!("{}; ", seal.open_for_good()));
         let sql = format!("{open}{SYNCHRONOUS_COMMIT}; SET LOCAL transaction_read_only = on; COMMIT");
-        match self.client().batch_execute(&sql).await {
+        let asked = self.handle.questions.ask();
+        let committed = self.client().batch_execute(&sql).await;
+        drop(asked);
+        match committed {
             Ok(()) => {
                 self.reset().await;
                 Committed::Yes
@@ -438,6 +452,25 @@ impl Session {
         }
     }
 
+    /// Ends the process that served a session which was lost, so that it does not keep the lock until it notices that itself.
+    pub async fn end(&self, lost: &Server) {
+        // Only the role that logged in may do that.
+        let sql = format!(
+            "SET ROLE NONE; SELECT pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity
+             WHERE pid = {} AND backend_start::text = {}; RESET ROLE",
+            lost.pid,
+            quote_literal(&lost.backend_start)
+        );
+        if let Err(error) = self.batch("ending the session that was lost", &sql).await {
+            tracing::debug!(%error, "it ends when it notices that its client is gone");
+        }
+    }
+
+    /// Where it is connected to.
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+
     /// True once the connection is gone.
     pub fn is_closed(&self) -> bool {
         self.client().is_closed()
@@ -463,7 +496,9 @@ async fn prepare(client: &Client) -> Result<Server, tokio_postgres::Error> {
                     current_setting('default_transaction_read_only')::bool, current_user::text,
                     (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user), session_user::text,
                     (SELECT version FROM pg_catalog.pg_stat_ssl WHERE pid = pg_backend_pid() AND ssl),
-                    (extract(epoch FROM clock_timestamp()) * 1000)::int8",
+                    (extract(epoch FROM clock_timestamp()) * 1000)::int8, pg_backend_pid(),
+                    (SELECT backend_start::text FROM pg_catalog.pg_stat_activity WHERE pid = pg_backend_pid()),
+                    (SELECT system_identifier FROM pg_control_system())",
             &[],
         )
         .await?;
@@ -479,6 +514,9 @@ async fn prepare(client: &Client) -> Result<Server, tokio_postgres::Error> {
         login: row.get(6),
         tls: row.get(7),
         clock_skew_ms: row.get::<_, i64>(8) - midway_ms,
+        pid: row.get(9),
+        backend_start: row.get(10),
+        system_identifier: row.get(11),
     })
 }
 

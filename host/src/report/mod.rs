@@ -127,6 +127,7 @@ pub fn status(status: &Status) -> String {
             State::Pending => "pending".to_owned(),
             State::Started => row.progress.as_ref().map_or("started".into(), underway),
             State::Drifted => "drifted: the file has changed".to_owned(),
+            State::Refused => "applied; the file is refused".to_owned(),
             State::Missing => "missing: the file is gone".to_owned(),
         };
         let applied = row.applied.as_ref();
@@ -146,7 +147,12 @@ pub fn status(status: &Status) -> String {
     let count = |state: State| status.migrations.iter().filter(|m| m.state == state).count();
     let mut text: String = table.lines().map(|line| line.trim_end().to_owned() + "\n").collect();
     let _ = write!(text, "{}: {} applied, {} pending", status.database, count(State::Applied), count(State::Pending));
-    for (state, word) in [(State::Started, "started"), (State::Drifted, "drifted"), (State::Missing, "missing")] {
+    for (state, word) in [
+        (State::Started, "started"),
+        (State::Drifted, "drifted"),
+        (State::Refused, "refused"),
+        (State::Missing, "missing"),
+    ] {
         if count(state) > 0 {
             let _ = write!(text, ", {} {word}", count(state));
         }

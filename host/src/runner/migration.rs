@@ -9,6 +9,7 @@ use super::{
     ROLLED_BACK, Run,
     course::{Course, Next},
     outcome::Done,
+    recovery::{Stand, is_passing, passing, pause},
     work::Work,
 };
 use crate::{
@@ -16,7 +17,7 @@ use crate::{
     error::{Cause, Error, Finding, ProgramError, Result, Stage, blocks},
     migration::{Direction, Kind},
     postgres::{
-        Broken, Committed, OwnTables, OwnWrites, Timeouts, Transaction,
+        Broken, Committed, OwnTables, OwnWrites, Timeouts, Transaction, Watch,
         history::Record,
         journal::{Entry, Event},
         progress::{Position, Started},
@@ -69,17 +70,45 @@ impl Stopped {
     }
 }
 
-/// What one migration needs on its way.
-pub(super) struct Passage<'a> {
-    pub(super) run: &'a Run<'a>,
-    pub(super) direction: Direction,
-    pub(super) item: &'a Work,
-    pub(super) backup: Option<&'a Manifest>,
+/// Why a part of a migration did not come to its end.
+enum Halt {
+    /// It failed, and its transaction was rolled back.
+    Failed(Error),
+    /// The connection was lost while it was committing this.
+    Unknown(Worked),
 }
 
-impl Passage<'_> {
+impl From<Error> for Halt {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// What was found out of a part that halted.
+enum Recovered {
+    /// It was committed, and the migration has ended.
+    Ended(Worked),
+    /// The migration goes on from here.
+    At(Option<Course>),
+}
+
+/// What one migration needs on its way.
+pub(super) struct Passage<'r, 'c> {
+    run: &'r mut Run<'c>,
+    direction: Direction,
+    item: &'r Work,
+    backup: Option<&'r Manifest>,
+    /// How often the part under way has been tried.
+    tries: u32,
+}
+
+impl<'r, 'c> Passage<'r, 'c> {
+    pub(super) fn of(run: &'r mut Run<'c>, direction: Direction, item: &'r Work, backup: Option<&'r Manifest>) -> Self {
+        Self { run, direction, item, backup, tries: 1 }
+    }
+
     /// Runs the migration from where it stands to its end.
-    pub(super) async fn run(&self, findings: &mut Vec<Finding>) -> Result<Done> {
+    pub(super) async fn run(&mut self, findings: &mut Vec<Finding>) -> Result<Done> {
         let (item, direction) = (self.item, self.direction);
         tracing::info!(migration = item.name, %direction, "running");
         let begin = Instant::now();
@@ -89,11 +118,18 @@ impl Passage<'_> {
         }
         let mut said = Instant::now();
         loop {
-            let worked = match course.as_ref().filter(|course| course.stored).map(|course| (course, course.next())) {
-                Some((course, Next::Outside(step))) => self.outside(course, &step, findings).await?,
-                Some((course, Next::Batch(name))) => self.batch(course, &name, &mut said).await?,
-                // Also where nothing is known yet: the plan is made in the first transaction.
-                _ => self.transaction(course.as_ref()).await?,
+            let worked = match self.part(course.as_ref(), &mut said, findings).await {
+                Ok(worked) => {
+                    self.tries = 1;
+                    worked
+                }
+                Err(halt) => match self.recovered(halt).await? {
+                    Recovered::Ended(worked) => worked,
+                    Recovered::At(stand) => {
+                        course = stand;
+                        continue;
+                    }
+                },
             };
             if let Some(verified) = worked.ended {
                 let duration_ms = begin.elapsed().as_millis();
@@ -110,14 +146,89 @@ impl Passage<'_> {
         }
     }
 
+    /// The next part.
+    async fn part(
+        &self,
+        course: Option<&Course>,
+        said: &mut Instant,
+        findings: &mut Vec<Finding>,
+    ) -> Result<Worked, Halt> {
+        match course.filter(|course| course.stored).map(|course| (course, course.next())) {
+            Some((course, Next::Outside(step))) => Ok(self.outside(course, &step, findings).await?),
+            Some((course, Next::Batch(name))) => self.batch(course, &name, said).await,
+            // Also where nothing is known yet: the plan is made in the first transaction.
+            _ => self.transaction(course).await,
+        }
+    }
+
+    /// Finds out what became of a part that halted, and whether it is worth another try.
+    ///
+    /// # Errors
+    /// The one that halted it, where it is not, or where nothing can be found out.
+    async fn recovered(&mut self, halt: Halt) -> Result<Recovered> {
+        let name = self.item.name.clone();
+        let (error, unknown) = match halt {
+            Halt::Failed(error) => (error, None),
+            Halt::Unknown(worked) => {
+                (Error::OutcomeUnknown { name: name.clone(), run_id: self.run.run_id.to_string() }, Some(worked))
+            }
+        };
+        let config = self.run.config;
+        let lost = self.run.session.is_closed();
+        let again = self.tries <= config.persistence.retries && config.stop.asked().is_none();
+        // Whether the COMMIT took place is found out even if nothing is tried again.
+        if !(lost && (again || unknown.is_some())) && !(again && passing(&error)) {
+            return Err(error);
+        }
+        if lost {
+            tracing::warn!(migration = name, "the connection is lost; looking for the server");
+            if let Err(cause) = self.run.reconnect().await {
+                tracing::error!(%cause, "the server was not found again");
+                return Err(error);
+            }
+        } else {
+            let pause = pause(self.tries);
+            tracing::warn!(
+                migration = name,
+                tries = self.tries,
+                pause_ms = pause.as_millis(),
+                "trying again after a pause"
+            );
+            if let Err(signal) = config.stop.race(tokio::time::sleep(pause)).await {
+                return Err(self.interrupted(signal, ROLLED_BACK).await);
+            }
+        }
+        let stand = self.run.stand(&self.item.version, self.direction).await?;
+        let what = match &stand {
+            Stand::Ended => "the connection was lost during its COMMIT, which took place",
+            Stand::EndedByAnother => "the connection was lost; another run has ended it meanwhile",
+            Stand::At(_) if unknown.is_some() => {
+                "the connection was lost during a COMMIT; the history tells where it stands"
+            }
+            Stand::At(_) => "the connection was lost; what was under way is rolled back",
+        };
+        if lost {
+            tracing::warn!(migration = name, "{what}");
+            self.run.journal.append(&self.run.session, &self.entry(Event::Resolved).detail(what)).await?;
+        }
+        match (stand, unknown) {
+            (Stand::Ended, Some(worked)) => Ok(Recovered::Ended(worked)),
+            (Stand::EndedByAnother, _) => Err(Error::Refused {
+                what: format!("another run has ended `{name}` while this one had lost its connection"),
+                next: "run `lockgate status`, then the same command again".into(),
+            }),
+            (Stand::Ended, None) => Err(error),
+            (Stand::At(_), _) if !again => Err(error),
+            (Stand::At(course), _) => {
+                self.tries += 1;
+                Ok(Recovered::At(course))
+            }
+        }
+    }
+
     /// Where an earlier run left the migration, if one has begun it in this direction.
     async fn resumed(&self) -> Result<Option<Course>> {
-        let Some(started) = self.run.progress.read(&self.run.session).await? else { return Ok(None) };
-        if started.version != self.item.version || started.direction != self.direction {
-            return Ok(None);
-        }
-        let Started { steps, position, .. } = started;
-        let course = Course { steps, position, stored: true };
+        let Some(course) = self.run.begun(&self.item.version, self.direction).await? else { return Ok(None) };
         tracing::info!(migration = self.item.name, step = course.step_of(), "going on where an earlier run stopped");
         let at = format!("at step {}", course.step_of());
         self.run.journal.append(&self.run.session, &self.entry(Event::Resumed).detail(&at)).await?;
@@ -125,7 +236,7 @@ impl Passage<'_> {
     }
 
     /// Steps that share a transaction; the first of a migration makes its plan, the last ends it.
-    async fn transaction(&self, course: Option<&Course>) -> Result<Worked> {
+    async fn transaction(&self, course: Option<&Course>) -> Result<Worked, Halt> {
         let work = async |transaction: &Transaction| {
             let begin = Instant::now();
             let mut course = match course {
@@ -165,41 +276,39 @@ impl Passage<'_> {
         &self,
         course: Option<&Course>,
         work: impl AsyncFnOnce(&Transaction) -> Result<Worked, Stopped>,
-    ) -> Result<Worked> {
-        let run = self.run;
+    ) -> Result<Worked, Halt> {
+        let run = &*self.run;
         let transaction = run.session.begin(run.timeouts(self.item), &run.own_tables(), self.seal()).await?;
         let left = self.left(course);
         let worked = match run.config.stop.race(work(&transaction)).await {
             Ok(Ok(worked)) => worked,
             Ok(Err(Stopped::Failed { step, error, committed })) => {
                 self.roll_back().await;
-                return Err(self.failed(step, error, committed, &left).await);
+                return Err(self.failed(step, error, committed, &left).await.into());
             }
             Ok(Err(Stopped::Refused(findings))) => {
                 self.roll_back().await;
                 let stage = Stage::Verify(self.item.version.clone(), self.direction);
-                return Err(run.refused(self.item, self.direction, stage, findings, &left).await);
+                return Err(run.refused(self.item, self.direction, stage, findings, &left).await.into());
             }
             Err(signal) => {
                 self.roll_back().await;
-                return Err(self.interrupted(signal, &left).await);
+                return Err(self.interrupted(signal, &left).await.into());
             }
         };
         match run.session.commit(&transaction).await {
             Committed::Yes => Ok(worked),
             Committed::No(error) => {
                 self.roll_back().await;
-                Err(self.failed(Some("commit".into()), (*error).into(), false, &left).await)
+                Err(self.failed(Some("commit".into()), (*error).into(), false, &left).await.into())
             }
-            Committed::Unknown => {
-                Err(Error::OutcomeUnknown { name: self.item.name.clone(), run_id: run.run_id.to_string() })
-            }
+            Committed::Unknown => Err(Halt::Unknown(worked)),
         }
     }
 
     /// The plan, made in the migration's first transaction.
     async fn planned(&self) -> Result<Course, Stopped> {
-        let run = self.run;
+        let run = &*self.run;
         // Even if the lock had failed, nothing would run twice.
         let holds = run.history.holds(&run.session, &self.item.version).await.map_err(Stopped::host("history"))?;
         let expected = self.direction == Direction::Down && !self.item.half_applied;
@@ -243,14 +352,14 @@ impl Passage<'_> {
     }
 
     async fn check(&self, step: &str, transaction: &Transaction, writes: &OwnWrites) -> Result<(), Stopped> {
-        let run = self.run;
+        let run = &*self.run;
         let checked = run.session.check_unbroken(transaction, run.lock, &run.own_tables(), writes).await;
         checked.map_err(Stopped::broken(step, self.item))
     }
 
     /// Saves how far the migration is, in the open transaction.
     async fn save(&self, course: &mut Course, from: &Position) -> Result<OwnWrites, Stopped> {
-        let (run, item) = (self.run, self.item);
+        let (run, item) = (&*self.run, self.item);
         if course.stored {
             let advanced = run.progress.advance(&run.session, &item.version, from, &course.position, run.run_id).await;
             advanced.map_err(Stopped::host("progress"))?;
@@ -282,7 +391,7 @@ impl Passage<'_> {
 
     /// Writes the migration's end into history and journal, in the open transaction.
     async fn record(&self, course: &Course) -> Result<OwnWrites, Stopped> {
-        let (run, item, took) = (self.run, self.item, course.position.took);
+        let (run, item, took) = (&*self.run, self.item, course.position.took);
         let mut writes = OwnWrites { journal: 1, ..OwnWrites::default() };
         let event = match self.direction {
             Direction::Up => {
@@ -325,7 +434,7 @@ impl Passage<'_> {
 
     /// Whether the history says what the host wrote: a trigger of somebody's may have changed it.
     async fn check_recorded(&self) -> Result<(), Stopped> {
-        let (run, version) = (self.run, &self.item.version);
+        let (run, version) = (&*self.run, &self.item.version);
         let right = match self.direction {
             Direction::Up => run.history.holds_of_run(&run.session, version, run.run_id).await,
             Direction::Down => run.history.holds(&run.session, version).await.map(|holds| !holds),
@@ -360,9 +469,22 @@ impl Passage<'_> {
         }
     }
 
-    async fn failed(&self, step: Option<String>, error: ProgramError, committed: bool, left: &str) -> Error {
-        let left = if committed { COMMITTED_ITSELF } else { left };
-        self.run.failed(self.item, self.direction, step, error, left).await
+    async fn failed(&self, step: Option<String>, mut error: ProgramError, committed: bool, left: &str) -> Error {
+        let left = if committed { COMMITTED_ITSELF.to_owned() } else { self.after_tries(left) };
+        if let Cause::Database(error) = &mut error.cause
+            && error.is("55P03")
+            && let Some(blocker) = self.run.watch.as_ref().and_then(Watch::blocker)
+        {
+            error.message = format!("{}: the lock is held by {blocker}", error.message);
+        }
+        let again = !committed && self.tries <= self.run.config.persistence.retries && is_passing(&error);
+        let event = if again { Event::Retried } else { Event::Failed };
+        self.run.failed_as(event, self.item, self.direction, step, error, &left).await
+    }
+
+    /// What is left, and after how many tries, if there was more than one.
+    fn after_tries(&self, left: &str) -> String {
+        if self.tries == 1 { left.to_owned() } else { format!("{left}, after {} tries", self.tries) }
     }
 
     async fn interrupted(&self, signal: &'static str, left: &str) -> Error {

@@ -3,6 +3,7 @@
 mod course;
 mod migration;
 mod outcome;
+mod recovery;
 mod work;
 
 use std::time::{Duration, Instant};
@@ -17,11 +18,11 @@ use self::{
 use crate::{
     backup::{self, Dump, Manifest, Restored},
     config::Config,
-    error::{Error, Finding, NOTHING_CHANGED, ProgramError, Result, Stage, blocks},
+    error::{Error, Finding, NOTHING_CHANGED, ProgramError, Result, Severity, Stage, blocks},
     migration::{Direction, Kind, Version},
     plan::{self, Revert, State},
     postgres::{
-        Handle, Server, Session,
+        Handle, Server, Session, Watch,
         history::{Applied, History},
         journal::{Entry, Event, Journal},
         lock::{self, LockKey},
@@ -42,6 +43,7 @@ struct Run<'a> {
     history: History,
     journal: Journal,
     progress: Progress,
+    watch: Option<Watch>,
     lock: LockKey,
     started: Instant,
 }
@@ -77,7 +79,7 @@ pub async fn status(config: &Config, run_id: Uuid) -> Result<Status> {
     let run = Run::begin(config, run_id).await?;
     let applied = run.applied().await?;
     let started = run.progress.read(&run.session).await?;
-    let rows = plan::states(&folder.migrations, &applied).into_iter().filter_map(|(state, migration, row)| {
+    let rows = plan::states(&folder, &applied).into_iter().filter_map(|(state, migration, row)| {
         let (version, description, kind) = match (migration, row) {
             (_, Some(row)) => (row.version.clone(), row.description.clone(), row.kind.clone()),
             (Some(m), None) => (m.version.clone(), m.description.clone(), m.kind().as_str().to_owned()),
@@ -118,10 +120,12 @@ pub async fn plan_down(config: &Config, run_id: Uuid, revert: &Revert) -> Result
 /// The first that stops it; what was applied before stays applied.
 pub async fn up(config: &Config, run_id: Uuid, to: Option<&Version>) -> Result<Outcome> {
     let folder = source::read(&config.dir)?;
-    let run = Run::begin(config, run_id).await?;
+    let mut run = Run::begin(config, run_id).await?;
     let applied = run.applied().await?;
-    for row in plan::missing(&folder.migrations, &applied) {
-        tracing::warn!(migration = row.filename, "applied, but no longer in the folder");
+    if !config.throwaway {
+        for row in plan::missing(&folder, &applied) {
+            tracing::warn!(migration = row.filename, "applied, but no longer in the folder");
+        }
     }
     let underway = run.progress.read(&run.session).await?.is_some();
     let pending = plan::up(&folder.migrations, &applied, to);
@@ -129,7 +133,7 @@ pub async fn up(config: &Config, run_id: Uuid, to: Option<&Version>) -> Result<O
         return run.nothing_to_do(Direction::Up).await;
     }
     // Another run may have done it while this one waited for the lock.
-    run.locked(async |waited| {
+    run.locked(async |run, waited| {
         let work = run.pending(&folder, to).await?;
         if work.is_empty() {
             run.nothing_to_do(Direction::Up).await
@@ -146,11 +150,11 @@ pub async fn up(config: &Config, run_id: Uuid, to: Option<&Version>) -> Result<O
 /// The first that stops it; what was reverted before stays reverted.
 pub async fn down(config: &Config, run_id: Uuid, revert: &Revert) -> Result<Outcome> {
     let folder = source::read(&config.dir)?;
-    let run = Run::begin(config, run_id).await?;
+    let mut run = Run::begin(config, run_id).await?;
     if plan::down(&folder.migrations, &run.revertible().await?.0, revert)?.is_empty() {
         return run.nothing_to_do(Direction::Down).await;
     }
-    run.locked(async |waited| {
+    run.locked(async |run, waited| {
         let work = run.reverted(&folder, revert).await?;
         if work.is_empty() {
             run.nothing_to_do(Direction::Down).await
@@ -166,8 +170,8 @@ pub async fn down(config: &Config, run_id: Uuid, revert: &Revert) -> Result<Outc
 /// # Errors
 /// [`Error::Checks`] or [`Error::Backup`].
 pub async fn backup(config: &Config, run_id: Uuid) -> Result<Manifest> {
-    let run = Run::begin(config, run_id).await?;
-    run.locked(async |_| {
+    let mut run = Run::begin(config, run_id).await?;
+    run.locked(async |run, _| {
         run.preflight(&[]).await?;
         let manifest = run.take_backup(&[]).await?;
         if run.history.read(&run.session).await?.is_some() {
@@ -196,8 +200,8 @@ pub async fn restore(config: &Config, run_id: Uuid, id: &str) -> Result<Restored
 }
 
 async fn note_restore(config: &Config, run_id: Uuid, restored: &Restored) -> Result<()> {
-    let run = Run::begin(config, run_id).await?;
-    run.locked(async |_| {
+    let mut run = Run::begin(config, run_id).await?;
+    run.locked(async |run, _| {
         tables::ensure(&run.session, &run.history).await?;
         let detail = format!("from backup {}; the former database is kept as {}", restored.backup, restored.kept_as);
         run.journal.append(&run.session, &Entry::of(Event::Restored).detail(&detail)).await
@@ -211,7 +215,7 @@ impl<'a> Run<'a> {
         let session = Session::connect(&config.target, &format!("lockgate {}", short(run_id))).await?;
         let history = History::in_schema(&config.schema);
         let (journal, progress) = (Journal::new(&history, run_id), Progress::new(&history));
-        Ok(Self { config, run_id, session, history, journal, progress, lock: LockKey, started })
+        Ok(Self { config, run_id, session, history, journal, progress, watch: None, lock: LockKey, started })
     }
 
     async fn applied(&self) -> Result<Vec<Applied>> {
@@ -219,11 +223,12 @@ impl<'a> Run<'a> {
     }
 
     /// Runs work under the lock, telling it how long that took to get, and gives the lock back whatever came of the work.
-    async fn locked<T>(&self, work: impl AsyncFnOnce(Duration) -> Result<T>) -> Result<T> {
+    async fn locked<T>(&mut self, work: impl AsyncFnOnce(&mut Self, Duration) -> Result<T>) -> Result<T> {
         let waited = lock::acquire(&self.session, self.lock, self.config.lock_timeout);
         let waited = self.stoppable(waited).await??;
         tracing::debug!(waited_ms = waited.as_millis(), "the lock is ours");
-        let result = work(waited).await;
+        self.watch().await?;
+        let result = work(self, waited).await;
         if !self.session.is_closed()
             && let Err(error) = lock::release(&self.session, self.lock).await
         {
@@ -345,7 +350,7 @@ impl<'a> Run<'a> {
     }
 
     /// Under the lock: checks, backup, then one migration after the other.
-    async fn execute(&self, direction: Direction, work: &[Work], waited: Duration) -> Result<Outcome> {
+    async fn execute(&mut self, direction: Direction, work: &[Work], waited: Duration) -> Result<Outcome> {
         let mut findings = self.preflight(work).await?;
         // What has begun was let through then.
         if direction == Direction::Up && work[0].started.is_none() {
@@ -354,10 +359,13 @@ impl<'a> Run<'a> {
         let backup = if self.config.backup {
             Some(self.take_backup(work).await?)
         } else {
-            tracing::warn!("no backup is taken: `--no-backup`");
+            if !self.config.throwaway {
+                tracing::warn!("no backup is taken: `--no-backup`");
+            }
             None
         };
         tables::ensure(&self.session, &self.history).await?;
+        findings.extend(self.resolve_former().await?);
         let waited = format!("waited {} ms for the lock", waited.as_millis());
         self.journal.append(&self.session, &Entry::of(Event::RunStarted).detail(&waited)).await?;
         let entry = match &backup {
@@ -370,13 +378,27 @@ impl<'a> Run<'a> {
         for (i, item) in work.iter().enumerate() {
             // A later migration may look at what an earlier one makes, so it is asked only now.
             if direction == Direction::Up && i > 0 {
-                findings.extend(self.migration_preflight(item).await?);
+                findings.extend(self.asked(item).await?);
             }
-            let passage = Passage { run: self, direction, item, backup: backup.as_ref() };
-            done.push(passage.run(&mut findings).await?);
+            done.push(Passage::of(self, direction, item, backup.as_ref()).run(&mut findings).await?);
         }
-        self.journal.append(&self.session, &Entry::of(Event::RunFinished).took(self.started.elapsed())).await?;
+        self.note(&Entry::of(Event::RunFinished).took(self.started.elapsed())).await;
+        if self.session.is_closed() {
+            self.reconnect().await?;
+            self.note(&Entry::of(Event::RunFinished).took(self.started.elapsed())).await;
+        }
         self.outcome(direction, done, backup, findings).await
+    }
+
+    /// Says what became of a run that could not say it itself: what the history has of it is committed, the rest was rolled back.
+    async fn resolve_former(&self) -> Result<Option<Finding>> {
+        let Some((run_id, committed)) = self.journal.unended(&self.session).await? else { return Ok(None) };
+        let committed = if committed.is_empty() { "nothing".to_owned() } else { committed.join(", ") };
+        let what = format!(
+            "run {run_id} was cut off; it has committed: {committed}; what else it began was rolled back or goes on from here"
+        );
+        self.journal.append(&self.session, &Entry::of(Event::Resolved).detail(&what)).await?;
+        Ok(Some(Finding::new(Severity::Info, "run-resolved", what)))
     }
 
     /// The host's checks.
@@ -398,6 +420,21 @@ impl<'a> Run<'a> {
             components: work.iter().any(|w| w.kind == Kind::Component.as_str()),
         };
         self.stoppable(preflight::check(&context)).await?
+    }
+
+    /// A migration's own checks, once more where the connection was lost: nothing was under way.
+    async fn asked(&mut self, item: &Work) -> Result<Vec<Finding>> {
+        match self.migration_preflight(item).await {
+            Err(error) if self.session.is_closed() && self.config.persistence.retries > 0 => {
+                tracing::warn!(migration = item.name, "the connection is lost; looking for the server");
+                if let Err(cause) = self.reconnect().await {
+                    tracing::error!(%cause, "the server was not found again");
+                    return Err(error);
+                }
+                self.migration_preflight(item).await
+            }
+            asked => asked,
+        }
     }
 
     /// A migration's own checks.
@@ -464,8 +501,20 @@ impl<'a> Run<'a> {
         error: ProgramError,
         left: &str,
     ) -> Error {
+        self.failed_as(Event::Failed, item, direction, step, error, left).await
+    }
+
+    async fn failed_as(
+        &self,
+        event: Event,
+        item: &Work,
+        direction: Direction,
+        step: Option<String>,
+        error: ProgramError,
+        left: &str,
+    ) -> Error {
         let detail = error.cause.without_data();
-        let entry = Entry::of(Event::Failed).migration(&item.version, direction).detail(&detail);
+        let entry = Entry::of(event).migration(&item.version, direction).detail(&detail);
         let state = self.state_after(&entry, left).await;
         Error::Migration { name: item.name.clone(), direction, step, error: Box::new(error), state }
     }

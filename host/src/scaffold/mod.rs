@@ -4,6 +4,7 @@ mod folder;
 mod name;
 mod project;
 mod template;
+mod workspace;
 
 use std::{
     fmt,

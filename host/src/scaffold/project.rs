@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Name, Scaffold, template};
+use super::{Name, Scaffold, template, workspace};
 use crate::{
     error::{Error, Result},
     plugin::{
@@ -17,7 +17,7 @@ use crate::{
 /// Where a crate gets `lockgate-plugin` and `lockgate` from.
 #[derive(Debug, Clone, Default)]
 pub struct Dependencies {
-    /// A checkout of Lockgate. None: one that the new folder lies in, else the registry, in the version of this host.
+    /// A checkout of Lockgate. None: the one that the new folder lies in.
     pub checkout: Option<PathBuf>,
 }
 
@@ -36,8 +36,13 @@ pub(super) fn write(plugins: &Path, name: &Name, language: Language, dependencie
     };
     fs::create_dir_all(plugins).map_err(|e| template::refused(plugins, &e))?;
     fs::create_dir(&folder).map_err(|e| template::refused(&folder, &e))?;
+    let to_do = match &manifest {
+        Some(Manifest { checkout, is_member: true, .. }) => workspace::join(checkout, &crate_name),
+        _ => None,
+    };
     let shown = folder.display().to_string();
-    let (sdk, lockgate, workspace) = manifest.map_or_else(Default::default, |m| (m.sdk, m.lockgate, m.workspace));
+    let (sdk, lockgate, workspace) = manifest
+        .map_or_else(Default::default, |m| (m.sdk, m.lockgate, if m.is_member { "" } else { Manifest::OWN_WORKSPACE }));
     let title = name.with_spaces();
     let values = [
         ("name", name.as_str()),
@@ -61,7 +66,7 @@ pub(super) fn write(plugins: &Path, name: &Name, language: Language, dependencie
         // Where there is no workspace to tell, the manifest ends without an empty line.
         files.push((path, template::fill(text, &values).trim_end().to_owned() + "\n"));
     }
-    Ok(Scaffold { files: template::write(files)?, next: next(language, &shown) })
+    Ok(Scaffold { files: template::write(files)?, next: to_do.into_iter().chain(next(language, &shown)).collect() })
 }
 
 /// The files of a project, with the one to read first at the head.
@@ -108,7 +113,9 @@ fn next(language: Language, folder: &str) -> Vec<String> {
 struct Manifest {
     sdk: String,
     lockgate: String,
-    workspace: &'static str,
+    checkout: PathBuf,
+    /// Whether it belongs into the workspace of the checkout.
+    is_member: bool,
 }
 
 impl Manifest {
@@ -129,15 +136,14 @@ impl Manifest {
             }
             None => plugins.ancestors().find(|folder| is_checkout(folder)).map(Path::to_owned),
         };
-        let Some(checkout) = checkout else {
-            let version = env!("CARGO_PKG_VERSION");
-            return Ok(Self {
-                sdk: format!("\"{version}\""),
-                lockgate: format!("{{ version = \"{version}\", features = [\"testing\"] }}"),
-                workspace: Self::OWN_WORKSPACE,
-            });
-        };
-        // The folder that the checkout's own workspace takes its members from.
+        let checkout = checkout.ok_or_else(|| {
+            Error::configuration(
+                "a plugin in Rust needs the crate `lockgate-plugin`, which is in no registry yet, and no checkout of Lockgate lies \
+                 around the new folder",
+                "name a checkout with `--lockgate-path FOLDER`",
+            )
+        })?;
+        // The folder of the checkout's own plugins.
         let is_member = plugins == checkout.join("plugins");
         let path = |part: &str| match is_member {
             true => Path::new(if part == "host" { "../.." } else { ".." }).join(part.trim_start_matches("plugins/")),
@@ -146,7 +152,8 @@ impl Manifest {
         Ok(Self {
             sdk: format!("{{ path = {:?} }}", path("plugins/sdk")),
             lockgate: format!("{{ path = {:?}, features = [\"testing\"] }}", path("host")),
-            workspace: if is_member { "" } else { Self::OWN_WORKSPACE },
+            checkout,
+            is_member,
         })
     }
 }
@@ -166,17 +173,21 @@ mod tests {
         write(plugins, &Name::parse("hash tokens").unwrap(), language, &Dependencies::default())
     }
 
+    const WORKSPACE: &str = "[workspace]\nmembers = [\n    \"host\", # here\n    \"plugins/sdk\",\n    \"tests\",\n]\n";
+
     fn checkout(root: &Path) {
         for (folder, name) in [("plugins/sdk", "lockgate-plugin"), ("host", "lockgate")] {
             fs::create_dir_all(root.join(folder)).unwrap();
             fs::write(root.join(folder).join("Cargo.toml"), format!("[package]\nname = \"{name}\"\n")).unwrap();
         }
+        fs::write(root.join("Cargo.toml"), WORKSPACE).unwrap();
     }
 
     #[test]
     fn every_place_of_every_template_is_filled() {
         for language in [Language::Rust, Language::Python, Language::JavaScript] {
             let root = tempfile::tempdir().unwrap();
+            checkout(root.path());
             let made = scaffold(&root.path().join("plugins"), language).unwrap();
             assert_eq!(made.next.len(), 3);
             for file in &made.files {
@@ -203,9 +214,9 @@ mod tests {
             scaffold(plugins, Language::Rust).unwrap();
             fs::read_to_string(plugins.join("hash-tokens/Cargo.toml")).unwrap()
         };
-        let apart = manifest(&root.path().join("apart"));
-        assert!(apart.contains(concat!("lockgate-plugin = \"", env!("CARGO_PKG_VERSION"), "\"\n")), "{apart}");
-        assert!(apart.ends_with("\n[workspace]\n"), "{apart}");
+        let apart = scaffold(&root.path().join("apart"), Language::Rust).unwrap_err().report();
+        assert!(apart.what.contains("is in no registry yet") && apart.next.unwrap().contains("--lockgate-path"));
+        assert_eq!(root.path().read_dir().unwrap().count(), 0, "nothing is left");
         checkout(root.path());
         let member = manifest(&root.path().join("plugins"));
         assert!(member.contains("lockgate-plugin = { path = \"../sdk\" }\n"), "{member}");
@@ -213,6 +224,9 @@ mod tests {
         assert!(!member.contains("[workspace]"), "{member}");
         let inside = manifest(&root.path().join("mine"));
         assert!(inside.contains(&format!("{:?}", root.path().join("plugins/sdk"))), "{inside}");
+        assert!(inside.ends_with("\n[workspace]\n"), "{inside}");
+        let members = WORKSPACE.replace("\"plugins/sdk\",\n", "\"plugins/sdk\",\n    \"plugins/hash-tokens\",\n");
+        assert_eq!(fs::read_to_string(root.path().join("Cargo.toml")).unwrap(), members);
     }
 
     #[test]

@@ -25,11 +25,13 @@ pub(super) fn write(files: Vec<(PathBuf, String)>) -> Result<Vec<PathBuf>> {
 
 /// Why a file or folder was not made.
 pub(super) fn refused(path: &Path, error: &io::Error) -> Error {
-    let what = match error.kind() {
-        io::ErrorKind::AlreadyExists => format!("`{}` is there already, and is not overwritten", path.display()),
-        _ => format!("`{}` cannot be written: {error}", path.display()),
-    };
-    Error::configuration(what, "take another name, or mend the permissions")
+    let path = path.display();
+    match error.kind() {
+        io::ErrorKind::AlreadyExists => {
+            Error::configuration(format!("`{path}` is there already, and is not overwritten"), "take another name")
+        }
+        _ => Error::configuration(format!("`{path}` cannot be written: {error}"), "mend the permissions, or the path"),
+    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    fs::{self, File, Permissions},
+    fs::{File, Permissions},
     io::{self, Write},
     os::unix::fs::PermissionsExt,
     path::Path,
@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     error::{Error, Problem, Result},
+    files,
     migration::Checksum,
 };
 
@@ -20,6 +21,9 @@ pub const NAME: &str = "lockgate.lock";
 
 const HEAD: &str = "# Every component that may run: its SHA-256, what it was built with, what it asks for. Written by `lockgate plugin pin`; \
                     commit it.\n";
+
+/// Some hundred bytes a component.
+const MAX_BYTES: u64 = 16 << 20;
 
 /// What was reviewed must not be lost in silence.
 const MEND: &str =
@@ -80,11 +84,12 @@ impl From<Entry> for Pin {
 pub fn read(folder: &Path) -> Result<Pins, Problem> {
     let path = folder.join(NAME);
     let problem = |what: String, next: &str| Problem::new(path.display().to_string(), what, next);
-    let text = match fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Pins::new()),
-        Err(e) => return Err(problem(format!("it cannot be read: {e}"), "mend the permissions")),
-    };
+    if matches!(path.symlink_metadata(), Err(e) if e.kind() == io::ErrorKind::NotFound) {
+        return Ok(Pins::new());
+    }
+    let bytes = files::read(&path, MAX_BYTES, "of a lock file")
+        .map_err(|why| problem(why, "put the file itself there, and let it be read"))?;
+    let text = String::from_utf8(bytes).map_err(|_| problem("it is damaged: it is no UTF-8".into(), MEND))?;
     match toml::from_str::<LockFile>(&text) {
         Ok(file) => Ok(file.components.into_iter().map(|(name, entry)| (name, entry.into())).collect()),
         Err(e) => Err(problem(format!("it is damaged: {}", e.message()), MEND)),
@@ -124,6 +129,8 @@ fn text(pins: &Pins) -> Result<String, toml::ser::Error> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn read_text(text: &str) -> Result<Pins, Problem> {
@@ -155,6 +162,13 @@ mod tests {
         assert_eq!(read(folder.path()), Ok(Pins::new()));
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode(), mode, "others may read it as before");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_is_no_file_is_a_problem() {
+        let folder = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink("/dev/zero", folder.path().join(NAME)).unwrap();
+        assert_eq!(read(folder.path()).unwrap_err().what, "it is no regular file");
     }
 
     #[test]

@@ -4,7 +4,11 @@ mod components;
 pub mod lockfile;
 mod sql_files;
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 use crate::{
     config::Config,
@@ -81,6 +85,8 @@ impl Migration {
 pub struct Folder {
     /// In order of version.
     pub migrations: Vec<Migration>,
+    /// Versions whose files are there and have a problem.
+    pub refused: BTreeSet<Version>,
     /// All problems, in order of file name.
     pub problems: Vec<Problem>,
 }
@@ -124,12 +130,7 @@ impl Group<'_> {
 /// # Errors
 /// When the folder itself cannot be read. What is wrong within it is in [`Folder::problems`].
 pub fn read(folder: &Path) -> Result<Folder> {
-    let unreadable = |e| {
-        Error::configuration(
-            format!("the migrations folder `{}` cannot be read: {e}", folder.display()),
-            "name it with `--dir`, or run from the folder that holds `migrations`",
-        )
-    };
+    let unreadable = |e| unreadable(folder, &e);
     let root = folder.canonicalize().map_err(unreadable)?;
     let mut names = Vec::new();
     for entry in fs::read_dir(folder).map_err(unreadable)? {
@@ -169,12 +170,14 @@ pub fn read(folder: &Path) -> Result<Folder> {
     });
     for same in groups.into_values() {
         if same.len() > 1 {
+            found.refused.insert(same[0].version.clone());
             let names: Vec<&str> = same.iter().flat_map(|g| g.parts.values()).map(String::as_str).collect();
             let what = format!("version {} is used by several migrations: {}", same[0].version, names.join(", "));
             found.problems.push(Problem::new(&same[0].stem, what, "give each migration a version of its own"));
             continue;
         }
         for group in same {
+            let version = group.version.clone();
             let migration = if group.parts.contains_key(&Part::Component) {
                 components::read(&group, &pins)
             } else {
@@ -182,12 +185,41 @@ pub fn read(folder: &Path) -> Result<Folder> {
             };
             match migration {
                 Ok(migration) => found.migrations.push(migration),
-                Err(problems) => found.problems.extend(problems),
+                Err(problems) => {
+                    found.refused.insert(version);
+                    found.problems.extend(problems);
+                }
             }
         }
     }
     components::check_absent(&pins, &found.migrations, folder, &mut found.problems);
     Ok(found)
+}
+
+/// The files of a migrations folder that are named as components, in order.
+///
+/// # Errors
+/// When the folder cannot be read.
+pub fn components(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
+    let mut components = Vec::new();
+    for entry in fs::read_dir(folder).map_err(|e| unreadable(folder, &e))? {
+        let path = entry.map_err(|e| unreadable(folder, &e))?.path();
+        if let Some(name) = path.file_name().and_then(|name| name.to_str())
+            && name.ends_with(".wasm")
+            && !name.starts_with('.')
+        {
+            components.push((name.to_owned(), path.clone()));
+        }
+    }
+    components.sort();
+    Ok(components)
+}
+
+fn unreadable(folder: &Path, error: &io::Error) -> Error {
+    Error::configuration(
+        format!("the migrations folder `{}` cannot be read: {error}", folder.display()),
+        "name it with `--dir`, or run from the folder that holds `migrations`",
+    )
 }
 
 fn understand(folder: &Path, root: &Path, name: &str) -> Result<(Version, String, Part), Problem> {

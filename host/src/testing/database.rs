@@ -146,7 +146,13 @@ impl Database {
                 Error::configuration(format!("`{text}` is no version"), "a version is digits only, such as 001")
             })
         });
-        let config = Config { target: self.target(), schema: trial::SCHEMA.into(), backup: false, ..project.clone() };
+        let config = Config {
+            target: self.target(),
+            schema: trial::SCHEMA.into(),
+            backup: false,
+            throwaway: true,
+            ..project.clone()
+        };
         Ok(runner::up(&config, Uuid::now_v7(), to.transpose()?.as_ref()).await?)
     }
 

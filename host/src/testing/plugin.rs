@@ -1,9 +1,6 @@
 //! The component under test, with the rights that it has in the test.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::Path;
 
 use tokio::sync::OnceCell;
 
@@ -14,6 +11,7 @@ use crate::{
     plugin::{
         ComponentProgram, Limits, Rights,
         build::{self, Wasi},
+        inspect::component_bytes,
     },
     step::Program,
 };
@@ -34,8 +32,8 @@ impl Plugin {
     /// When it cannot be read or cannot run here; the text says why.
     pub async fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let bytes = fs::read(path).map_err(|e| {
-            Error::configuration(format!("`{}` cannot be read: {e}", path.display()), "build it, or mend the path")
+        let bytes = component_bytes(path, &Limits::default()).map_err(|why| {
+            Error::configuration(format!("`{}` is not loaded: {why}", path.display()), "build it, or mend the path")
         })?;
         let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or("plugin");
         Self::from_bytes(stem, bytes).await
@@ -46,13 +44,11 @@ impl Plugin {
     /// # Errors
     /// When it does not build, with what the compiler said, or cannot run here.
     pub async fn build(folder: impl AsRef<Path>) -> Result<Self> {
-        let folder: PathBuf = folder.as_ref().to_owned();
+        let folder = folder.as_ref();
         let name = folder.file_name().and_then(|name| name.to_str()).unwrap_or("plugin").to_owned();
         let shown = folder.display().to_string();
-        let built = tokio::task::spawn_blocking(move || build::build(&folder, Wasi::Stubbed)).await;
-        let built = built.map_err(|e| Error::system(format!("building `{shown}`"), e))?;
-        let bytes = built
-            .map_err(|e| Error::configuration(format!("`{shown}` was not built: {e}"), "mend it and build again"))?;
+        let built = build::build(folder, Wasi::Stubbed).await;
+        let bytes = built.map_err(|e| Error::configuration(format!("`{shown}` was not built: {e}"), e.next()))?;
         Self::from_bytes(&name, bytes).await
     }
 

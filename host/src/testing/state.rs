@@ -71,6 +71,13 @@ impl State {
         (self != later).then_some(difference)
     }
 
+    /// The same without the content of these tables, each with its schema unless that is in the search path.
+    #[must_use]
+    pub fn without_content_of(self, tables: &[String]) -> Self {
+        let is_ignored = |line: &String| tables.iter().any(|table| line.starts_with(&format!("content {table} ")));
+        Self(self.0.into_iter().filter(|line| !is_ignored(line)).collect())
+    }
+
     /// Claims that nothing came and nothing went.
     #[track_caller]
     pub fn equals(&self, other: &Self) {
@@ -93,6 +100,15 @@ pub struct Difference {
     pub gone: Vec<String>,
     /// Only in the later.
     pub new: Vec<String>,
+}
+
+impl Difference {
+    /// The tables whose content differs.
+    pub fn contents(&self) -> BTreeSet<&str> {
+        let lines = self.gone.iter().chain(&self.new);
+        // The name may hold spaces; count and digest do not.
+        lines.filter_map(|line| line.strip_prefix("content ")?.rsplitn(3, ' ').nth(2)).collect()
+    }
 }
 
 impl fmt::Display for Difference {

@@ -26,7 +26,7 @@ pub struct Arguments {
     wasi: bool,
 }
 
-pub fn run(arguments: &Arguments, dir: &Path) -> Result<ExitCode> {
+pub async fn run(arguments: &Arguments, dir: &Path) -> Result<ExitCode> {
     let folder = &arguments.folder;
     let wasi = if arguments.wasi { Wasi::Imported } else { Wasi::Stubbed };
     // Before the minutes that the build may take.
@@ -34,9 +34,9 @@ pub fn run(arguments: &Arguments, dir: &Path) -> Result<ExitCode> {
         Some(file) => file.clone(),
         None => scaffold::component_file(dir, folder)?,
     };
-    let bytes = build::build(folder, wasi).map_err(|e| {
-        Error::configuration(format!("`{}` was not built: {e}", folder.display()), "mend it and build again")
-    })?;
+    let bytes = build::build(folder, wasi)
+        .await
+        .map_err(|e| Error::configuration(format!("`{}` was not built: {e}", folder.display()), e.next()))?;
     fs::write(&out, &bytes).map_err(|e| Error::system(format!("writing `{}`", out.display()), e))?;
     println!("{}: {}, sha256 {}", out.display(), report::bytes(bytes.len() as u64), Checksum::of_bytes(&bytes));
     Ok(ExitCode::Done)

@@ -18,8 +18,10 @@ pub struct Arguments {
 }
 
 pub async fn run(context: &Context, arguments: &Arguments) -> Result<ExitCode> {
-    context.print(&inspect::inspect(&context.config, &arguments.file).await?, text)?;
-    Ok(ExitCode::Done)
+    let found = inspect::inspect(&context.config, &arguments.file).await?;
+    context.print(&found, text)?;
+    // Everything about it was printed; the code says that it would not run.
+    Ok(if found.refused.is_empty() { ExitCode::Done } else { ExitCode::Usage })
 }
 
 fn text(found: &Inspection) -> String {

@@ -20,6 +20,9 @@ pub struct Arguments {
     /// Run this SQL file before the plugin, and after the migrations
     #[arg(long, value_name = "FILE")]
     setup: Option<PathBuf>,
+    /// Do not compare the rows of this table after down, such as an audit log that triggers write; may be repeated
+    #[arg(long, value_name = "TABLE")]
+    ignore_content: Vec<String>,
     /// Keep the database, and print how to reach it, until the command is interrupted
     #[arg(long)]
     keep: bool,
@@ -42,7 +45,7 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<ExitCode> {
     if let Some(sql) = setup {
         database.run(&sql).await.map_err(host_error)?;
     }
-    let cycle = Cycle::run(&plugin, &database).await;
+    let cycle = Cycle::run_ignoring(&plugin, &database, &arguments.ignore_content).await;
     context.print(&cycle, Cycle::text)?;
     if arguments.keep {
         let hint = if std::io::stderr().is_terminal() { " until you press Ctrl-C" } else { "" };
@@ -53,6 +56,15 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<ExitCode> {
         None => Ok(ExitCode::Done),
         Some(failure) => {
             eprintln!("{failure}");
+            if let Failure::LeftBehind(difference) = failure
+                && !difference.contents().is_empty()
+            {
+                let options: Vec<_> = difference.contents().iter().map(|t| format!("--ignore-content {t}")).collect();
+                let options = options.join(" ");
+                eprintln!(
+                    "next: let down bring the rows back; or, where they are meant to stay, as in an audit log: `{options}`"
+                );
+            }
             Ok(failure.exit_code())
         }
     }

@@ -2,7 +2,6 @@
 
 use std::{
     fmt::Write as _,
-    fs,
     path::{Path, PathBuf},
 };
 
@@ -14,7 +13,8 @@ use crate::{
     cli::Context,
     error::{Error, ExitCode, Problem, Result},
     migration::Checksum,
-    plugin::Cache,
+    plugin::{Cache, inspect::component_bytes},
+    source,
 };
 
 #[derive(Args)]
@@ -39,7 +39,11 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<ExitCode> {
         config.cache_dir.as_deref().ok_or_else(|| unusable("none is wanted, or there is no home for it".into()))?;
     // A run does without a cache that is of no use; here it is all that is asked for.
     Cache::open(folder).map_err(|why| unusable(format!("`{}`: {why}", folder.display())))?;
-    let files = if arguments.files.is_empty() { components(&config.dir)? } else { arguments.files.clone() };
+    let files = if arguments.files.is_empty() {
+        source::components(&config.dir)?.into_iter().map(|(_, path)| path).collect()
+    } else {
+        arguments.files.clone()
+    };
     let results = join_all(files.iter().map(|file| warm(context, file))).await;
     let (mut warmed, mut problems) = (Vec::new(), Vec::new());
     for result in results {
@@ -52,17 +56,22 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<ExitCode> {
         context.print(&warmed, |list| text(list))?;
         return Ok(ExitCode::Done);
     }
-    Err(Error::Folder(problems))
+    if arguments.files.is_empty() {
+        return Err(Error::Folder(problems));
+    }
+    let causes: Vec<String> = problems.iter().map(|Problem { at, what, .. }| format!("`{at}`: {what}")).collect();
+    Err(Error::configuration(format!("not compiled: {}", causes.join("; ")), problems.remove(0).next))
 }
 
 async fn warm(context: &Context, file: &Path) -> Result<Result<Warmed, Problem>> {
     let at = file.display().to_string();
-    let bytes = match fs::read(file) {
-        Ok(bytes) => bytes,
-        Err(e) => return Ok(Err(Problem::new(at, format!("it cannot be read: {e}"), "name a component"))),
-    };
     let name = file.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-    let (digest, limits) = (Checksum::of_bytes(&bytes), context.config.limits_of(&name));
+    let limits = context.config.limits_of(&name);
+    let bytes = match component_bytes(file, limits) {
+        Ok(bytes) => bytes,
+        Err(why) => return Ok(Err(Problem::new(at, why, "name a component"))),
+    };
+    let digest = Checksum::of_bytes(&bytes);
     let compiled = context.config.engine()?.warm(bytes, &digest, limits).await;
     Ok(match compiled {
         Ok(compiled) if compiled.kept => Ok(Warmed {
@@ -73,23 +82,6 @@ async fn warm(context: &Context, file: &Path) -> Result<Result<Warmed, Problem>>
         Ok(_) => Err(Problem::new(at, "it was compiled, but the cache could not be written", "see the log")),
         Err(what) => Err(Problem::new(at, what, "build it again with `lockgate plugin build`")),
     })
-}
-
-/// The components of a folder, in order.
-fn components(folder: &Path) -> Result<Vec<PathBuf>> {
-    let failed = |e| {
-        let what = format!("the migrations folder `{}` cannot be read: {e}", folder.display());
-        Error::configuration(what, "name it with `--dir`, or name the components")
-    };
-    let mut files = Vec::new();
-    for entry in fs::read_dir(folder).map_err(failed)? {
-        let path = entry.map_err(failed)?.path();
-        if path.extension().is_some_and(|ending| ending == "wasm") {
-            files.push(path);
-        }
-    }
-    files.sort();
-    Ok(files)
 }
 
 fn text(list: &[Warmed]) -> String {

@@ -4,11 +4,29 @@ use std::{
     env,
     ffi::OsStr,
     io,
+    os::unix::process::CommandExt,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::{Command, Output, Stdio},
+    sync::{Mutex, PoisonError},
+};
+
+use nix::{
+    sys::signal::{Signal, killpg},
+    unistd::Pid,
 };
 
 use super::BuildError;
+
+/// The tools of one build, which run one after the other and end with it.
+#[derive(Debug, Default)]
+pub(super) struct Tools(Mutex<Running>);
+
+#[derive(Debug, Default)]
+struct Running {
+    /// The process group of the tool: a compiler starts others.
+    group: Option<Pid>,
+    stopped: bool,
+}
 
 /// A cargo that finds the crate's own toolchain file and configuration.
 pub(super) fn cargo(crate_dir: &Path) -> Command {
@@ -21,9 +39,40 @@ pub(super) fn cargo(crate_dir: &Path) -> Command {
     cargo
 }
 
-/// Runs a command to its end and returns its standard output.
-pub(super) fn output(command: &mut Command) -> Result<String, BuildError> {
-    let output = command.stdin(Stdio::null()).output().map_err(|source| start_error(command, source))?;
+impl Tools {
+    /// Runs a command to its end and returns its standard output.
+    pub(super) fn output(&self, command: &mut Command) -> Result<String, BuildError> {
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+        let child = {
+            let mut running = self.running();
+            if running.stopped {
+                return Err(BuildError::Stopped);
+            }
+            let child = command.spawn().map_err(|source| start_error(command, source))?;
+            running.group = i32::try_from(child.id()).ok().map(Pid::from_raw);
+            child
+        };
+        let output = child.wait_with_output();
+        self.running().group = None;
+        finished(command, output.map_err(|source| start_error(command, source))?)
+    }
+
+    /// Ends the tool that runs, with all that it has started; no other begins.
+    pub(super) fn stop(&self) {
+        let mut running = self.running();
+        running.stopped = true;
+        if let Some(group) = running.group {
+            // Fails only when it has just ended by itself.
+            let _ = killpg(group, Signal::SIGTERM);
+        }
+    }
+
+    fn running(&self) -> std::sync::MutexGuard<'_, Running> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn finished(command: &Command, output: Output) -> Result<String, BuildError> {
     if !output.status.success() {
         return Err(BuildError::Command {
             command: command_line(command),
@@ -54,4 +103,26 @@ fn command_line(command: &Command) -> String {
 pub(super) fn on_path(name: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH")?;
     env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Arc, thread, time::Instant};
+
+    use super::*;
+
+    #[test]
+    fn a_tool_that_is_stopped_ends_with_what_it_has_started() {
+        let (tools, begin) = (Arc::new(Tools::default()), Instant::now());
+        let of_thread = Arc::clone(&tools);
+        // The inner shell holds the pipe: reading it ends with the last of them.
+        let work = thread::spawn(move || of_thread.output(Command::new("sh").args(["-c", "sh -c 'sleep 600; :'; :"])));
+        while tools.running().group.is_none() {
+            thread::yield_now();
+        }
+        tools.stop();
+        assert!(work.join().unwrap().is_err());
+        assert!(begin.elapsed().as_secs() < 60);
+        assert!(matches!(tools.output(&mut Command::new("true")), Err(BuildError::Stopped)));
+    }
 }

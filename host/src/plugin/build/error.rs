@@ -12,6 +12,12 @@ pub enum BuildError {
     /// There is no such folder.
     #[error("there is no folder `{}`", .0.display())]
     NoFolder(PathBuf),
+    /// The build was given up.
+    #[error("the build was stopped")]
+    Stopped,
+    /// What was named is a file.
+    #[error("it is a file, and a plugin is built from the folder of its sources")]
+    NotAFolder,
     /// Nothing in the folder tells its language.
     #[error(
         "`{}` holds no plugin: a Cargo.toml makes it one in Rust, a pyproject.toml, requirements.txt or app.py one in Python, \
@@ -40,8 +46,8 @@ pub enum BuildError {
     NoCdylib(PathBuf),
     /// Neither the Rust target nor a way around it is installed.
     #[error(
-        "no Rust toolchain here compiles to {TARGET}: run `rustup target add {TARGET}`, or, where rustup cannot \
-         reach its server, `apt-get install rustc-web rust-web-src` and a linker, `apt-get install lld`{}",
+        "no Rust toolchain here compiles to {TARGET}: install rustup (https://rustup.rs), unless it is there, and run \
+         `rustup target add {TARGET}`; or, where it cannot reach its server, `apt-get install rustc-web rust-web-src` and a linker, `apt-get install lld`{}",
         detail(.rustup)
     )]
     NoRustTarget {
@@ -49,15 +55,23 @@ pub enum BuildError {
         rustup: String,
     },
     /// There is no cargo at all.
-    #[error("there is no `cargo` on PATH: install Rust with rustup, then run `rustup target add {TARGET}`")]
+    #[error(
+        "there is no `cargo` on PATH: install Rust with rustup (https://rustup.rs), then run `rustup target add {TARGET}`"
+    )]
     NoCargo,
     /// componentize-py is not installed.
     #[error(
         "componentize-py is neither in `{environment}` nor on PATH: run `python3 -m venv {environment}`, then \
-         `{environment}/bin/pip install {COMPONENTIZE_PY}`",
-        environment = .0.display()
+         {}",
+        pip(.environment, .requirements.as_deref()),
+        environment = .environment.display()
     )]
-    NoComponentizePy(PathBuf),
+    NoComponentizePy {
+        /// Where the project's own would be.
+        environment: PathBuf,
+        /// The project's requirements.txt, where that has it.
+        requirements: Option<PathBuf>,
+    },
     /// Node.js is not installed.
     #[error("there is no `node` on PATH: install Node.js 20 or newer, such as with `apt-get install nodejs npm`")]
     NoNode,
@@ -126,6 +140,20 @@ pub enum BuildError {
 }
 
 impl BuildError {
+    /// What the author can do about it, beyond what the text itself says.
+    pub fn next(&self) -> &'static str {
+        match self {
+            Self::Command { stderr, .. }
+                if stderr.contains("`lockgate-plugin`") && stderr.contains("no matching package") =>
+            {
+                "the SDK is in no registry yet: let the crate take it from a checkout of Lockgate, as `lockgate new --rust \
+                 --lockgate-path FOLDER` writes it: lockgate-plugin = { path = \"FOLDER/plugins/sdk\" }"
+            }
+            Self::NotAFolder => "name the folder; a component that is built already goes to `lockgate plugin pin`",
+            _ => "mend it and build again",
+        }
+    }
+
     pub(super) fn file(path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::File { path: path.to_owned(), source }
     }
@@ -134,6 +162,14 @@ impl BuildError {
 fn either(languages: &[Language]) -> String {
     let names: Vec<String> = languages.iter().map(Language::to_string).collect();
     names.join(" or ")
+}
+
+fn pip(environment: &Path, requirements: Option<&Path>) -> String {
+    let pip = environment.join("bin/pip");
+    match requirements {
+        Some(file) => format!("`{} install -r {}`", pip.display(), file.display()),
+        None => format!("`{} install {COMPONENTIZE_PY}`", pip.display()),
+    }
 }
 
 fn dependency() -> String {

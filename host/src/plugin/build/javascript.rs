@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::Value as Json;
 
-use super::{BuildError, Wasi, command::output, wit};
+use super::{BuildError, Wasi, command::Tools, wit};
 
 /// The package and the version that this host was tested with.
 pub const COMPONENTIZE_JS: (&str, &str) = ("@bytecodealliance/componentize-js", "0.23.0");
@@ -19,7 +19,7 @@ const FALLBACK: &str = "LOCKGATE_NODE_MODULES";
 /// Given to node as text: what it imports is then looked for from the folder it runs in.
 const SCRIPT: &str = include_str!("javascript.mjs");
 
-pub(super) fn build(folder: &Path, wasi: Wasi) -> Result<Vec<u8>, BuildError> {
+pub(super) fn build(tools: &Tools, folder: &Path, wasi: Wasi) -> Result<Vec<u8>, BuildError> {
     let main = main_module(folder)?;
     if !folder.join(&main).is_file() {
         let what = "the module that package.json names as `main`, or index.js";
@@ -35,7 +35,7 @@ pub(super) fn build(folder: &Path, wasi: Wasi) -> Result<Vec<u8>, BuildError> {
     node.current_dir(packages).args(["--input-type=module", "--eval", SCRIPT, "--"]);
     node.arg(sources.join(main)).arg(work.path().join("lockgate.wit")).arg(wit::WORLD);
     node.arg(if wasi == Wasi::Imported { "wasi" } else { "none" }).arg(&component);
-    output(&mut node)?;
+    tools.output(&mut node)?;
     fs::read(&component).map_err(BuildError::file(&component))
 }
 
@@ -92,7 +92,7 @@ mod tests {
 
     #[test]
     fn a_missing_module_is_named() {
-        let error = build(project(r#"{"main": "app.js"}"#).path(), Wasi::Stubbed).unwrap_err();
+        let error = build(&Tools::default(), project(r#"{"main": "app.js"}"#).path(), Wasi::Stubbed).unwrap_err();
         assert!(error.to_string().contains("app.js` is missing"), "{error}");
     }
 

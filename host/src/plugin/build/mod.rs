@@ -8,7 +8,7 @@ mod python;
 mod rust;
 mod wit;
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use wasm_metadata::Producers;
 use wit_component::DecodedWasm;
@@ -19,6 +19,7 @@ pub use language::Language;
 pub use python::COMPONENTIZE_PY;
 pub use wit::WIT;
 
+use self::command::Tools;
 use super::INTERFACE_VERSION;
 
 /// What the package of the interface is called in imports and exports.
@@ -35,22 +36,39 @@ pub enum Wasi {
 
 /// Builds the component of the project in `folder` and returns its bytes.
 ///
-/// Takes seconds to minutes, and blocks: call it where that is fine. Runs the tools of the project's language, as the
+/// Takes seconds to minutes, off the threads of the runtime; the tools end when the future is dropped. Runs the tools of the project's language, as the
 /// project's own environment has them, else those on PATH.
 ///
 /// # Errors
 /// When the folder holds no plugin or could be of several languages, a tool is missing (the text says which command
 /// installs it) or fails (the text carries what it said), or the result is no migration for this host.
-pub fn build(folder: &Path, wasi: Wasi) -> Result<Vec<u8>, BuildError> {
+pub async fn build(folder: &Path, wasi: Wasi) -> Result<Vec<u8>, BuildError> {
+    /// Stops the tools of a build that nobody waits for any longer.
+    struct Stops(Arc<Tools>);
+    impl Drop for Stops {
+        fn drop(&mut self) {
+            self.0.stop();
+        }
+    }
+    let tools = Stops(Arc::default());
+    let (folder, of_thread) = (folder.to_owned(), Arc::clone(&tools.0));
+    let work = tokio::task::spawn_blocking(move || build_with(&of_thread, &folder, wasi));
+    work.await.unwrap_or(Err(BuildError::Stopped))
+}
+
+fn build_with(tools: &Tools, folder: &Path, wasi: Wasi) -> Result<Vec<u8>, BuildError> {
+    if folder.is_file() {
+        return Err(BuildError::NotAFolder);
+    }
     if !folder.is_dir() {
         return Err(BuildError::NoFolder(folder.to_owned()));
     }
     let folder = std::path::absolute(folder).map_err(BuildError::file(folder))?;
     let language = Language::of(&folder)?;
     let component = match language {
-        Language::Rust => rust::build(&folder)?,
-        Language::Python => python::build(&folder, wasi)?,
-        Language::JavaScript => javascript::build(&folder, wasi)?,
+        Language::Rust => rust::build(tools, &folder)?,
+        Language::Python => python::build(tools, &folder, wasi)?,
+        Language::JavaScript => javascript::build(tools, &folder, wasi)?,
     };
     check(&component, language)?;
     let mut producers = Producers::empty();
@@ -93,7 +111,7 @@ mod tests {
 
     #[test]
     fn a_missing_folder_is_named() {
-        let error = build(Path::new("/nonexistent"), Wasi::Stubbed).unwrap_err();
+        let error = build_with(&Tools::default(), Path::new("/nonexistent"), Wasi::Stubbed).unwrap_err();
         assert_eq!(error.to_string(), "there is no folder `/nonexistent`");
     }
 

@@ -12,7 +12,7 @@ use wit_component::ComponentEncoder;
 
 use super::{
     BuildError,
-    command::{cargo, output},
+    command::{Tools, cargo},
 };
 
 pub(super) const TARGET: &str = "wasm32-unknown-unknown";
@@ -48,9 +48,9 @@ const PROFILE: [(&str, &str); 6] = [
 ///
 /// # Errors
 /// When no toolchain is found, or the crate does not compile; the text carries what the compiler said.
-pub(super) fn build(crate_dir: &Path) -> Result<Vec<u8>, BuildError> {
-    let toolchain = Toolchain::find(crate_dir)?;
-    let module = compile(crate_dir, &toolchain)?;
+pub(super) fn build(tools: &Tools, crate_dir: &Path) -> Result<Vec<u8>, BuildError> {
+    let toolchain = Toolchain::find(tools, crate_dir)?;
+    let module = compile(tools, crate_dir, &toolchain)?;
     let component = ComponentEncoder::default()
         .validate(true)
         .module(&module)
@@ -58,7 +58,7 @@ pub(super) fn build(crate_dir: &Path) -> Result<Vec<u8>, BuildError> {
         .map_err(|error| BuildError::Encode(format!("{error:#}")))?;
     let mut producers = Producers::empty();
     producers.add("language", "Rust", "");
-    if let Some(version) = sdk_version(crate_dir)? {
+    if let Some(version) = sdk_version(tools, crate_dir)? {
         producers.add("sdk", SDK, &version);
     }
     producers.add_to_wasm(&component).map_err(|error| BuildError::Encode(format!("{error:#}")))
@@ -74,14 +74,14 @@ enum Toolchain {
 }
 
 impl Toolchain {
-    fn find(crate_dir: &Path) -> Result<Self, BuildError> {
-        let active = Rustc::ask(OsStr::new("rustc"), crate_dir);
+    fn find(tools: &Tools, crate_dir: &Path) -> Result<Self, BuildError> {
+        let active = Rustc::ask(tools, OsStr::new("rustc"), crate_dir);
         if let Ok(active) = &active
             && active.has_target()
         {
             return Ok(Self::ready(active));
         }
-        let system = Rustc::ask(OsStr::new(SYSTEM_RUSTC), crate_dir).ok();
+        let system = Rustc::ask(tools, OsStr::new(SYSTEM_RUSTC), crate_dir).ok();
         let sources = || {
             let compilers = active.iter().chain(&system);
             let rustc = compilers.clone().find(|rustc| rustc.has_sources())?;
@@ -94,7 +94,7 @@ impl Toolchain {
             None => RUSTUP_PATIENCE,
         };
         let rustup = match add_target(crate_dir, patience) {
-            Ok(()) => match Rustc::ask(OsStr::new("rustc"), crate_dir) {
+            Ok(()) => match Rustc::ask(tools, OsStr::new("rustc"), crate_dir) {
                 Ok(active) if active.has_target() => return Ok(Self::ready(&active)),
                 _ => "rustup added the target to another compiler than the one cargo uses".to_owned(),
             },
@@ -124,13 +124,13 @@ struct Rustc {
 }
 
 impl Rustc {
-    fn ask(path: &OsStr, crate_dir: &Path) -> Result<Self, BuildError> {
-        let answer = output(
+    fn ask(tools: &Tools, path: &OsStr, crate_dir: &Path) -> Result<Self, BuildError> {
+        let answer = tools.output(
             Command::new(path)
                 .args(["--print", "sysroot", "--print", "target-libdir", "--target", TARGET])
                 .current_dir(crate_dir),
         )?;
-        let version = output(Command::new(path).arg("-vV").current_dir(crate_dir))?;
+        let version = tools.output(Command::new(path).arg("-vV").current_dir(crate_dir))?;
         let host = version.lines().find_map(|line| line.strip_prefix("host: "));
         match (answer.trim_end().split_once('\n'), host) {
             (Some((sysroot, target_libdir)), Some(host)) => Ok(Self {
@@ -209,13 +209,13 @@ fn add_target(crate_dir: &Path, patience: Duration) -> Result<(), String> {
 }
 
 /// Runs cargo and reads the module it made.
-fn compile(crate_dir: &Path, toolchain: &Toolchain) -> Result<Vec<u8>, BuildError> {
-    let flags = rustflags(crate_dir, toolchain)?;
-    let mut messages = output(&mut cargo_build(crate_dir, toolchain, &flags))?;
+fn compile(tools: &Tools, crate_dir: &Path, toolchain: &Toolchain) -> Result<Vec<u8>, BuildError> {
+    let flags = rustflags(tools, crate_dir, toolchain)?;
+    let mut messages = tools.output(&mut cargo_build(crate_dir, toolchain, &flags))?;
     // The first download of all makes the registry's folder, whose name the flags are to hide.
-    let flags_now = rustflags(crate_dir, toolchain)?;
+    let flags_now = rustflags(tools, crate_dir, toolchain)?;
     if flags_now != flags {
-        messages = output(&mut cargo_build(crate_dir, toolchain, &flags_now))?;
+        messages = tools.output(&mut cargo_build(crate_dir, toolchain, &flags_now))?;
     }
     let path = module_path(&messages, &crate_dir.join("Cargo.toml"))
         .ok_or_else(|| BuildError::NoCdylib(crate_dir.to_owned()))?;
@@ -239,8 +239,8 @@ fn cargo_build(crate_dir: &Path, toolchain: &Toolchain, flags: &OsStr) -> Comman
 }
 
 /// Keeps the paths of this machine out of the component: panic messages name the files they come from.
-fn rustflags(crate_dir: &Path, toolchain: &Toolchain) -> Result<OsString, BuildError> {
-    let metadata = metadata(crate_dir, &["--no-deps"])?;
+fn rustflags(tools: &Tools, crate_dir: &Path, toolchain: &Toolchain) -> Result<OsString, BuildError> {
+    let metadata = metadata(tools, crate_dir, &["--filter-platform", TARGET])?;
     let folder = |name| metadata[name].as_str().map(PathBuf::from);
 
     // The compiler uses the last that matches, so what lies inside follows.
@@ -248,15 +248,16 @@ fn rustflags(crate_dir: &Path, toolchain: &Toolchain) -> Result<OsString, BuildE
     if let Some(home) = cargo_home() {
         // Their names tell the host that crates were downloaded from, which may be a mirror.
         let registries = home.join("registry/src").read_dir().into_iter().flatten().flatten();
-        let mut registries: Vec<_> = registries.map(|registry| (registry.path(), "/registry")).collect();
+        let mut registries: Vec<_> = registries.map(|registry| (registry.path(), "/registry".to_owned())).collect();
         registries.sort();
-        prefixes.push((home, "/cargo"));
+        prefixes.push((home, "/cargo".to_owned()));
         prefixes.extend(registries);
     }
-    prefixes.push((library_sources(toolchain.sysroot()), "/rust/library"));
-    prefixes.extend(folder("workspace_root").map(|root| (root, "/workspace")));
-    prefixes.push((crate_dir.to_owned(), "/crate"));
-    prefixes.extend(folder("target_directory").map(|target| (target, "/target")));
+    prefixes.push((library_sources(toolchain.sysroot()), "/rust/library".to_owned()));
+    prefixes.extend(path_dependencies(&metadata));
+    prefixes.extend(folder("workspace_root").map(|root| (root, "/workspace".to_owned())));
+    prefixes.push((crate_dir.to_owned(), "/crate".to_owned()));
+    prefixes.extend(folder("target_directory").map(|target| (target, "/target".to_owned())));
 
     let mut flags = OsString::new();
     for (from, to) in prefixes {
@@ -271,19 +272,33 @@ fn rustflags(crate_dir: &Path, toolchain: &Toolchain) -> Result<OsString, BuildE
     Ok(flags)
 }
 
+/// The crates that come from folders of this machine, by name: the SDK of a checkout, for one.
+fn path_dependencies(metadata: &Json) -> Vec<(PathBuf, String)> {
+    let packages = metadata["packages"].as_array().map_or(&[][..], Vec::as_slice);
+    let local = packages.iter().filter(|package| package["source"].is_null());
+    let folder = |package: &Json| {
+        let folder = Path::new(package["manifest_path"].as_str()?).parent()?.to_owned();
+        Some((folder, format!("/dependency/{}", package["name"].as_str()?)))
+    };
+    let mut folders: Vec<_> = local.filter_map(folder).collect();
+    // One that lies in another's folder comes after it.
+    folders.sort();
+    folders
+}
+
 fn cargo_home() -> Option<PathBuf> {
     let home = || Some(std::env::home_dir()?.join(".cargo"));
     std::env::var_os("CARGO_HOME").map(PathBuf::from).or_else(home)
 }
 
-fn metadata(crate_dir: &Path, arguments: &[&str]) -> Result<Json, BuildError> {
-    let metadata = output(cargo(crate_dir).args(["metadata", "--format-version", "1"]).args(arguments))?;
+fn metadata(tools: &Tools, crate_dir: &Path, arguments: &[&str]) -> Result<Json, BuildError> {
+    let metadata = tools.output(cargo(crate_dir).args(["metadata", "--format-version", "1"]).args(arguments))?;
     serde_json::from_str(&metadata).map_err(|error| BuildError::Answer { program: "cargo", text: error.to_string() })
 }
 
 /// The version of the SDK that the crate was compiled with; none if it does without.
-fn sdk_version(crate_dir: &Path) -> Result<Option<String>, BuildError> {
-    let metadata = metadata(crate_dir, &["--filter-platform", TARGET])?;
+fn sdk_version(tools: &Tools, crate_dir: &Path) -> Result<Option<String>, BuildError> {
+    let metadata = metadata(tools, crate_dir, &["--filter-platform", TARGET])?;
     let packages = metadata["packages"].as_array().map_or(&[][..], Vec::as_slice);
     let sdk = packages.iter().find(|package| package["name"] == SDK);
     Ok(sdk.and_then(|package| package["version"].as_str()).map(str::to_owned))
@@ -307,6 +322,17 @@ fn module_path(messages: &str, manifest: &Path) -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn crates_from_folders_are_told_from_those_of_a_registry() {
+        let metadata = serde_json::json!({ "packages": [
+            { "name": "sdk", "source": null, "manifest_path": "/x/plugins/sdk/Cargo.toml" },
+            { "name": "serde", "source": "registry+https://x", "manifest_path": "/home/r/serde/Cargo.toml" },
+            { "name": "all", "source": null, "manifest_path": "/x/Cargo.toml" },
+        ]});
+        let expected = [("/x", "/dependency/all"), ("/x/plugins/sdk", "/dependency/sdk")];
+        assert_eq!(path_dependencies(&metadata), expected.map(|(from, to)| (from.into(), to.to_owned())));
+    }
 
     #[test]
     fn the_module_is_the_artifact_of_the_crate_itself() {

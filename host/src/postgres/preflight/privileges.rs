@@ -7,10 +7,11 @@ use crate::{
 };
 
 /// What a run does with the host's own tables.
-const NEEDED: [(&str, &str); 11] = [
+const NEEDED: [(&str, &str); 12] = [
     (history::TABLE, "SELECT"),
     (history::TABLE, "INSERT"),
     (history::TABLE, "DELETE"),
+    (journal::TABLE, "SELECT"),
     (journal::TABLE, "INSERT"),
     (progress::TABLE, "SELECT"),
     (progress::TABLE, "INSERT"),

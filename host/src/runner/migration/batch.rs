@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Passage, Stopped, Worked};
+use super::{Halt, Passage, Stopped, Worked};
 use crate::{
     error::{ProgramError, Result},
     postgres::{OwnWrites, Transaction, journal::Event, progress::Position},
@@ -13,9 +13,9 @@ use crate::{
 /// How often a batched step says how far it is.
 const SAY_AFTER: Duration = Duration::from_secs(1);
 
-impl Passage<'_> {
+impl Passage<'_, '_> {
     /// One batch and its checkpoint, in a transaction of their own.
-    pub(super) async fn batch(&self, course: &Course, name: &str, said: &mut Instant) -> Result<Worked> {
+    pub(super) async fn batch(&self, course: &Course, name: &str, said: &mut Instant) -> Result<Worked, Halt> {
         let step = course.name_of(course.position.steps_done);
         let work = async |transaction: &Transaction| {
             let begin = Instant::now();

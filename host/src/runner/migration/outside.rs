@@ -19,7 +19,7 @@ const WORKERS_POLL: Duration = Duration::from_millis(100);
 /// How long the clean-up after a failure may wait for a lock: the failure is to be told soon.
 const CLEAN_UP_LOCK: Duration = Duration::from_secs(3);
 
-impl Passage<'_> {
+impl Passage<'_, '_> {
     /// A statement that PostgreSQL refuses inside a transaction: its intent is noted first, and its probe tells what came of it.
     pub(super) async fn outside(
         &self,
@@ -98,7 +98,7 @@ impl Passage<'_> {
     }
 
     async fn execute_outside(&self, course: &Course, name: &str, step: &OutsideStep) -> Result<()> {
-        let run = self.run;
+        let run = &*self.run;
         let own = run.session.own_state(&run.own_tables()).await?;
         let executed = self.within_patience(run.session.outside(run.timeouts(self.item), &step.statement));
         let executed = run.config.stop.race(executed).await;
@@ -133,7 +133,7 @@ impl Passage<'_> {
     /// nothing of it can come any more.
     async fn cleaned_up(&self, course: &Course, step: &OutsideStep, refused: bool) -> String {
         let mut left = self.left(Some(course));
-        let (run, effect) = (self.run, step.effect());
+        let (run, effect) = (&*self.run, step.effect());
         if run.session.is_closed() {
             return left;
         }
@@ -207,7 +207,7 @@ impl Passage<'_> {
 
     /// Waits until nobody else works on what is broken: it may be half done and no more.
     async fn alone_with(&self, course: &Course, name: &str, breakages: &[Breakage]) -> Result<()> {
-        let (run, begin) = (self.run, Instant::now());
+        let (run, begin) = (&*self.run, Instant::now());
         let sql = workers_sql(breakages);
         let mut told = false;
         loop {
@@ -234,7 +234,7 @@ impl Passage<'_> {
 
     /// Mends what an earlier attempt left.
     async fn mend(&self, course: &Course, name: &str, breakages: &[Breakage]) -> Result<()> {
-        let run = self.run;
+        let run = &*self.run;
         for breakage in breakages {
             match run.config.stop.race(self.repair(run.timeouts(self.item), breakage)).await {
                 Ok(Ok(())) => {}
@@ -282,7 +282,7 @@ impl Passage<'_> {
 
     /// What the catalog says of a statement.
     async fn derived(&self, course: &Course, effect: &Effect) -> Result<Result<Option<Answer>, ProgramError>> {
-        let run = self.run;
+        let run = &*self.run;
         let note = course.position.checkpoint.as_deref().filter(|_| course.position.attempted);
         let note = note.and_then(|note| std::str::from_utf8(note).ok());
         let Some(sql) = effect.probe_sql(note) else { return Ok(Ok(Answer::of(effect, None))) };
@@ -306,7 +306,7 @@ impl Passage<'_> {
 
     /// What the author's probe of a step says.
     async fn took_effect(&self, course: &Course, name: &str, probe: &str) -> Result<bool> {
-        let run = self.run;
+        let run = &*self.run;
         let ask = async |db: &Handle| run.config.stop.race(db.query(probe, &[])).await;
         let rows: Rows = match run.session.read_only(run.timeouts(self.item), ask).await? {
             Ok(Ok(rows)) => rows,
@@ -328,7 +328,7 @@ impl Passage<'_> {
 
     /// Moves the migration on in a transaction of its own.
     async fn moved(&self, course: &Course, to: Position) -> Result<Course> {
-        let run = self.run;
+        let run = &*self.run;
         run.progress.advance(&run.session, &self.item.version, &course.position, &to, run.run_id).await?;
         Ok(Course { position: to, ..course.clone() })
     }

@@ -12,16 +12,16 @@ export const program = {
   },
 
   plan(direction, _db) {
-    if (direction === "down") return [{ tag: "sql", val: "DROP TABLE {{name}};" }];
+    if (direction === "down") return [{ tag: "sql", val: "DROP TABLE {{name}}_lines;" }];
     return [
-      { tag: "sql", val: "CREATE TABLE {{name}} (line text NOT NULL);" },
+      { tag: "sql", val: "CREATE TABLE {{name}}_lines (line text NOT NULL);" },
       { tag: "code", val: "fill" },
     ];
   },
 
   run(_direction, step, tx) {
     if (step !== "fill") throw error("unknown-step", `there is no step \`${step}\``);
-    const rows = tx.execute("INSERT INTO {{name}} VALUES ($1)", [{ tag: "text", val: "hello" }]);
+    const rows = tx.execute("INSERT INTO {{name}}_lines VALUES ($1)", [{ tag: "text", val: "hello" }]);
     log("info", `${rows} rows written`);
   },
 
@@ -31,7 +31,7 @@ export const program = {
 
   verify(direction, db) {
     if (direction === "down") return [];
-    const [[count]] = db.query("SELECT count(*) FROM {{name}}", []).rows;
+    const [[count]] = db.query("SELECT count(*) FROM {{name}}_lines", []).rows;
     if (count.val === 1n) return [];
     return [{ severity: "block", code: "row-count", message: `there are ${count.val} rows, not 1` }];
   },

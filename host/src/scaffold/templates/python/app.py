@@ -24,13 +24,13 @@ class Program(exports.Program):
 
     def plan(self, direction: Direction, db: Reader) -> list[Step]:
         if direction == Direction.DOWN:
-            return [Step_Sql("DROP TABLE {{name}};")]
-        return [Step_Sql("CREATE TABLE {{name}} (line text NOT NULL);"), Step_Code("fill")]
+            return [Step_Sql("DROP TABLE {{name}}_lines;")]
+        return [Step_Sql("CREATE TABLE {{name}}_lines (line text NOT NULL);"), Step_Code("fill")]
 
     def run(self, direction: Direction, step: str, tx: Transaction) -> None:
         if step != "fill":
             raise error("unknown-step", f"there is no step `{step}`")
-        rows = tx.execute("INSERT INTO {{name}} VALUES ($1)", [Value_Text("hello")])
+        rows = tx.execute("INSERT INTO {{name}}_lines VALUES ($1)", [Value_Text("hello")])
         log.log(log.Level.INFO, f"{rows} rows written")
 
     def run_batch(self, direction: Direction, step: str, tx: Transaction, checkpoint: bytes | None) -> Batch:
@@ -39,7 +39,7 @@ class Program(exports.Program):
     def verify(self, direction: Direction, db: Reader) -> list[Finding]:
         if direction == Direction.DOWN:
             return []
-        [[count]] = db.query("SELECT count(*) FROM {{name}}", []).rows
+        [[count]] = db.query("SELECT count(*) FROM {{name}}_lines", []).rows
         if count.value == 1:
             return []
         return [Finding(Severity.BLOCK, "row-count", f"there are {count.value} rows, not 1", None)]

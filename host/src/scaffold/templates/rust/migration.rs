@@ -13,7 +13,7 @@ async fn up_does_its_work_and_down_leaves_nothing() -> Result<()> {
 
     trial.preflight().await?.is_clean();
     trial.up().await?;
-    assert_eq!(database.rows("SELECT line FROM {{name}}").await?, [["hello"]]);
+    assert_eq!(database.rows("SELECT line FROM {{name}}_lines").await?, [["hello"]]);
     trial.verify(Direction::Up).await?.is_clean();
 
     trial.down().await?;

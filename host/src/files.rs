@@ -1,0 +1,82 @@
+//! Reading files that somebody else put there: never for ever, and never more than fits.
+
+use std::{
+    fs::{self, File},
+    io::{self, Read},
+    os::unix::fs::OpenOptionsExt,
+    path::Path,
+};
+
+use nix::fcntl::OFlag;
+
+/// The bytes of a regular file. Neither a pipe nor a device is waited for.
+///
+/// # Errors
+/// Why it is not read, as a sentence about it; `limit` is the name of the setting that raises `max_bytes`.
+pub fn read(path: &Path, max_bytes: u64, limit: &str) -> Result<Vec<u8>, String> {
+    let unreadable = |e: std::io::Error| format!("it cannot be read: {e}");
+    // Opening a pipe that nobody writes to would wait.
+    let flags = OFlag::O_NONBLOCK.bits();
+    let mut file = File::options().read(true).custom_flags(flags).open(path).map_err(unreadable)?;
+    let metadata = file.metadata().map_err(unreadable)?;
+    if metadata.is_dir() {
+        return Err("it is a folder".into());
+    }
+    if !metadata.is_file() {
+        return Err("it is no regular file".into());
+    }
+    let too_long = |bytes: u64| format!("it has {bytes} bytes; at most {max_bytes} are allowed (`{limit}`)");
+    if metadata.len() > max_bytes {
+        return Err(too_long(metadata.len()));
+    }
+    let mut bytes = Vec::new();
+    // It may grow while it is read.
+    file.by_ref().take(max_bytes.saturating_add(1)).read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes.len() as u64 > max_bytes { Err(too_long(bytes.len() as u64)) } else { Ok(bytes) }
+}
+
+/// Makes a folder that is not to be committed, with a `.gitignore` that says so. One that is there is left as it is.
+///
+/// # Errors
+/// When it cannot be made.
+pub fn make_uncommitted(folder: &Path) -> io::Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    fs::create_dir_all(folder)?;
+    // Nothing depends on it.
+    let _ = fs::write(folder.join(".gitignore"), "*\n");
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::{sys::stat::Mode, unistd::mkfifo};
+
+    use super::*;
+
+    #[test]
+    fn only_a_folder_that_is_made_gets_a_gitignore() {
+        let folder = tempfile::tempdir().unwrap();
+        make_uncommitted(folder.path()).unwrap();
+        assert_eq!(folder.path().read_dir().unwrap().count(), 0);
+        make_uncommitted(&folder.path().join("a/b")).unwrap();
+        assert_eq!(fs::read_to_string(folder.path().join("a/b/.gitignore")).unwrap(), "*\n");
+    }
+
+    #[test]
+    fn only_regular_files_of_a_bearable_size_are_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        std::fs::write(path("file"), "four").unwrap();
+        assert_eq!(read(&path("file"), 4, "x").unwrap(), b"four");
+        assert_eq!(read(&path("file"), 3, "x").unwrap_err(), "it has 4 bytes; at most 3 are allowed (`x`)");
+        File::create(path("sparse")).unwrap().set_len(3 << 30).unwrap();
+        assert!(read(&path("sparse"), 64 << 20, "x").unwrap_err().starts_with("it has 3221225472 bytes"));
+        mkfifo(&path("pipe"), Mode::S_IRWXU).unwrap();
+        assert_eq!(read(&path("pipe"), 4, "x").unwrap_err(), "it is no regular file");
+        assert_eq!(read(Path::new("/dev/zero"), 4, "x").unwrap_err(), "it is no regular file");
+        assert_eq!(read(folder.path(), 4, "x").unwrap_err(), "it is a folder");
+        assert!(read(&path("none"), 4, "x").unwrap_err().starts_with("it cannot be read: "));
+    }
+}

@@ -1,0 +1,156 @@
+//! A second session beside the one that works. It sees who is in the way of a statement that waits, whether a pooler hands both
+//! sessions the same process of the server, and that an answer will never come: something between the two may swallow it and keep the
+//! connection open.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio::task::{AbortHandle, JoinHandle};
+use tracing::Instrument as _;
+
+use super::{
+    handle::{Questions, db_error},
+    lock::LockKey,
+    session::{Server, Session},
+};
+use crate::error::{Error, Result};
+
+/// A lock time-out of the default, three seconds, is seen several times.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// So many looks in a row must find that an answer will never come: it may only be on its way.
+const LOOKS: u32 = 6;
+
+/// Whether the process is still there; whether it waits for its client; and, only where it waits for a lock, who holds that. A state that
+/// this role may not see tells nothing.
+const LOOK_SQL: &str = "
+    SELECT a.pid IS NOT NULL, coalesce(a.state LIKE 'idle%', false), CASE WHEN a.wait_event_type = 'Lock' THEN (
+        SELECT string_agg(CASE WHEN b.pid IS NULL THEN 'a prepared transaction' ELSE
+                   format('pid %s (%s, role %s, %s for %s s)', b.pid, coalesce(nullif(b.application_name, ''), 'without a name'), b.usename,
+                          coalesce(b.state, 'in a state that this role may not see'),
+                          extract(epoch FROM clock_timestamp() - coalesce(b.xact_start, b.query_start, b.backend_start))::int) END,
+                   ', ' ORDER BY b.pid)
+        FROM unnest(pg_blocking_pids(a.pid)) AS blocking (pid) LEFT JOIN pg_catalog.pg_stat_activity b ON b.pid = blocking.pid) END
+    FROM (VALUES ($1::int4, $2::text)) AS ours (pid, start)
+    LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = ours.pid AND a.backend_start::text = ours.start";
+
+/// The second session; it ends with this.
+pub struct Watch {
+    blocker: Arc<Mutex<Option<String>>>,
+    task: JoinHandle<()>,
+}
+
+impl Watch {
+    /// Watches a session that holds the lock of a run; gives that up when nothing is heard from the server for `silence`. `None`, with a warning, where the server has no room for a second session.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] when both sessions share one process: the lock would be everybody's.
+    pub async fn beside(
+        session: &Session,
+        key: LockKey,
+        application_name: &str,
+        silence: Duration,
+    ) -> Result<Option<Self>> {
+        let second = match Session::connect(&session.target, application_name).await {
+            Ok(second) => second,
+            Err(error) => {
+                tracing::warn!(%error, "there is no second session, so nobody is named who is in the way");
+                return Ok(None);
+            }
+        };
+        let sql = format!("SELECT pg_try_advisory_lock({}, {})", key.class(), key.object());
+        let row = second.client().query_one(&sql, &[]).await;
+        if row.map_err(|e| Error::database("looking for a pooler", db_error(&e)))?.get(0) {
+            for session in [&second, session] {
+                session.batch("releasing the migration lock", "SELECT pg_advisory_unlock_all()").await?;
+            }
+            return Err(Error::Refused {
+                what: format!(
+                    "the way to {} leads through a pooler (PgBouncer or the like) in transaction or statement mode: two sessions share one process of \
+                     the server, and with it the lock",
+                    session.target
+                ),
+                next: "connect to the server itself, or to a pool in session mode".into(),
+            });
+        }
+        let blocker = Arc::new(Mutex::new(None));
+        let watched = Watched {
+            server: session.server.clone(),
+            questions: session.handle().questions.clone(),
+            driver: session.driver.clone(),
+            silence,
+            blocker: Arc::clone(&blocker),
+        };
+        let task = tokio::spawn(watched.from(second).in_current_span());
+        Ok(Some(Self { blocker, task }))
+    }
+
+    /// Who was in the way when it last looked.
+    pub fn blocker(&self) -> Option<String> {
+        self.blocker.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+struct Watched {
+    server: Server,
+    questions: Questions,
+    driver: AbortHandle,
+    silence: Duration,
+    blocker: Arc<Mutex<Option<String>>>,
+}
+
+impl Watched {
+    async fn from(self, second: Session) {
+        let (pid, start) = (self.server.pid, &self.server.backend_start);
+        let mut told = String::new();
+        // The question that the process does not work on, and how often that was seen.
+        let mut unheard = (None, 0);
+        loop {
+            let open = self.questions.open();
+            let row = async { second.client().query_one(LOOK_SQL, &[&pid, start]).await };
+            let row = match tokio::time::timeout(self.silence, row).await {
+                Ok(Ok(row)) => row,
+                Ok(Err(error)) => {
+                    tracing::debug!(%error, "the second session is lost");
+                    return;
+                }
+                Err(_) => {
+                    tracing::warn!("nothing is heard from the server any longer: the connection is given up");
+                    return self.driver.abort();
+                }
+            };
+            let (there, idle) = (row.get::<_, bool>(0), row.get::<_, bool>(1));
+            let same = unheard.0 == open;
+            unheard = if there && !(idle && open.is_some()) {
+                (None, 0)
+            } else {
+                (open, if same { unheard.1 + 1 } else { 1 })
+            };
+            if unheard.1 >= LOOKS {
+                tracing::warn!(
+                    "the server waits for the client, and the client for the server: the connection is given up"
+                );
+                second.end(&self.server).await;
+                return self.driver.abort();
+            }
+            if let Some(who) = row.get::<_, Option<String>>(2) {
+                // The seconds pass; the pid is enough to know somebody again.
+                let pids: String = who.split(' ').nth(1).unwrap_or_default().to_owned();
+                if pids != told {
+                    tracing::warn!(blocked_by = who, "waiting for a lock");
+                    told = pids;
+                }
+                *self.blocker.lock().unwrap_or_else(PoisonError::into_inner) = Some(who);
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+}

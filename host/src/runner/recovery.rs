@@ -1,0 +1,135 @@
+//! What a run does when its connection is lost or somebody is in its way: find out where it stands, and try again, so often and no
+//! more.
+//!
+//! The order matters. The lock comes first: as long as the server still works on what the lost session sent, that session holds it. Only then
+//! does the history tell whether a COMMIT took place.
+
+use std::time::{Duration, Instant};
+
+use super::{Run, course::Course, short};
+use crate::{
+    error::{Cause, Error, ProgramError, Result},
+    migration::{Direction, Version},
+    postgres::{Session, Watch, journal::Event, lock},
+};
+
+/// Before the second try; doubled before each further one.
+const PAUSE_MIN: Duration = Duration::from_millis(500);
+const PAUSE_MAX: Duration = Duration::from_secs(10);
+/// Between two tries to reach the server.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// Where a migration stands, as the database has it.
+pub(super) enum Stand {
+    /// This run has ended it.
+    Ended,
+    /// Here; `None`: nothing of it is committed.
+    At(Option<Course>),
+    /// Another run has ended it meanwhile.
+    EndedByAnother,
+}
+
+/// The pause before the try after so many.
+pub(super) fn pause(tries: u32) -> Duration {
+    let most = PAUSE_MIN.saturating_mul(1 << tries.saturating_sub(1).min(16)).min(PAUSE_MAX);
+    // Two that collided must not collide again.
+    most.mul_f64(0.5 + fastrand::f64() / 2.0)
+}
+
+/// Whether a failed transaction may succeed if it is tried again: it could not have a lock, or collided with another.
+pub(super) fn is_passing(error: &ProgramError) -> bool {
+    let Cause::Database(error) = &error.cause else { return false };
+    ["55P03", "40001", "40P01"].iter().any(|sqlstate| error.is(sqlstate))
+}
+
+/// The same of a reported one.
+pub(super) fn passing(error: &Error) -> bool {
+    matches!(error, Error::Migration { error, .. } if is_passing(error))
+}
+
+impl Run<'_> {
+    /// Watches the session, which holds the lock.
+    pub(super) async fn watch(&mut self) -> Result<()> {
+        let name = format!("lockgate watch {}", short(self.run_id));
+        self.watch = Watch::beside(&self.session, self.lock, &name, self.config.persistence.reconnect).await?;
+        Ok(())
+    }
+
+    /// Connects again to the same server and takes the lock.
+    ///
+    /// # Errors
+    /// When the server, or the lock, cannot be had in time, or another server answers.
+    pub(super) async fn reconnect(&mut self) -> Result<()> {
+        let begin = Instant::now();
+        self.watch = None;
+        let session = loop {
+            let connected = Session::connect(&self.config.target, &format!("lockgate {}", short(self.run_id))).await;
+            match connected {
+                // A standby may be about to become the server.
+                Ok(session) if !session.server.in_recovery => break session,
+                Ok(session) if begin.elapsed() >= self.config.persistence.reconnect => {
+                    let (target, cause) = (session.target().to_string(), "the server is a standby now".to_owned());
+                    return Err(Error::Unreachable {
+                        target,
+                        cause,
+                        next: "wait until a server is there to be written to".into(),
+                    });
+                }
+                Err(error) if begin.elapsed() >= self.config.persistence.reconnect => return Err(error),
+                Ok(_) | Err(_) => self.stoppable(tokio::time::sleep(LOOK_EVERY)).await?,
+            }
+        };
+        if session.server.system_identifier != self.session.server.system_identifier {
+            return Err(Error::Refused {
+                what: format!("another server answers at {} than the one that was lost", session.target()),
+                next: "look at the server that was lost: its history tells what is committed".into(),
+            });
+        }
+        session.end(&self.session.server).await;
+        self.session = session;
+        let waited = lock::acquire(&self.session, self.lock, self.config.lock_timeout);
+        self.stoppable(waited).await??;
+        self.watch().await
+    }
+
+    /// Where a migration stands. Asked under the lock.
+    pub(super) async fn stand(&self, version: &Version, direction: Direction) -> Result<Stand> {
+        let applied = self.history.holds(&self.session, version).await?;
+        let ended = match direction {
+            Direction::Up if applied => Some(self.history.holds_of_run(&self.session, version, self.run_id).await?),
+            Direction::Down if !applied => {
+                let ours = self.journal.holds(&self.session, Event::Reverted, version).await?;
+                // Not ours, and half applied: that is still to be taken back.
+                let begun = self.progress.read(&self.session).await?.is_some_and(|started| started.version == *version);
+                if ours || !begun { Some(ours) } else { None }
+            }
+            _ => None,
+        };
+        Ok(match ended {
+            Some(true) => Stand::Ended,
+            Some(false) => Stand::EndedByAnother,
+            None => Stand::At(self.begun(version, direction).await?),
+        })
+    }
+
+    /// The course of a migration that has begun in this direction.
+    pub(super) async fn begun(&self, version: &Version, direction: Direction) -> Result<Option<Course>> {
+        let started = self.progress.read(&self.session).await?;
+        let started = started.filter(|started| started.version == *version && started.direction == direction);
+        Ok(started.map(|started| Course { steps: started.steps, position: started.position, stored: true }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_up_to_a_limit_and_are_never_the_same() {
+        for (tries, most) in [(1, 500), (2, 1_000), (3, 2_000), (6, 10_000), (40, 10_000)] {
+            let pause = pause(tries).as_millis();
+            assert!((most / 2..=most).contains(&pause), "{tries}: {pause}");
+        }
+        assert!((0..20).any(|_| pause(6) != pause(6)));
+    }
+}

@@ -1,0 +1,150 @@
+//! Stands between a run and the server, and does harm to the first COMMIT of a migration that comes by.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{
+        TcpListener, TcpStream,
+        tcp::{OwnedReadHalf, OwnedWriteHalf},
+    },
+    task::JoinHandle,
+};
+
+/// How the host commits a migration; its own tables are made in transactions as well.
+const COMMIT: &[u8] = b"SET LOCAL transaction_read_only = on; COMMIT\0";
+
+/// What becomes of the COMMIT.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Harm {
+    /// It never reaches the server; both sides are cut off.
+    CommitLost,
+    /// It is carried out; the client is cut off before the answer.
+    AnswerLost,
+    /// The client is cut off; it reaches the server after this time.
+    CommitDelayed(Duration),
+    /// It never reaches the server; both connections stay open.
+    CommitSwallowed,
+    /// It is carried out; the answer never comes, and both connections stay open.
+    AnswerSwallowed,
+}
+
+/// Between a run and the server.
+pub struct Proxy {
+    port: u16,
+    harm: Harm,
+    /// Whether the next COMMIT is harmed.
+    armed: AtomicBool,
+    /// Whether nobody is let in after the harm.
+    shuts: bool,
+    shut: AtomicBool,
+    server: (String, u16),
+}
+
+impl Proxy {
+    /// Harms the first COMMIT; lets everybody through afterwards, or nobody.
+    pub async fn before(host: &str, port: u16, harm: Harm, shuts: bool) -> Arc<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let proxy = Arc::new(Self {
+            port: listener.local_addr().unwrap().port(),
+            harm,
+            armed: AtomicBool::new(true),
+            shuts,
+            shut: AtomicBool::new(false),
+            server: (host.to_owned(), port),
+        });
+        let this = Arc::clone(&proxy);
+        tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                // Dropped: the client sees the end of the connection.
+                if !this.shut.load(Ordering::Relaxed) {
+                    tokio::spawn(Arc::clone(&this).between(client));
+                }
+            }
+        });
+        proxy
+    }
+
+    /// Where it listens.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Whether it has done its harm.
+    pub fn has_harmed(&self) -> bool {
+        !self.armed.load(Ordering::Relaxed)
+    }
+
+    /// Lets everybody in again.
+    pub fn open(&self) {
+        self.shut.store(false, Ordering::Relaxed);
+    }
+
+    async fn between(self: Arc<Self>, client: TcpStream) {
+        let (mut from_client, to_client) = client.into_split();
+        let Ok(server) = TcpStream::connect(self.server.clone()).await else { return };
+        let (from_server, mut to_server) = server.into_split();
+        let muted = Arc::new(AtomicBool::new(false));
+        let answers = tokio::spawn(answers(from_server, to_client, Arc::clone(&muted)));
+        let mut buffer = vec![0; 1 << 16];
+        while let Ok(n @ 1..) = from_client.read(&mut buffer).await {
+            let sent = &buffer[..n];
+            if sent.ends_with(COMMIT) && self.armed.swap(false, Ordering::Relaxed) {
+                self.shut.store(self.shuts, Ordering::Relaxed);
+                self.harm(sent, from_client, to_server, &muted, &answers).await;
+                break;
+            }
+            if to_server.write_all(sent).await.is_err() {
+                break;
+            }
+        }
+        answers.abort();
+    }
+
+    async fn harm(
+        &self,
+        commit: &[u8],
+        mut from_client: OwnedReadHalf,
+        mut to_server: OwnedWriteHalf,
+        muted: &AtomicBool,
+        answers: &JoinHandle<()>,
+    ) {
+        let cut = matches!(self.harm, Harm::CommitLost | Harm::AnswerLost | Harm::CommitDelayed(_));
+        muted.store(true, Ordering::Relaxed);
+        if cut {
+            answers.abort();
+        }
+        if let Harm::CommitDelayed(time) = self.harm {
+            drop(from_client);
+            tokio::time::sleep(time).await;
+            // The process of the server may have been ended meanwhile.
+            let _ = to_server.write_all(commit).await;
+            let _ = to_server.shutdown().await;
+            return;
+        }
+        if matches!(self.harm, Harm::AnswerLost | Harm::AnswerSwallowed) {
+            to_server.write_all(commit).await.unwrap();
+        }
+        if cut {
+            // The process of the server ends when it has done what was sent.
+            let _ = to_server.shutdown().await;
+        } else {
+            let _ = from_client.read_to_end(&mut Vec::new()).await;
+        }
+    }
+}
+
+async fn answers(mut from_server: OwnedReadHalf, mut to_client: OwnedWriteHalf, muted: Arc<AtomicBool>) {
+    let mut buffer = vec![0; 1 << 16];
+    while let Ok(n @ 1..) = from_server.read(&mut buffer).await {
+        if !muted.load(Ordering::Relaxed) && to_client.write_all(&buffer[..n]).await.is_err() {
+            break;
+        }
+    }
+}
