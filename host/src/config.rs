@@ -31,6 +31,8 @@ pub struct Config {
     pub backup: bool,
     /// Whether the database is thrown away afterwards, as in a test: what would be missed later is then not missed.
     pub throwaway: bool,
+    /// The role that backups are read as, if it is another than that of the run.
+    pub backup_role: Option<String>,
     /// The folder of backups.
     pub backup_dir: PathBuf,
     /// Where to look for PostgreSQL's programs; `None`: everywhere they usually are.
@@ -124,12 +126,16 @@ pub struct Options {
     pub database_url: Option<String>,
     /// `--dir`.
     pub dir: Option<PathBuf>,
+    /// `--role`.
+    pub role: Option<String>,
     /// `--schema`.
     pub schema: Option<String>,
     /// `--no-backup`.
     pub no_backup: bool,
     /// `--backup-dir`.
     pub backup_dir: Option<PathBuf>,
+    /// `--backup-role`.
+    pub backup_role: Option<String>,
     /// `--pg-bin`.
     pub pg_bin: Option<PathBuf>,
     /// `--lock-timeout`.
@@ -207,6 +213,7 @@ struct DatabaseSection {
     port: Option<u16>,
     name: Option<String>,
     user: Option<String>,
+    role: Option<String>,
     ssl_mode: Option<String>,
     ssl_root_cert: Option<PathBuf>,
 }
@@ -216,6 +223,7 @@ struct DatabaseSection {
 struct BackupSection {
     enabled: Option<bool>,
     dir: Option<PathBuf>,
+    role: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -283,12 +291,19 @@ impl Config {
         let dir = options.dir.or(file.dir).unwrap_or_else(|| "migrations".into());
         warn_of_strangers(&plugin, &dir);
         let cache_dir = if options.no_cache { None } else { options.cache_dir.or_else(Cache::default_folder) };
+        let mut sources = database.sources();
+        let given = options.role.map(|role| (role, "--role or LOCKGATE_ROLE"));
+        let role =
+            given.or(file.database.role.map(|role| (role, "lockgate.toml"))).filter(|(role, _)| !role.is_empty());
+        let backup_role = options.backup_role.or(file.backup.role).filter(|role| !role.is_empty());
+        sources.extend(role.iter().map(|(role, source)| ("role", role.clone(), *source)));
         Ok(Self {
-            target: database.target()?,
+            target: Target { role: role.map(|(role, _)| role), ..database.target()? },
             dir,
             schema: options.schema.filter(|s| !s.is_empty()).or(file.schema).unwrap_or_else(|| "public".into()),
             backup: !options.no_backup && file.backup.enabled.unwrap_or(true),
             throwaway: false,
+            backup_role,
             backup_dir: options.backup_dir.or(file.backup.dir).unwrap_or_else(|| "backups".into()),
             pg_bin: options.pg_bin,
             lock_timeout: options.lock_timeout.or(file.lock_timeout_s.map(Duration::from_secs)).unwrap_or(LOCK_TIMEOUT),
@@ -309,7 +324,7 @@ impl Config {
             engine: SharedEngine::default(),
             embedded: file.embedded,
             stop: Stop::never(),
-            sources: database.sources(),
+            sources,
         })
     }
 
@@ -358,7 +373,7 @@ impl Config {
 
     /// True when nothing anywhere says which database to use.
     pub fn names_no_database(&self) -> bool {
-        self.sources.is_empty()
+        self.sources.iter().all(|(name, _, _)| *name == "role")
     }
 }
 
@@ -487,6 +502,7 @@ impl Database {
             port,
             database: value(2).unwrap_or_else(|| "auth_service".into()),
             user: value(3).unwrap_or_else(|| "postgres".into()),
+            role: None,
             password: value(PASSWORD).map(Secret::new),
             tls,
             root_cert: value(6).map(PathBuf::from),

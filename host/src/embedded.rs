@@ -297,6 +297,7 @@ fn target(home: &Path, port: u16, database: &str, user: &str) -> Result<Target> 
         port,
         database: database.to_owned(),
         user: user.to_owned(),
+        role: None,
         password: Some(Secret::new(password)),
         tls: TlsMode::Disable,
         root_cert: None,

@@ -5,6 +5,7 @@ pub mod cli;
 pub mod config;
 pub mod embedded;
 pub mod error;
+pub mod failpoint;
 mod files;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;

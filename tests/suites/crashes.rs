@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lockgate_tests::{Harm, Outcome, Proxy, Running, Scenario, Session, eventually};
+use lockgate_tests::{Harm, Meant, Outcome, Proxy, Running, Scenario, Session, eventually};
 
 const GATE: &str = "SET LOCAL lock_timeout = 0; SELECT pg_advisory_xact_lock(7);";
 
@@ -110,7 +110,7 @@ async fn without_retries_a_lost_connection_is_told_and_rolled_back() {
 /// One migration, whose COMMIT comes to harm; afterwards the server can be reached.
 async fn survives(name: &str, harm: Harm) -> Outcome {
     let scenario = Scenario::new(name).await.tables(&["a", "b"]);
-    let proxy = Proxy::before(scenario.host(), scenario.port(), harm, false).await;
+    let proxy = Proxy::before(scenario.host(), scenario.port(), Meant::Commit(0), harm, false).await;
     let outcome = scenario.run_through(&proxy, "up --no-backup").await.succeeds();
     assert!(proxy.has_harmed());
     assert_eq!(scenario.applied().await, ["001", "002"]);
@@ -123,7 +123,7 @@ async fn survives(name: &str, harm: Harm) -> Outcome {
 
 #[tokio::test]
 async fn a_lost_commit_is_sent_again() {
-    survives("lost_commit", Harm::CommitLost).await.says("the history tells where it stands");
+    survives("lost_commit", Harm::Lost).await.says("the history tells where it stands");
 }
 
 #[tokio::test]
@@ -134,14 +134,12 @@ async fn a_commit_whose_answer_is_lost_is_not_applied_again() {
 
 #[tokio::test]
 async fn a_commit_that_comes_late_is_not_carried_out_beside_another() {
-    survives("late_commit", Harm::CommitDelayed(Duration::from_secs(2)))
-        .await
-        .says("the history tells where it stands");
+    survives("late_commit", Harm::Delayed(Duration::from_secs(2))).await.says("the history tells where it stands");
 }
 
 #[tokio::test]
 async fn a_commit_that_is_swallowed_is_noticed() {
-    survives("swallowed_commit", Harm::CommitSwallowed)
+    survives("swallowed_commit", Harm::Swallowed)
         .await
         .says("the server waits for the client, and the client for the server")
         .says("the history tells where it stands");
@@ -156,11 +154,9 @@ async fn an_answer_that_is_swallowed_is_noticed() {
 
 #[tokio::test]
 async fn an_outcome_that_cannot_be_known_is_told_and_known_by_the_next_run() {
-    for (name, harm, committed) in
-        [("unknown_lost", Harm::CommitLost, false), ("unknown_answer", Harm::AnswerLost, true)]
-    {
+    for (name, harm, committed) in [("unknown_lost", Harm::Lost, false), ("unknown_answer", Harm::AnswerLost, true)] {
         let scenario = Scenario::new(name).await.tables(&["a"]);
-        let proxy = Proxy::before(scenario.host(), scenario.port(), harm, true).await;
+        let proxy = Proxy::before(scenario.host(), scenario.port(), Meant::Commit(0), harm, true).await;
         scenario
             .run_through(&proxy, "up --no-backup --reconnect-timeout 1s")
             .await

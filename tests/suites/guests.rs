@@ -170,6 +170,23 @@ async fn a_component_that_is_gone_cannot_go_down() {
     let before = scenario.state().await;
     scenario.remove("migrations/002_guest.wasm");
     scenario.remove("migrations/lockgate.lock");
-    scenario.down("002").await.refuses_with(2).says("`002_guest.wasm` is gone").says("next: put the file back");
+    scenario.down("002").await.refuses_with(2).says("`002_guest.wasm` is gone").says(&format!(
+        "next: put the file back whose SHA-256 is {}; it may have another name",
+        scenario.value("SELECT checksum FROM schema_migrations WHERE version = '002'").await
+    ));
     scenario.is_still(&before).await;
+}
+
+#[tokio::test]
+async fn a_component_that_was_renamed_goes_down_by_its_digest() {
+    let scenario = hostile("guest_renamed", "").await;
+    scenario.up().await.succeeds();
+    std::fs::rename(scenario.path("migrations/002_guest.wasm"), scenario.path("migrations/007_other.wasm")).unwrap();
+    let before = scenario.state().await;
+    scenario.down("002").await.refuses_with(2).says("`007_other.wasm` is not pinned");
+    scenario.is_still(&before).await;
+    scenario.run("plugin pin").await.succeeds();
+    scenario.run("down 002 --dry-run").await.succeeds().prints("down 002_guest (component");
+    scenario.down("002").await.succeeds().prints("reverted 002_guest");
+    assert_eq!(scenario.applied().await, ["001"]);
 }

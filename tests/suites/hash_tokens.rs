@@ -40,7 +40,7 @@ async fn tokens_become_digests_in_batches_and_down_brings_the_originals_back() {
 
     scenario.up().await.succeeds().prints("applied 004_hash_session_tokens (component, ");
     assert_eq!(scenario.lines(TOKENS).await, expected);
-    let batches = "SELECT detail FROM schema_migrations_journal WHERE event = 'step_finished' AND version = '004' ORDER BY id LIMIT 1";
+    let batches = "SELECT step || ': ' || detail FROM schema_migrations_journal WHERE event = 'step_finished' AND version = '004' ORDER BY id LIMIT 1";
     let batches = scenario.value(batches).await;
     assert!(batches.starts_with("2 (`hash`): ") && !batches.contains(": 1 batches"), "{batches}");
 

@@ -267,6 +267,8 @@ fn config(scenario: &Scenario, url: &str) -> Config {
         database_url: Some(url.to_owned()),
         dir: Some(scenario.path("migrations")),
         no_backup: true,
+        // What a guest does to its session it would do again.
+        retries: Some(0),
         // The guest is compiled once, and not in every case.
         cache_dir: Some(scenario.path("cache")),
         ..Options::default()

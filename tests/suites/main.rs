@@ -27,6 +27,7 @@ mod outside;
 mod plugin_commands;
 mod privileges;
 mod restore;
+mod roles;
 mod steps;
 mod up_and_down;
 mod values;

@@ -83,7 +83,7 @@ async fn the_four_kinds_of_step_go_up_and_down_and_leave_nothing() {
     assert_eq!(scenario.value(INDEX_IS_THERE).await, "t");
     assert_eq!(scenario.applied().await, ["001", "002"]);
     assert_eq!(events(&scenario).await, ["started 002", "step_finished 002", "step_finished 002", "applied 002"]);
-    let detail = "SELECT detail FROM schema_migrations_journal WHERE event = 'step_finished' ORDER BY id LIMIT 1";
+    let detail = "SELECT step || ': ' || detail FROM schema_migrations_journal WHERE event = 'step_finished' ORDER BY id LIMIT 1";
     assert_eq!(scenario.value(detail).await, "2 (`copy`): 5 batches, 7 done before the last");
     assert_eq!(scenario.value("SELECT count(*) FROM schema_migrations_progress").await, "0");
 

@@ -252,3 +252,20 @@ async fn a_migration_whose_file_writes_its_version_otherwise_goes_down() {
     scenario.down("1").await.succeeds().prints("reverted 1_a");
     assert_eq!(scenario.applied().await, Vec::<String>::new());
 }
+
+#[tokio::test]
+async fn a_down_of_several_is_refused_whole_when_one_cannot_be_reverted() {
+    let scenario =
+        Scenario::new("down_whole").await.file("001_a.up.sql", "-- lockgate: irreversible\nCREATE TABLE a ();");
+    let scenario = scenario.migration("002_b", "CREATE TABLE b ();", "DROP TABLE b;");
+    scenario.up().await.succeeds();
+    let before = scenario.state().await;
+    for arguments in ["down --to 0 --no-backup", "down --to 0 --dry-run"] {
+        scenario.run(arguments).await.refuses_with(2).says("`001_a` cannot be reverted: it has no `.down.sql`");
+    }
+    // The same where the file is gone, and with it the word of its author.
+    scenario.remove("migrations/001_a.up.sql");
+    scenario.run("down --to 0 --no-backup").await.refuses_with(2).says("the history holds no down script");
+    scenario.is_still(&before).await;
+    scenario.run("down --to 1 --no-backup").await.succeeds().prints("reverted 002_b");
+}

@@ -9,6 +9,7 @@ use std::{
     pin::Pin,
     process::Stdio,
     sync::OnceLock,
+    time::Duration,
 };
 
 use nix::{
@@ -31,6 +32,13 @@ impl Call {
         let mut command = Command::new(binary());
         command.args(arguments.split_whitespace());
         Self::prepared(command, folder, format!("lockgate {arguments}"))
+    }
+
+    /// Another program that is used in the same way.
+    pub(crate) fn of_program(program: &Path, folder: &Path, arguments: &str) -> Self {
+        let mut command = Command::new(program);
+        command.args(arguments.split_whitespace());
+        Self::prepared(command, folder, format!("{} {arguments}", program.display()))
     }
 
     /// A shell script that runs `lockgate`, which it knows as `$LOCKGATE`.
@@ -108,9 +116,27 @@ impl Running {
         self.signal(Signal::SIGTERM);
     }
 
+    /// Stops it where it is, until it goes on: SIGSTOP.
+    pub fn stop(&self) {
+        self.signal(Signal::SIGSTOP);
+    }
+
+    /// Lets it go on: SIGCONT.
+    pub fn go_on(&self) {
+        self.signal(Signal::SIGCONT);
+    }
+
     fn signal(&self, signal: Signal) {
         let pid = self.child.id().unwrap_or_else(|| panic!("`{}` has ended already", self.shown));
         kill(Pid::from_raw(pid.try_into().unwrap()), signal).unwrap();
+    }
+
+    /// Ends it with SIGKILL after this time, unless it has ended by then.
+    pub async fn killed_after(mut self, time: Duration) -> Outcome {
+        if tokio::time::timeout(time, self.child.wait()).await.is_err() {
+            self.kill();
+        }
+        self.end().await
     }
 
     /// Waits for its end.

@@ -16,7 +16,7 @@ mod wit;
 pub use call::{Call, Running};
 pub use lockgate::testing::State;
 pub use outcome::Outcome;
-pub use proxy::{Harm, Proxy};
+pub use proxy::{Harm, Meant, Proxy};
 pub use scenario::{Scenario, eventually};
 pub use session::Session;
 pub use wasi_guest::WasiGuest;

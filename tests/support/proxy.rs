@@ -1,9 +1,9 @@
-//! Stands between a run and the server, and does harm to the first COMMIT of a migration that comes by.
+//! Stands between a run and the server, and does harm to one thing that comes by: the COMMIT of a migration, or just anything.
 
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -20,17 +20,26 @@ use tokio::{
 /// How the host commits a migration; its own tables are made in transactions as well.
 const COMMIT: &[u8] = b"SET LOCAL transaction_read_only = on; COMMIT\0";
 
-/// What becomes of the COMMIT.
+/// What comes to harm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Meant {
+    /// The COMMIT of a migration, after so many others.
+    Commit(usize),
+    /// Whatever the run sends, after so much else.
+    Anything(usize),
+}
+
+/// What becomes of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Harm {
     /// It never reaches the server; both sides are cut off.
-    CommitLost,
+    Lost,
     /// It is carried out; the client is cut off before the answer.
     AnswerLost,
     /// The client is cut off; it reaches the server after this time.
-    CommitDelayed(Duration),
+    Delayed(Duration),
     /// It never reaches the server; both connections stay open.
-    CommitSwallowed,
+    Swallowed,
     /// It is carried out; the answer never comes, and both connections stay open.
     AnswerSwallowed,
 }
@@ -38,8 +47,10 @@ pub enum Harm {
 /// Between a run and the server.
 pub struct Proxy {
     port: u16,
+    meant: Meant,
     harm: Harm,
-    /// Whether the next COMMIT is harmed.
+    /// What else has come by so far.
+    seen: AtomicUsize,
     armed: AtomicBool,
     /// Whether nobody is let in after the harm.
     shuts: bool,
@@ -48,12 +59,14 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// Harms the first COMMIT; lets everybody through afterwards, or nobody.
-    pub async fn before(host: &str, port: u16, harm: Harm, shuts: bool) -> Arc<Self> {
+    /// Does harm once; lets everybody through afterwards, or nobody.
+    pub async fn before(host: &str, port: u16, meant: Meant, harm: Harm, shuts: bool) -> Arc<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let proxy = Arc::new(Self {
             port: listener.local_addr().unwrap().port(),
+            meant,
             harm,
+            seen: AtomicUsize::new(0),
             armed: AtomicBool::new(true),
             shuts,
             shut: AtomicBool::new(false),
@@ -86,6 +99,13 @@ impl Proxy {
         self.shut.store(false, Ordering::Relaxed);
     }
 
+    fn is_meant(&self, sent: &[u8]) -> bool {
+        match self.meant {
+            Meant::Commit(after) => sent.ends_with(COMMIT) && self.seen.fetch_add(1, Ordering::Relaxed) == after,
+            Meant::Anything(after) => self.seen.fetch_add(1, Ordering::Relaxed) == after,
+        }
+    }
+
     async fn between(self: Arc<Self>, client: TcpStream) {
         let (mut from_client, to_client) = client.into_split();
         let Ok(server) = TcpStream::connect(self.server.clone()).await else { return };
@@ -95,7 +115,7 @@ impl Proxy {
         let mut buffer = vec![0; 1 << 16];
         while let Ok(n @ 1..) = from_client.read(&mut buffer).await {
             let sent = &buffer[..n];
-            if sent.ends_with(COMMIT) && self.armed.swap(false, Ordering::Relaxed) {
+            if self.is_meant(sent) && self.armed.swap(false, Ordering::Relaxed) {
                 self.shut.store(self.shuts, Ordering::Relaxed);
                 self.harm(sent, from_client, to_server, &muted, &answers).await;
                 break;
@@ -115,12 +135,12 @@ impl Proxy {
         muted: &AtomicBool,
         answers: &JoinHandle<()>,
     ) {
-        let cut = matches!(self.harm, Harm::CommitLost | Harm::AnswerLost | Harm::CommitDelayed(_));
+        let cut = matches!(self.harm, Harm::Lost | Harm::AnswerLost | Harm::Delayed(_));
         muted.store(true, Ordering::Relaxed);
         if cut {
             answers.abort();
         }
-        if let Harm::CommitDelayed(time) = self.harm {
+        if let Harm::Delayed(time) = self.harm {
             drop(from_client);
             tokio::time::sleep(time).await;
             // The process of the server may have been ended meanwhile.

@@ -146,6 +146,11 @@ impl Scenario {
         self.with_settings(Call::new(self.folder.path(), arguments))
     }
 
+    /// A call of another program that is used in the same way.
+    pub fn run_program(&self, program: &Path, arguments: &str) -> Call {
+        self.with_settings(Call::of_program(program, self.folder.path(), arguments))
+    }
+
     /// The same by way of a proxy.
     pub fn run_through(&self, proxy: &Proxy, arguments: &str) -> Call {
         let call = self.run(arguments).env("DB_HOST", "127.0.0.1").env("DB_PORT", proxy.port().to_string());
@@ -215,6 +220,11 @@ impl Scenario {
     /// A connection as its owner.
     pub async fn session(&self) -> Session {
         Session(self.database.connect().await.unwrap())
+    }
+
+    /// Whether the server answers.
+    pub async fn can_be_reached(&self) -> bool {
+        self.database.connect_as_superuser().await.is_ok()
     }
 
     /// A connection as a superuser.
@@ -308,7 +318,7 @@ impl Scenario {
     pub async fn drop_own_tables(&self) {
         self.lines(
             "DROP TABLE schema_migrations, schema_migrations_journal, schema_migrations_progress, schema_migrations_seal;
-             DROP FUNCTION schema_migrations_journal_is_append_only()",
+             DROP FUNCTION schema_migrations_journal_is_append_only(), schema_migrations_journal_chain()",
         )
         .await;
     }

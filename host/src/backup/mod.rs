@@ -37,6 +37,9 @@ pub(crate) fn libpq(command: &mut Command, target: &Target, application_name: &s
         .env("PGSSLMODE", target.tls.as_str())
         .env("PGAPPNAME", application_name)
         .env("PGCONNECT_TIMEOUT", "10");
+    if let Some(options) = target.options() {
+        command.env("PGOPTIONS", options);
+    }
     let system = || matches!(target.tls, TlsMode::VerifyCa | TlsMode::VerifyFull).then(system_certificates).flatten();
     if let Some(root_cert) = target.root_cert.clone().or_else(system) {
         command.env("PGSSLROOTCERT", root_cert);

@@ -1,6 +1,7 @@
 //! A restore never touches the present database: it fills a new one, then swaps the names in one transaction and keeps the old.
 
 use std::{
+    fmt::Write as _,
     fs::File,
     io,
     process::{Command, Stdio},
@@ -51,7 +52,7 @@ pub async fn restore(config: &Config, manifest: &Manifest, suffix: &str) -> Resu
     let (fresh, kept) = (name(&target.database, "restoring", suffix), name(&target.database, "before", suffix));
     require_createdb(&admin, &target.database).await?;
     create_like(&admin, &target.database, &fresh).await?;
-    if let Err(cause) = fill(&target.with_database(&fresh), config, manifest, admin.server.major()).await {
+    if let Err(cause) = fill_lent(&admin, config, manifest, &fresh).await {
         // The first cause counts; a database that cannot even be dropped is named in the log.
         if let Err(second) =
             admin.batch("dropping the new database", &format!("DROP DATABASE {}", quote_ident(&fresh))).await
@@ -181,6 +182,47 @@ async fn create_like(admin: &Session, database: &str, fresh: &str) -> Result<()>
 /// A name as a connection string, so that one with a `=` in it is not taken for settings.
 fn conninfo(database: &str) -> String {
     format!("dbname='{}'", database.replace('\\', "\\\\").replace('\'', "\\'"))
+}
+
+/// Fills the new database. `pg_restore` gives every object back to its owner, who must be allowed to make one where it is, before it gives
+/// back the privileges; so who is no superuser lends that right meanwhile to those whose roles it has.
+async fn fill_lent(admin: &Session, config: &Config, manifest: &Manifest, fresh: &str) -> Result<(), String> {
+    let target = config.target.with_database(fresh);
+    let (lend, take_back) = lending(&config.target, fresh).await.map_err(|e| why(&e))?;
+    if !lend.is_empty() {
+        let session = Session::connect(&target, "lockgate restore").await.map_err(|e| why(&e))?;
+        session.batch("lending the right to make objects", &lend).await.map_err(|e| why(&e))?;
+    }
+    fill(&target, config, manifest, admin.server.major()).await?;
+    if !take_back.is_empty() {
+        let session = Session::connect(&target, "lockgate restore").await.map_err(|e| why(&e))?;
+        session.batch("taking back the right to make objects", &take_back).await.map_err(|e| why(&e))?;
+    }
+    Ok(())
+}
+
+/// The statements that lend CREATE in the new database, and those that take it back from everyone who does not have it in the present one.
+async fn lending(present: &Target, fresh: &str) -> Result<(String, String)> {
+    let session = Session::connect(present, "lockgate restore").await?;
+    let sql = format!(
+        "SELECT place, quote_ident(rolname), EXISTS (SELECT FROM aclexplode(acl) WHERE grantee = r.oid AND privilege_type = 'CREATE')
+         FROM pg_catalog.pg_roles r, (
+             SELECT 'SCHEMA public', (SELECT nspacl FROM pg_catalog.pg_namespace WHERE nspname = 'public')
+             UNION ALL SELECT {}, (SELECT datacl FROM pg_catalog.pg_database WHERE datname = current_database())) p (place, acl)
+         WHERE NOT (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user)
+           AND pg_has_role(r.oid, 'MEMBER') AND rolname <> current_user AND rolname !~ '^pg_'",
+        quote_literal(&format!("DATABASE {}", quote_ident(fresh)))
+    );
+    let rows = session.texts("reading who has a right to make objects", &sql).await?;
+    let (mut lend, mut take_back) = (String::new(), String::new());
+    for row in rows {
+        let [Some(place), Some(role), Some(has_it)] = row.as_slice() else { continue };
+        let _ = write!(lend, "GRANT CREATE ON {place} TO {role};");
+        if has_it != "t" {
+            let _ = write!(take_back, "REVOKE CREATE ON {place} FROM {role};");
+        }
+    }
+    Ok((lend, take_back))
 }
 
 async fn fill(target: &Target, config: &Config, manifest: &Manifest, major: u32) -> Result<(), String> {

@@ -2,11 +2,13 @@
 
 mod backup;
 mod down;
+mod history;
 mod new;
 mod plan;
 mod plugin;
 mod psql;
 mod restore;
+mod roles;
 mod status;
 mod test;
 mod up;
@@ -68,6 +70,9 @@ struct Global {
     /// Configuration file [default: lockgate.toml, if there is one]
     #[arg(long, global = true, value_name = "FILE", env = "LOCKGATE_CONFIG")]
     config: Option<PathBuf>,
+    /// Role to take on after logging in, such as the owner of the schema [default: none]
+    #[arg(long, global = true, env = "LOCKGATE_ROLE")]
+    role: Option<String>,
     /// Schema of schema_migrations and its journal [default: public]
     #[arg(long, global = true, env = "LOCKGATE_SCHEMA")]
     schema: Option<String>,
@@ -77,6 +82,9 @@ struct Global {
     /// Folder of backups [default: backups]
     #[arg(long, global = true, value_name = "FOLDER", env = "LOCKGATE_BACKUP_DIR")]
     backup_dir: Option<PathBuf>,
+    /// Role that backups are read as [default: the role of the run]
+    #[arg(long, global = true, value_name = "ROLE", env = "LOCKGATE_BACKUP_ROLE")]
+    backup_role: Option<String>,
     /// Folder of PostgreSQL's programs (pg_dump …) [default: where they usually are]
     #[arg(long, global = true, value_name = "FOLDER", env = "LOCKGATE_PG_BIN")]
     pg_bin: Option<PathBuf>,
@@ -132,12 +140,18 @@ enum Command {
     Up(up::Arguments),
     /// Revert an applied migration
     Down(down::Arguments),
+    /// Show the journal of all that was tried, or verify that nobody has changed it
+    // `--version` is its own option.
+    #[command(disable_version_flag = true)]
+    History(history::Arguments),
     /// Show what `up` would do, and change nothing
     Plan(plan::Arguments),
     /// Take a backup, or list those that there are
     Backup(backup::Arguments),
     /// Bring a backup's state back; the present database is kept under another name
     Restore(restore::Arguments),
+    /// Print the SQL that makes roles with few privileges; a superuser runs it
+    Roles(roles::Arguments),
     /// Run psql on the configured database
     Psql(psql::Arguments),
     /// Begin a migration: SQL files, or the project of a component
@@ -231,9 +245,11 @@ async fn run(cli: Cli) -> Result<ExitCode> {
             config: global.config,
             database_url: global.database_url,
             dir: global.dir,
+            role: global.role,
             schema: global.schema,
             no_backup: global.no_backup,
             backup_dir: global.backup_dir,
+            backup_role: global.backup_role,
             pg_bin: global.pg_bin,
             lock_timeout: global.lock_timeout,
             retries: global.retries,
@@ -247,6 +263,7 @@ async fn run(cli: Cli) -> Result<ExitCode> {
         let use_embedded = match global.embedded {
             // A server that nobody asks would only be started and stopped.
             _ if matches!(&cli.command, Command::Plugin(arguments) if !arguments.asks_a_database()) => false,
+            _ if matches!(&cli.command, Command::Roles(_)) => false,
             Some(EmbeddedWhen::Always) => true,
             Some(EmbeddedWhen::Auto) => config.names_no_database(),
             None => false,
@@ -289,10 +306,12 @@ async fn dispatch(context: &Context, command: Command) -> Result<ExitCode> {
         Command::Restore(arguments) => restore::run(context, &arguments).await,
         Command::Psql(arguments) => psql::run(context, &arguments).await,
         Command::New(arguments) => new::run(context, &arguments),
+        Command::Roles(arguments) => roles::run(context, &arguments),
         // These change nothing and stop anywhere.
         Command::Plugin(arguments) => interruptible(context, plugin::run(context, &arguments)).await,
         Command::Test => interruptible(context, test::run(context)).await,
         Command::Status(arguments) => interruptible(context, status::run(context, &arguments)).await,
+        Command::History(arguments) => interruptible(context, history::run(context, &arguments)).await,
         Command::Plan(arguments) => interruptible(context, plan::run(context, &arguments)).await,
     }
 }

@@ -87,8 +87,10 @@ pub struct Target {
     pub port: u16,
     /// The database.
     pub database: String,
-    /// The role.
+    /// The role that logs in.
     pub user: String,
+    /// The role that statements run as, if it is another one.
+    pub role: Option<String>,
     /// The password; without one, the passfile is asked.
     pub password: Option<Secret>,
     /// Whether and how to encrypt.
@@ -99,7 +101,8 @@ pub struct Target {
 
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}` at {}:{} as `{}`", self.database, self.host, self.port, self.user)
+        write!(f, "`{}` at {}:{} as `{}`", self.database, self.host, self.port, self.user)?;
+        self.role.as_ref().map_or(Ok(()), |role| write!(f, " with the role `{role}`"))
     }
 }
 
@@ -121,6 +124,15 @@ impl Target {
         self.password.clone().or_else(|| passfile::lookup(self))
     }
 
+    /// What the session starts with, as libpq's `options`: the role. So it is the one that `RESET ROLE` comes back to, and nothing
+    /// runs before it is set.
+    pub fn options(&self) -> Option<String> {
+        let role = self.role.as_ref()?;
+        let escaped =
+            role.chars().flat_map(|c| (c == '\\' || c.is_whitespace()).then_some('\\').into_iter().chain([c]));
+        Some(format!("-c role={}", escaped.collect::<String>()))
+    }
+
     pub(super) fn config(&self, application_name: &str) -> tokio_postgres::Config {
         let mut config = tokio_postgres::Config::new();
         config
@@ -139,6 +151,9 @@ impl Target {
                 TlsMode::Prefer => SslMode::Prefer,
                 TlsMode::Require | TlsMode::VerifyCa | TlsMode::VerifyFull => SslMode::Require,
             });
+        if let Some(options) = self.options() {
+            config.options(options);
+        }
         if let Some(password) = self.effective_password() {
             config.password(password.reveal());
         }

@@ -3,9 +3,10 @@
 use std::{
     error::Error as _,
     future,
+    ops::Deref,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU32, AtomicU64, Ordering},
     },
 };
 
@@ -25,29 +26,49 @@ pub struct Handle {
     pub(super) questions: Questions,
 }
 
-/// Counts the questions to the server and their answers, so that another session can tell who waits for an answer from who asks nothing.
+/// Counts the questions to the server, so that another session can tell who waits for an answer from who asks nothing.
 #[derive(Clone, Default)]
-pub(super) struct Questions(Arc<AtomicU64>);
+pub(super) struct Questions(Arc<Counts>);
+
+#[derive(Default)]
+struct Counts {
+    asked: AtomicU64,
+    open: AtomicU32,
+}
 
 /// A question; its end is the answer, or that nobody waits for it any longer.
-pub(super) struct Question<'a>(&'a AtomicU64);
+pub(super) struct Question<'a>(&'a AtomicU32);
 
 impl Questions {
-    /// Asks one, of which there is one at a time.
     pub(super) fn ask(&self) -> Question<'_> {
-        self.0.fetch_add(1, Ordering::Relaxed);
-        Question(&self.0)
+        self.0.asked.fetch_add(1, Ordering::Relaxed);
+        self.0.open.fetch_add(1, Ordering::Relaxed);
+        Question(&self.0.open)
     }
 
-    /// The number of the question that is not answered.
+    /// The number of the last question, if one is not answered.
     pub(super) fn open(&self) -> Option<u64> {
-        Some(self.0.load(Ordering::Relaxed)).filter(|count| count % 2 == 1)
+        (self.0.open.load(Ordering::Relaxed) > 0).then(|| self.0.asked.load(Ordering::Relaxed))
     }
 }
 
 impl Drop for Question<'_> {
     fn drop(&mut self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The driver's client, for as long as a question to it is open.
+pub(super) struct Asked<'a> {
+    client: &'a Client,
+    _question: Question<'a>,
+}
+
+impl Deref for Asked<'_> {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        self.client
     }
 }
 
@@ -72,6 +93,11 @@ pub enum QueryError {
 }
 
 impl Handle {
+    /// The driver's client, asked something within the statement that calls this.
+    pub(super) fn asked(&self) -> Asked<'_> {
+        Asked { client: &self.client, _question: self.questions.ask() }
+    }
+
     pub(super) fn of(client: Client) -> Self {
         Self { client: Arc::new(client), questions: Questions::default() }
     }

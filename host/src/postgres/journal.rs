@@ -1,4 +1,7 @@
-//! `schema_migrations_journal`: everything that was tried, append-only.
+//! `schema_migrations_journal`: everything that was tried, append-only and chained by hashes.
+
+mod chain;
+mod entries;
 
 use std::time::Duration;
 
@@ -11,8 +14,14 @@ use crate::{
     migration::{Direction, Version},
 };
 
+pub use chain::{Break, Damage, Verification};
+pub use entries::Recorded;
+
 /// The journal's table, beside the history.
 pub const TABLE: &str = "schema_migrations_journal";
+
+/// The functions of its triggers, each named as its trigger.
+pub(super) const FUNCTIONS: [&str; 2] = ["schema_migrations_journal_is_append_only", chain::FUNCTION];
 
 /// What happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -82,6 +91,10 @@ pub struct Entry<'a> {
     pub event: Event,
     /// To which migration, which way.
     pub migration: Option<(&'a Version, Direction)>,
+    /// Which try of the transaction under way it was, counted from 1.
+    pub attempt: Option<u32>,
+    /// Which of its steps.
+    pub step: Option<&'a str>,
     /// How long it took, by a clock that only goes forward.
     pub duration: Option<Duration>,
     /// Why it failed, which backup it was.
@@ -91,13 +104,25 @@ pub struct Entry<'a> {
 impl<'a> Entry<'a> {
     /// An entry that says no more than what happened.
     pub fn of(event: Event) -> Self {
-        Self { event, migration: None, duration: None, detail: None }
+        Self { event, migration: None, attempt: None, step: None, duration: None, detail: None }
     }
 
     /// The same for a migration.
     #[must_use]
     pub fn migration(self, version: &'a Version, direction: Direction) -> Self {
         Self { migration: Some((version, direction)), ..self }
+    }
+
+    /// The same for one of several tries, counted from 1.
+    #[must_use]
+    pub fn attempt(self, attempt: u32) -> Self {
+        Self { attempt: Some(attempt), ..self }
+    }
+
+    /// The same for a step.
+    #[must_use]
+    pub fn step(self, step: &'a str) -> Self {
+        Self { step: Some(step), ..self }
     }
 
     /// The same with a duration.
@@ -116,6 +141,7 @@ impl<'a> Entry<'a> {
 /// Writes the entries of one run.
 #[derive(Debug, Clone)]
 pub struct Journal {
+    schema: String,
     table: String,
     run_id: Uuid,
     os_user: String,
@@ -128,6 +154,7 @@ impl Journal {
         let os_user = nix::unistd::User::from_uid(nix::unistd::Uid::effective()).ok().flatten().map(|u| u.name);
         let host = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
         Self {
+            schema: history.schema().to_owned(),
             table: format!("{}.{}", quote_ident(history.schema()), quote_ident(TABLE)),
             run_id,
             os_user: os_user.unwrap_or_else(|| "unknown".into()),
@@ -148,11 +175,13 @@ impl Journal {
             None => (null(), null()),
         };
         let sql = format!(
-            "INSERT INTO {} (run_id, event, version, direction, duration_ms, detail, os_user, host, application)
-             VALUES ('{}', '{}', {version}, {direction}, {}, {}, {}, {}, 'lockgate {}')",
+            "INSERT INTO {} (run_id, event, version, direction, attempt, step, duration_ms, detail, os_user, host, application)
+             VALUES ('{}', '{}', {version}, {direction}, {}, {}, {}, {}, {}, {}, 'lockgate {}')",
             self.table,
             self.run_id,
             entry.event.as_str(),
+            entry.attempt.map_or_else(null, |n| n.to_string()),
+            entry.step.map_or_else(null, quote_literal),
             entry.duration.map_or_else(null, |d| d.as_millis().to_string()),
             entry.detail.map_or_else(null, quote_literal),
             quote_literal(&self.os_user),
@@ -207,16 +236,35 @@ pub(super) fn ddl(history: &History) -> String {
              direction text,
              duration_ms bigint,
              detail text,
+             attempt int,
+             step text,
              db_user text NOT NULL DEFAULT session_user,
              os_user text NOT NULL,
              host text NOT NULL,
              client_address inet DEFAULT inet_client_addr(),
-             application text NOT NULL
+             application text NOT NULL,
+             previous text,
+             hash text
          );
+         ALTER TABLE {table} ADD COLUMN IF NOT EXISTS attempt int, ADD COLUMN IF NOT EXISTS step text,
+             ADD COLUMN IF NOT EXISTS previous text, ADD COLUMN IF NOT EXISTS hash text;
          COMMENT ON TABLE {table} IS 'Everything that lockgate tried, append-only. run_id is the correlation id of the logs.';
          CREATE OR REPLACE FUNCTION {schema}.schema_migrations_journal_is_append_only() RETURNS trigger LANGUAGE plpgsql AS
          $body$ BEGIN RAISE EXCEPTION 'the journal of migrations is append-only' USING ERRCODE = 'restrict_violation'; END $body$;
          CREATE OR REPLACE TRIGGER schema_migrations_journal_is_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON {table}
-             FOR EACH STATEMENT EXECUTE FUNCTION {schema}.schema_migrations_journal_is_append_only();"
+             FOR EACH STATEMENT EXECUTE FUNCTION {schema}.schema_migrations_journal_is_append_only();
+         {}",
+        chain::ddl(&schema, &table)
+    )
+}
+
+/// An expression that is true when the journal of that name (an expression itself) has all that [`ddl`] makes.
+pub(super) fn is_whole_sql(table: &str) -> String {
+    format!(
+        "(SELECT count(*) = 2 FROM pg_catalog.pg_trigger WHERE tgrelid = to_regclass({table}) AND tgenabled IN ('O', 'A')
+          AND tgname IN ('{}'))
+         AND (SELECT count(*) = 4 FROM pg_catalog.pg_attribute WHERE attrelid = to_regclass({table}) AND NOT attisdropped
+              AND attname IN ('attempt', 'step', 'previous', 'hash'))",
+        FUNCTIONS.join("', '")
     )
 }

@@ -79,8 +79,10 @@ pub async fn release(session: &Session, key: LockKey) -> Result<()> {
 }
 
 async fn holder(session: &Session, key: LockKey) -> Result<String> {
-    let sql = "SELECT format('pid %s (%s, role %s, from %s, connected since %s)', l.pid, nullif(a.application_name, ''), a.usename,
-                      coalesce(host(a.client_addr), 'a local socket'), to_char(a.backend_start, 'YYYY-MM-DD HH24:MI:SS TZ'))
+    // From where and since when, only those are told who may know.
+    let sql = "SELECT format('pid %s (%s, role %s', l.pid, nullif(a.application_name, ''), a.usename)
+                      || coalesce(format(', from %s', coalesce(host(a.client_addr), 'a local socket'))
+                                  || to_char(a.backend_start, ', \"connected since\" YYYY-MM-DD HH24:MI:SS TZ'), '') || ')'
                FROM pg_catalog.pg_locks l LEFT JOIN pg_catalog.pg_stat_activity a USING (pid)
                WHERE l.locktype = 'advisory' AND l.classid = $1 AND l.objid = $2 AND l.objsubid = 2 AND l.granted
                  AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())";

@@ -12,6 +12,7 @@ mod own;
 mod passfile;
 pub mod preflight;
 pub mod progress;
+pub mod roles;
 mod savepoint;
 pub mod seal;
 mod session;

@@ -61,6 +61,7 @@ mod tests {
             port: 5432,
             database: "auth".into(),
             user: "me".into(),
+            role: None,
             password: None,
             tls: TlsMode::Prefer,
             root_cert: None,

@@ -9,12 +9,13 @@ use tracing::Instrument as _;
 
 use super::{
     connect::{CONNECT_TIMEOUT, Target, TlsMode},
-    handle::{Handle, db_error},
+    handle::{Asked, Handle, db_error},
     lock::LockKey,
     notices::Notices,
     own::{OwnTables, OwnWrites, signature_sql, state_sql, writes_sql},
     quote_ident, quote_literal,
     seal::Seal,
+    tables,
 };
 use crate::{
     error::{DbError, Error, ProgramError, Result},
@@ -222,8 +223,8 @@ impl Session {
     }
 
     /// The driver's client, for the rest of `postgres/`.
-    pub(super) fn client(&self) -> &Client {
-        &self.handle.client
+    pub(super) fn client(&self) -> Asked<'_> {
+        self.handle.asked()
     }
 
     /// Runs the host's own SQL, one or more statements without parameters, in one round trip.
@@ -304,7 +305,6 @@ impl Session {
     pub async fn run_script(&self, script: &Script) -> Result<(), ProgramError> {
         match script.origin {
             Origin::File(_) | Origin::History(_) => {
-                let _asked = self.handle.questions.ask();
                 self.client().batch_execute(script.text()).await.map_err(|e| script.error(0, db_error(&e)))
             }
             Origin::Plugin => {
@@ -322,7 +322,6 @@ impl Session {
     /// What the server said; the migration is at fault.
     pub async fn settle(&self, transaction: &Transaction) -> Result<(), ProgramError> {
         let sql = transaction.seal.as_ref().map_or("SET CONSTRAINTS ALL IMMEDIATE".to_owned(), Seal::settle);
-        let _asked = self.handle.questions.ask();
         self.client().batch_execute(&sql).await.map_err(|e| db_error(&e).into())
     }
 
@@ -404,9 +403,7 @@ impl Session {
     pub async fn commit(&self, transaction: &Transaction) -> Committed {
         let open = transaction.seal.as_ref().map_or(String::new(), |seal| format!("{}; ", seal.open_for_good()));
         let sql = format!("{open}{SYNCHRONOUS_COMMIT}; SET LOCAL transaction_read_only = on; COMMIT");
-        let asked = self.handle.questions.ask();
         let committed = self.client().batch_execute(&sql).await;
-        drop(asked);
         match committed {
             Ok(()) => {
                 self.reset().await;
@@ -435,7 +432,8 @@ impl Session {
     /// Undoes work that may have been cut off: a statement that still runs is cancelled first.
     async fn undo(&self, doing: &str, sql: &str) -> Result<()> {
         let failed = |e: tokio_postgres::Error| Error::database(doing, db_error(&e));
-        let undo = self.client().batch_execute(sql);
+        let client = self.client();
+        let undo = client.batch_execute(sql);
         let mut undo = std::pin::pin!(undo);
         // Only a statement that was cut off keeps the server busy for so long; an idle server answers at once.
         if let Ok(result) = tokio::time::timeout(Duration::from_millis(100), &mut undo).await {
@@ -473,7 +471,7 @@ impl Session {
 
     /// True once the connection is gone.
     pub fn is_closed(&self) -> bool {
-        self.client().is_closed()
+        self.handle.client.is_closed()
     }
 }
 
@@ -488,7 +486,13 @@ fn settings_sql() -> String {
 }
 
 async fn prepare(client: &Client) -> Result<Server, tokio_postgres::Error> {
-    client.batch_execute(&settings_sql()).await?;
+    // Only the role that logged in may see when its process began.
+    let began = "SELECT backend_start::text FROM pg_catalog.pg_stat_activity WHERE pid = pg_backend_pid()";
+    let messages = client.simple_query(&format!("{}; SET ROLE NONE; {began}; RESET ROLE", settings_sql())).await?;
+    let began = messages.iter().rev().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => row.get(0),
+        _ => None,
+    });
     let sent = jiff::Timestamp::now();
     let row = client
         .query_one(
@@ -497,7 +501,6 @@ async fn prepare(client: &Client) -> Result<Server, tokio_postgres::Error> {
                     (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user), session_user::text,
                     (SELECT version FROM pg_catalog.pg_stat_ssl WHERE pid = pg_backend_pid() AND ssl),
                     (extract(epoch FROM clock_timestamp()) * 1000)::int8, pg_backend_pid(),
-                    (SELECT backend_start::text FROM pg_catalog.pg_stat_activity WHERE pid = pg_backend_pid()),
                     (SELECT system_identifier FROM pg_control_system())",
             &[],
         )
@@ -515,14 +518,20 @@ async fn prepare(client: &Client) -> Result<Server, tokio_postgres::Error> {
         tls: row.get(7),
         clock_skew_ms: row.get::<_, i64>(8) - midway_ms,
         pid: row.get(9),
-        backend_start: row.get(10),
-        system_identifier: row.get(11),
+        backend_start: began.unwrap_or_default().to_owned(),
+        system_identifier: row.get(10),
     })
 }
 
 fn unreachable(target: &Target, error: &tokio_postgres::Error) -> Error {
     let error = db_error(error);
+    if let Some(role) = target.role.as_ref().filter(|_| error.is("42501")) {
+        return tables::role_not_granted(role, &target.user, &error);
+    }
     let next = match error.sqlstate.as_deref() {
+        Some("22023") if target.role.is_some() => {
+            "make the role (`lockgate roles` prints the SQL), or check `--role`".to_owned()
+        }
         Some("28P01") if target.effective_password().is_none() => "set DB_PASSWORD".to_owned(),
         Some("28P01") => "check DB_USER and DB_PASSWORD".to_owned(),
         Some("28000") => "check DB_USER, and the server's `pg_hba.conf`".to_owned(),

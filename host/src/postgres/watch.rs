@@ -11,6 +11,7 @@ use tokio::task::{AbortHandle, JoinHandle};
 use tracing::Instrument as _;
 
 use super::{
+    connect::Target,
     handle::{Questions, db_error},
     lock::LockKey,
     session::{Server, Session},
@@ -53,7 +54,9 @@ impl Watch {
         application_name: &str,
         silence: Duration,
     ) -> Result<Option<Self>> {
-        let second = match Session::connect(&session.target, application_name).await {
+        // As the role that logged in: only that one may see what its own sessions wait for, and end them.
+        let login = Target { role: None, ..session.target.clone() };
+        let second = match Session::connect(&login, application_name).await {
             Ok(second) => second,
             Err(error) => {
                 tracing::warn!(%error, "there is no second session, so nobody is named who is in the way");

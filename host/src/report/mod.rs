@@ -10,6 +10,8 @@ use crate::{
     error::{Error, Finding, Result},
     migration::Direction,
     plan::State,
+    postgres::journal::{Recorded, Verification},
+    printable::printable,
     runner::{Health, Outcome, Plan, PlannedStep, Status, Underway},
 };
 
@@ -173,6 +175,59 @@ fn underway(underway: &Underway) -> String {
             let _ = write!(text, " of {total}");
         }
         text += " done";
+    }
+    text
+}
+
+/// The text of the journal.
+pub fn history(entries: &[Recorded]) -> String {
+    if entries.is_empty() {
+        return "nothing in the journal\n".into();
+    }
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_header(["id", "at (UTC)", "run", "event", "version", "by", "ms", "detail"]);
+    for entry in entries {
+        // The end of the id tells runs apart: its begin is the time.
+        let run = &entry.run_id[entry.run_id.len().saturating_sub(12)..];
+        let event = match entry.attempt {
+            Some(attempt) if attempt > 1 => format!("{}, attempt {attempt}", entry.event),
+            _ => entry.event.clone(),
+        };
+        let way = [&entry.version, &entry.direction].map(|part| part.clone().unwrap_or_default());
+        let detail = match (&entry.step, &entry.detail) {
+            (Some(step), Some(detail)) => format!("step {step}: {detail}"),
+            (Some(step), None) => format!("step {step}"),
+            (None, detail) => detail.clone().unwrap_or_default(),
+        };
+        // One entry, one line, whatever the server or a component said.
+        let detail = printable(&detail).split_whitespace().collect::<Vec<_>>().join(" ");
+        table.add_row([
+            entry.id.to_string(),
+            entry.at.clone(),
+            run.to_owned(),
+            event,
+            way.join(" ").trim().to_owned(),
+            printable(&format!("{} ({}@{})", entry.db_user, entry.os_user, entry.host)),
+            entry.duration_ms.map(|ms| ms.to_string()).unwrap_or_default(),
+            detail,
+        ]);
+    }
+    if let Some(column) = table.column_mut(6) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table.lines().map(|line| line.trim_end().to_owned() + "\n").collect()
+}
+
+/// The text of a journal that was verified and found sound.
+pub fn verification(verification: &Verification) -> String {
+    let mut text = String::new();
+    if verification.unchained > 0 {
+        let n = verification.unchained;
+        let _ = writeln!(text, "{n} entries are from before the chain: nothing vouches for them");
+    }
+    let _ = writeln!(text, "{} entries are as they were written", verification.chained);
+    if let Some(head) = &verification.head {
+        let _ = writeln!(text, "head: {head}");
     }
     text
 }

@@ -15,6 +15,7 @@ use super::{
 use crate::{
     backup::Manifest,
     error::{Cause, Error, Finding, ProgramError, Result, Stage, blocks},
+    failpoint::Failpoint,
     migration::{Direction, Kind},
     postgres::{
         Broken, Committed, OwnTables, OwnWrites, Timeouts, Transaction, Watch,
@@ -198,7 +199,8 @@ impl<'r, 'c> Passage<'r, 'c> {
                 return Err(self.interrupted(signal, ROLLED_BACK).await);
             }
         }
-        let stand = self.run.stand(&self.item.version, self.direction).await?;
+        let (item, direction) = (self.item, self.direction);
+        let stand = self.run.surely(async |run| run.stand(&item.version, direction).await).await?;
         let what = match &stand {
             Stand::Ended => "the connection was lost during its COMMIT, which took place",
             Stand::EndedByAnother => "the connection was lost; another run has ended it meanwhile",
@@ -209,7 +211,8 @@ impl<'r, 'c> Passage<'r, 'c> {
         };
         if lost {
             tracing::warn!(migration = name, "{what}");
-            self.run.journal.append(&self.run.session, &self.entry(Event::Resolved).detail(what)).await?;
+            let resolved = Entry::of(Event::Resolved).migration(&item.version, direction).detail(what);
+            self.run.surely(async |run| run.journal.append(&run.session, &resolved).await).await?;
         }
         match (stand, unknown) {
             (Stand::Ended, Some(worked)) => Ok(Recovered::Ended(worked)),
@@ -218,7 +221,12 @@ impl<'r, 'c> Passage<'r, 'c> {
                 next: "run `lockgate status`, then the same command again".into(),
             }),
             (Stand::Ended, None) => Err(error),
-            (Stand::At(_), _) if !again => Err(error),
+            (Stand::At(_), None) if !again => Err(error),
+            (Stand::At(course), Some(_)) if !again => {
+                let cause = Cause::Host("the connection was lost during its COMMIT, which did not take place".into());
+                let left = self.left(course.as_ref());
+                Err(self.failed(Some("commit".into()), ProgramError { at: None, cause }, false, &left).await)
+            }
             (Stand::At(course), _) => {
                 self.tries += 1;
                 Ok(Recovered::At(course))
@@ -227,11 +235,14 @@ impl<'r, 'c> Passage<'r, 'c> {
     }
 
     /// Where an earlier run left the migration, if one has begun it in this direction.
-    async fn resumed(&self) -> Result<Option<Course>> {
-        let Some(course) = self.run.begun(&self.item.version, self.direction).await? else { return Ok(None) };
-        tracing::info!(migration = self.item.name, step = course.step_of(), "going on where an earlier run stopped");
+    async fn resumed(&mut self) -> Result<Option<Course>> {
+        let (item, direction) = (self.item, self.direction);
+        let begun = self.run.surely(async |run| run.begun(&item.version, direction).await).await?;
+        let Some(course) = begun else { return Ok(None) };
+        tracing::info!(migration = item.name, step = course.step_of(), "going on where an earlier run stopped");
         let at = format!("at step {}", course.step_of());
-        self.run.journal.append(&self.run.session, &self.entry(Event::Resumed).detail(&at)).await?;
+        let resumed = Entry::of(Event::Resumed).migration(&item.version, direction).detail(&at);
+        self.run.surely(async |run| run.journal.append(&run.session, &resumed).await).await?;
         Ok(Some(course))
     }
 
@@ -243,6 +254,7 @@ impl<'r, 'c> Passage<'r, 'c> {
                 Some(course) => course.clone(),
                 None => self.planned().await?,
             };
+            Failpoint::Planned.pass();
             let from = course.position.clone();
             let steps = match course.next() {
                 Next::Transaction(steps) => steps,
@@ -251,6 +263,7 @@ impl<'r, 'c> Passage<'r, 'c> {
             };
             for i in steps.clone() {
                 self.step(&course, i, transaction).await?;
+                Failpoint::StepDone.pass();
                 course.position = course.position.after_step();
             }
             // Deferred triggers and constraints belong to what is verified.
@@ -258,11 +271,14 @@ impl<'r, 'c> Passage<'r, 'c> {
             course.position.took = from.took + begin.elapsed();
             if !course.ends_after(&steps) {
                 let writes = self.save(&mut course, &from).await?;
+                Failpoint::Saved.pass();
                 self.check("end", transaction, &writes).await?;
                 return Ok(Worked { course, ended: None });
             }
             let writes = self.record(&course).await?;
+            Failpoint::Recorded.pass();
             let findings = self.verified().await?;
+            Failpoint::Verified.pass();
             self.settle(transaction).await?;
             self.check("end", transaction, &writes).await?;
             self.check_recorded().await?;
@@ -279,6 +295,7 @@ impl<'r, 'c> Passage<'r, 'c> {
     ) -> Result<Worked, Halt> {
         let run = &*self.run;
         let transaction = run.session.begin(run.timeouts(self.item), &run.own_tables(), self.seal()).await?;
+        Failpoint::Begun.pass();
         let left = self.left(course);
         let worked = match run.config.stop.race(work(&transaction)).await {
             Ok(Ok(worked)) => worked,
@@ -296,8 +313,12 @@ impl<'r, 'c> Passage<'r, 'c> {
                 return Err(self.interrupted(signal, &left).await.into());
             }
         };
+        Failpoint::Checked.pass();
         match run.session.commit(&transaction).await {
-            Committed::Yes => Ok(worked),
+            Committed::Yes => {
+                Failpoint::Committed.pass();
+                Ok(worked)
+            }
             Committed::No(error) => {
                 self.roll_back().await;
                 Err(self.failed(Some("commit".into()), (*error).into(), false, &left).await.into())
@@ -447,7 +468,7 @@ impl<'r, 'c> Passage<'r, 'c> {
     }
 
     fn entry(&self, event: Event) -> Entry<'_> {
-        Entry::of(event).migration(&self.item.version, self.direction)
+        Entry::of(event).migration(&self.item.version, self.direction).attempt(self.tries)
     }
 
     /// What the database is like when the part under way is rolled back.
@@ -479,7 +500,8 @@ impl<'r, 'c> Passage<'r, 'c> {
         }
         let again = !committed && self.tries <= self.run.config.persistence.retries && is_passing(&error);
         let event = if again { Event::Retried } else { Event::Failed };
-        self.run.failed_as(event, self.item, self.direction, step, error, &left).await
+        let entry = Entry::of(event).attempt(self.tries);
+        self.run.failed_as(entry, self.item, self.direction, step, error, &left).await
     }
 
     /// What is left, and after how many tries, if there was more than one.

@@ -19,14 +19,15 @@ use crate::{
     backup::{self, Dump, Manifest, Restored},
     config::Config,
     error::{Error, Finding, NOTHING_CHANGED, ProgramError, Result, Severity, Stage, blocks},
+    failpoint::Failpoint,
     migration::{Direction, Kind, Version},
     plan::{self, Revert, State},
     postgres::{
-        Handle, Server, Session, Watch,
+        Handle, Server, Session, Target, Watch,
         history::{Applied, History},
-        journal::{Entry, Event, Journal},
+        journal::{Entry, Event, Journal, Recorded, Verification},
         lock::{self, LockKey},
-        preflight,
+        preflight::{self, Purpose},
         progress::{Progress, Started},
         tables,
     },
@@ -46,6 +47,8 @@ struct Run<'a> {
     watch: Option<Watch>,
     lock: LockKey,
     started: Instant,
+    /// Whether a migration has begun.
+    begun: bool,
 }
 
 /// Connects and tells what the server is.
@@ -121,27 +124,7 @@ pub async fn plan_down(config: &Config, run_id: Uuid, revert: &Revert) -> Result
 pub async fn up(config: &Config, run_id: Uuid, to: Option<&Version>) -> Result<Outcome> {
     let folder = source::read(&config.dir)?;
     let mut run = Run::begin(config, run_id).await?;
-    let applied = run.applied().await?;
-    if !config.throwaway {
-        for row in plan::missing(&folder, &applied) {
-            tracing::warn!(migration = row.filename, "applied, but no longer in the folder");
-        }
-    }
-    let underway = run.progress.read(&run.session).await?.is_some();
-    let pending = plan::up(&folder.migrations, &applied, to);
-    if !underway && folder.problems.is_empty() && pending.is_ok_and(|pending| pending.is_empty()) {
-        return run.nothing_to_do(Direction::Up).await;
-    }
-    // Another run may have done it while this one waited for the lock.
-    run.locked(async |run, waited| {
-        let work = run.pending(&folder, to).await?;
-        if work.is_empty() {
-            run.nothing_to_do(Direction::Up).await
-        } else {
-            run.execute(Direction::Up, &work, waited).await
-        }
-    })
-    .await
+    run.persistently(async |run| run.up(&folder, to).await).await
 }
 
 /// Reverts applied migrations, the newest first.
@@ -151,18 +134,7 @@ pub async fn up(config: &Config, run_id: Uuid, to: Option<&Version>) -> Result<O
 pub async fn down(config: &Config, run_id: Uuid, revert: &Revert) -> Result<Outcome> {
     let folder = source::read(&config.dir)?;
     let mut run = Run::begin(config, run_id).await?;
-    if plan::down(&folder.migrations, &run.revertible().await?.0, revert)?.is_empty() {
-        return run.nothing_to_do(Direction::Down).await;
-    }
-    run.locked(async |run, waited| {
-        let work = run.reverted(&folder, revert).await?;
-        if work.is_empty() {
-            run.nothing_to_do(Direction::Down).await
-        } else {
-            run.execute(Direction::Down, &work, waited).await
-        }
-    })
-    .await
+    run.persistently(async |run| run.down(&folder, revert).await).await
 }
 
 /// Takes a backup without running anything.
@@ -209,13 +181,82 @@ async fn note_restore(config: &Config, run_id: Uuid, restored: &Restored) -> Res
     .await
 }
 
+/// Reads the last entries of the journal, the newest last.
+///
+/// # Errors
+/// When it cannot be read.
+pub async fn history(config: &Config, run_id: Uuid, limit: u32, version: Option<&Version>) -> Result<Vec<Recorded>> {
+    let run = Run::begin(config, run_id).await?;
+    run.journal.last(&run.session, limit, version).await
+}
+
+/// Verifies the chain of the journal's entries, and whether a head that was noted elsewhere is part of it.
+///
+/// # Errors
+/// When it cannot be read. What is wrong with it is in [`Verification`].
+pub async fn verify_history(config: &Config, run_id: Uuid, head: Option<&str>) -> Result<Verification> {
+    let run = Run::begin(config, run_id).await?;
+    run.journal.verify(&run.session, head).await
+}
+
 impl<'a> Run<'a> {
     async fn begin(config: &'a Config, run_id: Uuid) -> Result<Self> {
         let started = Instant::now();
         let session = Session::connect(&config.target, &format!("lockgate {}", short(run_id))).await?;
+        Failpoint::Connected.pass();
         let history = History::in_schema(&config.schema);
         let (journal, progress) = (Journal::new(&history, run_id), Progress::new(&history));
-        Ok(Self { config, run_id, session, history, journal, progress, watch: None, lock: LockKey, started })
+        Ok(Self {
+            config,
+            run_id,
+            session,
+            history,
+            journal,
+            progress,
+            watch: None,
+            lock: LockKey,
+            started,
+            begun: false,
+        })
+    }
+
+    async fn up(&mut self, folder: &Folder, to: Option<&Version>) -> Result<Outcome> {
+        let applied = self.applied().await?;
+        if !self.config.throwaway {
+            for row in plan::missing(folder, &applied) {
+                tracing::warn!(migration = row.filename, "applied, but no longer in the folder");
+            }
+        }
+        let underway = self.progress.read(&self.session).await?.is_some();
+        let pending = plan::up(&folder.migrations, &applied, to);
+        if !underway && folder.problems.is_empty() && pending.is_ok_and(|pending| pending.is_empty()) {
+            return self.nothing_to_do(Direction::Up).await;
+        }
+        // Another run may have done it while this one waited for the lock.
+        self.locked(async |run, waited| {
+            let work = run.pending(folder, to).await?;
+            if work.is_empty() {
+                run.nothing_to_do(Direction::Up).await
+            } else {
+                run.execute(Direction::Up, &work, waited).await
+            }
+        })
+        .await
+    }
+
+    async fn down(&mut self, folder: &Folder, revert: &Revert) -> Result<Outcome> {
+        if plan::down(&folder.migrations, &self.revertible().await?.0, revert)?.is_empty() {
+            return self.nothing_to_do(Direction::Down).await;
+        }
+        self.locked(async |run, waited| {
+            let work = run.reverted(folder, revert).await?;
+            if work.is_empty() {
+                run.nothing_to_do(Direction::Down).await
+            } else {
+                run.execute(Direction::Down, &work, waited).await
+            }
+        })
+        .await
     }
 
     async fn applied(&self) -> Result<Vec<Applied>> {
@@ -227,7 +268,9 @@ impl<'a> Run<'a> {
         let waited = lock::acquire(&self.session, self.lock, self.config.lock_timeout);
         let waited = self.stoppable(waited).await??;
         tracing::debug!(waited_ms = waited.as_millis(), "the lock is ours");
+        Failpoint::Locked.pass();
         self.watch().await?;
+        Failpoint::Watched.pass();
         let result = work(self, waited).await;
         if !self.session.is_closed()
             && let Err(error) = lock::release(&self.session, self.lock).await
@@ -235,6 +278,7 @@ impl<'a> Run<'a> {
             // The end of the session releases it all the same.
             tracing::warn!(%error, "the lock could not be released");
         }
+        Failpoint::Unlocked.pass();
         result
     }
 
@@ -316,7 +360,7 @@ impl<'a> Run<'a> {
                     }
                     loaded.remove(0)
                 }
-                None => from_history(row)?,
+                None => self.stoppable(from_history(self.config, folder, row)).await??,
             };
             if let Some(reason) = &item.program.describe().irreversible {
                 return Err(Error::Refused {
@@ -345,8 +389,19 @@ impl<'a> Run<'a> {
         findings: Vec<Finding>,
     ) -> Result<Outcome> {
         let version = self.applied().await?.pop().map(|a| a.version);
+        let journal_head = match self.journal.head(&self.session).await {
+            Ok(head) => head,
+            // What was done is done, and is to be told.
+            Err(error) => {
+                tracing::warn!(%error, "the head of the journal could not be read");
+                None
+            }
+        };
+        if let Some(head) = &journal_head {
+            tracing::info!(head, "the journal's head");
+        }
         let duration_ms = self.started.elapsed().as_millis();
-        Ok(Outcome { run_id: self.run_id, direction, done, backup, findings, version, duration_ms })
+        Ok(Outcome { run_id: self.run_id, direction, done, backup, findings, version, journal_head, duration_ms })
     }
 
     /// Under the lock: checks, backup, then one migration after the other.
@@ -364,7 +419,9 @@ impl<'a> Run<'a> {
             }
             None
         };
+        Failpoint::BackedUp.pass();
         tables::ensure(&self.session, &self.history).await?;
+        Failpoint::TablesEnsured.pass();
         findings.extend(self.resolve_former().await?);
         let waited = format!("waited {} ms for the lock", waited.as_millis());
         self.journal.append(&self.session, &Entry::of(Event::RunStarted).detail(&waited)).await?;
@@ -373,21 +430,22 @@ impl<'a> Run<'a> {
             None => Entry::of(Event::BackupSkipped),
         };
         self.journal.append(&self.session, &entry).await?;
+        Failpoint::RunStarted.pass();
 
+        self.begun = true;
         let mut done = Vec::new();
         for (i, item) in work.iter().enumerate() {
             // A later migration may look at what an earlier one makes, so it is asked only now.
             if direction == Direction::Up && i > 0 {
-                findings.extend(self.asked(item).await?);
+                findings.extend(self.surely(async |run| run.migration_preflight(item).await).await?);
             }
             done.push(Passage::of(self, direction, item, backup.as_ref()).run(&mut findings).await?);
         }
-        self.note(&Entry::of(Event::RunFinished).took(self.started.elapsed())).await;
-        if self.session.is_closed() {
-            self.reconnect().await?;
-            self.note(&Entry::of(Event::RunFinished).took(self.started.elapsed())).await;
-        }
-        self.outcome(direction, done, backup, findings).await
+        let finished = Entry::of(Event::RunFinished).took(self.started.elapsed());
+        self.surely(async |run| run.journal.append(&run.session, &finished).await).await?;
+        Failpoint::RunFinished.pass();
+        let outcome = async |run: &Self| run.outcome(direction, done.clone(), backup.clone(), findings.clone()).await;
+        self.surely(outcome).await
     }
 
     /// Says what became of a run that could not say it itself: what the history has of it is committed, the rest was rolled back.
@@ -412,29 +470,17 @@ impl<'a> Run<'a> {
     }
 
     async fn host_findings(&self, work: &[Work]) -> Result<Vec<Finding>> {
+        let purpose = if work.is_empty() { Purpose::BackUp } else { Purpose::Migrate };
         let context = preflight::Context {
+            purpose,
             session: &self.session,
             history: &self.history,
             backup_folder: self.config.backup.then_some(self.config.backup_dir.as_path()),
+            backup_role: self.config.backup_role.as_deref().unwrap_or(&self.session.server.user),
             pg_bin: self.config.pg_bin.as_deref(),
             components: work.iter().any(|w| w.kind == Kind::Component.as_str()),
         };
         self.stoppable(preflight::check(&context)).await?
-    }
-
-    /// A migration's own checks, once more where the connection was lost: nothing was under way.
-    async fn asked(&mut self, item: &Work) -> Result<Vec<Finding>> {
-        match self.migration_preflight(item).await {
-            Err(error) if self.session.is_closed() && self.config.persistence.retries > 0 => {
-                tracing::warn!(migration = item.name, "the connection is lost; looking for the server");
-                if let Err(cause) = self.reconnect().await {
-                    tracing::error!(%cause, "the server was not found again");
-                    return Err(error);
-                }
-                self.migration_preflight(item).await
-            }
-            asked => asked,
-        }
     }
 
     /// A migration's own checks.
@@ -470,7 +516,9 @@ impl<'a> Run<'a> {
             lock_wait_timeout_ms: self.config.timeouts.lock.as_millis().max(30_000),
         };
         tracing::info!(folder = %self.config.backup_dir.display(), "backing up");
-        match backup::take(&self.config.target, &self.session.server, dump, &self.config.stop).await {
+        let role = self.config.backup_role.clone().or_else(|| self.config.target.role.clone());
+        let target = Target { role, ..self.config.target.clone() };
+        match backup::take(&target, &self.session.server, dump, &self.config.stop).await {
             Ok(manifest) => {
                 tracing::info!(
                     backup = manifest.id,
@@ -501,12 +549,12 @@ impl<'a> Run<'a> {
         error: ProgramError,
         left: &str,
     ) -> Error {
-        self.failed_as(Event::Failed, item, direction, step, error, left).await
+        self.failed_as(Entry::of(Event::Failed), item, direction, step, error, left).await
     }
 
     async fn failed_as(
         &self,
-        event: Event,
+        entry: Entry<'_>,
         item: &Work,
         direction: Direction,
         step: Option<String>,
@@ -514,7 +562,8 @@ impl<'a> Run<'a> {
         left: &str,
     ) -> Error {
         let detail = error.cause.without_data();
-        let entry = Entry::of(event).migration(&item.version, direction).detail(&detail);
+        let entry = Entry { step: step.as_deref(), ..entry };
+        let entry = entry.migration(&item.version, direction).detail(&detail);
         let state = self.state_after(&entry, left).await;
         Error::Migration { name: item.name.clone(), direction, step, error: Box::new(error), state }
     }

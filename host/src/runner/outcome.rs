@@ -29,6 +29,8 @@ pub struct Outcome {
     pub findings: Vec<Finding>,
     /// The newest applied version after it.
     pub version: Option<Version>,
+    /// The hash of the journal's last entry: kept elsewhere, it proves later that nothing before it was changed.
+    pub journal_head: Option<String>,
     /// How long it took, in milliseconds.
     pub duration_ms: u128,
 }

@@ -55,11 +55,71 @@ impl Run<'_> {
         Ok(())
     }
 
+    /// Does something again from its beginning where the connection is lost before a migration has begun.
+    ///
+    /// # Errors
+    /// What it failed with.
+    pub(super) async fn persistently<T>(&mut self, mut work: impl AsyncFnMut(&mut Self) -> Result<T>) -> Result<T> {
+        for _ in 0..self.config.persistence.retries {
+            match work(self).await {
+                Err(error) if self.session.is_closed() && !self.begun => {
+                    tracing::warn!(%error, "the connection is lost before a migration has begun; looking for the server");
+                    if let Err(cause) = self.connect_again().await {
+                        tracing::error!(%cause, "the server was not found again");
+                        return Err(error);
+                    }
+                }
+                result => return result,
+            }
+        }
+        work(self).await
+    }
+
+    /// Does something that changes nothing, or does it whole, again where the connection is lost.
+    ///
+    /// # Errors
+    /// What it failed with.
+    pub(super) async fn surely<T>(&mut self, mut work: impl AsyncFnMut(&Self) -> Result<T>) -> Result<T> {
+        for _ in 0..self.config.persistence.retries {
+            match work(self).await {
+                Err(error) if self.session.is_closed() => {
+                    tracing::warn!(%error, "the connection is lost; looking for the server");
+                    if let Err(cause) = self.reconnect().await {
+                        tracing::error!(%cause, "the server was not found again");
+                        return Err(error);
+                    }
+                }
+                result => return result,
+            }
+        }
+        work(self).await
+    }
+
     /// Connects again to the same server and takes the lock.
     ///
     /// # Errors
     /// When the server, or the lock, cannot be had in time, or another server answers.
     pub(super) async fn reconnect(&mut self) -> Result<()> {
+        let begin = Instant::now();
+        loop {
+            self.connect_again().await?;
+            match self.lock_again().await {
+                // A server that lost one of its processes lets others in for a moment before it ends them all.
+                Err(_) if self.session.is_closed() && begin.elapsed() < self.config.persistence.reconnect => {
+                    self.stoppable(tokio::time::sleep(LOOK_EVERY)).await?;
+                }
+                locked => return locked,
+            }
+        }
+    }
+
+    async fn lock_again(&mut self) -> Result<()> {
+        let waited = lock::acquire(&self.session, self.lock, self.config.lock_timeout);
+        self.stoppable(waited).await??;
+        self.watch().await
+    }
+
+    async fn connect_again(&mut self) -> Result<()> {
         let begin = Instant::now();
         self.watch = None;
         let session = loop {
@@ -87,9 +147,7 @@ impl Run<'_> {
         }
         session.end(&self.session.server).await;
         self.session = session;
-        let waited = lock::acquire(&self.session, self.lock, self.config.lock_timeout);
-        self.stoppable(waited).await??;
-        self.watch().await
+        Ok(())
     }
 
     /// Where a migration stands. Asked under the lock.

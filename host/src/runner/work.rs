@@ -6,7 +6,7 @@ use crate::{
     error::{Cause, Error, Problem, Result},
     migration::{Checksum, Kind, Version},
     postgres::{history::Applied, progress::Started},
-    source::{Content, Migration},
+    source::{Content, Folder, Migration},
     sql::SqlProgram,
     step::Program,
 };
@@ -89,16 +89,30 @@ pub(super) async fn load(config: &Config, migrations: &[&Migration]) -> Result<(
     Ok((work, problems))
 }
 
-/// A migration whose files are gone can still go down by the script that was stored when it was applied.
-pub(super) fn from_history(row: &Applied) -> Result<Work> {
+/// A migration whose files are gone can still go down: by the script that was stored when it was applied, or by a component with the
+/// digest that was stored then, under whatever name it now is in the folder.
+pub(super) async fn from_history(config: &Config, folder: &Folder, row: &Applied) -> Result<Work> {
     let name = format!("{}_{}", row.version, row.description);
+    let is_it = |m: &&Migration| m.kind() == Kind::Component && m.checksum == row.checksum;
+    if let Some(renamed) = folder.migrations.iter().find(is_it) {
+        let (mut loaded, problems) = load(config, &[renamed]).await?;
+        let Some(work) = loaded.pop() else { return Err(Error::Folder(problems)) };
+        tracing::info!(migration = name, "its file is now `{}`", renamed.filename);
+        return Ok(Work {
+            version: row.version.clone(),
+            name,
+            filename: row.filename.clone(),
+            description: row.description.clone(),
+            ..work
+        });
+    }
     let Some(script) = &row.down_script else {
         return Err(Error::Refused {
             what: format!(
                 "migration `{name}` cannot be reverted: `{}` is gone, and the history holds no down script",
                 row.filename
             ),
-            next: "put the file back".into(),
+            next: format!("put the file back whose SHA-256 is {}; it may have another name", row.checksum),
         });
     };
     let program = SqlProgram::from_history(row.version.as_str(), script).map_err(Error::Folder)?;

@@ -85,6 +85,7 @@ impl Server {
             port: self.port,
             database: database.to_owned(),
             user: user.to_owned(),
+            role: None,
             password: Some(Secret::new(&self.password)),
             tls: TlsMode::Disable,
             root_cert: None,

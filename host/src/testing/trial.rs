@@ -199,6 +199,7 @@ pub(super) fn config(target: Target, dir: &Path) -> Config {
         backup: false,
         throwaway: true,
         backup_dir: "backups".into(),
+        backup_role: None,
         pg_bin: None,
         lock_timeout: PATIENCE,
         timeouts: Timeouts { lock: PATIENCE, statement: Duration::ZERO },

@@ -11,14 +11,27 @@ use std::path::Path;
 use super::{history::History, session::Session};
 use crate::error::{Finding, Result};
 
+/// What the session is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// To run migrations.
+    Migrate,
+    /// To take a backup, which the journal tells.
+    BackUp,
+}
+
 /// What the checks look at.
 pub struct Context<'a> {
+    /// What the session is for.
+    pub purpose: Purpose,
     /// The session that will do the work.
     pub session: &'a Session,
     /// Where the history is or will be.
     pub history: &'a History,
     /// Where the backup will be written; `None` when none will be taken.
     pub backup_folder: Option<&'a Path>,
+    /// The role that reads everything for the backup.
+    pub backup_role: &'a str,
     /// Where to look for `pg_dump`, if that is configured.
     pub pg_bin: Option<&'a Path>,
     /// Whether components will run.

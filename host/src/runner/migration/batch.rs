@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use super::{Halt, Passage, Stopped, Worked};
 use crate::{
     error::{ProgramError, Result},
+    failpoint::Failpoint,
     postgres::{OwnWrites, Transaction, journal::Event, progress::Position},
     runner::course::Course,
     step::Batch,
@@ -24,6 +25,7 @@ impl Passage<'_, '_> {
             let checkpoint = from.checkpoint.as_deref();
             let batch = self.item.program.run_batch(self.direction, name, checkpoint, handle).await;
             let batch = batch.map_err(|error| Stopped::at(&step, error))?;
+            Failpoint::BatchDone.pass();
             self.settle(transaction).await?;
             self.check(&step, transaction, &OwnWrites::default()).await?;
             let took = from.took + begin.elapsed();
@@ -50,10 +52,11 @@ impl Passage<'_, '_> {
             let advanced =
                 progress.advance(&self.run.session, &self.item.version, &from, &course.position, self.run.run_id);
             advanced.await.map_err(Stopped::host("checkpoint"))?;
+            Failpoint::CheckpointSaved.pass();
             let mut writes = OwnWrites::of_progress(0, 1, 0);
             if ended {
-                let detail = format!("{step}: {} batches, {} done before the last", from.batches + 1, from.done);
-                self.note_step(&detail, took).await?;
+                let detail = format!("{} batches, {} done before the last", from.batches + 1, from.done);
+                self.note_step(&step, &detail, took).await?;
                 writes.journal = 1;
             }
             self.check(&step, transaction, &writes).await?;
@@ -78,8 +81,8 @@ impl Passage<'_, '_> {
         Ok(worked)
     }
 
-    pub(super) async fn note_step(&self, detail: &str, took: Duration) -> Result<(), Stopped> {
-        let entry = self.entry(Event::StepFinished).took(took).detail(detail);
+    pub(super) async fn note_step(&self, step: &str, detail: &str, took: Duration) -> Result<(), Stopped> {
+        let entry = self.entry(Event::StepFinished).step(step).took(took).detail(detail);
         self.run.journal.append(&self.run.session, &entry).await.map_err(Stopped::host("journal"))
     }
 }

@@ -75,7 +75,7 @@ impl Passage<'_, '_> {
         let took = course.position.took + begin.elapsed();
         course = self.moved(&course, Position { took, ..course.position.after_step() }).await?;
         let entry = self.entry(Event::StepFinished).took(begin.elapsed());
-        self.run.journal.append(&self.run.session, &entry.detail(&name)).await?;
+        self.run.journal.append(&self.run.session, &entry.step(&name)).await?;
         Ok(Worked { course, ended: None })
     }
 

@@ -20,12 +20,25 @@ use crate::{
 };
 
 /// Makes and runs the server, ends it with this process, and removes its folder. Nothing of it outlives the test, so nothing need
-/// reach the disk.
+/// reach the disk. A server that was killed comes back, as it would under a supervisor: as soon as the processes of the former are gone.
 const SERVE: &str = "cd $1 || exit
+serve() {
+    tries=0
+    while :; do
+        postgres -D data -p $1 -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync=off \\
+            -c full_page_writes=off -c max_connections=200 >>log 2>&1
+        case $? in
+        137) tries=50 ;;
+        0) return 0 ;;
+        esac
+        [ $tries -gt 0 ] || return 1
+        tries=$((tries - 1))
+        sleep 0.1
+    done
+}
 (
     initdb --pgdata=data --username=$2 --pwfile=password --auth=scram-sha-256 --encoding=UTF8 --locale=C --no-sync >log 2>&1 &&
-    exec postgres -D data -p $3 -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync=off \\
-        -c full_page_writes=off -c max_connections=200 >log 2>&1
+    serve $3
 ) </dev/null || touch failed &
 cat >/dev/null
 kill -INT $(head -n 1 $1/data/postmaster.pid)

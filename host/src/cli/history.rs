@@ -1,0 +1,64 @@
+//! `lockgate history`
+
+use clap::Args;
+
+use super::{Context, Output, Result, version};
+use crate::{
+    error::{Error, ExitCode},
+    migration::Version,
+    postgres::journal::Verification,
+    report, runner,
+};
+
+#[derive(Args)]
+pub struct Arguments {
+    /// At most so many entries, the newest last
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    limit: u32,
+    /// Entries of this version only
+    #[arg(long, value_name = "VERSION", value_parser = version)]
+    version: Option<Version>,
+    /// Verify the chain of all entries instead: exit with 5 when one was changed, removed or inserted
+    #[arg(long, conflicts_with_all = ["limit", "version"])]
+    verify: bool,
+    /// Also verify that this hash, noted after an earlier run, is still part of the chain
+    #[arg(long, value_name = "HASH", requires = "verify", value_parser = hash)]
+    head: Option<String>,
+}
+
+pub async fn run(context: &Context, arguments: &Arguments) -> Result<ExitCode> {
+    if !arguments.verify {
+        let version = arguments.version.as_ref();
+        let entries = runner::history(&context.config, context.run_id, arguments.limit, version).await?;
+        context.print(&entries, |entries| report::history(entries))?;
+        return Ok(ExitCode::Done);
+    }
+    let found = runner::verify_history(&context.config, context.run_id, arguments.head.as_deref()).await?;
+    if found.is_sound() || context.output == Output::Json {
+        context.print(&found, report::verification)?;
+    }
+    match (found.is_sound(), context.output) {
+        (true, _) => Ok(ExitCode::Done),
+        // The JSON has said it already, and stays one document.
+        (false, Output::Json) => Ok(ExitCode::Drift),
+        (false, Output::Text) => Err(damaged(&found, arguments.head.as_deref().unwrap_or_default())),
+    }
+}
+
+fn damaged(found: &Verification, head: &str) -> Error {
+    let what = match &found.broken {
+        Some(broken) => format!("the journal was tampered with: {}", broken.what),
+        None => format!("the journal does not hold `{head}`: its end was cut off, or the database restored"),
+    };
+    let fits = match &found.head {
+        Some(head) => format!("the {} entries up to {head} are as they were written; ", found.chained),
+        None => String::new(),
+    };
+    let next = format!("{fits}compare it with a backup, and find out who may write to the journal's table");
+    Error::DamagedHistory { what, next }
+}
+
+fn hash(text: &str) -> Result<String, String> {
+    let hexadecimal = text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit());
+    if hexadecimal { Ok(text.to_ascii_lowercase()) } else { Err("a hash has 64 hexadecimal digits".to_owned()) }
+}

@@ -1,0 +1,92 @@
+//! The journal, read back.
+
+use serde::Serialize;
+
+use super::Journal;
+use crate::{
+    error::{Error, Result},
+    migration::Version,
+    postgres::{handle::db_error, session::Session},
+};
+
+/// An entry as it was written.
+#[derive(Debug, Clone, Serialize)]
+pub struct Recorded {
+    /// Its number.
+    pub id: i64,
+    /// Server time, RFC 3339.
+    pub at: String,
+    /// The run that wrote it.
+    pub run_id: String,
+    /// What happened.
+    pub event: String,
+    /// To which migration.
+    pub version: Option<String>,
+    /// Which way it ran.
+    pub direction: Option<String>,
+    /// Which try it was.
+    pub attempt: Option<i32>,
+    /// Which of its steps.
+    pub step: Option<String>,
+    /// How long it took, in milliseconds.
+    pub duration_ms: Option<i64>,
+    /// Why it failed, which backup it was.
+    pub detail: Option<String>,
+    /// The role that logged in.
+    pub db_user: String,
+    /// The user of the system that ran it.
+    pub os_user: String,
+    /// On which machine.
+    pub host: String,
+    /// From where the server saw it come.
+    pub client_address: Option<String>,
+    /// Which program, with its version.
+    pub application: String,
+    /// Its hash; none in entries of older versions.
+    pub hash: Option<String>,
+}
+
+impl Journal {
+    /// The last entries, at most so many, of one version where one is given; the newest last. None when there is no journal.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn last(&self, session: &Session, limit: u32, version: Option<&Version>) -> Result<Vec<Recorded>> {
+        if self.is_chained(session).await?.is_none() {
+            return Ok(Vec::new());
+        }
+        // A journal of an older version lacks some of the columns.
+        let sql = format!(
+            "SELECT * FROM (
+                 SELECT id, to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'), run_id::text, event, version,
+                        direction, (to_jsonb(j) ->> 'attempt')::int4, to_jsonb(j) ->> 'step', duration_ms, detail, db_user,
+                        os_user, host, host(client_address), application, to_jsonb(j) ->> 'hash'
+                 FROM {} j WHERE $2::text IS NULL OR ltrim(version, '0') = ltrim($2::text, '0') ORDER BY id DESC LIMIT $1
+             ) last ORDER BY id",
+            self.table
+        );
+        let rows = session.client().query(&sql, &[&i64::from(limit), &version.map(Version::as_str)]).await;
+        let rows = rows.map_err(|e| Error::database("reading the journal", db_error(&e)))?;
+        Ok(rows
+            .iter()
+            .map(|row| Recorded {
+                id: row.get(0),
+                at: row.get(1),
+                run_id: row.get(2),
+                event: row.get(3),
+                version: row.get(4),
+                direction: row.get(5),
+                attempt: row.get(6),
+                step: row.get(7),
+                duration_ms: row.get(8),
+                detail: row.get(9),
+                db_user: row.get(10),
+                os_user: row.get(11),
+                host: row.get(12),
+                client_address: row.get(13),
+                application: row.get(14),
+                hash: row.get(15),
+            })
+            .collect())
+    }
+}
