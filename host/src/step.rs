@@ -174,10 +174,29 @@ pub struct Description {
     pub grants: Vec<WantedGrant>,
     /// How long its own SQL may take, if there is a limit beside the statements' time-out.
     pub patience: Option<Patience>,
-    /// How long a statement may wait for a lock, in milliseconds, if the author asks for another value than the operator's.
-    pub lock_timeout_ms: Option<u32>,
-    /// How long a statement may run, in milliseconds, if the author asks for another value than the operator's.
-    pub statement_timeout_ms: Option<u32>,
+    /// The time-outs of its statements on the way up, where the author asks for others than the operator's.
+    pub up: TimeoutsAsked,
+    /// The same on the way down.
+    pub down: TimeoutsAsked,
+}
+
+impl Description {
+    /// The time-outs that it asks for on this way.
+    pub fn timeouts(&self, direction: Direction) -> TimeoutsAsked {
+        match direction {
+            Direction::Up => self.up,
+            Direction::Down => self.down,
+        }
+    }
+}
+
+/// The time-outs that an author asks for, in milliseconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TimeoutsAsked {
+    /// How long a statement may wait for a lock.
+    pub lock_ms: Option<u32>,
+    /// How long a statement may run.
+    pub statement_ms: Option<u32>,
 }
 
 /// A migration's behaviour, whatever it is made of. The runner never learns which kind it holds.

@@ -10,7 +10,7 @@ use super::{
     handle::db_error,
     history::{Applied, History},
     quote_ident, quote_literal,
-    session::Session,
+    session::{Process, Session},
     tables,
 };
 use crate::{
@@ -65,6 +65,8 @@ pub struct Started {
     pub run_id: String,
     /// Server time, RFC 3339.
     pub started_at: String,
+    /// The server's process that was about to run the next step, outside a transaction.
+    pub worker: Option<Process>,
 }
 
 impl Started {
@@ -120,8 +122,9 @@ impl Progress {
         let sql = format!(
             "SELECT version, filename, description, kind, checksum, direction, plan::text, steps_done, attempted, batches,
                     checkpoint, done, total, took_ms, run_id::text,
-                    to_char(started_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')
-             FROM {} ORDER BY started_at LIMIT 1",
+                    to_char(started_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'),
+                    (to_jsonb(progress) ->> 'backend_pid')::int, to_jsonb(progress) ->> 'backend_start'
+             FROM {} progress ORDER BY started_at LIMIT 1",
             self.table
         );
         let row = session.client().query_opt(&sql, &[]).await.map_err(failed)?;
@@ -171,11 +174,14 @@ impl Progress {
         let steps = |n: usize| i32::try_from(n).unwrap_or(i32::MAX);
         let sql = format!(
             "UPDATE {} SET steps_done = $3, attempted = $4, batches = $5, checkpoint = $6, done = $7, total = $8,
-                           took_ms = $9, run_id = '{run_id}', updated_at = pg_catalog.clock_timestamp()
+                           took_ms = $9, run_id = '{run_id}', updated_at = pg_catalog.clock_timestamp(),
+                           backend_pid = $11, backend_start = $12
              WHERE version OPERATOR(pg_catalog.=) $1 AND steps_done OPERATOR(pg_catalog.=) $2
                AND batches OPERATOR(pg_catalog.=) $10",
             self.table
         );
+        // Whoever finds the intent must be able to tell that this session is gone.
+        let worker = to.attempted.then_some(&session.server.process);
         let moved = session
             .client()
             .execute(
@@ -191,6 +197,8 @@ impl Progress {
                     &to.total.map(number),
                     &i64::try_from(to.took.as_millis()).unwrap_or(i64::MAX),
                     &number(from.batches),
+                    &worker.map(|process| process.pid),
+                    &worker.map(|process| process.started.as_str()),
                 ],
             )
             .await;
@@ -232,11 +240,22 @@ impl Progress {
                  took_ms bigint NOT NULL,
                  run_id uuid NOT NULL,
                  started_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-                 updated_at timestamptz NOT NULL DEFAULT clock_timestamp()
+                 updated_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+                 backend_pid int,
+                 backend_start text
              );
+             ALTER TABLE {table} ADD COLUMN IF NOT EXISTS backend_pid int, ADD COLUMN IF NOT EXISTS backend_start text;
              COMMENT ON TABLE {table} IS 'The migration of several transactions that has begun and not ended. Written by lockgate.';"
         )
     }
+}
+
+/// An expression that is true when the table of that name (an expression itself) has all columns.
+pub(super) fn is_whole_sql(table: &str) -> String {
+    format!(
+        "(SELECT count(*) = 2 FROM pg_catalog.pg_attribute WHERE attrelid = to_regclass({table}) AND NOT attisdropped
+          AND attname IN ('backend_pid', 'backend_start'))"
+    )
 }
 
 fn started(row: &tokio_postgres::Row) -> Option<Started> {
@@ -263,6 +282,10 @@ fn started(row: &tokio_postgres::Row) -> Option<Started> {
         },
         run_id: row.get(14),
         started_at: row.get(15),
+        worker: match (row.get(16), row.get::<_, Option<String>>(17)) {
+            (Some(pid), Some(started)) => Some(Process { pid, started }),
+            _ => None,
+        },
     })
 }
 

@@ -107,6 +107,11 @@ impl Course {
 }
 
 impl Position {
+    /// The same with nothing under way.
+    pub(super) fn not_attempted(&self) -> Self {
+        Self { attempted: false, checkpoint: None, ..self.clone() }
+    }
+
     /// The position after the next step.
     pub(super) fn after_step(&self) -> Self {
         Self { steps_done: self.steps_done + 1, took: self.took, ..Self::default() }

@@ -294,7 +294,7 @@ impl<'r, 'c> Passage<'r, 'c> {
         work: impl AsyncFnOnce(&Transaction) -> Result<Worked, Stopped>,
     ) -> Result<Worked, Halt> {
         let run = &*self.run;
-        let transaction = run.session.begin(run.timeouts(self.item), &run.own_tables(), self.seal()).await?;
+        let transaction = run.session.begin(self.timeouts(), &run.own_tables(), self.seal()).await?;
         Failpoint::Begun.pass();
         let left = self.left(course);
         let worked = match run.config.stop.race(work(&transaction)).await {
@@ -355,6 +355,10 @@ impl<'r, 'c> Passage<'r, 'c> {
         self.check(&name, transaction, &OwnWrites::default()).await
     }
 
+    pub(super) fn timeouts(&self) -> Timeouts {
+        self.run.timeouts(self.item, self.direction)
+    }
+
     async fn settle(&self, transaction: &Transaction) -> Result<(), Stopped> {
         let settled = self.within_patience(self.run.session.settle(transaction)).await;
         settled.map_err(|error| Stopped::at("deferred constraints", error))
@@ -401,6 +405,7 @@ impl<'r, 'c> Passage<'r, 'c> {
             position: course.position.clone(),
             run_id: String::new(),
             started_at: String::new(),
+            worker: None,
         };
         run.progress.begin(&run.session, &started, run.run_id).await.map_err(Stopped::host("progress"))?;
         course.stored = true;
@@ -533,8 +538,9 @@ impl Run<'_> {
         }
     }
 
-    pub(super) fn timeouts(&self, item: &Work) -> Timeouts {
-        let asked = item.program.describe();
+    /// How long the statements of a migration may wait and run: what its author asks for, where that is less than what the operator allows.
+    pub(super) fn timeouts(&self, item: &Work, direction: Direction) -> Timeouts {
+        let (asked, set) = (item.program.describe().timeouts(direction), self.config.timeouts);
         // Zero is "for ever", which only the operator may choose.
         let or = |asked: Option<u32>, set: Duration| match asked
             .filter(|ms| *ms > 0)
@@ -544,9 +550,6 @@ impl Run<'_> {
             Some(asked) => asked.min(set),
             None => set,
         };
-        Timeouts {
-            lock: or(asked.lock_timeout_ms, self.config.timeouts.lock),
-            statement: or(asked.statement_timeout_ms, self.config.timeouts.statement),
-        }
+        Timeouts { lock: or(asked.lock_ms, set.lock), statement: or(asked.statement_ms, set.statement) }
     }
 }

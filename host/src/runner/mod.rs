@@ -486,7 +486,7 @@ impl<'a> Run<'a> {
     /// A migration's own checks.
     async fn migration_preflight(&self, item: &Work) -> Result<Vec<Finding>> {
         let ask = async |db: &Handle| self.config.stop.race(item.program.preflight(db)).await;
-        let asked = match self.session.read_only(self.timeouts(item), ask).await? {
+        let asked = match self.session.read_only(self.timeouts(item, Direction::Up), ask).await? {
             Ok(asked) => asked,
             Err(signal) => return Err(self.interrupted(item, Direction::Up, signal, NOT_RUN).await),
         };
@@ -627,7 +627,7 @@ impl<'a> Run<'a> {
         let mut findings = if work.is_empty() { Vec::new() } else { self.host_findings(work).await? };
         let mut migrations = Vec::new();
         for (i, item) in work.iter().enumerate() {
-            let timeouts = self.timeouts(item);
+            let timeouts = self.timeouts(item, direction);
             let begun = item.started.is_some();
             if i == 0 && direction == Direction::Up && !begun {
                 let asked = self.session.read_only(timeouts, async |db| item.program.preflight(db).await).await?;

@@ -57,6 +57,8 @@ pub enum Effect {
         parent: Name,
         /// The partition.
         part: Name,
+        /// Whether it ends what an earlier one has begun.
+        finalize: bool,
     },
     /// `ALTER TABLE … VALIDATE CONSTRAINT`
     Validate {
@@ -246,7 +248,7 @@ fn alter_table(tokens: &mut Tokens) -> Option<(Place, Effect)> {
     if tokens.eat(&["DETACH", "PARTITION"]) {
         let part = tokens.name()?;
         let place = if tokens.eat(&["CONCURRENTLY"]) { Place::Outside } else { Place::Inside };
-        return Some((place, Effect::Detach { parent, part }));
+        return Some((place, Effect::Detach { parent, part, finalize: tokens.eat(&["FINALIZE"]) }));
     }
     let effect = if tokens.eat(&["ATTACH", "PARTITION"]) {
         Effect::Attach { parent, part: tokens.name()? }
@@ -569,7 +571,11 @@ mod tests {
             ),
             (
                 "ALTER TABLE ONLY t DETACH PARTITION p CONCURRENTLY",
-                Effect::Detach { parent: name("t"), part: name("p") },
+                Effect::Detach { parent: name("t"), part: name("p"), finalize: false },
+            ),
+            (
+                "ALTER TABLE t DETACH PARTITION p FINALIZE",
+                Effect::Detach { parent: name("t"), part: name("p"), finalize: true },
             ),
             ("ALTER TABLE t VALIDATE CONSTRAINT \"C\"", Effect::Validate { table: name("t"), constraint: "C".into() }),
             ("ALTER TABLE t VALIDATE CONSTRAINT c, ADD d int", Effect::Unknown),

@@ -18,6 +18,8 @@ pub enum Answer {
     NotDone(Option<String>),
     /// It was cut off half-way, here.
     Broken(Vec<Breakage>),
+    /// Something else that was never finished stands in its place.
+    InTheWay(Breakage),
     /// To run it again is right, whatever came of the first time.
     Repeatable,
     /// Nobody can tell.
@@ -41,13 +43,17 @@ impl Effect {
         !matches!(self, Self::Detach { .. })
     }
 
-    /// A query of the object identifier that tells afterwards whether what a statement removes is the thing that it was to remove:
-    /// another of that name may come into sight.
+    /// A query of the object identifiers that tell afterwards what is the statement's own: the thing that it is to remove, since another
+    /// of that name may come into sight; or what others have left before it.
     pub fn note_sql(&self) -> Option<String> {
         match self {
             Self::DropIndex(index) => Some(format!(
                 "SELECT coalesce((SELECT c.oid::text FROM pg_class c WHERE c.oid = to_regclass({}) AND c.relkind IN ('i', 'I')), '')",
                 index.literal()
+            )),
+            Self::Reindex(scope) => Some(format!(
+                "SELECT coalesce(string_agg(c.oid::text, ',' ORDER BY c.oid), '') FROM {}",
+                leftovers(scope)
             )),
             _ => None,
         }
@@ -64,7 +70,7 @@ impl Effect {
                 Some(oid) => format!("NOT EXISTS (SELECT FROM pg_class WHERE oid = {}::oid)", quote_literal(oid)),
                 None => format!("to_regclass({}) IS NULL", index.literal()),
             }),
-            Self::Reindex(scope) => leftovers(scope),
+            Self::Reindex(scope) => reindex(scope, note),
             Self::AddValue { type_name, label } => either(&format!(
                 "EXISTS (SELECT FROM pg_enum WHERE enumtypid = to_regtype({}) AND enumlabel = {}::name)",
                 type_name.literal(),
@@ -75,7 +81,7 @@ impl Effect {
                 parent.literal(),
                 part.literal()
             )),
-            Self::Detach { parent, part } => detach(parent, part),
+            Self::Detach { parent, part, finalize } => detach(parent, part, *finalize),
             Self::Validate { table, constraint } => either(&format!(
                 "EXISTS (SELECT FROM pg_constraint WHERE conrelid = to_regclass({}) AND conname = {}::name AND convalidated)",
                 table.literal(),
@@ -102,14 +108,16 @@ impl Answer {
             return Some(if *effect == Effect::Repeatable { Self::Repeatable } else { Self::Undecidable });
         };
         let mut broken = Vec::new();
+        let breakage = |what: &Value, repair: &Value, table_oid: &Value| {
+            Some(Breakage { what: text(what)?, repair: text(repair)?, table_oid: text(table_oid)? })
+        };
         for row in &rows.rows {
             let [answer, what, repair, table_oid] = row.as_slice() else { return None };
             match text(answer)?.as_str() {
                 "done" => return Some(Self::Done),
                 "not done" => return Some(Self::NotDone(text(what))),
-                "broken" => {
-                    broken.push(Breakage { what: text(what)?, repair: text(repair)?, table_oid: text(table_oid)? });
-                }
+                "broken" => broken.push(breakage(what, repair, table_oid)?),
+                "in the way" => return Some(Self::InTheWay(breakage(what, repair, table_oid)?)),
                 _ => return None,
             }
         }
@@ -135,7 +143,8 @@ pub fn workers_sql(breakages: &[Breakage]) -> String {
     )
 }
 
-/// An index of that name, in the table's schema as the server would choose it.
+/// An index of that name, in the table's schema as the server would choose it. One that was never finished is taken for this
+/// statement's only where it is on the same table and columns, and as unique.
 fn create_index(index: &str, table: &Name, unique: bool, columns: &[Option<String>]) -> String {
     let names: Vec<String> =
         columns.iter().map(|column| column.as_deref().map_or("NULL".into(), quote_literal)).collect();
@@ -143,9 +152,9 @@ fn create_index(index: &str, table: &Name, unique: bool, columns: &[Option<Strin
     format!(
         "SELECT CASE WHEN c.oid IS NULL THEN 'not done'
                      WHEN i.indrelid IS DISTINCT FROM t.oid THEN 'not done'
-                     WHEN NOT (i.indisvalid AND i.indisready AND i.indislive) THEN 'broken'
-                     WHEN i.indisunique <> {unique} OR same.columns IS NOT true THEN 'not done'
-                     ELSE 'done' END,
+                     WHEN i.indisunique = {unique} AND same.columns
+                     THEN CASE WHEN i.indisvalid AND i.indisready AND i.indislive THEN 'done' ELSE 'broken' END
+                     ELSE CASE WHEN i.indisvalid AND i.indisready AND i.indislive THEN 'not done' ELSE 'in the way' END END,
                 CASE WHEN c.oid IS NULL THEN NULL
                      WHEN i.indrelid IS NULL THEN format('%s is there, and no index', {shown})
                      WHEN i.indrelid <> t.oid THEN format('%s is an index of %s', {shown}, i.indrelid::regclass)
@@ -172,6 +181,19 @@ fn create_index(index: &str, table: &Name, unique: bool, columns: &[Option<Strin
 }
 
 /// What a REINDEX CONCURRENTLY leaves when it is cut off: the new index, or the old one, invalid.
+fn reindex(scope: &Scope, others: Option<&str>) -> String {
+    // What was there before the first attempt is somebody else's.
+    let others = others.map_or(String::new(), |oids| {
+        format!(" AND c.oid <> ALL (string_to_array({}, ',')::oid[])", quote_literal(oids))
+    });
+    format!(
+        "SELECT 'broken', format('the INVALID index %I.%I of an earlier attempt', n.nspname, c.relname),
+                format('DROP INDEX CONCURRENTLY %I.%I', n.nspname, c.relname), i.indrelid::text
+         FROM {}{others} ORDER BY c.oid",
+        leftovers(scope)
+    )
+}
+
 fn leftovers(scope: &Scope) -> String {
     let tables = match scope {
         Scope::Index(index) => {
@@ -192,19 +214,17 @@ fn leftovers(scope: &Scope) -> String {
         Scope::Database => "true".to_owned(),
     };
     format!(
-        "SELECT 'broken', format('the INVALID index %I.%I of an earlier attempt', n.nspname, c.relname),
-                format('DROP INDEX CONCURRENTLY %I.%I', n.nspname, c.relname), i.indrelid::text
-         FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_namespace n ON n.oid = c.relnamespace
-         WHERE NOT i.indisvalid AND c.relkind = 'i' AND c.relname ~ '_cc(new|old)[0-9]*$' AND ({tables})
-         ORDER BY c.oid"
+        "pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+         WHERE NOT i.indisvalid AND c.relkind = 'i' AND c.relname ~ '_cc(new|old)[0-9]*$' AND ({tables})"
     )
 }
 
-fn detach(parent: &Name, part: &Name) -> String {
+fn detach(parent: &Name, part: &Name, finalize: bool) -> String {
+    let pending = if finalize { "not done" } else { "broken" };
     format!(
         "SELECT CASE WHEN p.oid IS NULL OR c.oid IS NULL THEN 'not done'
                      WHEN i.inhrelid IS NULL THEN 'done'
-                     WHEN i.inhdetachpending THEN 'broken'
+                     WHEN i.inhdetachpending THEN '{pending}'
                      ELSE 'not done' END,
                 CASE WHEN i.inhdetachpending THEN format('the partition %s is half detached from %s', c.oid::regclass, p.oid::regclass) END,
                 format('ALTER TABLE %s DETACH PARTITION %s FINALIZE', p.oid::regclass, c.oid::regclass), p.oid::text
@@ -236,6 +256,9 @@ mod tests {
         assert_eq!(answer(&create, &[["done", "", "", ""]]), Some(Answer::Done));
         assert_eq!(answer(&create, &[["not done", "x", "", ""]]), Some(Answer::NotDone(Some("x".into()))));
         assert!(matches!(answer(&create, &[["broken", "a", "b", "1"]]), Some(Answer::Broken(b)) if b.len() == 1));
+        assert!(
+            matches!(answer(&create, &[["in the way", "a", "b", "1"]]), Some(Answer::InTheWay(b)) if b.what == "a")
+        );
         assert_eq!(answer(&create, &[]), None);
         assert_eq!(answer(&create, &[["?", "", "", ""]]), None);
         assert_eq!(answer(&reindex, &[]), Some(Answer::Repeatable));

@@ -35,7 +35,9 @@ impl SqlProgram {
     /// A program that runs these files.
     pub fn new(files: SqlFiles) -> Self {
         let irreversible = files.down.is_none().then(|| "it has no `.down.sql`".to_owned());
-        Self { files, description: Description { irreversible, ..Description::default() } }
+        let asked = |script: &Option<Script>| script.as_ref().map(|s| s.directives().timeouts).unwrap_or_default();
+        let (up, down) = (asked(&files.up), asked(&files.down));
+        Self { files, description: Description { irreversible, up, down, ..Description::default() } }
     }
 
     /// A program of which only the down script is left, as the history stored it.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use squawk_lexer::{LiteralKind, TokenKind, tokenize};
 
-use super::{locate, position_of};
+use super::{directives::Directives, locate, position_of};
 use crate::{
     error::{Cause, DbError, Problem, ProgramError},
     sql::{
@@ -35,8 +35,7 @@ pub struct Script {
     pub origin: Origin,
     text: String,
     statements: Vec<Statement>,
-    irreversible: bool,
-    no_transaction: bool,
+    directives: Directives,
 }
 
 /// A statement of a script: where it lies, and the words that it begins with.
@@ -67,7 +66,7 @@ impl Script {
         if let Some(offset) = text.find('\0') {
             at(offset, "a NUL character, which PostgreSQL does not take".into(), "save it as UTF-8 text");
         }
-        let (mut irreversible, mut no_transaction) = (false, false);
+        let mut directives = Directives::default();
         let mut offset = 0;
         for token in tokenize(&text) {
             let end = offset + token.len as usize;
@@ -78,17 +77,10 @@ impl Script {
                 at(offset, "a psql command, which the server does not know".into(), "write it as SQL");
             }
             if token.kind == TokenKind::LineComment
-                && let Some(directive) = piece.strip_prefix("-- lockgate:")
+                && let Some(directive) = Directives::in_comment(piece)
+                && let Err(refused) = directives.take(directive, cutter.is_at_start())
             {
-                match directive.trim() {
-                    "irreversible" => irreversible = true,
-                    "no-transaction" => no_transaction = true,
-                    other => at(
-                        offset,
-                        format!("an unknown directive `{other}`"),
-                        "the directives known are `irreversible` and `no-transaction`",
-                    ),
-                }
+                at(offset, refused.what, refused.next);
             }
             cutter.push(token.kind, piece, offset, end);
             offset = end;
@@ -100,7 +92,7 @@ impl Script {
                 at(statement.start, refusal.to_string(), refusal.next());
             }
         }
-        let script = Self { origin, text, statements, irreversible, no_transaction };
+        let script = Self { origin, text, statements, directives };
         if rule == Rule::Script {
             problems.extend(script.unfit_in_parts());
         }
@@ -112,14 +104,9 @@ impl Script {
         &self.text
     }
 
-    /// True when the script says `-- lockgate: irreversible`: it has no down script, on purpose.
-    pub fn irreversible(&self) -> bool {
-        self.irreversible
-    }
-
-    /// True when the script says `-- lockgate: no-transaction`: each of its statements commits by itself.
-    pub fn no_transaction(&self) -> bool {
-        self.no_transaction
+    /// What it asks for in its head.
+    pub fn directives(&self) -> &Directives {
+        &self.directives
     }
 
     /// The script in the parts that it is run in: one, unless PostgreSQL refuses a statement of it inside a transaction, or the script
@@ -133,7 +120,7 @@ impl Script {
                 steps.extend(shared.take().map(|(start, end)| Step::Sql(self.part(start, end))));
                 let statement = self.part(statement.start, statement.end);
                 steps.push(Step::OutsideTransaction(OutsideStep { statement, probe: None }));
-            } else if self.no_transaction {
+            } else if self.directives.no_transaction {
                 steps.push(Step::Alone(self.part(statement.start, statement.end)));
             } else {
                 shared = Some((shared.map_or(statement.start, |(start, _)| start), statement.end));
@@ -149,7 +136,7 @@ impl Script {
     fn runs_outside(&self, sql: &str) -> bool {
         match Place::of(sql) {
             Place::Outside => true,
-            Place::Either => self.no_transaction,
+            Place::Either => self.directives.no_transaction,
             Place::Inside => false,
         }
     }
@@ -162,12 +149,12 @@ impl Script {
         let moved =
             |s: &Statement| Statement { start: s.start - start + shift, end: s.end - start + shift, ..s.clone() };
         let statements = self.statements.iter().filter(|s| s.start >= start && s.end <= end).map(moved).collect();
-        Self { origin: self.origin.clone(), text, statements, irreversible: false, no_transaction: false }
+        Self { origin: self.origin.clone(), text, statements, directives: Directives::default() }
     }
 
     /// What a script that is run in several parts may not hold.
     fn unfit_in_parts(&self) -> Vec<Problem> {
-        let in_parts = self.no_transaction || self.statements().any(|(_, sql)| self.runs_outside(sql));
+        let in_parts = self.directives.no_transaction || self.statements().any(|(_, sql)| self.runs_outside(sql));
         let problem = |(statement, sql): (&Statement, &str)| {
             let words: Vec<&str> = statement.words.iter().map(String::as_str).collect();
             let (what, next) = match words.as_slice() {
@@ -307,6 +294,11 @@ impl Cutter {
         }
     }
 
+    /// Whether no statement has begun.
+    fn is_at_start(&self) -> bool {
+        self.statements.is_empty() && self.current.is_none()
+    }
+
     fn finish(mut self) -> Vec<Statement> {
         self.statements.extend(self.current.take());
         self.statements
@@ -401,9 +393,16 @@ mod tests {
 
     #[test]
     fn directives_are_known_or_refused() {
-        assert!(Script::parse("-- lockgate: irreversible\nselect 1", Origin::Plugin).unwrap().irreversible());
-        assert!(!Script::parse("select '-- lockgate: irreversible'", Origin::Plugin).unwrap().irreversible());
+        let says = |text: &str| Script::parse(text, Origin::Plugin).unwrap().directives().irreversible;
+        assert!(says("-- lockgate: irreversible\nselect 1"));
+        assert!(!says("select '-- lockgate: irreversible'"));
         assert_eq!(refusals("-- lockgate: ireversible"), ["m/001_a.up.sql:1:1: an unknown directive `ireversible`"]);
+        assert_eq!(
+            refusals("select 1;\n  -- lockgate: no-transaction"),
+            [
+                "m/001_a.up.sql:2:3: the directive `no-transaction` below the first statement, where it would be overlooked"
+            ]
+        );
     }
 
     #[test]

@@ -4,8 +4,13 @@ use std::time::{Duration, Instant};
 
 use super::{Passage, Worked};
 use crate::{
-    error::{Error, Finding, ProgramError, Result, Severity},
-    postgres::{Broken, Handle, Timeouts, journal::Event, progress::Position},
+    error::{Cause, Error, Finding, ProgramError, Result, Severity},
+    failpoint::Failpoint,
+    postgres::{
+        Broken, Handle, Timeouts,
+        journal::{Entry, Event},
+        progress::Position,
+    },
     runner::course::Course,
     sql::{Answer, Breakage, Effect, Origin, Script, workers_sql},
     step::OutsideStep,
@@ -36,12 +41,16 @@ impl Passage<'_, '_> {
             // Whoever was at it may have ended it well.
             answer = self.ask(&course, &name, step).await?;
         }
-        if let Answer::Broken(breakages) = &answer {
-            if !course.position.attempted {
-                return Err(self.in_the_way(&course, name, breakages).await);
+        match &answer {
+            Answer::Broken(breakages) if course.position.attempted => {
+                self.mend(&course, &name, breakages).await?;
+                answer = self.ask(&course, &name, step).await?;
             }
-            self.mend(&course, &name, breakages).await?;
-            answer = self.ask(&course, &name, step).await?;
+            Answer::Broken(breakages) => return Err(self.in_the_way(&course, name, breakages).await),
+            Answer::InTheWay(breakage) => {
+                return Err(self.in_the_way(&course, name, std::slice::from_ref(breakage)).await);
+            }
+            _ => {}
         }
         let there = match (&answer, course.position.attempted) {
             (Answer::Done, true) => true,
@@ -68,14 +77,17 @@ impl Passage<'_, '_> {
                 _ => self.note(step).await?,
             };
             let intent = Position { attempted: true, checkpoint, ..course.position.clone() };
-            course = self.moved(&course, intent).await?;
+            course = self.moved(&course, intent, None).await?;
+            Failpoint::IntentCommitted.pass();
             self.execute_outside(&course, &name, step).await?;
+            Failpoint::OutsideExecuted.pass();
             self.confirm(&course, &name, step).await?;
+            Failpoint::OutsideProbed.pass();
         }
         let took = course.position.took + begin.elapsed();
-        course = self.moved(&course, Position { took, ..course.position.after_step() }).await?;
-        let entry = self.entry(Event::StepFinished).took(begin.elapsed());
-        self.run.journal.append(&self.run.session, &entry.step(&name)).await?;
+        let entry = self.entry(Event::StepFinished).took(begin.elapsed()).step(&name);
+        course = self.moved(&course, Position { took, ..course.position.after_step() }, Some(&entry)).await?;
+        Failpoint::OutsideMoved.pass();
         Ok(Worked { course, ended: None })
     }
 
@@ -100,7 +112,7 @@ impl Passage<'_, '_> {
     async fn execute_outside(&self, course: &Course, name: &str, step: &OutsideStep) -> Result<()> {
         let run = &*self.run;
         let own = run.session.own_state(&run.own_tables()).await?;
-        let executed = self.within_patience(run.session.outside(run.timeouts(self.item), &step.statement));
+        let executed = self.within_patience(run.session.outside(self.timeouts(), &step.statement));
         let executed = run.config.stop.race(executed).await;
         let result = match executed {
             Ok(result) => result,
@@ -116,8 +128,11 @@ impl Passage<'_, '_> {
             if !run.session.is_closed() {
                 self.roll_back().await;
             }
-            let refused = matches!(error.cause, crate::error::Cause::Database(_));
-            let left = self.cleaned_up(course, step, refused).await;
+            let left = match &error.cause {
+                // What has its name was there before it.
+                Cause::Database(error) if error.is("42P07") => self.taken_back(course).await,
+                cause => self.cleaned_up(course, step, matches!(cause, Cause::Database(_))).await,
+            };
             return Err(self.failed(failed, error, false, &left).await);
         }
         let broken = match run.session.check_session(run.lock).await {
@@ -140,8 +155,15 @@ impl Passage<'_, '_> {
         let mut clean = refused;
         if let Ok(Ok(Some(Answer::Broken(breakages)))) = self.derived(course, &effect).await {
             clean = false;
-            if effect.repair_undoes() {
-                let mut timeouts = run.timeouts(self.item);
+            let others = run.session.texts("asking who works on it", &workers_sql(&breakages)).await;
+            if !others.is_ok_and(|others| others.is_empty()) {
+                // It may be somebody else's, who is still at it.
+                left = format!(
+                    "{left}; {}, and somebody else works on its table, so the next run looks again",
+                    breakages[0].what
+                );
+            } else if effect.repair_undoes() {
+                let mut timeouts = self.timeouts();
                 timeouts.lock = if timeouts.lock.is_zero() { CLEAN_UP_LOCK } else { timeouts.lock.min(CLEAN_UP_LOCK) };
                 clean = true;
                 for breakage in &breakages {
@@ -161,12 +183,17 @@ impl Passage<'_, '_> {
             }
         }
         if clean {
-            let to = Position { attempted: false, checkpoint: None, ..course.position.clone() };
-            if let Err(error) = self.moved(course, to).await {
-                tracing::warn!(%error, "the attempt could not be taken back; the next run looks again");
-            }
+            self.taken_back(course).await;
         }
         left
+    }
+
+    /// Notes that nothing of the attempt is left, and says where the migration stands.
+    async fn taken_back(&self, course: &Course) -> String {
+        if let Err(error) = self.moved(course, course.position.not_attempted(), None).await {
+            tracing::warn!(%error, "the attempt could not be taken back; the next run looks again");
+        }
+        self.left(Some(course))
     }
 
     /// Asks whether the statement did what it is for.
@@ -177,6 +204,9 @@ impl Passage<'_, '_> {
             Answer::Broken(_) if matches!(step.effect(), Effect::Reindex(_)) => return Ok(()),
             Answer::Broken(breakages) => {
                 self.item.fault(format!("its statement was carried out, but {}", breakages[0].what))
+            }
+            Answer::InTheWay(breakage) => {
+                self.item.fault(format!("its statement was carried out, but {}", breakage.what))
             }
             Answer::NotDone(Some(what)) => self.item.fault(format!("its statement was carried out, but {what}")),
             Answer::NotDone(None) if step.probe.is_some() => {
@@ -189,8 +219,7 @@ impl Passage<'_, '_> {
                 self.item.fault("its statement was carried out, but the catalog shows nothing of it".into())
             }
         };
-        let to = Position { attempted: false, checkpoint: None, ..course.position.clone() };
-        let course = self.moved(course, to).await?;
+        let course = self.moved(course, course.position.not_attempted(), None).await?;
         let error = ProgramError { at: None, cause: error };
         Err(self.failed(Some(name.to_owned()), error, false, &self.left(Some(&course))).await)
     }
@@ -236,7 +265,7 @@ impl Passage<'_, '_> {
     async fn mend(&self, course: &Course, name: &str, breakages: &[Breakage]) -> Result<()> {
         let run = &*self.run;
         for breakage in breakages {
-            match run.config.stop.race(self.repair(run.timeouts(self.item), breakage)).await {
+            match run.config.stop.race(self.repair(self.timeouts(), breakage)).await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => {
                     let step = Some(format!("{name}, its repair"));
@@ -274,6 +303,7 @@ impl Passage<'_, '_> {
             {
                 Answer::Broken(breakages)
             }
+            (_, Answer::InTheWay(breakage)) => Answer::InTheWay(breakage),
             (true, Answer::NotDone(what)) => Answer::NotDone(what),
             (true, _) => Answer::Done,
             (false, _) => Answer::NotDone(None),
@@ -286,8 +316,7 @@ impl Passage<'_, '_> {
         let note = course.position.checkpoint.as_deref().filter(|_| course.position.attempted);
         let note = note.and_then(|note| std::str::from_utf8(note).ok());
         let Some(sql) = effect.probe_sql(note) else { return Ok(Ok(Answer::of(effect, None))) };
-        let asked =
-            run.session.read_only(run.timeouts(self.item), async |db: &Handle| db.query(&sql, &[]).await).await?;
+        let asked = run.session.read_only(self.timeouts(), async |db: &Handle| db.query(&sql, &[]).await).await?;
         let answer = asked.map(|rows| Answer::of(effect, Some(&rows))).map_err(ProgramError::from);
         // An index of another's that a REINDEX left is not in the way of this one.
         Ok(answer.map(|answer| match (answer, effect) {
@@ -296,7 +325,7 @@ impl Passage<'_, '_> {
         }))
     }
 
-    /// What tells afterwards what the statement was to remove.
+    /// What tells afterwards what is the statement's own.
     async fn note(&self, step: &OutsideStep) -> Result<Option<Vec<u8>>> {
         let Some(sql) = step.effect().note_sql() else { return Ok(None) };
         let rows = self.run.session.texts("looking for what is to be removed", &sql).await?;
@@ -308,7 +337,7 @@ impl Passage<'_, '_> {
     async fn took_effect(&self, course: &Course, name: &str, probe: &str) -> Result<bool> {
         let run = &*self.run;
         let ask = async |db: &Handle| run.config.stop.race(db.query(probe, &[])).await;
-        let rows: Rows = match run.session.read_only(run.timeouts(self.item), ask).await? {
+        let rows: Rows = match run.session.read_only(self.timeouts(), ask).await? {
             Ok(Ok(rows)) => rows,
             Ok(Err(error)) => return Err(self.unanswered(course, name, error.into()).await),
             Err(signal) => return Err(self.interrupted(signal, &self.left(Some(course))).await),
@@ -327,9 +356,16 @@ impl Passage<'_, '_> {
     }
 
     /// Moves the migration on in a transaction of its own.
-    async fn moved(&self, course: &Course, to: Position) -> Result<Course> {
+    async fn moved(&self, course: &Course, to: Position, entry: Option<&Entry<'_>>) -> Result<Course> {
         let run = &*self.run;
-        run.progress.advance(&run.session, &self.item.version, &course.position, &to, run.run_id).await?;
+        let write = async || {
+            run.progress.advance(&run.session, &self.item.version, &course.position, &to, run.run_id).await?;
+            match entry {
+                Some(entry) => run.journal.append(&run.session, entry).await,
+                None => Ok(()),
+            }
+        };
+        run.session.durably(write).await?;
         Ok(Course { position: to, ..course.clone() })
     }
 }
