@@ -10,7 +10,7 @@ use crate::{
     migration::Direction,
     postgres::Handle,
     printable::{printable, printable_in},
-    sql::{Effect, Script},
+    sql::{Effect, Origin, Place, Script},
 };
 
 /// One unit of work of a migration. Neighbouring SQL and code steps share one transaction.
@@ -43,6 +43,16 @@ impl OutsideStep {
         self.statement.statements().next().map_or(Effect::Unknown, |(_, sql)| Effect::of(sql))
     }
 
+    /// Why it is not run inside a transaction.
+    fn why(&self) -> &'static str {
+        let refused = |sql: &str| Place::of(sql) == Place::Outside;
+        match &self.statement.origin {
+            _ if self.statement.statements().any(|(_, sql)| refused(sql)) => "PostgreSQL refuses it inside one",
+            Origin::Plugin => "its author asks for that",
+            Origin::File(_) | Origin::History(_) => "`no-transaction`",
+        }
+    }
+
     /// Whether nobody could tell, after a run was cut off in it, what came of it.
     pub fn is_undecidable(&self) -> bool {
         self.probe.is_none() && matches!(self.effect(), Effect::Unknown | Effect::CreateIndex { index: None, .. })
@@ -58,7 +68,12 @@ pub enum PlannedStep {
     /// A statement in a transaction of its own.
     Alone(String),
     /// A statement outside a transaction.
-    Outside(String),
+    Outside {
+        /// The statement.
+        sql: String,
+        /// Why it is not in one.
+        why: &'static str,
+    },
     /// The name of a step of the component's own.
     Code(String),
     /// The name of a step of the component's own in many transactions.
@@ -82,9 +97,21 @@ impl PlannedStep {
         match step {
             Step::Sql(script) => script.statements().map(|(_, sql)| Self::Sql(line(sql))).collect(),
             Step::Alone(script) => vec![Self::Alone(line(script.text()))],
-            Step::OutsideTransaction(step) => vec![Self::Outside(line(step.statement.text()))],
+            Step::OutsideTransaction(step) => {
+                vec![Self::Outside { sql: line(step.statement.text()), why: step.why() }]
+            }
             Step::Code(name) => vec![Self::Code(printable(name))],
             Step::Batched(name) => vec![Self::Batched(printable(name))],
+        }
+    }
+}
+
+impl PlannedStep {
+    /// The statement, or the name.
+    pub(crate) fn text(&self) -> &str {
+        match self {
+            Self::Sql(text) | Self::Alone(text) | Self::Code(text) | Self::Batched(text) => text,
+            Self::Outside { sql, .. } => sql,
         }
     }
 }
@@ -94,7 +121,7 @@ impl fmt::Display for PlannedStep {
         match self {
             Self::Sql(sql) => write!(f, "sql: {sql}"),
             Self::Alone(sql) => write!(f, "alone: {sql}"),
-            Self::Outside(sql) => write!(f, "outside: {sql}"),
+            Self::Outside { sql, .. } => write!(f, "outside: {sql}"),
             Self::Code(name) => write!(f, "code: {name}"),
             Self::Batched(name) => write!(f, "batched: {name}"),
         }
@@ -245,7 +272,6 @@ pub trait Program: Send + Sync {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sql::Origin;
 
     fn lines(step: &Step) -> Vec<String> {
         PlannedStep::whole(step).iter().map(ToString::to_string).collect()

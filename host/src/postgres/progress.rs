@@ -70,6 +70,11 @@ pub struct Started {
 }
 
 impl Started {
+    /// Version and description.
+    pub fn name(&self) -> String {
+        format!("{}_{}", self.version, self.description)
+    }
+
     /// The same as a row of the history, for those who ask what can be reverted.
     pub fn as_applied(&self) -> Applied {
         Applied {

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::{
     error::Error,
-    postgres::progress::Position,
+    postgres::progress::{Position, Started},
     step::{OutsideStep, PlannedStep, Step},
 };
 
@@ -29,6 +29,11 @@ pub(super) enum Next {
 }
 
 impl Course {
+    /// Of a migration that has begun.
+    pub(super) fn under_way(started: &Started) -> Self {
+        Self { steps: started.steps.clone(), position: started.position.clone(), stored: true }
+    }
+
     /// At the beginning of a plan.
     pub(super) fn of(steps: Vec<Step>) -> Self {
         Self { steps, position: Position::default(), stored: false }
@@ -76,14 +81,19 @@ impl Course {
     /// What to say where it [is blocked](Self::is_blocked).
     pub(super) fn blocked(&self, migration: &str) -> Error {
         let (at, n) = (self.step_of(), self.position.steps_done + 1);
-        let sql = self.steps.get(n - 1).map(PlannedStep::of).unwrap_or_default();
-        let sql = sql.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+        let sql = self.statement();
         Error::Refused {
             what: format!(
                 "migration `{migration}` is blocked at step {at}: a run was cut off in it, and nothing tells whether it took effect ({sql})"
             ),
             next: format!("look, then say `lockgate resolve {n} --applied` or `lockgate resolve {n} --not-applied`"),
         }
+    }
+
+    /// The first words of the next step.
+    pub(super) fn statement(&self) -> String {
+        let steps = self.steps.get(self.position.steps_done).map(PlannedStep::of).unwrap_or_default();
+        steps.iter().map(PlannedStep::text).collect::<Vec<_>>().join("; ")
     }
 
     /// Whether every step is done.

@@ -4,6 +4,7 @@ mod course;
 mod migration;
 mod outcome;
 mod recovery;
+mod resolve;
 mod work;
 
 use std::time::{Duration, Instant};
@@ -35,6 +36,7 @@ use crate::{
 };
 
 pub use outcome::{Done, Health, Outcome, Plan, Planned, PlannedStep, Status, StatusRow, Underway};
+pub use resolve::{Resolution, Verdict, plan_resolve, resolve};
 
 /// A connected run.
 struct Run<'a> {
@@ -314,7 +316,7 @@ impl<'a> Run<'a> {
     /// Tells the migration that an earlier run has begun how far that came.
     async fn underway(&self, folder: &Folder, mut work: Vec<Work>) -> Result<Vec<Work>> {
         let Some(started) = self.progress.read(&self.session).await? else { return Ok(work) };
-        let (version, name) = (&started.version, format!("{}_{}", started.version, started.description));
+        let (version, name) = (&started.version, started.name());
         if started.direction == Direction::Down {
             return Err(Error::Refused {
                 what: format!("migration `{name}` is half reverted"),
@@ -635,9 +637,7 @@ impl<'a> Run<'a> {
             }
             let course = match &item.started {
                 // What a run has begun follows the plan that it made then.
-                Some(started) if started.direction == direction => {
-                    Some(Course { steps: started.steps.clone(), position: started.position.clone(), stored: true })
-                }
+                Some(started) if started.direction == direction => Some(Course::under_way(started)),
                 _ => match self.session.read_only(timeouts, async |db| item.program.plan(direction, db).await).await? {
                     Ok(steps) => Some(Course::of(steps)),
                     Err(_) if i > 0 => None,

@@ -180,7 +180,7 @@ impl Run<'_> {
             self.outlive(worker).await?;
         }
         let started = started.filter(|started| started.direction == direction);
-        Ok(started.map(|started| Course { steps: started.steps, position: started.position, stored: true }))
+        Ok(started.as_ref().map(Course::under_way))
     }
 }
 

@@ -43,7 +43,7 @@ impl Work {
             let next = "put the file back with which it was begun, then finish it or take it back";
             return Err(Error::Drift(vec![Problem::new(&self.filename, what, next)]));
         }
-        let course = Course { steps: started.steps.clone(), position: started.position.clone(), stored: true };
+        let course = Course::under_way(&started);
         if course.is_blocked() {
             return Err(course.blocked(&self.name));
         }

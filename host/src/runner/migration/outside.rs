@@ -94,7 +94,7 @@ impl Passage<'_, '_> {
     /// Mends what `up` was cut off in, before it is taken back: an index that is INVALID is no part of the former state.
     pub(super) async fn mend_what_up_left(&self) -> Result<()> {
         let Some(started) = self.item.started.as_ref().filter(|_| self.item.half_applied) else { return Ok(()) };
-        let course = Course { steps: started.steps.clone(), position: started.position.clone(), stored: true };
+        let course = Course::under_way(started);
         let Some(step) = course.attempted().filter(|step| step.effect().repair_undoes()) else { return Ok(()) };
         let name = course.name_of(course.position.steps_done);
         let effect = step.effect();
