@@ -161,7 +161,7 @@ fn create_index(index: &str, table: &Name, unique: bool, columns: &[Option<Strin
                      WHEN NOT (i.indisvalid AND i.indisready AND i.indislive)
                      THEN format('the index %s of %s is INVALID: it was never built to its end', {shown}, i.indrelid::regclass)
                      ELSE format('%s is another index: %s', {shown}, pg_get_indexdef(c.oid)) END,
-                format('DROP INDEX CONCURRENTLY %I.%I', n.nspname, c.relname), t.oid::text
+                CASE WHEN c.oid IS NOT NULL THEN format('DROP INDEX CONCURRENTLY %I.%I', n.nspname, c.relname) END, t.oid::text
          FROM (SELECT to_regclass({}) AS oid) t
          LEFT JOIN pg_class r ON r.oid = t.oid
          LEFT JOIN pg_class c ON c.relnamespace = r.relnamespace AND c.relname = {}::name
