@@ -162,7 +162,7 @@ fn create_index(index: &str, table: &Name, unique: bool, columns: &[Option<Strin
                      THEN format('the index %s of %s is INVALID: it was never built to its end', {shown}, i.indrelid::regclass)
                      ELSE format('%s is another index: %s', {shown}, pg_get_indexdef(c.oid)) END,
                 CASE WHEN c.oid IS NOT NULL THEN format('DROP INDEX CONCURRENTLY %I.%I', n.nspname, c.relname) END, t.oid::text
-         FROM (SELECT to_regclass({}) AS oid) t
+         FROM (SELECT to_regclass({})::oid AS oid) t
          LEFT JOIN pg_class r ON r.oid = t.oid
          LEFT JOIN pg_class c ON c.relnamespace = r.relnamespace AND c.relname = {}::name
          LEFT JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -228,7 +228,7 @@ fn detach(parent: &Name, part: &Name, finalize: bool) -> String {
                      ELSE 'not done' END,
                 CASE WHEN i.inhdetachpending THEN format('the partition %s is half detached from %s', c.oid::regclass, p.oid::regclass) END,
                 format('ALTER TABLE %s DETACH PARTITION %s FINALIZE', p.oid::regclass, c.oid::regclass), p.oid::text
-         FROM (SELECT to_regclass({}) AS oid) p CROSS JOIN (SELECT to_regclass({}) AS oid) c
+         FROM (SELECT to_regclass({})::oid AS oid) p CROSS JOIN (SELECT to_regclass({})::oid AS oid) c
          LEFT JOIN pg_inherits i ON i.inhparent = p.oid AND i.inhrelid = c.oid",
         parent.literal(),
         part.literal()
