@@ -10,7 +10,7 @@ use crate::{
     migration::Direction,
     postgres::Handle,
     printable::{printable, printable_in},
-    sql::Script,
+    sql::{Effect, Origin, Place, Script},
 };
 
 /// One unit of work of a migration. Neighbouring SQL and code steps share one transaction.
@@ -18,6 +18,8 @@ use crate::{
 pub enum Step {
     /// SQL that the host runs.
     Sql(Script),
+    /// SQL that the host runs in a transaction that it shares with no other step.
+    Alone(Script),
     /// One statement that PostgreSQL refuses inside a transaction.
     OutsideTransaction(OutsideStep),
     /// A step of the program's own, run by [`Program::run`].
@@ -31,8 +33,30 @@ pub enum Step {
 pub struct OutsideStep {
     /// One statement.
     pub statement: Script,
-    /// A query of one boolean: whether the statement has taken effect.
-    pub probe: String,
+    /// A query of one boolean: whether the statement has taken effect. Without one, the statement itself says where to look.
+    pub probe: Option<String>,
+}
+
+impl OutsideStep {
+    /// What the statement brings about.
+    pub fn effect(&self) -> Effect {
+        self.statement.statements().next().map_or(Effect::Unknown, |(_, sql)| Effect::of(sql))
+    }
+
+    /// Why it is not run inside a transaction.
+    fn why(&self) -> &'static str {
+        let refused = |sql: &str| Place::of(sql) == Place::Outside;
+        match &self.statement.origin {
+            _ if self.statement.statements().any(|(_, sql)| refused(sql)) => "PostgreSQL refuses it inside one",
+            Origin::Plugin => "its author asks for that",
+            Origin::File(_) | Origin::History(_) => "`no-transaction`",
+        }
+    }
+
+    /// Whether nobody could tell, after a run was cut off in it, what came of it.
+    pub fn is_undecidable(&self) -> bool {
+        self.probe.is_none() && matches!(self.effect(), Effect::Unknown | Effect::CreateIndex { index: None, .. })
+    }
 }
 
 /// A step as people read it: on one line, and without the characters with which a migration could write over the lines of others.
@@ -41,8 +65,15 @@ pub struct OutsideStep {
 pub enum PlannedStep {
     /// A statement.
     Sql(String),
+    /// A statement in a transaction of its own.
+    Alone(String),
     /// A statement outside a transaction.
-    Outside(String),
+    Outside {
+        /// The statement.
+        sql: String,
+        /// Why it is not in one.
+        why: &'static str,
+    },
     /// The name of a step of the component's own.
     Code(String),
     /// The name of a step of the component's own in many transactions.
@@ -65,9 +96,22 @@ impl PlannedStep {
         let line = |sql: &str| printable_in(max_chars, &sql.split_whitespace().collect::<Vec<_>>().join(" "));
         match step {
             Step::Sql(script) => script.statements().map(|(_, sql)| Self::Sql(line(sql))).collect(),
-            Step::OutsideTransaction(step) => vec![Self::Outside(line(step.statement.text()))],
+            Step::Alone(script) => vec![Self::Alone(line(script.text()))],
+            Step::OutsideTransaction(step) => {
+                vec![Self::Outside { sql: line(step.statement.text()), why: step.why() }]
+            }
             Step::Code(name) => vec![Self::Code(printable(name))],
             Step::Batched(name) => vec![Self::Batched(printable(name))],
+        }
+    }
+}
+
+impl PlannedStep {
+    /// The statement, or the name.
+    pub(crate) fn text(&self) -> &str {
+        match self {
+            Self::Sql(text) | Self::Alone(text) | Self::Code(text) | Self::Batched(text) => text,
+            Self::Outside { sql, .. } => sql,
         }
     }
 }
@@ -76,7 +120,8 @@ impl fmt::Display for PlannedStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Sql(sql) => write!(f, "sql: {sql}"),
-            Self::Outside(sql) => write!(f, "outside: {sql}"),
+            Self::Alone(sql) => write!(f, "alone: {sql}"),
+            Self::Outside { sql, .. } => write!(f, "outside: {sql}"),
             Self::Code(name) => write!(f, "code: {name}"),
             Self::Batched(name) => write!(f, "batched: {name}"),
         }
@@ -156,10 +201,29 @@ pub struct Description {
     pub grants: Vec<WantedGrant>,
     /// How long its own SQL may take, if there is a limit beside the statements' time-out.
     pub patience: Option<Patience>,
-    /// How long a statement may wait for a lock, in milliseconds, if the author asks for another value than the operator's.
-    pub lock_timeout_ms: Option<u32>,
-    /// How long a statement may run, in milliseconds, if the author asks for another value than the operator's.
-    pub statement_timeout_ms: Option<u32>,
+    /// The time-outs of its statements on the way up, where the author asks for others than the operator's.
+    pub up: TimeoutsAsked,
+    /// The same on the way down.
+    pub down: TimeoutsAsked,
+}
+
+impl Description {
+    /// The time-outs that it asks for on this way.
+    pub fn timeouts(&self, direction: Direction) -> TimeoutsAsked {
+        match direction {
+            Direction::Up => self.up,
+            Direction::Down => self.down,
+        }
+    }
+}
+
+/// The time-outs that an author asks for, in milliseconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TimeoutsAsked {
+    /// How long a statement may wait for a lock.
+    pub lock_ms: Option<u32>,
+    /// How long a statement may run.
+    pub statement_ms: Option<u32>,
 }
 
 /// A migration's behaviour, whatever it is made of. The runner never learns which kind it holds.
@@ -210,7 +274,6 @@ pub trait Program: Send + Sync {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sql::Origin;
 
     fn lines(step: &Step) -> Vec<String> {
         PlannedStep::whole(step).iter().map(ToString::to_string).collect()
@@ -219,7 +282,7 @@ mod tests {
     #[test]
     fn steps_are_lines_and_sql_is_a_line_a_statement() {
         let sql = |text: &str| Script::parse(text, Origin::Plugin).unwrap();
-        let outside = OutsideStep { statement: sql("VACUUM\n  a"), probe: "SELECT true".into() };
+        let outside = OutsideStep { statement: sql("VACUUM\n  a"), probe: Some("SELECT true".into()) };
         assert_eq!(
             lines(&Step::Sql(sql("CREATE TABLE a (\n  id int\n); DROP TABLE b"))),
             ["sql: CREATE TABLE a ( id int )", "sql: DROP TABLE b"]

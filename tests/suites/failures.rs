@@ -67,18 +67,6 @@ async fn a_deferred_constraint_is_checked_before_the_verification() {
 }
 
 #[tokio::test]
-async fn a_statement_that_cannot_run_in_a_transaction_changes_nothing() {
-    let scenario = Scenario::new("concurrently").await.tables(&["a"]).migration(
-        "002_b",
-        "CREATE INDEX CONCURRENTLY b ON a (id);",
-        "DROP INDEX b;",
-    );
-    scenario.up().await.fails_with(1).says("migration `002_b` failed in up").says("SQLSTATE 25001");
-    assert_eq!(scenario.applied().await, ["001"]);
-    assert_eq!(scenario.value("SELECT to_regclass('b') IS NULL").await, "t");
-}
-
-#[tokio::test]
 async fn a_down_that_fails_changes_nothing() {
     let scenario =
         Scenario::new("down_fails").await.migration("001_a", "CREATE TABLE a ();", "DROP TABLE a;\nDROP TABLE a;");

@@ -23,6 +23,7 @@ mod kit;
 mod languages;
 mod lock;
 mod output;
+mod outside;
 mod plugin_commands;
 mod privileges;
 mod restore;

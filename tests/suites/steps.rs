@@ -74,7 +74,7 @@ async fn the_four_kinds_of_step_go_up_and_down_and_leave_nothing() {
     let before = scenario.state().await;
     scenario.run("plan").await.succeeds().prints(
         "up 002_steps (component, several transactions)\n  CREATE TABLE made ()\n  INSERT INTO trace VALUES ('sql')\n  \
-         in batches: copy\n  outside a transaction: CREATE INDEX CONCURRENTLY target_idx ON target (id DESC)\n  code: code\n",
+         in batches: copy\n  outside a transaction (PostgreSQL refuses it inside one): CREATE INDEX CONCURRENTLY target_idx ON target (id DESC)\n  code: code\n",
     );
     scenario.is_still(&before).await;
     scenario.up().await.succeeds().prints("applied 002_steps (component, ");

@@ -7,6 +7,7 @@ mod new;
 mod plan;
 mod plugin;
 mod psql;
+mod resolve;
 mod restore;
 mod roles;
 mod status;
@@ -146,6 +147,8 @@ enum Command {
     History(history::Arguments),
     /// Show what `up` would do, and change nothing
     Plan(plan::Arguments),
+    /// Say what came of a step that a run was cut off in, where nothing else tells
+    Resolve(resolve::Arguments),
     /// Take a backup, or list those that there are
     Backup(backup::Arguments),
     /// Bring a backup's state back; the present database is kept under another name
@@ -304,6 +307,7 @@ async fn dispatch(context: &Context, command: Command) -> Result<ExitCode> {
         Command::Down(arguments) => down::run(context, &arguments).await,
         Command::Backup(arguments) => backup::run(context, &arguments).await,
         Command::Restore(arguments) => restore::run(context, &arguments).await,
+        Command::Resolve(arguments) => resolve::run(context, &arguments).await,
         Command::Psql(arguments) => psql::run(context, &arguments).await,
         Command::New(arguments) => new::run(context, &arguments),
         Command::Roles(arguments) => roles::run(context, &arguments),

@@ -5,7 +5,7 @@ use crate::{
     error::{Cause, DbError, Finding, ProgramError, Severity},
     migration::Direction,
     printable::{printable, printable_in},
-    step::{Batch, Grant, WantedGrant},
+    step::{Batch, Grant, TimeoutsAsked, WantedGrant},
     value::{Column, Interval, Raw, Rows, Value},
 };
 
@@ -157,14 +157,16 @@ pub(super) fn findings_from_guest(findings: Vec<wit::Finding>) -> Vec<Finding> {
 }
 
 pub(super) fn description_from_guest(description: program::Description) -> crate::step::Description {
+    let timeouts =
+        TimeoutsAsked { lock_ms: description.lock_timeout_ms, statement_ms: description.statement_timeout_ms };
     crate::step::Description {
         title: Some(words(&description.title)),
         author: Some(words(&description.author)),
         patience: None,
         grants: description.grants.into_iter().take(GRANTS_MAX).map(wanted_grant_from_guest).collect(),
         irreversible: (!description.reversible).then(|| "its author says that it cannot be reverted".to_owned()),
-        lock_timeout_ms: description.lock_timeout_ms,
-        statement_timeout_ms: description.statement_timeout_ms,
+        up: timeouts,
+        down: timeouts,
     }
 }
 

@@ -185,8 +185,8 @@ fn described(program: &ComponentProgram, rights: &Rights) -> Described {
         title: description.title.clone().unwrap_or_default(),
         author: description.author.clone().unwrap_or_default(),
         reversible: description.irreversible.is_none(),
-        lock_timeout_ms: description.lock_timeout_ms,
-        statement_timeout_ms: description.statement_timeout_ms,
+        lock_timeout_ms: description.up.lock_ms,
+        statement_timeout_ms: description.up.statement_ms,
         grants: wanted.collect(),
     }
 }

@@ -77,7 +77,7 @@ fn outside_step(step: &wit::OutsideStep) -> Result<OutsideStep, String> {
         n => return Err(format!("its probe has {n} statements; it is one query")),
     }
     check_query(&step.probe).map_err(|refusal| format!("its probe: {refusal}"))?;
-    Ok(OutsideStep { statement, probe: step.probe.clone() })
+    Ok(OutsideStep { statement, probe: Some(step.probe.clone()) })
 }
 
 /// What a name may hold: it is kept in the journal and printed.

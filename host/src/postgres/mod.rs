@@ -26,7 +26,7 @@ pub use cursor::{Cursor, fresh_number};
 pub use handle::{Handle, QueryError, QueryLimits};
 pub use own::{OwnTables, OwnWrites};
 pub use passfile::line as passfile_line;
-pub use session::{Broken, Committed, Server, Session, Timeouts, Transaction};
+pub use session::{Broken, Committed, Process, Server, Session, Timeouts, Transaction};
 pub use watch::Watch;
 
 /// A name as SQL writes it, whatever characters it has.

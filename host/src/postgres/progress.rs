@@ -10,7 +10,7 @@ use super::{
     handle::db_error,
     history::{Applied, History},
     quote_ident, quote_literal,
-    session::Session,
+    session::{Process, Session},
     tables,
 };
 use crate::{
@@ -65,9 +65,16 @@ pub struct Started {
     pub run_id: String,
     /// Server time, RFC 3339.
     pub started_at: String,
+    /// The server's process that was about to run the next step, outside a transaction.
+    pub worker: Option<Process>,
 }
 
 impl Started {
+    /// Version and description.
+    pub fn name(&self) -> String {
+        format!("{}_{}", self.version, self.description)
+    }
+
     /// The same as a row of the history, for those who ask what can be reverted.
     pub fn as_applied(&self) -> Applied {
         Applied {
@@ -120,8 +127,9 @@ impl Progress {
         let sql = format!(
             "SELECT version, filename, description, kind, checksum, direction, plan::text, steps_done, attempted, batches,
                     checkpoint, done, total, took_ms, run_id::text,
-                    to_char(started_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')
-             FROM {} ORDER BY started_at LIMIT 1",
+                    to_char(started_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'),
+                    (to_jsonb(progress) ->> 'backend_pid')::int, to_jsonb(progress) ->> 'backend_start'
+             FROM {} progress ORDER BY started_at LIMIT 1",
             self.table
         );
         let row = session.client().query_opt(&sql, &[]).await.map_err(failed)?;
@@ -171,11 +179,14 @@ impl Progress {
         let steps = |n: usize| i32::try_from(n).unwrap_or(i32::MAX);
         let sql = format!(
             "UPDATE {} SET steps_done = $3, attempted = $4, batches = $5, checkpoint = $6, done = $7, total = $8,
-                           took_ms = $9, run_id = '{run_id}', updated_at = pg_catalog.clock_timestamp()
+                           took_ms = $9, run_id = '{run_id}', updated_at = pg_catalog.clock_timestamp(),
+                           backend_pid = $11, backend_start = $12
              WHERE version OPERATOR(pg_catalog.=) $1 AND steps_done OPERATOR(pg_catalog.=) $2
                AND batches OPERATOR(pg_catalog.=) $10",
             self.table
         );
+        // Whoever finds the intent must be able to tell that this session is gone.
+        let worker = to.attempted.then_some(&session.server.process);
         let moved = session
             .client()
             .execute(
@@ -191,6 +202,8 @@ impl Progress {
                     &to.total.map(number),
                     &i64::try_from(to.took.as_millis()).unwrap_or(i64::MAX),
                     &number(from.batches),
+                    &worker.map(|process| process.pid),
+                    &worker.map(|process| process.started.as_str()),
                 ],
             )
             .await;
@@ -232,11 +245,22 @@ impl Progress {
                  took_ms bigint NOT NULL,
                  run_id uuid NOT NULL,
                  started_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-                 updated_at timestamptz NOT NULL DEFAULT clock_timestamp()
+                 updated_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+                 backend_pid int,
+                 backend_start text
              );
+             ALTER TABLE {table} ADD COLUMN IF NOT EXISTS backend_pid int, ADD COLUMN IF NOT EXISTS backend_start text;
              COMMENT ON TABLE {table} IS 'The migration of several transactions that has begun and not ended. Written by lockgate.';"
         )
     }
+}
+
+/// An expression that is true when the table of that name (an expression itself) has all columns.
+pub(super) fn is_whole_sql(table: &str) -> String {
+    format!(
+        "(SELECT count(*) = 2 FROM pg_catalog.pg_attribute WHERE attrelid = to_regclass({table}) AND NOT attisdropped
+          AND attname IN ('backend_pid', 'backend_start'))"
+    )
 }
 
 fn started(row: &tokio_postgres::Row) -> Option<Started> {
@@ -263,15 +287,28 @@ fn started(row: &tokio_postgres::Row) -> Option<Started> {
         },
         run_id: row.get(14),
         started_at: row.get(15),
+        worker: match (row.get(16), row.get::<_, Option<String>>(17)) {
+            (Some(pid), Some(started)) => Some(Process { pid, started }),
+            _ => None,
+        },
     })
 }
 
 /// The plan as it is stored.
 fn to_json(steps: &[Step]) -> Json {
+    let with_origin = |mut step: Json, script: &Script| {
+        match &script.origin {
+            Origin::File(path) => step["file"] = path.to_string_lossy().into(),
+            Origin::History(version) => step["history"] = version.as_str().into(),
+            Origin::Plugin => {}
+        }
+        step
+    };
     let step = |step: &Step| match step {
-        Step::Sql(script) => json!({ "sql": script.text() }),
+        Step::Sql(script) => with_origin(json!({ "sql": script.text() }), script),
+        Step::Alone(script) => with_origin(json!({ "alone": script.text() }), script),
         Step::OutsideTransaction(OutsideStep { statement, probe }) => {
-            json!({ "outside_transaction": statement.text(), "probe": probe })
+            with_origin(json!({ "outside_transaction": statement.text(), "probe": probe }), statement)
         }
         Step::Code(name) => json!({ "code": name }),
         Step::Batched(name) => json!({ "batched": name }),
@@ -281,18 +318,24 @@ fn to_json(steps: &[Step]) -> Json {
 
 /// The plan as it was stored; nothing when it is none.
 fn from_json(text: &str) -> Option<Vec<Step>> {
-    let script = |text: &str| Script::parse(text, Origin::Plugin).ok();
     let plan: Vec<Json> = serde_json::from_str(text).ok()?;
     let step = |step: &Json| {
         let text = |key: &str| step.get(key).and_then(Json::as_str);
+        let origin = match (text("file"), text("history")) {
+            (Some(path), _) => Origin::File(path.into()),
+            (None, Some(version)) => Origin::History(version.to_owned()),
+            (None, None) => Origin::Plugin,
+        };
+        let script = |text: &str| Script::parse(text, origin.clone()).ok();
         if let Some(sql) = text("sql") {
             return script(sql).map(Step::Sql);
         }
-        if let (Some(statement), Some(probe)) = (text("outside_transaction"), text("probe")) {
-            return Some(Step::OutsideTransaction(OutsideStep {
-                statement: script(statement)?,
-                probe: probe.to_owned(),
-            }));
+        if let Some(sql) = text("alone") {
+            return script(sql).map(Step::Alone);
+        }
+        if let (Some(statement), Some(probe)) = (text("outside_transaction"), step.get("probe")) {
+            let probe = probe.as_str().map(str::to_owned);
+            return Some(Step::OutsideTransaction(OutsideStep { statement: script(statement)?, probe }));
         }
         let code = text("code").map(|name| Step::Code(name.to_owned()));
         code.or_else(|| text("batched").map(|name| Step::Batched(name.to_owned())))
@@ -311,14 +354,15 @@ mod tests {
             Step::Sql(script("CREATE TABLE a (); SELECT 'b'")),
             Step::OutsideTransaction(OutsideStep {
                 statement: script("CREATE INDEX CONCURRENTLY i ON a (b)"),
-                probe: "SELECT true".into(),
+                probe: Some("SELECT true".into()),
             }),
+            Step::Alone(Script::parse("SET x = 1", Origin::File("m/001_a.up.sql".into())).unwrap()),
             Step::Code("check".into()),
             Step::Batched("fill".into()),
         ];
         let stored = to_json(&steps);
         assert_eq!(to_json(&from_json(&stored.to_string()).unwrap()), stored);
-        assert_eq!(stored.as_array().unwrap().len(), 4);
+        assert_eq!(stored.as_array().unwrap().len(), 5);
     }
 
     #[test]

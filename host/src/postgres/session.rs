@@ -44,9 +44,7 @@ pub struct Server {
     /// Server clock minus ours, in milliseconds.
     pub clock_skew_ms: i64,
     /// The process that serves this session.
-    pub pid: i32,
-    /// When that process began: pids come back.
-    pub backend_start: String,
+    pub process: Process,
     /// What tells this server and its standbys from all others.
     pub system_identifier: i64,
 }
@@ -57,6 +55,25 @@ impl Server {
         u32::try_from(self.version_num / 10_000).unwrap_or(0)
     }
 }
+
+/// A process of the server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Process {
+    /// Its number, which comes back.
+    pub pid: i32,
+    /// When it began, in seconds since 1970.
+    pub started: String,
+}
+
+impl Process {
+    /// A condition on `pg_stat_activity`. Only the role that logged in sees when a process of its own began.
+    fn is_it_sql(&self) -> String {
+        format!("a.pid = {} AND {STARTED_SQL} = {}", self.pid, quote_literal(&self.started))
+    }
+}
+
+/// The same whatever the session's time zone is.
+pub(super) const STARTED_SQL: &str = "extract(epoch FROM a.backend_start)::text";
 
 /// How long statements of a migration may wait and run. Zero: for ever.
 #[derive(Debug, Clone, Copy)]
@@ -454,14 +471,36 @@ impl Session {
     pub async fn end(&self, lost: &Server) {
         // Only the role that logged in may do that.
         let sql = format!(
-            "SET ROLE NONE; SELECT pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity
-             WHERE pid = {} AND backend_start::text = {}; RESET ROLE",
-            lost.pid,
-            quote_literal(&lost.backend_start)
+            "SET ROLE NONE; SELECT pg_terminate_backend(a.pid) FROM pg_catalog.pg_stat_activity a
+             WHERE {}; RESET ROLE",
+            lost.process.is_it_sql()
         );
         if let Err(error) = self.batch("ending the session that was lost", &sql).await {
             tracing::debug!(%error, "it ends when it notices that its client is gone");
         }
+    }
+
+    /// Whether a process of the server is still there.
+    pub async fn sees(&self, process: &Process) -> Result<bool> {
+        let sql = format!(
+            "SET ROLE NONE; SELECT a.pid FROM pg_catalog.pg_stat_activity a WHERE {}; RESET ROLE",
+            process.is_it_sql()
+        );
+        Ok(!self.texts("looking for the process of an earlier run", &sql).await?.is_empty())
+    }
+
+    /// Writes of the host's own, in a transaction that outlives a crash of the server.
+    pub async fn durably(&self, work: impl AsyncFnOnce() -> Result<()>) -> Result<()> {
+        const DOING: &str = "noting where the migration stands";
+        self.batch(DOING, &format!("BEGIN; {SYNCHRONOUS_COMMIT}")).await?;
+        let result = match work().await {
+            Ok(()) => self.batch(DOING, "COMMIT").await,
+            Err(error) => Err(error),
+        };
+        if result.is_err() && !self.is_closed() {
+            self.abort().await?;
+        }
+        result
     }
 
     /// Where it is connected to.
@@ -487,7 +526,7 @@ fn settings_sql() -> String {
 
 async fn prepare(client: &Client) -> Result<Server, tokio_postgres::Error> {
     // Only the role that logged in may see when its process began.
-    let began = "SELECT backend_start::text FROM pg_catalog.pg_stat_activity WHERE pid = pg_backend_pid()";
+    let began = format!("SELECT {STARTED_SQL} FROM pg_catalog.pg_stat_activity a WHERE a.pid = pg_backend_pid()");
     let messages = client.simple_query(&format!("{}; SET ROLE NONE; {began}; RESET ROLE", settings_sql())).await?;
     let began = messages.iter().rev().find_map(|message| match message {
         SimpleQueryMessage::Row(row) => row.get(0),
@@ -517,8 +556,7 @@ async fn prepare(client: &Client) -> Result<Server, tokio_postgres::Error> {
         login: row.get(6),
         tls: row.get(7),
         clock_skew_ms: row.get::<_, i64>(8) - midway_ms,
-        pid: row.get(9),
-        backend_start: began.unwrap_or_default().to_owned(),
+        process: Process { pid: row.get(9), started: began.unwrap_or_default().to_owned() },
         system_identifier: row.get(10),
     })
 }

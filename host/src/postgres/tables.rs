@@ -52,10 +52,11 @@ pub(super) async fn lacking(session: &Session, history: &History) -> Result<Opti
     let names = [history::TABLE, journal::TABLE, progress::TABLE, seal::TABLE];
     let names = names.map(|name| quote_literal(&format!("{schema}.{}", quote_ident(name))));
     let sql = format!(
-        "SELECT bool_and(c.oid IS NOT NULL) AND {},
+        "SELECT bool_and(c.oid IS NOT NULL) AND {} AND {},
                 coalesce(array_agg(DISTINCT c.relowner::regrole::text) FILTER (WHERE NOT pg_has_role(c.relowner, 'USAGE')), '{{}}')
          FROM unnest(ARRAY[{}]) name LEFT JOIN pg_catalog.pg_class c ON c.oid = to_regclass(name)",
         journal::is_whole_sql(&names[1]),
+        progress::is_whole_sql(&names[2]),
         names.join(", ")
     );
     let row = session.client().query_one(&sql, &[]).await;

@@ -15,7 +15,7 @@ use super::{
     connect::Target,
     handle::{Questions, db_error},
     lock::LockKey,
-    session::{Server, Session},
+    session::{Process, STARTED_SQL, Server, Session},
 };
 use crate::error::{Error, Result};
 
@@ -27,7 +27,8 @@ const LOOKS: u32 = 6;
 
 /// Whether the process is still there; whether it waits for its client; only where it waits for a lock, who holds that; whether somebody
 /// waits for it; and how far the replicas are behind, in seconds. What this role may not see tells nothing.
-const LOOK_SQL: &str = "
+fn look_sql() -> String {
+    format!("
     SELECT a.pid IS NOT NULL, coalesce(a.state LIKE 'idle%', false), CASE WHEN a.wait_event_type = 'Lock' THEN (
         SELECT string_agg(CASE WHEN b.pid IS NULL THEN 'a prepared transaction' ELSE
                    format('pid %s (%s, role %s, %s for %s s)', b.pid, coalesce(nullif(b.application_name, ''), 'without a name'), b.usename,
@@ -38,7 +39,9 @@ const LOOK_SQL: &str = "
            EXISTS (SELECT FROM pg_catalog.pg_stat_activity w WHERE w.wait_event_type = 'Lock' AND ours.pid = ANY (pg_blocking_pids(w.pid))),
            (SELECT extract(epoch FROM max(replay_lag))::float8 FROM pg_catalog.pg_stat_replication)
     FROM (VALUES ($1::int4, $2::text)) AS ours (pid, start)
-    LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = ours.pid AND a.backend_start::text = ours.start";
+    LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = ours.pid AND {STARTED_SQL} = ours.start"
+    )
+}
 
 /// The second session; it ends with this.
 pub struct Watch {
@@ -137,13 +140,13 @@ struct Watched {
 
 impl Watched {
     async fn from(self, second: Session) {
-        let (pid, start) = (self.server.pid, &self.server.backend_start);
+        let (Process { pid, started }, look) = (&self.server.process, look_sql());
         let mut told = String::new();
         // The question that the process does not work on, and how often that was seen.
         let mut unheard = (None, 0);
         loop {
             let open = self.questions.open();
-            let row = async { second.client().query_one(LOOK_SQL, &[&pid, start]).await };
+            let row = async { second.client().query_one(&look, &[pid, started]).await };
             let row = match tokio::time::timeout(self.silence, row).await {
                 Ok(Ok(row)) => row,
                 Ok(Err(error)) => {

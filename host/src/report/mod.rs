@@ -12,7 +12,7 @@ use crate::{
     plan::State,
     postgres::journal::{Recorded, Verification},
     printable::printable,
-    runner::{Health, Outcome, Plan, PlannedStep, Status, Underway},
+    runner::{Health, Outcome, Plan, PlannedStep, Resolution, Status, Underway},
 };
 
 /// The version of the JSON objects.
@@ -99,7 +99,10 @@ pub fn plan(plan: &Plan) -> String {
                 for step in steps {
                     let _ = match step {
                         PlannedStep::Sql(summary) => writeln!(text, "  {summary}"),
-                        PlannedStep::Outside(summary) => writeln!(text, "  outside a transaction: {summary}"),
+                        PlannedStep::Alone(summary) => writeln!(text, "  in a transaction of its own: {summary}"),
+                        PlannedStep::Outside { sql, why } => {
+                            writeln!(text, "  outside a transaction ({why}): {sql}")
+                        }
                         PlannedStep::Code(name) => writeln!(text, "  code: {name}"),
                         PlannedStep::Batched(name) => writeln!(text, "  in batches: {name}"),
                     };
@@ -167,7 +170,8 @@ fn underway(underway: &Underway) -> String {
         Direction::Up => "applied",
         Direction::Down => "reverted",
     };
-    let mut text = format!("half {way}: at step {}", underway.step);
+    let at = if underway.blocked { "blocked at" } else { "at" };
+    let mut text = format!("half {way}: {at} step {}", underway.step);
     if underway.done > 0 {
         let _ = write!(text, ", {}", underway.done);
         if let Some(total) = underway.total {
@@ -279,6 +283,13 @@ pub fn backups(backups: &[Manifest]) -> String {
         ]);
     }
     table.lines().map(|line| line.trim_end().to_owned() + "\n").collect()
+}
+
+/// The text of a step for which the operator's word was taken, or would be.
+pub fn resolution(resolution: &Resolution, dry_run: bool) -> String {
+    let (is, not) = if dry_run { ("would be", "nothing was changed\n") } else { ("is", "") };
+    let Resolution { migration, step, statement, verdict, next } = resolution;
+    format!("step {step} of {migration} {is} taken as {verdict}: {statement}\nnext: {next}\n{not}")
 }
 
 /// The text of a restore.

@@ -3,8 +3,9 @@
 use std::ops::Range;
 
 use crate::{
-    postgres::progress::Position,
-    step::{OutsideStep, Step},
+    error::Error,
+    postgres::progress::{Position, Started},
+    step::{OutsideStep, PlannedStep, Step},
 };
 
 /// The steps of a migration and where it stands.
@@ -28,6 +29,11 @@ pub(super) enum Next {
 }
 
 impl Course {
+    /// Of a migration that has begun.
+    pub(super) fn under_way(started: &Started) -> Self {
+        Self { steps: started.steps.clone(), position: started.position.clone(), stored: true }
+    }
+
     /// At the beginning of a plan.
     pub(super) fn of(steps: Vec<Step>) -> Self {
         Self { steps, position: Position::default(), stored: false }
@@ -38,19 +44,56 @@ impl Course {
         match self.steps.get(first) {
             Some(Step::OutsideTransaction(step)) => Next::Outside(step.clone()),
             Some(Step::Batched(name)) => Next::Batch(name.clone()),
+            Some(Step::Alone(_)) => Next::Transaction(first..first + 1),
             _ => Next::Transaction(first..self.end_of_transaction(first)),
         }
     }
 
     /// The first step after `first` that cannot share its transaction.
     fn end_of_transaction(&self, first: usize) -> usize {
-        let alone = |step: &Step| matches!(step, Step::OutsideTransaction(_) | Step::Batched(_));
+        let alone = |step: &Step| matches!(step, Step::Alone(_) | Step::OutsideTransaction(_) | Step::Batched(_));
         self.steps[first..].iter().position(alone).map_or(self.steps.len(), |n| first + n)
     }
 
     /// Whether all steps share one transaction.
     pub(super) fn is_atomic(&self) -> bool {
         self.end_of_transaction(0) == self.steps.len()
+    }
+
+    /// Whether the transaction in which these steps were done is the last: after one that stands alone there is one more.
+    pub(super) fn ends_after(&self, steps: &Range<usize>) -> bool {
+        self.is_at_end() && !steps.clone().any(|i| matches!(self.steps[i], Step::Alone(_)))
+    }
+
+    /// Whether an earlier run was cut off in the next step, and nobody can tell what came of it.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.attempted().is_some_and(OutsideStep::is_undecidable)
+    }
+
+    /// The step outside a transaction in which an earlier run was cut off.
+    pub(super) fn attempted(&self) -> Option<&OutsideStep> {
+        match self.steps.get(self.position.steps_done) {
+            Some(Step::OutsideTransaction(step)) if self.position.attempted => Some(step),
+            _ => None,
+        }
+    }
+
+    /// What to say where it [is blocked](Self::is_blocked).
+    pub(super) fn blocked(&self, migration: &str) -> Error {
+        let (at, n) = (self.step_of(), self.position.steps_done + 1);
+        let sql = self.statement();
+        Error::Refused {
+            what: format!(
+                "migration `{migration}` is blocked at step {at}: a run was cut off in it, and nothing tells whether it took effect ({sql})"
+            ),
+            next: format!("look, then say `lockgate resolve {n} --applied` or `lockgate resolve {n} --not-applied`"),
+        }
+    }
+
+    /// The first words of the next step.
+    pub(super) fn statement(&self) -> String {
+        let steps = self.steps.get(self.position.steps_done).map(PlannedStep::of).unwrap_or_default();
+        steps.iter().map(PlannedStep::text).collect::<Vec<_>>().join("; ")
     }
 
     /// Whether every step is done.
@@ -66,7 +109,7 @@ impl Course {
     /// How a step is called in messages.
     pub(super) fn name_of(&self, i: usize) -> String {
         match &self.steps[i] {
-            Step::Sql(_) => format!("{} (SQL)", i + 1),
+            Step::Sql(_) | Step::Alone(_) => format!("{} (SQL)", i + 1),
             Step::OutsideTransaction(_) => format!("{} (outside a transaction)", i + 1),
             Step::Code(name) | Step::Batched(name) => format!("{} (`{name}`)", i + 1),
         }
@@ -74,6 +117,11 @@ impl Course {
 }
 
 impl Position {
+    /// The same with nothing under way.
+    pub(super) fn not_attempted(&self) -> Self {
+        Self { attempted: false, checkpoint: None, ..self.clone() }
+    }
+
     /// The position after the next step.
     pub(super) fn after_step(&self) -> Self {
         Self { steps_done: self.steps_done + 1, took: self.took, ..Self::default() }
@@ -90,8 +138,9 @@ mod tests {
         let step = |kind: char| match kind {
             's' => Step::Sql(script()),
             'c' => Step::Code("c".into()),
+            'a' => Step::Alone(script()),
             'b' => Step::Batched("b".into()),
-            _ => Step::OutsideTransaction(OutsideStep { statement: script(), probe: "SELECT true".into() }),
+            _ => Step::OutsideTransaction(OutsideStep { statement: script(), probe: Some("SELECT true".into()) }),
         };
         Course::of(kinds.chars().map(step).collect())
     }
@@ -105,7 +154,7 @@ mod tests {
                 Next::Transaction(steps) => {
                     stages.push(format!("{steps:?}"));
                     course.position.steps_done = steps.end;
-                    if course.is_at_end() {
+                    if course.ends_after(&steps) {
                         return stages;
                     }
                     continue;
@@ -128,6 +177,8 @@ mod tests {
     fn what_stands_alone_parts_them_and_the_end_is_a_transaction() {
         assert_eq!(stages("scbos"), ["0..2", "b", "outside", "4..5"]);
         assert_eq!(stages("b"), ["b", "1..1"]);
+        assert_eq!(stages("aa"), ["0..1", "1..2", "2..2"]);
+        assert_eq!(stages("sas"), ["0..1", "1..2", "2..3"]);
         assert_eq!(stages("ob"), ["outside", "b", "2..2"]);
     }
 }

@@ -116,6 +116,9 @@ impl<'r, 'c> Passage<'r, 'c> {
         tracing::info!(migration = item.name, %direction, "running");
         let begin = Instant::now();
         let mut course = self.resumed().await?;
+        if course.is_none() {
+            self.mend_what_up_left().await?;
+        }
         let mut pace = None;
         loop {
             let worked = match self.part(course.as_ref(), &mut pace, findings).await {
@@ -266,7 +269,7 @@ impl<'r, 'c> Passage<'r, 'c> {
                 // The next step stands alone: this transaction only notes that the migration has begun.
                 _ => from.steps_done..from.steps_done,
             };
-            for i in steps {
+            for i in steps.clone() {
                 self.step(&course, i, transaction).await?;
                 Failpoint::StepDone.pass();
                 course.position = course.position.after_step();
@@ -274,7 +277,7 @@ impl<'r, 'c> Passage<'r, 'c> {
             // Deferred triggers and constraints belong to what is verified.
             self.settle(transaction).await?;
             course.position.took = from.took + begin.elapsed();
-            if !course.is_at_end() {
+            if !course.ends_after(&steps) {
                 let writes = self.save(&mut course, &from).await?;
                 Failpoint::Saved.pass();
                 self.check("end", transaction, &writes).await?;
@@ -299,7 +302,7 @@ impl<'r, 'c> Passage<'r, 'c> {
         work: impl AsyncFnOnce(&Transaction) -> Result<Worked, Stopped>,
     ) -> Result<Worked, Halt> {
         let run = &*self.run;
-        let transaction = run.session.begin(run.timeouts(self.item), &run.own_tables(), self.seal()).await?;
+        let transaction = run.session.begin(self.timeouts(), &run.own_tables(), self.seal()).await?;
         Failpoint::Begun.pass();
         let left = self.left(course);
         let worked = match run.config.stop.race(work(&transaction)).await {
@@ -351,13 +354,17 @@ impl<'r, 'c> Passage<'r, 'c> {
     async fn step(&self, course: &Course, i: usize, transaction: &Transaction) -> Result<(), Stopped> {
         let (session, name) = (&self.run.session, course.name_of(i));
         let result = match &course.steps[i] {
-            Step::Sql(script) => self.within_patience(session.run_script(script)).await,
+            Step::Sql(script) | Step::Alone(script) => self.within_patience(session.run_script(script)).await,
             Step::Code(code) => self.item.program.run(self.direction, code, session.handle()).await,
             Step::OutsideTransaction(_) | Step::Batched(_) => return Ok(()),
         };
         result.map_err(|error| Stopped::at(&name, error))?;
         // At once: what the host writes next must not land outside the transaction.
         self.check(&name, transaction, &OwnWrites::default()).await
+    }
+
+    pub(super) fn timeouts(&self) -> Timeouts {
+        self.run.timeouts(self.item, self.direction)
     }
 
     async fn settle(&self, transaction: &Transaction) -> Result<(), Stopped> {
@@ -406,6 +413,7 @@ impl<'r, 'c> Passage<'r, 'c> {
             position: course.position.clone(),
             run_id: String::new(),
             started_at: String::new(),
+            worker: None,
         };
         run.progress.begin(&run.session, &started, run.run_id).await.map_err(Stopped::host("progress"))?;
         course.stored = true;
@@ -538,8 +546,9 @@ impl Run<'_> {
         }
     }
 
-    pub(super) fn timeouts(&self, item: &Work) -> Timeouts {
-        let asked = item.program.describe();
+    /// How long the statements of a migration may wait and run: what its author asks for, where that is less than what the operator allows.
+    pub(super) fn timeouts(&self, item: &Work, direction: Direction) -> Timeouts {
+        let (asked, set) = (item.program.describe().timeouts(direction), self.config.timeouts);
         // Zero is "for ever", which only the operator may choose.
         let or = |asked: Option<u32>, set: Duration| match asked
             .filter(|ms| *ms > 0)
@@ -549,9 +558,6 @@ impl Run<'_> {
             Some(asked) => asked.min(set),
             None => set,
         };
-        Timeouts {
-            lock: or(asked.lock_timeout_ms, self.config.timeouts.lock),
-            statement: or(asked.statement_timeout_ms, self.config.timeouts.statement),
-        }
+        Timeouts { lock: or(asked.lock_ms, set.lock), statement: or(asked.statement_ms, set.statement) }
     }
 }

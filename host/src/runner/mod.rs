@@ -4,6 +4,7 @@ mod course;
 mod migration;
 mod outcome;
 mod recovery;
+mod resolve;
 mod work;
 
 use std::time::{Duration, Instant};
@@ -35,6 +36,7 @@ use crate::{
 };
 
 pub use outcome::{Done, Health, Outcome, Plan, Planned, PlannedStep, Status, StatusRow, Underway};
+pub use resolve::{Resolution, Verdict, plan_resolve, resolve};
 
 /// A connected run.
 struct Run<'a> {
@@ -314,7 +316,7 @@ impl<'a> Run<'a> {
     /// Tells the migration that an earlier run has begun how far that came.
     async fn underway(&self, folder: &Folder, mut work: Vec<Work>) -> Result<Vec<Work>> {
         let Some(started) = self.progress.read(&self.session).await? else { return Ok(work) };
-        let (version, name) = (&started.version, format!("{}_{}", started.version, started.description));
+        let (version, name) = (&started.version, started.name());
         if started.direction == Direction::Down {
             return Err(Error::Refused {
                 what: format!("migration `{name}` is half reverted"),
@@ -486,7 +488,7 @@ impl<'a> Run<'a> {
     /// A migration's own checks.
     async fn migration_preflight(&self, item: &Work) -> Result<Vec<Finding>> {
         let ask = async |db: &Handle| self.config.stop.race(item.program.preflight(db)).await;
-        let asked = match self.session.read_only(self.timeouts(item), ask).await? {
+        let asked = match self.session.read_only(self.timeouts(item, Direction::Up), ask).await? {
             Ok(asked) => asked,
             Err(signal) => return Err(self.interrupted(item, Direction::Up, signal, NOT_RUN).await),
         };
@@ -627,7 +629,7 @@ impl<'a> Run<'a> {
         let mut findings = if work.is_empty() { Vec::new() } else { self.host_findings(work).await? };
         let mut migrations = Vec::new();
         for (i, item) in work.iter().enumerate() {
-            let timeouts = self.timeouts(item);
+            let timeouts = self.timeouts(item, direction);
             let begun = item.started.is_some();
             if i == 0 && direction == Direction::Up && !begun {
                 let asked = self.session.read_only(timeouts, async |db| item.program.preflight(db).await).await?;
@@ -635,9 +637,7 @@ impl<'a> Run<'a> {
             }
             let course = match &item.started {
                 // What a run has begun follows the plan that it made then.
-                Some(started) if started.direction == direction => {
-                    Some(Course { steps: started.steps.clone(), position: started.position.clone(), stored: true })
-                }
+                Some(started) if started.direction == direction => Some(Course::under_way(started)),
                 _ => match self.session.read_only(timeouts, async |db| item.program.plan(direction, db).await).await? {
                     Ok(steps) => Some(Course::of(steps)),
                     Err(_) if i > 0 => None,

@@ -104,6 +104,8 @@ pub struct Underway {
     pub direction: Direction,
     /// `2 of 5`: the step that comes next.
     pub step: String,
+    /// Whether the operator must say what came of that step (`lockgate resolve`).
+    pub blocked: bool,
     /// The units that the batches of that step have done.
     pub done: u64,
     /// The units in all, where the migration knows them.
@@ -116,10 +118,11 @@ pub struct Underway {
 
 impl Underway {
     pub(super) fn of(started: &Started) -> Self {
-        let course = Course { steps: started.steps.clone(), position: started.position.clone(), stored: true };
+        let course = Course::under_way(started);
         Self {
             direction: started.direction,
             step: course.step_of(),
+            blocked: course.is_blocked(),
             done: started.position.done,
             total: started.position.total,
             started_at: started.started_at.clone(),

@@ -10,7 +10,7 @@ use super::{Run, course::Course, short};
 use crate::{
     error::{Cause, Error, ProgramError, Result},
     migration::{Direction, Version},
-    postgres::{Session, Watch, journal::Event, lock},
+    postgres::{Process, Session, Watch, journal::Event, lock},
 };
 
 /// Before the second try; doubled before each further one.
@@ -18,6 +18,9 @@ const PAUSE_MIN: Duration = Duration::from_millis(500);
 const PAUSE_MAX: Duration = Duration::from_secs(10);
 /// Between two tries to reach the server.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// How long the process of a run that was cut off may outlive it, once the lock is ours.
+const WORKER_MAX: Duration = Duration::from_secs(10);
 
 /// Where a migration stands, as the database has it.
 pub(super) enum Stand {
@@ -172,9 +175,32 @@ impl Run<'_> {
 
     /// The course of a migration that has begun in this direction.
     pub(super) async fn begun(&self, version: &Version, direction: Direction) -> Result<Option<Course>> {
-        let started = self.progress.read(&self.session).await?;
-        let started = started.filter(|started| started.version == *version && started.direction == direction);
-        Ok(started.map(|started| Course { steps: started.steps, position: started.position, stored: true }))
+        let started = self.progress.read(&self.session).await?.filter(|started| started.version == *version);
+        if let Some(worker) = started.as_ref().and_then(|started| started.worker.as_ref()) {
+            self.outlive(worker).await?;
+        }
+        let started = started.filter(|started| started.direction == direction);
+        Ok(started.as_ref().map(Course::under_way))
+    }
+}
+
+impl Run<'_> {
+    /// Waits until the process that was about to run a statement outside a transaction is gone: before that nothing of it can be told.
+    ///
+    /// # Errors
+    /// When it does not end in time.
+    pub(super) async fn outlive(&self, worker: &Process) -> Result<()> {
+        let begin = Instant::now();
+        while *worker != self.session.server.process && self.session.sees(worker).await? {
+            if begin.elapsed() >= WORKER_MAX {
+                return Err(Error::Refused {
+                    what: format!("pid {} still works on a step of a run that was cut off", worker.pid),
+                    next: format!("wait for it, or end it (`SELECT pg_terminate_backend({})`)", worker.pid),
+                });
+            }
+            self.stoppable(tokio::time::sleep(LOOK_EVERY)).await?;
+        }
+        Ok(())
     }
 }
 

@@ -1,5 +1,6 @@
 //! Migrations made ready to run.
 
+use super::course::Course;
 use crate::{
     config::Config,
     error::{Cause, Error, Problem, Result},
@@ -41,6 +42,10 @@ impl Work {
             );
             let next = "put the file back with which it was begun, then finish it or take it back";
             return Err(Error::Drift(vec![Problem::new(&self.filename, what, next)]));
+        }
+        let course = Course::under_way(&started);
+        if course.is_blocked() {
+            return Err(course.blocked(&self.name));
         }
         self.started = Some(started);
         Ok(())

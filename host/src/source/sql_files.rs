@@ -6,7 +6,7 @@ use super::{Content, Group, Migration, Part};
 use crate::{
     error::Problem,
     migration::Checksum,
-    sql::{Origin, Script, SqlFiles},
+    sql::{Directives, Origin, Script, SqlFiles},
 };
 
 pub(super) fn read(group: &Group<'_>) -> Result<Migration, Vec<Problem>> {
@@ -41,6 +41,18 @@ pub(super) fn read(group: &Group<'_>) -> Result<Migration, Vec<Problem>> {
         let at = empty.path().map(|path| path.display().to_string()).unwrap_or_default();
         problems.push(Problem::new(at, "it checks nothing", "write a statement that returns true, or remove the file"));
     }
+    for script in [&preflight, &verify].into_iter().flatten().filter(|s| *s.directives() != Directives::default()) {
+        let at = script.path().map(|path| path.display().to_string()).unwrap_or_default();
+        problems.push(Problem::new(
+            at,
+            "it has a directive, which a check does not follow",
+            "write `-- lockgate: …` into the up or the down script; the checks share the time-outs of the up script",
+        ));
+    }
+    if let Some(script) = down.as_ref().filter(|script| script.directives().irreversible) {
+        let at = script.path().map(|path| path.display().to_string()).unwrap_or_default();
+        problems.push(Problem::new(at, "a down script that says it is irreversible", "write that into the up script"));
+    }
     let has = |part: Part| group.parts.contains_key(&part);
     let stem = &group.stem;
     let at = group.folder.join(stem).display().to_string();
@@ -52,11 +64,11 @@ pub(super) fn read(group: &Group<'_>) -> Result<Migration, Vec<Problem>> {
         problems.push(Problem::new(at.clone(), what, "add it, or remove the rest"));
     }
     match &up {
-        Some((up, _)) if up.irreversible() && has(Part::Down) => {
+        Some((up, _)) if up.directives().irreversible && has(Part::Down) => {
             let what = format!("`{stem}.up.sql` says that it is irreversible, yet `{stem}.down.sql` is there");
             problems.push(Problem::new(at, what, "remove one or the other"));
         }
-        Some((up, _)) if !up.irreversible() && !has(Part::Down) => {
+        Some((up, _)) if !up.directives().irreversible && !has(Part::Down) => {
             let what = format!("`{stem}.down.sql` is missing");
             problems.push(Problem::new(at, what, "write it, or say `-- lockgate: irreversible` in the up script"));
         }

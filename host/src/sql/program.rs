@@ -35,7 +35,9 @@ impl SqlProgram {
     /// A program that runs these files.
     pub fn new(files: SqlFiles) -> Self {
         let irreversible = files.down.is_none().then(|| "it has no `.down.sql`".to_owned());
-        Self { files, description: Description { irreversible, ..Description::default() } }
+        let asked = |script: &Option<Script>| script.as_ref().map(|s| s.directives().timeouts).unwrap_or_default();
+        let (up, down) = (asked(&files.up), asked(&files.down));
+        Self { files, description: Description { irreversible, up, down, ..Description::default() } }
     }
 
     /// A program of which only the down script is left, as the history stored it.
@@ -63,7 +65,7 @@ impl Program for SqlProgram {
             Direction::Up => &self.files.up,
             Direction::Down => &self.files.down,
         };
-        Ok(script.iter().cloned().map(Step::Sql).collect())
+        Ok(script.as_ref().map(Script::steps).unwrap_or_default())
     }
 
     async fn run(&self, _: Direction, step: &str, _: &Handle) -> Result<(), ProgramError> {

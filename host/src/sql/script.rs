@@ -7,10 +7,14 @@ use std::path::{Path, PathBuf};
 
 use squawk_lexer::{LiteralKind, TokenKind, tokenize};
 
-use super::{locate, position_of};
+use super::{directives::Directives, locate, position_of};
 use crate::{
     error::{Cause, DbError, Problem, ProgramError},
-    sql::guard::{self, Rule},
+    sql::{
+        guard::{self, Rule},
+        outside::{Effect, Place},
+    },
+    step::{OutsideStep, Step},
 };
 
 /// Where a script came from, which decides how it is sent.
@@ -31,7 +35,7 @@ pub struct Script {
     pub origin: Origin,
     text: String,
     statements: Vec<Statement>,
-    irreversible: bool,
+    directives: Directives,
 }
 
 /// A statement of a script: where it lies, and the words that it begins with.
@@ -62,7 +66,7 @@ impl Script {
         if let Some(offset) = text.find('\0') {
             at(offset, "a NUL character, which PostgreSQL does not take".into(), "save it as UTF-8 text");
         }
-        let mut irreversible = false;
+        let mut directives = Directives::default();
         let mut offset = 0;
         for token in tokenize(&text) {
             let end = offset + token.len as usize;
@@ -73,14 +77,10 @@ impl Script {
                 at(offset, "a psql command, which the server does not know".into(), "write it as SQL");
             }
             if token.kind == TokenKind::LineComment
-                && let Some(directive) = piece.strip_prefix("-- lockgate:")
+                && let Some(directive) = Directives::in_comment(piece)
+                && let Err(refused) = directives.take(directive, cutter.is_at_start())
             {
-                match directive.trim() {
-                    "irreversible" => irreversible = true,
-                    other => {
-                        at(offset, format!("an unknown directive `{other}`"), "the directive known is `irreversible`")
-                    }
-                }
+                at(offset, refused.what, refused.next);
             }
             cutter.push(token.kind, piece, offset, end);
             offset = end;
@@ -92,7 +92,11 @@ impl Script {
                 at(statement.start, refusal.to_string(), refusal.next());
             }
         }
-        if problems.is_empty() { Ok(Self { origin, text, statements, irreversible }) } else { Err(problems) }
+        let script = Self { origin, text, statements, directives };
+        if rule == Rule::Script {
+            problems.extend(script.unfit_in_parts());
+        }
+        if problems.is_empty() { Ok(script) } else { Err(problems) }
     }
 
     /// The whole text, as it is sent.
@@ -100,9 +104,82 @@ impl Script {
         &self.text
     }
 
-    /// True when the script says `-- lockgate: irreversible`: it has no down script, on purpose.
-    pub fn irreversible(&self) -> bool {
-        self.irreversible
+    /// What it asks for in its head.
+    pub fn directives(&self) -> &Directives {
+        &self.directives
+    }
+
+    /// The script in the parts that it is run in: one, unless PostgreSQL refuses a statement of it inside a transaction, or the script
+    /// asks that each be committed by itself.
+    pub fn steps(&self) -> Vec<Step> {
+        let mut steps = Vec::new();
+        // The statements that share the transaction at hand, by their first and their last byte.
+        let mut shared: Option<(usize, usize)> = None;
+        for (statement, sql) in self.statements() {
+            if self.runs_outside(sql) {
+                steps.extend(shared.take().map(|(start, end)| Step::Sql(self.part(start, end))));
+                let statement = self.part(statement.start, statement.end);
+                steps.push(Step::OutsideTransaction(OutsideStep { statement, probe: None }));
+            } else if self.directives.no_transaction {
+                steps.push(Step::Alone(self.part(statement.start, statement.end)));
+            } else {
+                shared = Some((shared.map_or(statement.start, |(start, _)| start), statement.end));
+            }
+        }
+        if steps.is_empty() {
+            return vec![Step::Sql(self.clone())];
+        }
+        steps.extend(shared.map(|(start, end)| Step::Sql(self.part(start, end))));
+        steps
+    }
+
+    fn runs_outside(&self, sql: &str) -> bool {
+        match Place::of(sql) {
+            Place::Outside => true,
+            Place::Either => self.directives.no_transaction,
+            Place::Inside => false,
+        }
+    }
+
+    /// A part of the script as one of its own, in which every statement stands at the line and column where it stood.
+    fn part(&self, start: usize, end: usize) -> Self {
+        let (line, column) = locate(&self.text, start);
+        let shift = line + column - 2;
+        let text = format!("{}{}{}", "\n".repeat(line - 1), " ".repeat(column - 1), &self.text[start..end]);
+        let moved =
+            |s: &Statement| Statement { start: s.start - start + shift, end: s.end - start + shift, ..s.clone() };
+        let statements = self.statements.iter().filter(|s| s.start >= start && s.end <= end).map(moved).collect();
+        Self { origin: self.origin.clone(), text, statements, directives: Directives::default() }
+    }
+
+    /// What a script that is run in several parts may not hold.
+    fn unfit_in_parts(&self) -> Vec<Problem> {
+        let in_parts = self.directives.no_transaction || self.statements().any(|(_, sql)| self.runs_outside(sql));
+        let problem = |(statement, sql): (&Statement, &str)| {
+            let words: Vec<&str> = statement.words.iter().map(String::as_str).collect();
+            let (what, next) = match words.as_slice() {
+                ["SET", "LOCAL" | "CONSTRAINTS", ..] => return None,
+                ["SET" | "RESET", ..] if in_parts => (
+                    "a setting for the session, which would not last: the script is run in several transactions",
+                    "name things with their schemas; `SET LOCAL` lasts as long as a transaction",
+                ),
+                ["CREATE", "TEMP" | "TEMPORARY", ..] | ["CREATE", "LOCAL" | "GLOBAL", "TEMP" | "TEMPORARY", ..]
+                    if in_parts =>
+                {
+                    (
+                        "a temporary table, which would not last: the script is run in several transactions",
+                        "make it a table, and drop it at the end",
+                    )
+                }
+                _ if self.runs_outside(sql) && matches!(Effect::of(sql), Effect::CreateIndex { index: None, .. }) => (
+                    "an index without a name, which could not be found again if the run were cut off",
+                    "name it: `CREATE INDEX CONCURRENTLY name ON …`",
+                ),
+                _ => return None,
+            };
+            Some(Problem::new(self.place_of(statement), what, next))
+        };
+        self.statements().filter_map(problem).collect()
     }
 
     /// The statements in order, each with its text.
@@ -217,6 +294,11 @@ impl Cutter {
         }
     }
 
+    /// Whether no statement has begun.
+    fn is_at_start(&self) -> bool {
+        self.statements.is_empty() && self.current.is_none()
+    }
+
     fn finish(mut self) -> Vec<Statement> {
         self.statements.extend(self.current.take());
         self.statements
@@ -311,9 +393,16 @@ mod tests {
 
     #[test]
     fn directives_are_known_or_refused() {
-        assert!(Script::parse("-- lockgate: irreversible\nselect 1", Origin::Plugin).unwrap().irreversible());
-        assert!(!Script::parse("select '-- lockgate: irreversible'", Origin::Plugin).unwrap().irreversible());
+        let says = |text: &str| Script::parse(text, Origin::Plugin).unwrap().directives().irreversible;
+        assert!(says("-- lockgate: irreversible\nselect 1"));
+        assert!(!says("select '-- lockgate: irreversible'"));
         assert_eq!(refusals("-- lockgate: ireversible"), ["m/001_a.up.sql:1:1: an unknown directive `ireversible`"]);
+        assert_eq!(
+            refusals("select 1;\n  -- lockgate: no-transaction"),
+            [
+                "m/001_a.up.sql:2:3: the directive `no-transaction` below the first statement, where it would be overlooked"
+            ]
+        );
     }
 
     #[test]

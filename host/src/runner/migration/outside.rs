@@ -1,15 +1,28 @@
 //! A statement that PostgreSQL refuses inside a transaction.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{Passage, Worked};
 use crate::{
-    error::{Finding, ProgramError, Result, Severity},
-    postgres::{Broken, Handle, journal::Event, progress::Position},
+    error::{Cause, Error, Finding, ProgramError, Result, Severity},
+    failpoint::Failpoint,
+    postgres::{
+        Broken, Handle, Timeouts,
+        journal::{Entry, Event},
+        progress::Position,
+    },
     runner::course::Course,
+    sql::{Answer, Breakage, Effect, Origin, Script, workers_sql},
     step::OutsideStep,
-    value::Value,
+    value::{Rows, Value},
 };
+
+/// How long somebody else may go on with what is to be mended.
+const WORKERS_MAX: Duration = Duration::from_secs(10);
+const WORKERS_POLL: Duration = Duration::from_millis(100);
+
+/// How long the clean-up after a failure may wait for a lock: the failure is to be told soon.
+const CLEAN_UP_LOCK: Duration = Duration::from_secs(3);
 
 impl Passage<'_, '_> {
     /// A statement that PostgreSQL refuses inside a transaction: its intent is noted first, and its probe tells what came of it.
@@ -22,7 +35,31 @@ impl Passage<'_, '_> {
         let name = course.name_of(course.position.steps_done);
         let begin = Instant::now();
         let mut course = course.clone();
-        if self.took_effect(&course, &name, step).await? {
+        let mut answer = self.ask(&course, &name, step).await?;
+        if let Answer::Broken(breakages) = &answer {
+            self.alone_with(&course, &name, breakages).await?;
+            // Whoever was at it may have ended it well.
+            answer = self.ask(&course, &name, step).await?;
+        }
+        match &answer {
+            Answer::Broken(breakages) if course.position.attempted => {
+                self.mend(&course, &name, breakages).await?;
+                answer = self.ask(&course, &name, step).await?;
+            }
+            Answer::Broken(breakages) => return Err(self.in_the_way(&course, name, breakages).await),
+            Answer::InTheWay(breakage) => {
+                return Err(self.in_the_way(&course, name, std::slice::from_ref(breakage)).await);
+            }
+            _ => {}
+        }
+        let there = match (&answer, course.position.attempted) {
+            (Answer::Done, true) => true,
+            // Where the author gives a query, it may say that there is nothing to do.
+            (Answer::Done, false) => step.probe.is_some(),
+            (Answer::Undecidable, true) => return Err(course.blocked(&self.item.name)),
+            _ => false,
+        };
+        if there {
             let how = if course.position.attempted {
                 "it had taken effect when the run was cut off"
             } else {
@@ -34,38 +71,69 @@ impl Passage<'_, '_> {
                 findings.push(Finding::new(Severity::Info, "already-in-effect", message));
             }
         } else {
-            let intent = Position { attempted: true, ..course.position.clone() };
-            course = self.moved(&course, intent).await?;
+            // What an earlier attempt was to remove stays what it was.
+            let checkpoint = match &course.position.checkpoint {
+                Some(note) if course.position.attempted => Some(note.clone()),
+                _ => self.note(step).await?,
+            };
+            let intent = Position { attempted: true, checkpoint, ..course.position.clone() };
+            course = self.moved(&course, intent, None).await?;
+            Failpoint::IntentCommitted.pass();
             self.execute_outside(&course, &name, step).await?;
-            if !self.took_effect(&course, &name, step).await? {
-                let what = "its statement was carried out, but its probe says that it has not taken effect";
-                return Err(self
-                    .failed(Some(name), ProgramError::plugin(what), false, &self.left(Some(&course)))
-                    .await);
-            }
+            Failpoint::OutsideExecuted.pass();
+            self.confirm(&course, &name, step).await?;
+            Failpoint::OutsideProbed.pass();
         }
         let took = course.position.took + begin.elapsed();
-        course = self.moved(&course, Position { took, ..course.position.after_step() }).await?;
-        let entry = self.entry(Event::StepFinished).took(begin.elapsed());
-        self.run.journal.append(&self.run.session, &entry.step(&name)).await?;
+        let entry = self.entry(Event::StepFinished).took(begin.elapsed()).step(&name);
+        course = self.moved(&course, Position { took, ..course.position.after_step() }, Some(&entry)).await?;
+        Failpoint::OutsideMoved.pass();
         Ok(Worked { course, ended: None })
+    }
+
+    /// Mends what `up` was cut off in, before it is taken back: an index that is INVALID is no part of the former state.
+    pub(super) async fn mend_what_up_left(&self) -> Result<()> {
+        let Some(started) = self.item.started.as_ref().filter(|_| self.item.half_applied) else { return Ok(()) };
+        let course = Course::under_way(started);
+        let Some(step) = course.attempted().filter(|step| step.effect().repair_undoes()) else { return Ok(()) };
+        let name = course.name_of(course.position.steps_done);
+        let effect = step.effect();
+        let answer = match self.derived(&course, &effect).await? {
+            Ok(answer) => answer,
+            Err(error) => return Err(self.unanswered(&course, &name, error).await),
+        };
+        if let Some(Answer::Broken(breakages)) = answer {
+            self.alone_with(&course, &name, &breakages).await?;
+            self.mend(&course, &name, &breakages).await?;
+        }
+        Ok(())
     }
 
     async fn execute_outside(&self, course: &Course, name: &str, step: &OutsideStep) -> Result<()> {
         let run = &*self.run;
         let own = run.session.own_state(&run.own_tables()).await?;
-        let executed = self.within_patience(run.session.outside(run.timeouts(self.item), &step.statement));
+        let executed = self.within_patience(run.session.outside(self.timeouts(), &step.statement));
         let executed = run.config.stop.race(executed).await;
         let result = match executed {
             Ok(result) => result,
             Err(signal) => {
                 self.roll_back().await;
-                return Err(self.interrupted(signal, &self.left(Some(course))).await);
+                let left = self.cleaned_up(course, step, false).await;
+                return Err(self.interrupted(signal, &left).await);
             }
         };
-        let step = Some(name.to_owned());
+        let failed = Some(name.to_owned());
         if let Err(error) = result {
-            return Err(self.failed(step, error, false, &self.left(Some(course))).await);
+            // What the author of a component gave up may still run.
+            if !run.session.is_closed() {
+                self.roll_back().await;
+            }
+            let left = match &error.cause {
+                // What has its name was there before it.
+                Cause::Database(error) if error.is("42P07") => self.taken_back(course).await,
+                cause => self.cleaned_up(course, step, matches!(cause, Cause::Database(_))).await,
+            };
+            return Err(self.failed(failed, error, false, &left).await);
         }
         let broken = match run.session.check_session(run.lock).await {
             Err(broken) => broken,
@@ -73,35 +141,231 @@ impl Passage<'_, '_> {
             Ok(()) => return Ok(()),
         };
         let error = ProgramError { at: None, cause: self.item.fault(broken.what()) };
-        Err(self.failed(step, error, true, "").await)
+        Err(self.failed(failed, error, true, "").await)
     }
 
-    /// What the probe of a step says.
-    async fn took_effect(&self, course: &Course, name: &str, step: &OutsideStep) -> Result<bool> {
-        let run = &*self.run;
-        let ask = async |db: &Handle| run.config.stop.race(db.query(&step.probe, &[])).await;
-        let rows = match run.session.read_only(run.timeouts(self.item), ask).await? {
-            Ok(Ok(rows)) => rows.rows,
-            Ok(Err(error)) => {
+    /// Removes what a statement that failed has left, and says what the database is like now. `refused`: the server said no, so that
+    /// nothing of it can come any more.
+    async fn cleaned_up(&self, course: &Course, step: &OutsideStep, refused: bool) -> String {
+        let mut left = self.left(Some(course));
+        let (run, effect) = (&*self.run, step.effect());
+        if run.session.is_closed() {
+            return left;
+        }
+        let mut clean = refused;
+        if let Ok(Ok(Some(Answer::Broken(breakages)))) = self.derived(course, &effect).await {
+            clean = false;
+            let others = run.session.texts("asking who works on it", &workers_sql(&breakages)).await;
+            if !others.is_ok_and(|others| others.is_empty()) {
+                // It may be somebody else's, who is still at it.
+                left = format!(
+                    "{left}; {}, and somebody else works on its table, so the next run looks again",
+                    breakages[0].what
+                );
+            } else if effect.repair_undoes() {
+                let mut timeouts = self.timeouts();
+                timeouts.lock = if timeouts.lock.is_zero() { CLEAN_UP_LOCK } else { timeouts.lock.min(CLEAN_UP_LOCK) };
+                clean = true;
+                for breakage in &breakages {
+                    match self.repair(timeouts, breakage).await {
+                        Ok(()) => left = format!("{left}; what it left, {}, is dropped", breakage.what),
+                        Err(error) => {
+                            clean = false;
+                            let why = error.cause.without_data();
+                            left = format!("{left}; {} is still there ({why}), the next run drops it", breakage.what);
+                        }
+                    }
+                }
+            } else {
+                for breakage in &breakages {
+                    left = format!("{left}; {}, the next run finishes that", breakage.what);
+                }
+            }
+        }
+        if clean {
+            self.taken_back(course).await;
+        }
+        left
+    }
+
+    /// Notes that nothing of the attempt is left, and says where the migration stands.
+    async fn taken_back(&self, course: &Course) -> String {
+        if let Err(error) = self.moved(course, course.position.not_attempted(), None).await {
+            tracing::warn!(%error, "the attempt could not be taken back; the next run looks again");
+        }
+        self.left(Some(course))
+    }
+
+    /// Asks whether the statement did what it is for.
+    async fn confirm(&self, course: &Course, name: &str, step: &OutsideStep) -> Result<()> {
+        let error = match self.ask(course, name, step).await? {
+            Answer::Done | Answer::Repeatable | Answer::Undecidable => return Ok(()),
+            // What it found broken of others' is none of its own.
+            Answer::Broken(_) if matches!(step.effect(), Effect::Reindex(_)) => return Ok(()),
+            Answer::Broken(breakages) => {
+                self.item.fault(format!("its statement was carried out, but {}", breakages[0].what))
+            }
+            Answer::InTheWay(breakage) => {
+                self.item.fault(format!("its statement was carried out, but {}", breakage.what))
+            }
+            Answer::NotDone(Some(what)) => self.item.fault(format!("its statement was carried out, but {what}")),
+            Answer::NotDone(None) if step.probe.is_some() => {
+                let what = "its statement was carried out, but its probe says that it has not taken effect";
                 return Err(self
-                    .failed(Some(format!("{name}, its probe")), error.into(), false, &self.left(Some(course)))
+                    .failed(Some(name.to_owned()), ProgramError::plugin(what), false, &self.left(Some(course)))
                     .await);
             }
-            Err(signal) => return Err(self.interrupted(signal, &self.left(Some(course))).await),
+            Answer::NotDone(None) => {
+                self.item.fault("its statement was carried out, but the catalog shows nothing of it".into())
+            }
         };
-        match rows.as_slice() {
-            [row] if let [Value::Bool(answer)] = row.as_slice() => Ok(*answer),
-            _ => {
-                let error = ProgramError::plugin("its probe must return one boolean");
-                Err(self.failed(Some(format!("{name}, its probe")), error, false, &self.left(Some(course))).await)
+        let course = self.moved(course, course.position.not_attempted(), None).await?;
+        let error = ProgramError { at: None, cause: error };
+        Err(self.failed(Some(name.to_owned()), error, false, &self.left(Some(&course))).await)
+    }
+
+    /// Something of that kind that was there before the first attempt belongs to somebody else.
+    async fn in_the_way(&self, course: &Course, name: String, breakages: &[Breakage]) -> Error {
+        let list: Vec<String> = breakages
+            .iter()
+            .map(|b| format!("{}, and not by this migration; look into it, then run `{}`", b.what, b.repair))
+            .collect();
+        let error = ProgramError { at: None, cause: self.item.fault(list.join("; ")) };
+        self.failed(Some(name), error, false, &self.left(Some(course))).await
+    }
+
+    /// Waits until nobody else works on what is broken: it may be half done and no more.
+    async fn alone_with(&self, course: &Course, name: &str, breakages: &[Breakage]) -> Result<()> {
+        let (run, begin) = (&*self.run, Instant::now());
+        let sql = workers_sql(breakages);
+        let mut told = false;
+        loop {
+            let rows = run.session.texts("asking who works on it", &sql).await?;
+            let who: Vec<String> = rows.into_iter().filter_map(|mut row| row.pop().flatten()).collect();
+            if who.is_empty() {
+                return Ok(());
+            }
+            let who = who.join(", ");
+            if begin.elapsed() >= WORKERS_MAX {
+                let what = format!("{} still works on its table; {}", who, breakages[0].what);
+                let error = ProgramError { at: None, cause: self.item.fault(what) };
+                return Err(self.failed(Some(name.to_owned()), error, false, &self.left(Some(course))).await);
+            }
+            if !told {
+                tracing::warn!(who, "somebody else works on the table: waiting");
+                told = true;
+            }
+            if let Err(signal) = run.config.stop.race(tokio::time::sleep(WORKERS_POLL)).await {
+                return Err(self.interrupted(signal, &self.left(Some(course))).await);
             }
         }
     }
 
-    /// Moves the migration on in a transaction of its own.
-    async fn moved(&self, course: &Course, to: Position) -> Result<Course> {
+    /// Mends what an earlier attempt left.
+    async fn mend(&self, course: &Course, name: &str, breakages: &[Breakage]) -> Result<()> {
         let run = &*self.run;
-        run.progress.advance(&run.session, &self.item.version, &course.position, &to, run.run_id).await?;
+        for breakage in breakages {
+            match run.config.stop.race(self.repair(self.timeouts(), breakage)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => {
+                    let step = Some(format!("{name}, its repair"));
+                    return Err(self.failed(step, error, false, &self.left(Some(course))).await);
+                }
+                Err(signal) => {
+                    self.roll_back().await;
+                    return Err(self.interrupted(signal, &self.left(Some(course))).await);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn repair(&self, timeouts: Timeouts, breakage: &Breakage) -> Result<(), ProgramError> {
+        tracing::warn!(migration = self.item.name, repair = breakage.repair, "{}", breakage.what);
+        let Ok(script) = Script::parse(&breakage.repair, Origin::Plugin) else {
+            return Err(ProgramError { at: None, cause: self.item.fault(format!("no repair: {}", breakage.repair)) });
+        };
+        self.run.session.outside(timeouts, &script).await
+    }
+
+    /// Where the step stands: what its author's query says, unless the catalog knows that it is not so.
+    async fn ask(&self, course: &Course, name: &str, step: &OutsideStep) -> Result<Answer> {
+        let derived = match self.derived(course, &step.effect()).await? {
+            Ok(Some(answer)) => answer,
+            Ok(None) => Answer::Undecidable,
+            Err(error) => return Err(self.unanswered(course, name, error).await),
+        };
+        let Some(probe) = &step.probe else { return Ok(derived) };
+        let says = self.took_effect(course, name, probe).await?;
+        Ok(match (says, derived) {
+            (_, Answer::Broken(breakages))
+                if !matches!(step.effect(), Effect::Reindex(_)) || course.position.attempted =>
+            {
+                Answer::Broken(breakages)
+            }
+            (_, Answer::InTheWay(breakage)) => Answer::InTheWay(breakage),
+            (true, Answer::NotDone(what)) => Answer::NotDone(what),
+            (true, _) => Answer::Done,
+            (false, _) => Answer::NotDone(None),
+        })
+    }
+
+    /// What the catalog says of a statement.
+    async fn derived(&self, course: &Course, effect: &Effect) -> Result<Result<Option<Answer>, ProgramError>> {
+        let run = &*self.run;
+        let note = course.position.checkpoint.as_deref().filter(|_| course.position.attempted);
+        let note = note.and_then(|note| std::str::from_utf8(note).ok());
+        let Some(sql) = effect.probe_sql(note) else { return Ok(Ok(Answer::of(effect, None))) };
+        let asked = run.session.read_only(self.timeouts(), async |db: &Handle| db.query(&sql, &[]).await).await?;
+        let answer = asked.map(|rows| Answer::of(effect, Some(&rows))).map_err(ProgramError::from);
+        // An index of another's that a REINDEX left is not in the way of this one.
+        Ok(answer.map(|answer| match (answer, effect) {
+            (Some(Answer::Broken(_)), Effect::Reindex(_)) if !course.position.attempted => Some(Answer::Repeatable),
+            (answer, _) => answer,
+        }))
+    }
+
+    /// What tells afterwards what is the statement's own.
+    async fn note(&self, step: &OutsideStep) -> Result<Option<Vec<u8>>> {
+        let Some(sql) = step.effect().note_sql() else { return Ok(None) };
+        let rows = self.run.session.texts("looking for what is to be removed", &sql).await?;
+        let oid = rows.into_iter().next().and_then(|mut row| row.pop().flatten());
+        Ok(oid.filter(|oid| !oid.is_empty()).map(String::into_bytes))
+    }
+
+    /// What the author's probe of a step says.
+    async fn took_effect(&self, course: &Course, name: &str, probe: &str) -> Result<bool> {
+        let run = &*self.run;
+        let ask = async |db: &Handle| run.config.stop.race(db.query(probe, &[])).await;
+        let rows: Rows = match run.session.read_only(self.timeouts(), ask).await? {
+            Ok(Ok(rows)) => rows,
+            Ok(Err(error)) => return Err(self.unanswered(course, name, error.into()).await),
+            Err(signal) => return Err(self.interrupted(signal, &self.left(Some(course))).await),
+        };
+        match rows.rows.as_slice() {
+            [row] if let [Value::Bool(answer)] = row.as_slice() => Ok(*answer),
+            _ => {
+                let error = ProgramError::plugin("its probe must return one boolean");
+                Err(self.unanswered(course, name, error).await)
+            }
+        }
+    }
+
+    async fn unanswered(&self, course: &Course, name: &str, error: ProgramError) -> Error {
+        self.failed(Some(format!("{name}, its probe")), error, false, &self.left(Some(course))).await
+    }
+
+    /// Moves the migration on in a transaction of its own.
+    async fn moved(&self, course: &Course, to: Position, entry: Option<&Entry<'_>>) -> Result<Course> {
+        let run = &*self.run;
+        let write = async || {
+            run.progress.advance(&run.session, &self.item.version, &course.position, &to, run.run_id).await?;
+            match entry {
+                Some(entry) => run.journal.append(&run.session, entry).await,
+                None => Ok(()),
+            }
+        };
+        run.session.durably(write).await?;
         Ok(Course { position: to, ..course.clone() })
     }
 }

@@ -1,0 +1,498 @@
+//! SQL files with statements that PostgreSQL refuses inside a transaction: whatever cuts a run off, the next one mends what is left.
+
+use lockgate_tests::{Running, Scenario, Session, eventually};
+
+const INVALID: &str = "SELECT count(*) FROM pg_index WHERE NOT indisvalid";
+const VALID: &str = "SELECT count(*) FROM pg_index WHERE indexrelid = to_regclass('i') AND indisvalid AND indisready";
+
+/// A table with rows, and a second migration.
+async fn with(name: &str, up: &str, down: &str) -> Scenario {
+    let table = "CREATE TABLE t (id int, n int); INSERT INTO t SELECT k, k % 5 FROM generate_series(1, 50) k;";
+    let scenario = Scenario::new(name)
+        .await
+        .config("[statements]\nlock_timeout_ms = 0\n")
+        .migration("001_t", table, "DROP TABLE t;")
+        .migration("002_b", up, down);
+    scenario.run("up --no-backup --to 1").await.succeeds();
+    scenario
+}
+
+const BUILD: &str = "CREATE TABLE made ();\nCREATE INDEX CONCURRENTLY i ON t (id);\nINSERT INTO t VALUES (0, 0);";
+const UNBUILD: &str = "DELETE FROM t WHERE id = 0; DROP INDEX CONCURRENTLY IF EXISTS i; DROP TABLE IF EXISTS made;";
+
+/// A run that builds the index and waits for a transaction of the returned session, which has written to the table.
+async fn building(scenario: &Scenario) -> (Running, Session) {
+    let writer = scenario.session().await;
+    writer.lines("BEGIN; UPDATE t SET n = n WHERE id = 1").await;
+    let run = scenario.run("up --no-backup").start();
+    let superuser = scenario.superuser().await;
+    eventually("the index is being built", async || superuser.value(INVALID).await == "1").await;
+    (run, writer)
+}
+
+#[tokio::test]
+async fn a_mixed_file_goes_up_and_down_and_its_plan_says_how() {
+    let scenario = with("outside_mixed", BUILD, UNBUILD).await;
+    scenario
+        .run("plan")
+        .await
+        .succeeds()
+        .prints("up 002_b (sql, several transactions)")
+        .prints("  outside a transaction (PostgreSQL refuses it inside one): CREATE INDEX CONCURRENTLY i ON t (id)");
+    scenario.up().await.succeeds().prints("applied 002_b");
+    assert_eq!(scenario.value(VALID).await, "1");
+    assert_eq!(scenario.value("SELECT count(*) FROM schema_migrations_progress").await, "0");
+    scenario.down("002").await.succeeds();
+    assert_eq!(scenario.value("SELECT to_regclass('i') IS NULL AND to_regclass('made') IS NULL").await, "t");
+    scenario.is_at_rest().await;
+}
+
+#[tokio::test]
+async fn an_index_whose_build_was_killed_is_dropped_and_built_again() {
+    for (name, by_the_server) in [("outside_killed", false), ("outside_terminated", true)] {
+        let scenario = with(name, BUILD, UNBUILD).await;
+        let (run, writer) = building(&scenario).await;
+        if by_the_server {
+            scenario.end_the_run().await;
+        } else {
+            run.kill();
+        }
+        run.end().await;
+        scenario.is_gone().await;
+        writer.lines("COMMIT").await;
+        assert_eq!(scenario.value(INVALID).await, "1");
+        scenario.up().await.succeeds().prints("applied 002_b");
+        assert_eq!(scenario.value(VALID).await, "1");
+        assert_eq!(scenario.value(INVALID).await, "0");
+        assert_eq!(scenario.value("SELECT count(*) FROM t WHERE id = 0").await, "1");
+        scenario.is_at_rest().await;
+    }
+}
+
+#[tokio::test]
+async fn what_was_killed_half_way_can_be_taken_back() {
+    let scenario = with("outside_back", BUILD, UNBUILD).await;
+    let (run, writer) = building(&scenario).await;
+    run.kill();
+    run.end().await;
+    scenario.is_gone().await;
+    writer.lines("COMMIT").await;
+    scenario.down("002").await.succeeds().prints("reverted 002_b");
+    assert_eq!(scenario.value(INVALID).await, "0");
+    assert_eq!(scenario.value("SELECT to_regclass('i') IS NULL AND to_regclass('made') IS NULL").await, "t");
+    assert_eq!(scenario.applied().await, ["001"]);
+}
+
+#[tokio::test]
+async fn duplicates_are_told_and_leave_no_invalid_index() {
+    let scenario = with("outside_twice", "CREATE UNIQUE INDEX CONCURRENTLY i ON t (n);", "DROP INDEX i;").await;
+    scenario.up().await.fails_with(1).says("SQLSTATE 23505").says("is INVALID").says("is dropped");
+    assert_eq!(scenario.value(INVALID).await, "0");
+    scenario.lines("UPDATE t SET n = id").await;
+    scenario.up().await.succeeds();
+    assert_eq!(scenario.value(VALID).await, "1");
+}
+
+#[tokio::test]
+async fn an_invalid_index_that_was_there_before_is_never_dropped() {
+    // By another's hand: of other columns, and the very same.
+    let theirs = [
+        "CREATE UNIQUE INDEX i ON t (n, id); UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'i'::regclass",
+        "CREATE INDEX i ON t (id); UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'i'::regclass",
+    ];
+    for (n, sql) in theirs.iter().enumerate() {
+        for (k, up) in
+            ["CREATE INDEX CONCURRENTLY IF NOT EXISTS i ON t (id);", "CREATE INDEX CONCURRENTLY i ON t (id);"]
+                .iter()
+                .enumerate()
+        {
+            let scenario = with(&format!("outside_foreign_{n}{k}"), up, "DROP INDEX i;").await;
+            scenario.superuser().await.lines(sql).await;
+            let theirs = scenario.value("SELECT to_regclass('i')::oid").await;
+            for _ in 0..2 {
+                scenario
+                    .up()
+                    .await
+                    .fails_with(1)
+                    .says("is INVALID")
+                    .says("and not by this migration")
+                    .says("run `DROP INDEX CONCURRENTLY public.i`");
+                assert_eq!(scenario.value("SELECT to_regclass('i')::oid").await, theirs);
+            }
+            scenario.superuser().await.lines("DROP INDEX i").await;
+            scenario.up().await.succeeds();
+            assert_eq!(scenario.value(VALID).await, "1");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_index_that_came_in_the_place_of_a_killed_one_is_never_dropped() {
+    let scenario =
+        with("outside_changed", "CREATE INDEX CONCURRENTLY IF NOT EXISTS i ON t (id);", "DROP INDEX i;").await;
+    let (run, writer) = building(&scenario).await;
+    run.kill();
+    run.end().await;
+    scenario.is_gone().await;
+    writer.lines("COMMIT").await;
+    // An operator drops the leftover and builds another, in vain.
+    let session = scenario.session().await;
+    session.lines("DROP INDEX i").await;
+    assert!(session.try_lines("CREATE UNIQUE INDEX CONCURRENTLY i ON t (n)").await.is_err());
+    scenario.up().await.fails_with(1).says("is INVALID").says("and not by this migration");
+    assert_eq!(scenario.value(INVALID).await, "1");
+    // A whole one is not taken for the migration's either.
+    session.lines("DROP INDEX i; CREATE INDEX i ON t (n)").await;
+    scenario.up().await.fails_with(1).says("`i` is another index").never_mentions("panicked");
+    assert_eq!(scenario.value(VALID).await, "1");
+    session.lines("DROP INDEX i").await;
+    scenario.up().await.succeeds();
+    assert_eq!(scenario.value("SELECT pg_get_indexdef('i'::regclass) LIKE '%(id)'").await, "t");
+}
+
+#[tokio::test]
+async fn if_not_exists_over_a_killed_build_is_no_success() {
+    let up = "CREATE INDEX CONCURRENTLY IF NOT EXISTS i ON t (id);";
+    let scenario = with("outside_if_not_exists", up, "DROP INDEX i;").await;
+    let (run, writer) = building(&scenario).await;
+    run.kill();
+    run.end().await;
+    scenario.is_gone().await;
+    writer.lines("COMMIT").await;
+    scenario.up().await.succeeds().says("the index i of t is INVALID");
+    assert_eq!(scenario.value(VALID).await, "1");
+    assert_eq!(scenario.value(INVALID).await, "0");
+}
+
+#[tokio::test]
+async fn an_index_that_somebody_else_builds_is_waited_for() {
+    let up = "CREATE INDEX CONCURRENTLY IF NOT EXISTS i ON t (id);";
+    let scenario = with("outside_beside", up, "DROP INDEX i;").await;
+    let (writer, builder) = (scenario.session().await, scenario.session().await);
+    writer.lines("BEGIN; UPDATE t SET n = n WHERE id = 1").await;
+    let built = tokio::spawn(async move { builder.try_lines("CREATE INDEX CONCURRENTLY i ON t (id)").await });
+    let superuser = scenario.superuser().await;
+    eventually("somebody builds it", async || superuser.value(INVALID).await == "1").await;
+    // In vain, as long as that does not end.
+    scenario.up().await.fails_with(1).says("still works on its table").says("is INVALID");
+    let run = scenario.run("up -v --no-backup").start();
+    let at_it = "SELECT count(*) FROM schema_migrations_journal WHERE event = 'resumed'";
+    eventually("the run comes to the index", async || superuser.value(at_it).await == "2").await;
+    writer.lines("COMMIT").await;
+    run.end().await.succeeds().prints("applied 002_b");
+    assert_eq!(built.await.unwrap(), Ok(Vec::new()));
+    assert_eq!(scenario.value(VALID).await, "1");
+}
+
+#[tokio::test]
+async fn the_process_of_a_killed_run_is_outlived() {
+    let scenario = with("outside_outlived", BUILD, UNBUILD).await;
+    let (run, writer) = building(&scenario).await;
+    run.kill();
+    run.end().await;
+    scenario.is_gone().await;
+    writer.lines("COMMIT").await;
+    // A session that stands for the one which the intent names.
+    let other = scenario.session().await;
+    let me =
+        "SELECT pid || '|' || extract(epoch FROM backend_start) FROM pg_stat_activity WHERE pid = pg_backend_pid()";
+    let worker = other.value(me).await;
+    let (pid, start) = worker.split_once('|').unwrap();
+    let intent =
+        "SELECT attempted AND backend_pid IS NOT NULL AND backend_start IS NOT NULL FROM schema_migrations_progress";
+    assert_eq!(scenario.value(intent).await, "t");
+    scenario
+        .lines(&format!("UPDATE schema_migrations_progress SET backend_pid = {pid}, backend_start = '{start}'"))
+        .await;
+    scenario.up().await.fails_with(2).says(&format!("pid {pid} still works on a step of a run that was cut off"));
+    assert_eq!(scenario.value(INVALID).await, "1");
+    drop(other);
+    scenario.up().await.succeeds();
+    assert_eq!(scenario.value(VALID).await, "1");
+}
+
+/// A run that is killed while its statement of these words waits for the returned session, which has run `held` in a transaction.
+async fn killed_in(scenario: &Scenario, words: &str, held: &str) -> Session {
+    let holder = scenario.session().await;
+    holder.lines(&format!("BEGIN; {held}")).await;
+    let run = scenario.run("up --no-backup").start();
+    let superuser = scenario.superuser().await;
+    let waits = format!(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'lockgate %'
+         AND query LIKE '%{words}%' AND wait_event_type = 'Lock'"
+    );
+    eventually("the run waits in its statement", async || superuser.value(&waits).await == "1").await;
+    run.kill();
+    run.end().await;
+    scenario.is_gone().await;
+    holder
+}
+
+#[tokio::test]
+async fn a_drop_that_was_killed_is_ended() {
+    let up = "INSERT INTO t VALUES (0, 0);\nDROP INDEX CONCURRENTLY old;\nINSERT INTO t VALUES (0, 0);";
+    let scenario = with("outside_drop", up, "CREATE INDEX old ON t (n); DELETE FROM t WHERE id = 0;").await;
+    scenario.lines("CREATE INDEX old ON t (n)").await;
+    let holder = killed_in(&scenario, "DROP INDEX CONCURRENTLY", "SELECT count(*) FROM t").await;
+    holder.lines("COMMIT").await;
+    assert_eq!(scenario.value(INVALID).await, "1");
+    scenario.up().await.succeeds();
+    assert_eq!(scenario.value("SELECT to_regclass('old') IS NULL").await, "t");
+    assert_eq!(scenario.value("SELECT count(*) FROM t WHERE id = 0").await, "2");
+    scenario.down("002").await.succeeds();
+}
+
+#[tokio::test]
+async fn what_a_killed_reindex_left_is_dropped_and_nothing_of_others() {
+    let scenario = with("outside_reindex", "REINDEX TABLE CONCURRENTLY t;", "SELECT 1;").await;
+    scenario.lines("CREATE INDEX i ON t (id); CREATE INDEX theirs_ccnew ON t (n)").await;
+    let invalid = "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'theirs_ccnew'::regclass";
+    scenario.superuser().await.lines(invalid).await;
+    let holder = killed_in(&scenario, "REINDEX TABLE", "UPDATE t SET n = n WHERE id = 1").await;
+    holder.lines("COMMIT").await;
+    assert_eq!(scenario.value(INVALID).await, "2");
+    scenario.up().await.succeeds();
+    let left = "SELECT string_agg(indexrelid::regclass::text, ' ') FROM pg_index WHERE NOT indisvalid";
+    assert_eq!(scenario.value(left).await, "theirs_ccnew");
+    assert_eq!(scenario.value(VALID).await, "1");
+}
+
+const PARTED: &str =
+    "CREATE TABLE parent (id int) PARTITION BY LIST (id); CREATE TABLE part PARTITION OF parent FOR VALUES IN (1)";
+const DETACHED: &str = "SELECT count(*) FROM pg_inherits WHERE inhrelid = 'part'::regclass";
+
+#[tokio::test]
+async fn a_detachment_that_was_killed_is_finalized() {
+    let up = "ALTER TABLE parent DETACH PARTITION part CONCURRENTLY;";
+    let scenario =
+        with("outside_half_detached", up, "ALTER TABLE parent ATTACH PARTITION part FOR VALUES IN (1);").await;
+    scenario.lines(PARTED).await;
+    let holder = killed_in(&scenario, "DETACH PARTITION", "SELECT count(*) FROM parent").await;
+    holder.lines("COMMIT").await;
+    assert_eq!(scenario.value("SELECT inhdetachpending FROM pg_inherits WHERE inhrelid = 'part'::regclass").await, "t");
+    scenario.up().await.succeeds().says("is half detached");
+    assert_eq!(scenario.value(DETACHED).await, "0");
+    scenario.down("002").await.succeeds();
+    assert_eq!(scenario.value(DETACHED).await, "1");
+}
+
+#[tokio::test]
+async fn a_detachment_of_somebody_elses_is_not_ended_unless_asked() {
+    let up = "ALTER TABLE parent DETACH PARTITION part CONCURRENTLY;";
+    let scenario = with("outside_their_detachment", up, "SELECT 1;").await;
+    scenario.lines(PARTED).await;
+    scenario
+        .superuser()
+        .await
+        .lines("UPDATE pg_inherits SET inhdetachpending = true WHERE inhrelid = 'part'::regclass")
+        .await;
+    scenario.up().await.fails_with(1).says("is half detached from parent, and not by this migration").says("FINALIZE");
+    assert_eq!(scenario.value(DETACHED).await, "1");
+    let scenario = scenario.migration("002_b", "ALTER TABLE parent DETACH PARTITION part FINALIZE;", "SELECT 1;");
+    scenario.lines("DELETE FROM schema_migrations_progress").await;
+    scenario.up().await.succeeds();
+    assert_eq!(scenario.value(DETACHED).await, "0");
+}
+
+#[tokio::test]
+async fn what_may_run_again_runs_again_and_the_rest_once() {
+    let up = "-- lockgate: no-transaction
+        INSERT INTO t VALUES (0, 0);
+        VACUUM t;
+        INSERT INTO t VALUES (0, 0);
+        REFRESH MATERIALIZED VIEW CONCURRENTLY seen;
+        INSERT INTO t VALUES (0, 0);
+        ALTER TYPE mood ADD VALUE 'b';
+        ALTER TABLE t VALIDATE CONSTRAINT c;
+        INSERT INTO t VALUES (0, 0);";
+    let scenario = with("outside_again", up, "DELETE FROM t WHERE id = 0;").await;
+    let made = "CREATE MATERIALIZED VIEW seen AS SELECT DISTINCT n FROM t; CREATE UNIQUE INDEX ON seen (n);
+                CREATE TYPE mood AS ENUM ('a'); ALTER TABLE t ADD CONSTRAINT c CHECK (id >= 0) NOT VALID";
+    scenario.lines(made).await;
+    for (words, held, rows) in [
+        ("VACUUM", "LOCK t IN SHARE UPDATE EXCLUSIVE MODE", 1),
+        ("REFRESH MATERIALIZED", "LOCK seen IN EXCLUSIVE MODE", 2),
+        ("VALIDATE CONSTRAINT", "LOCK t IN SHARE UPDATE EXCLUSIVE MODE", 3),
+    ] {
+        let holder = killed_in(&scenario, words, held).await;
+        assert_eq!(scenario.value("SELECT count(*) FROM t WHERE id = 0").await, rows.to_string(), "{words}");
+        holder.lines("COMMIT").await;
+    }
+    scenario.up().await.succeeds();
+    assert_eq!(scenario.value("SELECT count(*) FROM t WHERE id = 0").await, "4");
+    assert_eq!(scenario.value("SELECT count(*) FROM pg_enum WHERE enumtypid = 'mood'::regtype").await, "2");
+    assert_eq!(scenario.value("SELECT convalidated FROM pg_constraint WHERE conname = 'c'").await, "t");
+    scenario.is_at_rest().await;
+}
+
+#[tokio::test]
+async fn statements_that_commit_by_themselves_see_one_another() {
+    let up = "-- lockgate: no-transaction
+        CREATE TYPE mood AS ENUM ('a');
+        ALTER TYPE mood ADD VALUE 'b';
+        CREATE TABLE felt AS SELECT 'b'::mood AS mood;
+        ALTER TABLE t ADD CONSTRAINT c CHECK (id >= 0) NOT VALID;
+        ALTER TABLE t VALIDATE CONSTRAINT c;
+        REINDEX TABLE CONCURRENTLY t;
+        VACUUM (ANALYZE) t;";
+    let down = "ALTER TABLE t DROP CONSTRAINT c; DROP TABLE felt; DROP TYPE mood;";
+    let scenario = with("outside_alone", up, down).await;
+    scenario.run("plan").await.succeeds().prints("  in a transaction of its own: ALTER TYPE mood ADD VALUE 'b'");
+    scenario.up().await.succeeds();
+    assert_eq!(scenario.value("SELECT mood FROM felt").await, "b");
+    assert_eq!(scenario.value("SELECT convalidated FROM pg_constraint WHERE conname = 'c'").await, "t");
+    scenario.down("002").await.succeeds();
+}
+
+#[tokio::test]
+async fn a_partition_is_detached_concurrently() {
+    let scenario = with(
+        "outside_detach",
+        "CREATE TABLE parent (id int) PARTITION BY LIST (id); CREATE TABLE part PARTITION OF parent FOR VALUES IN (1);
+         ALTER TABLE parent DETACH PARTITION part CONCURRENTLY;",
+        "DROP TABLE part, parent;",
+    )
+    .await;
+    scenario.up().await.succeeds();
+    assert_eq!(scenario.value("SELECT count(*) FROM pg_inherits WHERE inhrelid = 'part'::regclass").await, "0");
+}
+
+#[tokio::test]
+async fn what_would_not_last_or_not_be_found_again_is_refused() {
+    for (i, (up, words)) in [
+        ("CREATE INDEX CONCURRENTLY ON t (id);", "an index without a name"),
+        ("SET search_path = x; VACUUM;", "a setting for the session, which would not last"),
+        ("CREATE TEMP TABLE x (); VACUUM;", "a temporary table, which would not last"),
+    ]
+    .iter()
+    .enumerate()
+    {
+        let scenario = Scenario::new(&format!("outside_unfit_{i}")).await.migration("001_a", up, "");
+        scenario.up().await.refuses_with(2).says(words);
+    }
+}
+
+/// A migration that was cut off in its second step, of which nothing tells what came of it.
+async fn blocked(name: &str) -> Scenario {
+    let up = "CREATE TABLE made ();\nALTER SYSTEM SET work_mem = '5MB';\nINSERT INTO t VALUES (0, 0);";
+    let scenario = with(name, up, "DELETE FROM t WHERE id = 0; DROP TABLE made;").await;
+    // The owner may not: the server has said no, so that nothing is in doubt.
+    for _ in 0..2 {
+        scenario.up().await.fails_with(1).says("SQLSTATE 42501");
+    }
+    scenario.run("resolve 2 --applied").await.refuses_with(2).says("no step is blocked");
+    scenario.lines("UPDATE schema_migrations_progress SET attempted = true").await;
+    scenario
+}
+
+#[tokio::test]
+async fn what_nobody_can_tell_blocks_the_migration() {
+    let scenario = blocked("outside_blocked").await;
+    let before = scenario.state().await;
+    for arguments in ["up --no-backup", "down 002 --no-backup", "plan", "up --dry-run"] {
+        scenario
+            .run(arguments)
+            .await
+            .refuses_with(2)
+            .says("migration `002_b` is blocked at step 2 of 3")
+            .says("(ALTER SYSTEM SET work_mem = '5MB')")
+            .says("say `lockgate resolve 2 --applied` or `lockgate resolve 2 --not-applied`");
+    }
+    scenario.run("status").await.succeeds().prints("half applied: blocked at step 2 of 3");
+    scenario
+        .run("resolve 1 --applied")
+        .await
+        .refuses_with(2)
+        .says("it is step 2 of `002_b` that is blocked, not step 1");
+    for arguments in ["resolve 2", "resolve 2 --applied --not-applied", "resolve --applied"] {
+        scenario.run(arguments).await.exits_with(2);
+    }
+    scenario
+        .run("resolve 2 --applied --dry-run")
+        .await
+        .succeeds()
+        .prints("step 2 of 3 of 002_b would be taken as applied: ALTER SYSTEM SET work_mem = '5MB'\n")
+        .prints("next: `lockgate up` goes on with step 3\nnothing was changed\n");
+    scenario.is_still(&before).await;
+}
+
+#[tokio::test]
+async fn a_step_taken_as_applied_is_not_run_again() {
+    let scenario = blocked("outside_taken").await;
+    scenario.run("resolve 2 --applied").await.succeeds().prints("is taken as applied").prints("goes on with step 3");
+    scenario.run("resolve 2 --applied").await.refuses_with(2).says("no step is blocked");
+    scenario.up().await.succeeds().prints("applied 002_b");
+    assert_eq!(scenario.value("SELECT count(*) FROM t WHERE id = 0").await, "1");
+    let noted =
+        "SELECT step || ': ' || detail FROM schema_migrations_journal WHERE event = 'resolved' AND version = '002'";
+    assert_eq!(
+        scenario.value(noted).await,
+        "2 (outside a transaction): taken as applied on the operator's word: ALTER SYSTEM SET work_mem = '5MB'"
+    );
+    scenario.run("history --verify").await.succeeds();
+    scenario.down("002").await.succeeds();
+}
+
+#[tokio::test]
+async fn a_step_taken_as_not_applied_is_run_again_or_taken_back() {
+    let scenario = blocked("outside_not_taken").await;
+    scenario.run("resolve 2 --not-applied").await.succeeds().prints("`lockgate up` runs step 2 again");
+    scenario.up().await.fails_with(1).says("SQLSTATE 42501");
+    scenario.run("status").await.succeeds().prints("half applied: at step 2 of 3");
+    scenario.down("002").await.succeeds().prints("reverted 002_b");
+    assert_eq!(scenario.value("SELECT to_regclass('made') IS NULL").await, "t");
+}
+
+#[tokio::test]
+async fn a_file_says_how_long_its_statements_may_wait_and_run() {
+    let scenario = with(
+        "outside_timeouts",
+        "-- lockgate: lock-timeout=200ms\n-- lockgate: statement-timeout=300ms\nALTER TABLE t ADD COLUMN x int;",
+        "--lockgate:statement-timeout=200ms\nSELECT pg_sleep(20); ALTER TABLE t DROP COLUMN x;",
+    )
+    .await;
+    let holder = scenario.session().await;
+    holder.lines("BEGIN; LOCK t").await;
+    // The operator's is 0, for ever.
+    let up = async || scenario.run("up --no-backup").env("LOCKGATE_RETRIES", "0").await;
+    up().await.fails_with(1).says("SQLSTATE 55P03");
+    holder.lines("COMMIT").await;
+    up().await.succeeds();
+    scenario.run("down 002 --no-backup").await.fails_with(1).says("SQLSTATE 57014");
+
+    // The smaller one wins, also outside a transaction.
+    let scenario = scenario.config("[statements]\nlock_timeout_ms = 150\n").migration(
+        "003_c",
+        "-- lockgate: lock-timeout=1h\nCREATE INDEX CONCURRENTLY i ON t (id);",
+        "DROP INDEX i;",
+    );
+    let holder = scenario.session().await;
+    holder.lines("BEGIN; LOCK t").await;
+    scenario.run("up --no-backup").env("LOCKGATE_RETRIES", "0").await.fails_with(1).says("SQLSTATE 55P03");
+    holder.lines("COMMIT").await;
+    scenario.up().await.succeeds();
+    assert_eq!(scenario.value(VALID).await, "1");
+}
+
+#[tokio::test]
+async fn directives_that_nobody_follows_are_refused_with_their_line() {
+    let refused = async |name: &str, file: &str, text: &str, words: &[&str]| {
+        let scenario = Scenario::new(name)
+            .await
+            .migration("001_a", "SELECT 1;", "SELECT 1;")
+            .file(&format!("001_a.{file}.sql"), text);
+        let mut outcome = scenario.up().await.refuses_with(2);
+        for words in words {
+            outcome = outcome.says(words);
+        }
+    };
+    let known = "next: the directives known are `irreversible`, `no-transaction`, `lock-timeout=TIME` and `statement-timeout=TIME`";
+    let unknown = ["001_a.up.sql:2:1: an unknown directive `no-transactions`", known];
+    refused("directive_unknown", "up", "-- x\n-- lockgate: no-transactions\nSELECT 1;", &unknown).await;
+    let zero = ["001_a.down.sql:1:1: a time-out of `0s`", "for the operator to say"];
+    refused("directive_zero", "down", "-- lockgate: lock-timeout=0s\nSELECT 1;", &zero).await;
+    let below = ["001_a.up.sql:2:1: the directive `no-transaction` below the first statement"];
+    refused("directive_below", "up", "SELECT 1;\n-- lockgate: no-transaction", &below).await;
+    let check = ["001_a.verify.sql: it has a directive, which a check does not follow"];
+    refused("directive_check", "verify", "-- lockgate: lock-timeout=1s\nSELECT true;", &check).await;
+}
