@@ -73,6 +73,32 @@ async fn an_index_whose_build_was_killed_is_dropped_and_built_again() {
 }
 
 #[tokio::test]
+async fn a_run_that_is_asked_to_stop_drops_what_it_has_half_built() {
+    // Unless somebody keeps it from that for longer than a failure may take to be told.
+    for (name, kept) in [("outside_stopped", false), ("outside_stopped_in_vain", true)] {
+        let scenario = with(name, BUILD, UNBUILD).await;
+        let (run, writer) = building(&scenario).await;
+        run.terminate();
+        if kept {
+            run.end().await.fails_with(1).says("is still there").says("the next run drops it");
+            writer.lines("COMMIT").await;
+        } else {
+            let superuser = scenario.superuser().await;
+            let drops = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'DROP INDEX CONC%'";
+            eventually("the run drops the index", async || superuser.value(drops).await == "1").await;
+            writer.lines("COMMIT").await;
+            run.end().await.fails_with(1).says("is dropped");
+        }
+        assert_eq!(scenario.value(INVALID).await, if kept { "1" } else { "0" });
+        let attempted = scenario.value("SELECT attempted FROM schema_migrations_progress").await;
+        assert_eq!(attempted, if kept { "t" } else { "f" });
+        scenario.up().await.succeeds();
+        assert_eq!(scenario.value(VALID).await, "1");
+        scenario.is_at_rest().await;
+    }
+}
+
+#[tokio::test]
 async fn what_was_killed_half_way_can_be_taken_back() {
     let scenario = with("outside_back", BUILD, UNBUILD).await;
     let (run, writer) = building(&scenario).await;
