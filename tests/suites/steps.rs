@@ -235,6 +235,23 @@ async fn what_is_in_effect_already_is_left_out() {
 }
 
 #[tokio::test]
+async fn a_step_whose_probe_is_content_is_left_out_but_not_over_an_invalid_index() {
+    let content = "SELECT to_regclass('target_idx') IS NOT NULL";
+    let scenario = planned("outside_content", &[("up", "outside", INDEX, "SELECT true")]).await;
+    scenario.up().await.succeeds().prints("was left out: it is in effect already");
+    assert_eq!(scenario.value(INDEX_IS_THERE).await, "f");
+
+    let scenario = planned("outside_too_content", &[("up", "outside", INDEX, content)]).await;
+    let invalid = format!(
+        "{}; UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'target_idx'::regclass",
+        INDEX.replace("CONCURRENTLY ", "")
+    );
+    scenario.superuser().await.lines(&invalid).await;
+    scenario.up().await.fails_with(1).says("is INVALID").says("and not by this migration");
+    assert_eq!(scenario.value(&format!("{content} AND NOT ({INDEX_IS_THERE})")).await, "t");
+}
+
+#[tokio::test]
 async fn a_probe_that_disagrees_or_is_none_stops_the_migration() {
     let scenario = planned("outside_probe", &[("up", "outside", INDEX, "SELECT false")]).await;
     scenario

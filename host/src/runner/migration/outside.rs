@@ -304,7 +304,8 @@ impl Passage<'_, '_> {
                 Answer::Broken(breakages)
             }
             (_, Answer::InTheWay(breakage)) => Answer::InTheWay(breakage),
-            (true, Answer::NotDone(what)) => Answer::NotDone(what),
+            // Before the first attempt its author may say that there is nothing to do, whatever the reason.
+            (true, Answer::NotDone(what)) if course.position.attempted => Answer::NotDone(what),
             (true, _) => Answer::Done,
             (false, _) => Answer::NotDone(None),
         })
