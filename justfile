@@ -4,7 +4,7 @@ set positional-arguments
 set shell := ["bash", "-euo", "pipefail", "-c"]
 
 target := env("CARGO_TARGET_DIR", justfile_directory() / "target")
-lockgate := env("LOCKGATE_BIN", target / "debug" / "lockgate")
+lockgate := if env("LOCKGATE_BIN", "") != "" { env("LOCKGATE_BIN") } else { target / "debug" / "lockgate" }
 
 _default:
     @just --list --unsorted
@@ -57,6 +57,11 @@ languages: _lockgate _postgres
 bench: _lockgate _postgres
     @host/benches/run "{{lockgate}}"
 
+# do harm to runs: kills, lost connections, dead servers, crowds; FACTOR times as much as CI does (some minutes each)
+[group('develop')]
+torture FACTOR="1": _lockgate _postgres
+    @.ci/torture "$1"
+
 # let the fuzzer look for bytes, values and statements that break a promise; what it finds is kept in tests/fuzz/artifacts
 [group('develop')]
 fuzz SECONDS="60":
@@ -85,7 +90,7 @@ first-look:
 
 # everything that a change must pass
 [group('develop')]
-ci: lint doc (plugins target / "plugins") test test-newest languages first-look
+ci: lint doc (plugins target / "plugins") test test-newest torture languages first-look
 
 # the command itself; the first build takes some minutes and shows its progress
 _lockgate:

@@ -79,8 +79,14 @@ async fn a_component_that_traps_when_asked_what_it_is_is_refused() {
 
 #[tokio::test]
 async fn a_component_larger_than_the_limit_is_refused() {
-    let scenario = Scenario::new("large").await.config("[plugins]\ncomponent_max_bytes = 1000");
-    let scenario = scenario.component("001_guest", &components::hostile()).await;
+    let scenario = Scenario::new("large").await.component("001_guest", &components::hostile()).await;
+    let scenario = scenario.config("[plugins]\ncomponent_max_bytes = 1000");
+    scenario
+        .run("plugin pin")
+        .await
+        .fails_with(2)
+        .says("at most 1000 are allowed (`component_max_bytes`)")
+        .says("a larger one takes a higher `component_max_bytes`");
     scenario.up().await.refuses_with(2).says("at most 1000 are allowed (`component_max_bytes`)");
     assert!(!scenario.has_history().await);
 }

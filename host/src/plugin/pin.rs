@@ -65,7 +65,7 @@ pub async fn pin(config: &Config) -> Result<Vec<Pinning>> {
         match component_bytes(&path, limits) {
             Ok(bytes) => read.push((name, bytes)),
             Err(why) => {
-                let next = "move it elsewhere, or put the component itself here";
+                let next = "put the component itself there; a larger one takes a higher `component_max_bytes`";
                 problems.push(Problem::new(path.display().to_string(), why, next));
             }
         }
