@@ -45,7 +45,7 @@ const JOURNAL: &str = "SELECT concat_ws(' ', event, version, direction, CASE eve
 
 /// Times, ids and digests are of the run, not of the migration.
 fn redact(value: &mut Value) {
-    const OF_THE_RUN: [&str; 11] = [
+    const OF_THE_RUN: [&str; 12] = [
         "run_id",
         "duration_ms",
         "execution_time_ms",
@@ -53,6 +53,7 @@ fn redact(value: &mut Value) {
         "digest",
         "started_at",
         "finished_at",
+        "journal_head",
         "applied_at",
         "at",
         "database",
