@@ -68,7 +68,8 @@ fn milliseconds(text: &str) -> Result<u32, Refused> {
     let Some(time) = read else {
         return Err(Refused::new(format!("`{text}` is no time"), "write it as `5s`, `10min` or `500ms`"));
     };
-    match u32::try_from(time.as_millis()) {
+    // The server keeps its time-outs in a signed number of milliseconds.
+    match i32::try_from(time.as_millis()).map(i32::unsigned_abs) {
         Ok(0) => Err(Refused::new(
             format!("a time-out of `{text}`: to wait for ever is for the operator to say"),
             "write a time of at least a millisecond, or set it to 0 in `lockgate.toml`",
@@ -117,7 +118,7 @@ mod tests {
             (&["lock-timeout=-1s"], "`-1s` is no time"),
             (&["lock-timeout=5"], "`5` is no time"),
             (&["lock-timeout=0s"], "for the operator to say"),
-            (&["statement-timeout=1000 days"], "longer than the server can wait"),
+            (&["statement-timeout=600h"], "longer than the server can wait"),
             (&["lock-timeout=1s", "lock-timeout=2s"], "for the second time"),
         ] {
             let refused = read(directives).unwrap_err();
