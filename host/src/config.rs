@@ -11,6 +11,7 @@ use std::{
 use serde::Deserialize;
 
 use crate::{
+    backup,
     error::{Error, Problem, Result},
     migration::{Checksum, Version},
     plugin::{Cache, Engine, Limits, Rights},
@@ -27,14 +28,12 @@ pub struct Config {
     pub dir: PathBuf,
     /// The schema of history and journal.
     pub schema: String,
-    /// Whether a run takes a backup before its first change.
-    pub backup: bool,
+    /// How backups are taken, kept and proved.
+    pub backup: backup::Settings,
     /// Whether the database is thrown away afterwards, as in a test: what would be missed later is then not missed.
     pub throwaway: bool,
-    /// The role that backups are read as, if it is another than that of the run.
-    pub backup_role: Option<String>,
-    /// The folder of backups.
-    pub backup_dir: PathBuf,
+    /// Whether to draw on stderr how far something long is.
+    pub draw: bool,
     /// Where to look for PostgreSQL's programs; `None`: everywhere they usually are.
     pub pg_bin: Option<PathBuf>,
     /// How long to wait for another run.
@@ -148,12 +147,8 @@ pub struct Options {
     pub role: Option<String>,
     /// `--schema`.
     pub schema: Option<String>,
-    /// `--no-backup`.
-    pub no_backup: bool,
-    /// `--backup-dir`.
-    pub backup_dir: Option<PathBuf>,
-    /// `--backup-role`.
-    pub backup_role: Option<String>,
+    /// `--no-backup`, `--backup-dir` and the like.
+    pub backup: backup::Options,
     /// `--pg-bin`.
     pub pg_bin: Option<PathBuf>,
     /// `--lock-timeout`.
@@ -181,7 +176,8 @@ struct File {
     lock_timeout_s: Option<u64>,
     reconnect_timeout_s: Option<u64>,
     database: DatabaseSection,
-    backup: BackupSection,
+    backup: backup::Section,
+    drill: backup::Targets,
     statements: StatementsSection,
     batches: Batches,
     plugins: Limits,
@@ -235,14 +231,6 @@ struct DatabaseSection {
     role: Option<String>,
     ssl_mode: Option<String>,
     ssl_root_cert: Option<PathBuf>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct BackupSection {
-    enabled: Option<bool>,
-    dir: Option<PathBuf>,
-    role: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -314,16 +302,14 @@ impl Config {
         let given = options.role.map(|role| (role, "--role or LOCKGATE_ROLE"));
         let role =
             given.or(file.database.role.map(|role| (role, "lockgate.toml"))).filter(|(role, _)| !role.is_empty());
-        let backup_role = options.backup_role.or(file.backup.role).filter(|role| !role.is_empty());
         sources.extend(role.iter().map(|(role, source)| ("role", role.clone(), *source)));
         Ok(Self {
             target: Target { role: role.map(|(role, _)| role), ..database.target()? },
             dir,
             schema: options.schema.filter(|s| !s.is_empty()).or(file.schema).unwrap_or_else(|| "public".into()),
-            backup: !options.no_backup && file.backup.enabled.unwrap_or(true),
+            backup: backup::Settings::new(file.backup, file.drill, options.backup)?,
             throwaway: false,
-            backup_role,
-            backup_dir: options.backup_dir.or(file.backup.dir).unwrap_or_else(|| "backups".into()),
+            draw: false,
             pg_bin: options.pg_bin,
             lock_timeout: options.lock_timeout.or(file.lock_timeout_s.map(Duration::from_secs)).unwrap_or(LOCK_TIMEOUT),
             timeouts: Timeouts {

@@ -31,10 +31,26 @@ pub enum Failpoint {
     OutsideMoved,
     RunFinished,
     Unlocked,
+    BackupBegun,
+    SnapshotTaken,
+    DumpWritten,
+    BackupReadBack,
+    BackupNamed,
+    ManifestWritten,
 }
 
 impl Failpoint {
-    /// All of them.
+    /// Those of a backup.
+    pub const OF_A_BACKUP: [Self; 6] = [
+        Self::BackupBegun,
+        Self::SnapshotTaken,
+        Self::DumpWritten,
+        Self::BackupReadBack,
+        Self::BackupNamed,
+        Self::ManifestWritten,
+    ];
+
+    /// Those of a run.
     pub const ALL: [Self; 22] = [
         Self::Connected,
         Self::Locked,

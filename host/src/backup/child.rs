@@ -27,6 +27,14 @@ impl Started {
         self.0.store(i32::try_from(child.id()).unwrap_or(0), Ordering::SeqCst);
     }
 
+    /// Asks it to end.
+    pub(super) fn terminate(&self) {
+        let pid = self.0.load(Ordering::SeqCst);
+        if pid != 0 {
+            let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
+        }
+    }
+
     /// The process has been waited for: its number may be another's by now.
     pub(super) fn ended(&self) {
         self.0.store(0, Ordering::SeqCst);
@@ -46,10 +54,7 @@ pub(super) async fn supervise<T: Send + 'static>(
         signal = stop.requested() => signal,
     };
     loop {
-        let pid = started.0.load(Ordering::SeqCst);
-        if pid != 0 {
-            let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
-        }
+        started.terminate();
         // It may not have been started yet.
         if let Ok(result) = tokio::time::timeout(Duration::from_millis(50), &mut work).await {
             let _ = result.map_err(|e| e.to_string())?;

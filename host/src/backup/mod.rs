@@ -1,15 +1,27 @@
 //! Backups before a run, and the way back from them.
 
+pub mod catalog;
 mod child;
+mod coding;
 mod dump;
+pub mod encryption;
+mod globals;
 mod manifest;
+mod meter;
+mod properties;
 mod restore;
+mod settings;
 pub mod store;
+mod take;
 pub mod tools;
+pub mod verify;
 
-pub use dump::{Dump, take};
-pub use manifest::{Manifest, Payload};
+pub use catalog::{Backup, Catalog};
+pub use manifest::{Content, Encoding, Manifest, Part, Scope};
+pub use properties::{Privilege, Properties, Setting};
 pub use restore::{Restored, restore};
+pub use settings::{Extent, Level, Options, Retention, Section, Settings, Targets};
+pub use take::{Order, take};
 
 use std::{fs, io::Write, os::unix::fs::OpenOptionsExt, path::PathBuf, process::Command};
 

@@ -2,12 +2,14 @@
 
 use std::{
     fmt::Write as _,
-    fs::File,
     io,
     process::{Command, Stdio},
+    sync::Arc,
 };
 
-use super::{Manifest, child, libpq, store, tools};
+use super::{
+    Catalog, Content, Level, Manifest, catalog::off_the_runtime, child, coding::Decoder, libpq, tools, verify,
+};
 use crate::{
     config::Config,
     error::{Error, Result},
@@ -33,18 +35,19 @@ const NEXT: &str = "mend the cause, then run the same `lockgate restore` again";
 /// # Errors
 /// [`Error::Backup`]; until the swap the present database is as it was, and what was restored so far is dropped.
 pub async fn restore(config: &Config, manifest: &Manifest, suffix: &str) -> Result<Restored> {
-    let (target, folder) = (&config.target, &config.backup_dir);
+    let target = &config.target;
     let fail = |cause: String, state: &str| Error::Backup {
         what: format!("the restore of backup `{}` failed", manifest.id),
         cause,
         state: state.into(),
         next: NEXT.into(),
     };
+    let catalog = Catalog::open(&config.backup)?;
+    let keys = verify::identities(manifest, config.backup.identity.as_deref())?;
     {
-        let (folder, manifest) = (folder.clone(), manifest.clone());
-        let check = tokio::task::spawn_blocking(move || store::verify(&folder, &manifest));
-        let checked = check.await.map_err(|e| Error::system("checking the backup", e))?;
-        checked.map_err(|cause| fail(cause, UNTOUCHED))?;
+        let (store, manifest) = (Arc::clone(catalog.store()), manifest.clone());
+        let check = off_the_runtime(move || Ok(verify::files(&store, &manifest, Level::Decoded, &keys)));
+        check.await?.map_err(|cause| fail(cause, UNTOUCHED))?;
     }
     // Names can be swapped from another database only.
     let maintenance = if target.database == "postgres" { "template1" } else { "postgres" };
@@ -228,7 +231,10 @@ async fn lending(present: &Target, fresh: &str) -> Result<(String, String)> {
 async fn fill(target: &Target, config: &Config, manifest: &Manifest, major: u32) -> Result<(), String> {
     let tools = tools::find(config.pg_bin.as_deref(), major)
         .map_err(|_| "a `pg_restore` for this server was not found".to_owned())?;
-    let file = File::open(store::payload_path(&config.backup_dir, manifest)).map_err(|e| e.to_string())?;
+    let catalog = Catalog::open(&config.backup).map_err(|e| why(&e))?;
+    let keys = verify::identities(manifest, config.backup.identity.as_deref()).map_err(|e| why(&e))?;
+    let dump = manifest.parts.iter().find(|part| part.content == Content::Dump).cloned();
+    let dump = dump.ok_or("it has no dump")?;
     let connection = target.clone();
     let work = child::supervise(&config.stop, move |started| {
         let mut command = Command::new(&tools.restore);
@@ -242,7 +248,9 @@ async fn fill(target: &Target, config: &Config, manifest: &Manifest, major: u32)
         started.note(&child);
         let (mut stdin, stderr) = (child.stdin.take().ok_or("no pipe")?, child.stderr.take().ok_or("no pipe")?);
         let complaints = child::complaints(stderr);
-        let copied = zstd::Decoder::new(file).and_then(|mut dump| io::copy(&mut dump, &mut stdin));
+        let file = catalog.store().read(&dump.file);
+        let copied =
+            file.and_then(|file| Decoder::new(file, &dump, &keys)).and_then(|mut dump| io::copy(&mut dump, &mut stdin));
         drop(stdin);
         let status = child.wait().map_err(|e| e.to_string())?;
         started.ended();

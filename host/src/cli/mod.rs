@@ -80,12 +80,15 @@ struct Global {
     /// Take no backup before the first change
     #[arg(long, global = true, env = "LOCKGATE_NO_BACKUP")]
     no_backup: bool,
-    /// Folder of backups [default: backups]
-    #[arg(long, global = true, value_name = "FOLDER", env = "LOCKGATE_BACKUP_DIR")]
-    backup_dir: Option<PathBuf>,
+    /// Where backups are kept: a folder, or s3://bucket/prefix [default: backups]
+    #[arg(long, global = true, value_name = "PLACE", env = "LOCKGATE_BACKUP_DIR")]
+    backup_dir: Option<String>,
     /// Role that backups are read as [default: the role of the run]
     #[arg(long, global = true, value_name = "ROLE", env = "LOCKGATE_BACKUP_ROLE")]
     backup_role: Option<String>,
+    /// File of age's private keys, to read encrypted backups with [default: none]
+    #[arg(long, global = true, value_name = "FILE", env = "LOCKGATE_IDENTITY")]
+    identity: Option<PathBuf>,
     /// Folder of PostgreSQL's programs (pg_dump …) [default: where they usually are]
     #[arg(long, global = true, value_name = "FOLDER", env = "LOCKGATE_PG_BIN")]
     pg_bin: Option<PathBuf>,
@@ -250,9 +253,12 @@ async fn run(cli: Cli) -> Result<ExitCode> {
             dir: global.dir,
             role: global.role,
             schema: global.schema,
-            no_backup: global.no_backup,
-            backup_dir: global.backup_dir,
-            backup_role: global.backup_role,
+            backup: crate::backup::Options {
+                none: global.no_backup,
+                dir: global.backup_dir,
+                role: global.backup_role,
+                identity: global.identity,
+            },
             pg_bin: global.pg_bin,
             lock_timeout: global.lock_timeout,
             retries: global.retries,
@@ -271,6 +277,8 @@ async fn run(cli: Cli) -> Result<ExitCode> {
             Some(EmbeddedWhen::Auto) => config.names_no_database(),
             None => false,
         };
+        config.draw =
+            io::stderr().is_terminal() && global.output == Output::Text && global.verbose == 0 && !global.quiet;
         config.stop = Stop::on_signals().map_err(|e| Error::system("handling signals", e))?;
         let embedded = if use_embedded {
             let server = Embedded::start(Path::new("."), &config.target.database, config.pg_bin.as_deref()).await?;

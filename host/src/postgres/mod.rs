@@ -16,6 +16,7 @@ pub mod roles;
 mod savepoint;
 pub mod seal;
 mod session;
+pub mod snapshot;
 pub mod tables;
 pub(crate) mod values;
 mod watch;

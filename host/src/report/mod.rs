@@ -6,7 +6,7 @@ use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 
 use crate::{
-    backup::{Manifest, Restored},
+    backup::{Backup, Manifest, Restored},
     error::{Error, Finding, Result},
     migration::Direction,
     plan::State,
@@ -255,11 +255,12 @@ pub fn health(health: &Health) -> String {
 
 /// The text of one backup.
 pub fn backup(manifest: &Manifest) -> String {
-    format!("backed up as {} ({}, read back)\n", manifest.id, bytes(manifest.payload.bytes))
+    let encrypted = if manifest.is_encrypted() { ", encrypted" } else { "" };
+    format!("backed up as {} ({}{encrypted}, read back)\n", manifest.id, bytes(manifest.bytes()))
 }
 
 /// The text of the list of backups.
-pub fn backups(backups: &[Manifest]) -> String {
+pub fn backups(backups: &[Backup], now: jiff::Timestamp) -> String {
     if backups.is_empty() {
         return "no backups\n".into();
     }
@@ -267,22 +268,45 @@ pub fn backups(backups: &[Manifest]) -> String {
     table.load_style(presets::NOTHING).set_header([
         "backup",
         "taken at (UTC)",
+        "age",
         "size",
+        "proved",
         "database",
         "applied then",
         "taken before",
     ]);
-    for manifest in backups {
+    for Backup { manifest, level, .. } in backups {
+        let mut holds = Vec::new();
+        if manifest.is_encrypted() {
+            holds.push("encrypted");
+        }
+        if !manifest.scope.is_whole() {
+            holds.push(if manifest.scope.schema_only { "schema only" } else { "without some rows" });
+        }
+        let holds = if holds.is_empty() { String::new() } else { format!(" ({})", holds.join(", ")) };
         table.add_row([
             manifest.id.clone(),
             format!("{:.0}", manifest.created_at),
-            bytes(manifest.payload.bytes),
+            age(manifest.created_at, now),
+            format!("{}{holds}", bytes(manifest.bytes())),
+            format!("{} {}", *level as u8, level.as_str()),
             manifest.database.clone(),
             manifest.applied.last().cloned().unwrap_or_else(|| "none".into()),
             manifest.precedes.join(", "),
         ]);
     }
     table.lines().map(|line| line.trim_end().to_owned() + "\n").collect()
+}
+
+/// How long ago something was, in the largest unit that it fills: `3 h`.
+fn age(then: jiff::Timestamp, now: jiff::Timestamp) -> String {
+    let s = now.duration_since(then).as_secs().max(0);
+    match s {
+        ..60 => format!("{s} s"),
+        ..3_600 => format!("{} min", s / 60),
+        ..86_400 => format!("{} h", s / 3_600),
+        _ => format!("{} d", s / 86_400),
+    }
 }
 
 /// The text of a step for which the operator's word was taken, or would be.
@@ -314,6 +338,14 @@ fn findings(findings: &[Finding]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ages_are_told_in_the_largest_unit_that_they_fill() {
+        let then = jiff::Timestamp::UNIX_EPOCH;
+        let after = |s| age(then, jiff::Timestamp::from_second(s).unwrap());
+        assert_eq!([0, 59, 60, 3_600, 86_399, 86_400].map(after), ["0 s", "59 s", "1 min", "1 h", "23 h", "1 d"]);
+        assert_eq!(age(jiff::Timestamp::from_second(5).unwrap(), then), "0 s", "clocks differ");
+    }
 
     #[test]
     fn sizes_read_well() {

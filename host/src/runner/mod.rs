@@ -17,7 +17,7 @@ use self::{
     work::{Work, from_history, load},
 };
 use crate::{
-    backup::{self, Dump, Manifest, Restored},
+    backup::{self, Catalog, Extent, Manifest, Restored},
     config::Config,
     error::{Error, Finding, NOTHING_CHANGED, ProgramError, Result, Severity, Stage, blocks},
     failpoint::Failpoint,
@@ -143,11 +143,12 @@ pub async fn down(config: &Config, run_id: Uuid, revert: &Revert) -> Result<Outc
 ///
 /// # Errors
 /// [`Error::Checks`] or [`Error::Backup`].
-pub async fn backup(config: &Config, run_id: Uuid) -> Result<Manifest> {
+pub async fn backup(config: &Config, run_id: Uuid, extent: Extent) -> Result<Manifest> {
+    config.backup.check(&extent)?;
     let mut run = Run::begin(config, run_id).await?;
     run.locked(async |run, _| {
         run.preflight(&[]).await?;
-        let manifest = run.take_backup(&[]).await?;
+        let manifest = run.take_backup(&[], extent).await?;
         if run.history.read(&run.session).await?.is_some() {
             run.journal.append(&run.session, &Entry::of(Event::BackedUp).detail(&manifest.id)).await?;
         }
@@ -161,11 +162,11 @@ pub async fn backup(config: &Config, run_id: Uuid) -> Result<Manifest> {
 /// # Errors
 /// [`Error::Backup`]; until the names are swapped nothing has changed.
 pub async fn restore(config: &Config, run_id: Uuid, id: &str) -> Result<Restored> {
-    let manifest = backup::store::find(&config.backup_dir, &config.target.database, id)?;
+    let backup = Catalog::open(&config.backup)?.find(&config.target.database, id).await?;
     let run = Run::begin(config, run_id).await?;
     // Not given back: the session that holds it ends with the swap.
     lock::acquire(&run.session, run.lock, config.lock_timeout).await?;
-    let restored = backup::restore(config, &manifest, &short(run_id)).await?;
+    let restored = backup::restore(config, &backup.manifest, &short(run_id)).await?;
     // The restore is done, whatever comes of noting it.
     if let Err(error) = note_restore(config, run_id, &restored).await {
         tracing::error!(%error, "the restore could not be noted in the journal");
@@ -413,8 +414,8 @@ impl<'a> Run<'a> {
         if direction == Direction::Up && work[0].started.is_none() {
             findings.extend(self.migration_preflight(&work[0]).await?);
         }
-        let backup = if self.config.backup {
-            Some(self.take_backup(work).await?)
+        let backup = if self.config.backup.enabled {
+            Some(self.take_backup(work, self.config.backup.extent()).await?)
         } else {
             if !self.config.throwaway {
                 tracing::warn!("no backup is taken: `--no-backup`");
@@ -477,8 +478,8 @@ impl<'a> Run<'a> {
             purpose,
             session: &self.session,
             history: &self.history,
-            backup_folder: self.config.backup.then_some(self.config.backup_dir.as_path()),
-            backup_role: self.config.backup_role.as_deref().unwrap_or(&self.session.server.user),
+            backups: if self.config.backup.enabled { Some(Catalog::open(&self.config.backup)?) } else { None },
+            backup_role: self.config.backup.role.as_deref().unwrap_or(&self.session.server.user),
             pg_bin: self.config.pg_bin.as_deref(),
             components: work.iter().any(|w| w.kind == Kind::Component.as_str()),
         };
@@ -507,24 +508,27 @@ impl<'a> Run<'a> {
         Ok(findings)
     }
 
-    async fn take_backup(&self, work: &[Work]) -> Result<Manifest> {
+    async fn take_backup(&self, work: &[Work], extent: Extent) -> Result<Manifest> {
         let begin = Instant::now();
-        let dump = Dump {
-            folder: self.config.backup_dir.clone(),
-            pg_bin: self.config.pg_bin.clone(),
+        let settings = &self.config.backup;
+        let order = backup::Order {
             run_id: self.run_id.to_string(),
             applied: self.applied().await?.iter().map(|a| a.version.to_string()).collect(),
             precedes: work.iter().map(|w| w.name.clone()).collect(),
+            extent,
             lock_wait_timeout_ms: self.config.timeouts.lock.as_millis().max(30_000),
+            pg_bin: self.config.pg_bin.clone(),
+            draw: self.config.draw,
         };
-        tracing::info!(folder = %self.config.backup_dir.display(), "backing up");
-        let role = self.config.backup_role.clone().or_else(|| self.config.target.role.clone());
+        tracing::info!(location = %settings.location, "backing up");
+        let role = settings.role.clone().or_else(|| self.config.target.role.clone());
         let target = Target { role, ..self.config.target.clone() };
-        match backup::take(&target, &self.session.server, dump, &self.config.stop).await {
+        let catalog = Catalog::open(settings)?;
+        match backup::take(&target, &self.session.server, &catalog, settings, &order, &self.config.stop).await {
             Ok(manifest) => {
                 tracing::info!(
                     backup = manifest.id,
-                    bytes = manifest.payload.bytes,
+                    bytes = manifest.bytes(),
                     duration_ms = begin.elapsed().as_millis(),
                     "backed up and read back"
                 );
@@ -653,7 +657,7 @@ impl<'a> Run<'a> {
                 steps: course.map(|course| course.steps.iter().flat_map(PlannedStep::of).collect()),
             });
         }
-        Ok(Plan { direction, migrations, backup: self.config.backup, findings })
+        Ok(Plan { direction, migrations, backup: self.config.backup.enabled, findings })
     }
 }
 

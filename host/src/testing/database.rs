@@ -17,6 +17,7 @@ use uuid::Uuid;
 
 use super::{Connection, Result, Server, State, trial};
 use crate::{
+    backup,
     config::Config,
     error::Error,
     migration::Version,
@@ -149,7 +150,7 @@ impl Database {
         let config = Config {
             target: self.target(),
             schema: trial::SCHEMA.into(),
-            backup: false,
+            backup: backup::Settings::none(),
             throwaway: true,
             ..project.clone()
         };

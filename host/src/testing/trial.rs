@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use super::{Database, Findings, Plugin, Result, State};
 use crate::{
+    backup,
     config::{Batches, Config, EmbeddedConfig, Persistence, PluginConfig, SharedEngine},
     error::{Error, NOTHING_CHANGED, ProgramError},
     migration::{Direction, Version},
@@ -196,10 +197,9 @@ pub(super) fn config(target: Target, dir: &Path) -> Config {
         target,
         dir: dir.to_owned(),
         schema: SCHEMA.into(),
-        backup: false,
+        backup: backup::Settings::none(),
         throwaway: true,
-        backup_dir: "backups".into(),
-        backup_role: None,
+        draw: false,
         pg_bin: None,
         lock_timeout: PATIENCE,
         timeouts: Timeouts { lock: PATIENCE, statement: Duration::ZERO },

@@ -9,7 +9,10 @@ mod server;
 use std::path::Path;
 
 use super::{history::History, session::Session};
-use crate::error::{Finding, Result};
+use crate::{
+    backup::Catalog,
+    error::{Finding, Result},
+};
 
 /// What the session is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,8 +31,8 @@ pub struct Context<'a> {
     pub session: &'a Session,
     /// Where the history is or will be.
     pub history: &'a History,
-    /// Where the backup will be written; `None` when none will be taken.
-    pub backup_folder: Option<&'a Path>,
+    /// Where the backup will be kept; `None` when none will be taken.
+    pub backups: Option<Catalog>,
     /// The role that reads everything for the backup.
     pub backup_role: &'a str,
     /// Where to look for `pg_dump`, if that is configured.
@@ -50,9 +53,9 @@ pub async fn check(context: &Context<'_>) -> Result<Vec<Finding>> {
     }
     findings.extend(privileges::check(context).await?);
     findings.extend(long_transactions::check(context).await?);
-    if let Some(folder) = context.backup_folder {
+    if let Some(backups) = &context.backups {
         findings.extend(pg_dump::check(context));
-        findings.extend(backup_space::check(context, folder).await?);
+        findings.extend(backup_space::check(context, backups).await?);
     }
     Ok(findings)
 }

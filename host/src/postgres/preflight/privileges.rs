@@ -29,7 +29,7 @@ const NEEDED_TO_MIGRATE: [(&str, &str); 12] = [
 
 pub(super) async fn check(context: &Context<'_>) -> Result<Vec<Finding>> {
     let mut findings = history_privileges(context).await?;
-    if context.backup_folder.is_some() {
+    if context.backups.is_some() {
         findings.extend(backup_privileges(context).await?);
     }
     Ok(findings)

@@ -1,0 +1,247 @@
+//! The backups in a store. A backup without its manifest is none.
+
+use std::{
+    io::{self, Read},
+    sync::Arc,
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Level, Settings,
+    manifest::Manifest,
+    store::{Over, Store},
+};
+use crate::error::{Error, NOTHING_CHANGED, Result};
+
+/// More than any manifest has.
+const MANIFEST_MAX_BYTES: u64 = 64 << 20;
+
+/// A backup, and how far it has been proved by now.
+#[derive(Debug, Clone, Serialize)]
+pub struct Backup {
+    /// What it says of itself.
+    #[serde(flatten)]
+    pub manifest: Manifest,
+    /// The highest level that it has reached so far.
+    pub level: Level,
+    /// When it reached that.
+    pub proved_at: jiff::Timestamp,
+}
+
+/// What a later proof of a backup leaves beside it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Proof {
+    level: Level,
+    at: jiff::Timestamp,
+    /// Of the very manifest.
+    sha256: String,
+}
+
+/// The backups in a store. What it does takes its time, and is done in threads that may wait.
+#[derive(Debug, Clone)]
+pub struct Catalog {
+    store: Arc<dyn Store>,
+}
+
+impl Catalog {
+    /// Opens the store of the settings.
+    ///
+    /// # Errors
+    /// As [`Location::open`](super::store::Location::open).
+    pub fn open(settings: &Settings) -> Result<Self> {
+        Ok(Self { store: settings.location.open(&settings.s3)? })
+    }
+
+    /// The store.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    /// All complete backups, in the order in which they were taken. A manifest that is damaged is logged and left out: it must not stop a run.
+    ///
+    /// # Errors
+    /// [`Error::Backup`] when the store cannot be read.
+    pub async fn list(&self) -> Result<Vec<Backup>> {
+        let catalog = self.clone();
+        off_the_runtime(move || catalog.list_now()).await
+    }
+
+    /// The newest complete backup of a database.
+    ///
+    /// # Errors
+    /// As [`list`](Self::list).
+    pub async fn newest(&self, database: &str) -> Result<Option<Backup>> {
+        Ok(self.list().await?.into_iter().rfind(|backup| backup.manifest.database == database))
+    }
+
+    /// The backup of that name, or the newest for `latest`; of this database and no other.
+    ///
+    /// # Errors
+    /// When there is none, or its manifest is damaged.
+    pub async fn find(&self, database: &str, id: &str) -> Result<Backup> {
+        let missing = || Error::Refused {
+            what: format!("there is no backup `{id}` of database `{database}` in `{}`", self.store.location()),
+            next: "see `lockgate backup list`".into(),
+        };
+        if id == "latest" {
+            return self.newest(database).await?.ok_or_else(missing);
+        }
+        let (catalog, name) = (self.clone(), id.to_owned());
+        let Some(backup) = off_the_runtime(move || catalog.read(&name)).await? else { return Err(missing()) };
+        if backup.manifest.database == database {
+            return Ok(backup);
+        }
+        Err(Error::Refused {
+            what: format!("backup `{id}` is one of database `{}`, not of `{database}`", backup.manifest.database),
+            next: "choose one of this database, or name the other with DB_NAME".into(),
+        })
+    }
+
+    /// Notes that a backup has been proved up to this level, unless it was proved further before.
+    ///
+    /// # Errors
+    /// [`Error::Backup`] when the store cannot be written.
+    pub async fn note_proof(&self, backup: &Backup, level: Level) -> Result<()> {
+        if backup.level >= level {
+            return Ok(());
+        }
+        let proof = Proof { level, at: jiff::Timestamp::now(), sha256: backup.manifest.sha256.clone() };
+        let (store, name) = (Arc::clone(&self.store), proof_name(&backup.manifest.id));
+        let text = serde_json::to_vec_pretty(&proof).map_err(|e| Error::system("writing JSON", e))?;
+        let noted = off_the_runtime(move || Ok(store.put(&name, &text, Over::Anything))).await?;
+        noted.map_err(|e| self.unusable("be written", &e))
+    }
+
+    fn list_now(&self) -> Result<Vec<Backup>> {
+        let entries = self.store.entries().map_err(|e| self.unusable("be read", &e))?;
+        let ids = entries.iter().filter_map(|entry| entry.name.strip_suffix(".json"));
+        let mut backups = Vec::new();
+        for id in ids.filter(|id| !id.contains('.')) {
+            match self.read(id) {
+                Ok(backup) => backups.extend(backup),
+                Err(error) => {
+                    let report = error.report();
+                    tracing::warn!(cause = report.causes.join("; "), "{}; it is left out", report.what);
+                }
+            }
+        }
+        backups.sort_by(|a, b| {
+            let order = |backup: &Backup| (backup.manifest.sequence, backup.manifest.created_at);
+            order(a).cmp(&order(b)).then_with(|| a.manifest.id.cmp(&b.manifest.id))
+        });
+        Ok(backups)
+    }
+
+    fn read(&self, id: &str) -> Result<Option<Backup>> {
+        // What is no name of a file is no name of a backup.
+        if id.is_empty() || id.starts_with('.') || id.contains(['/', '\\', '.']) {
+            return Ok(None);
+        }
+        let name = Manifest::file_name(id);
+        let damaged = |cause: String| Error::Backup {
+            what: format!("the manifest `{name}` of backup `{id}` is damaged"),
+            cause,
+            state: NOTHING_CHANGED.into(),
+            next: "choose another backup: `lockgate backup list`".into(),
+        };
+        let bytes = match self.read_whole(&name) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(damaged(error.to_string())),
+        };
+        let manifest = Manifest::open(id, &bytes).map_err(damaged)?;
+        let (mut level, mut proved_at) = (manifest.verified, manifest.created_at);
+        // A proof that is damaged, or one of another backup, is none.
+        let proof =
+            self.read_whole(&proof_name(id)).ok().and_then(|bytes| serde_json::from_slice::<Proof>(&bytes).ok());
+        if let Some(proof) = proof.filter(|proof| proof.sha256 == manifest.sha256 && proof.level > level) {
+            (level, proved_at) = (proof.level, proof.at);
+        }
+        Ok(Some(Backup { manifest, level, proved_at }))
+    }
+
+    fn read_whole(&self, name: &str) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        self.store.read(name)?.take(MANIFEST_MAX_BYTES).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    fn unusable(&self, how: &str, cause: &io::Error) -> Error {
+        Error::Backup {
+            what: format!("the backups in `{}` cannot {how}", self.store.location()),
+            cause: cause.to_string(),
+            state: NOTHING_CHANGED.into(),
+            next: "mend the cause, or name another place with `--backup-dir`".into(),
+        }
+    }
+}
+
+/// The name of what proves a backup further than its manifest tells.
+pub(super) fn proof_name(id: &str) -> String {
+    format!("{id}.verified.json")
+}
+
+/// Runs what blocks in a thread that may wait.
+pub(super) async fn off_the_runtime<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(|e| Error::system("using the store of backups", e))?
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::Path};
+
+    use super::*;
+    use crate::backup::{manifest::tests::manifest, store::Local};
+
+    fn catalog(folder: &Path) -> Catalog {
+        Catalog { store: Arc::new(Local::new(folder.to_owned())) }
+    }
+
+    fn written(folder: &Path, id: &str, sequence: u64) -> Manifest {
+        let (manifest, text) = manifest(id, sequence, vec![]).sealed();
+        fs::write(folder.join(format!("{id}.json")), text).unwrap();
+        manifest
+    }
+
+    #[tokio::test]
+    async fn the_newest_is_latest_whatever_the_names_and_the_clocks_say() {
+        let folder = tempfile::tempdir().unwrap();
+        let catalog = catalog(folder.path());
+        assert!(catalog.find("auth", "latest").await.is_err());
+        written(folder.path(), "b", 1);
+        written(folder.path(), "a", 2);
+        assert_eq!(catalog.find("auth", "latest").await.unwrap().manifest.id, "a");
+        assert_eq!(catalog.find("auth", "b").await.unwrap().manifest.id, "b");
+        for (database, id) in [("auth", "c"), ("other", "latest"), ("other", "a"), ("auth", "../a"), ("auth", "")] {
+            assert!(catalog.find(database, id).await.is_err(), "{database} {id}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_damaged_manifest_is_named_when_asked_for_and_left_out_of_the_list() {
+        let folder = tempfile::tempdir().unwrap();
+        let catalog = catalog(folder.path());
+        written(folder.path(), "a", 1);
+        fs::write(folder.path().join("b.json"), "{").unwrap();
+        assert_eq!(catalog.list().await.unwrap().len(), 1);
+        let text = catalog.find("auth", "b").await.unwrap_err().to_string();
+        assert!(text.contains("the manifest `b.json` of backup `b` is damaged"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn a_proof_counts_for_its_own_backup_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let catalog = catalog(folder.path());
+        written(folder.path(), "a", 1);
+        written(folder.path(), "b", 2);
+        let level = async |id: &str| catalog.find("auth", id).await.unwrap().level;
+        catalog.note_proof(&catalog.find("auth", "a").await.unwrap(), Level::Compared).await.unwrap();
+        catalog.note_proof(&catalog.find("auth", "a").await.unwrap(), Level::Restored).await.unwrap();
+        assert_eq!((level("a").await, level("b").await), (Level::Compared, Level::Decoded));
+        fs::copy(folder.path().join("a.verified.json"), folder.path().join("b.verified.json")).unwrap();
+        assert_eq!(level("b").await, Level::Decoded);
+        assert_eq!(catalog.list().await.unwrap().len(), 2, "a proof is no manifest");
+    }
+}

@@ -1,0 +1,227 @@
+//! A folder: `<name>.partial` while a file is written, then renamed.
+
+use std::{
+    fs::{self, File},
+    io::{self, Read, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
+
+use nix::sys::statvfs::statvfs;
+
+use super::{Entry, Over, Store, Upload};
+use crate::files;
+
+/// What the name of a file ends with while it is written.
+pub const PARTIAL: &str = ".partial";
+
+/// How much is written before the space that is left is looked at again.
+const LOOK_EVERY: u64 = 16 << 20;
+/// So much is left to whoever else writes to the same disk, which may well be the server: it stops when its disk is full.
+const LEAVE_FREE: u64 = 256 << 20;
+/// On a small disk, this share of it.
+const LEAVE_FREE_SHARE: u64 = 20;
+
+/// See the module.
+#[derive(Debug)]
+pub struct Local {
+    folder: PathBuf,
+}
+
+impl Local {
+    /// The folder need not be there yet.
+    pub fn new(folder: PathBuf) -> Self {
+        Self { folder }
+    }
+
+    /// Names come from manifests as well, and must not lead out of the folder.
+    fn path(&self, name: &str) -> io::Result<PathBuf> {
+        if name.is_empty() || name.starts_with('.') || name.contains(['/', '\\', '\0']) {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("`{name}` is no name of a file here")));
+        }
+        Ok(self.folder.join(name))
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        File::open(&self.folder)?.sync_all()
+    }
+}
+
+impl Store for Local {
+    fn location(&self) -> String {
+        self.folder.display().to_string()
+    }
+
+    fn entries(&self) -> io::Result<Vec<Entry>> {
+        let read = match fs::read_dir(&self.folder) {
+            Ok(read) => read,
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                return Ok(Vec::new());
+            }
+            Err(error) => return Err(error),
+        };
+        let mut entries = Vec::new();
+        for entry in read {
+            let entry = entry?;
+            let Ok(name) = entry.file_name().into_string() else { continue };
+            if name.starts_with('.') {
+                continue;
+            }
+            match look(&entry.path(), &name) {
+                Ok(entry) => entries.push(entry),
+                // It was renamed or removed meanwhile.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(entries)
+    }
+
+    fn read(&self, name: &str) -> io::Result<Box<dyn Read + Send>> {
+        Ok(Box::new(File::open(self.path(name)?)?))
+    }
+
+    fn create(&self, name: &str, _about_bytes: u64) -> io::Result<Box<dyn Upload>> {
+        let path = self.path(name)?;
+        files::make_uncommitted(&self.folder)?;
+        if path.exists() {
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, format!("`{}` is there", path.display())));
+        }
+        let partial = self.path(&format!("{name}{PARTIAL}"))?;
+        let file = File::options().write(true).create_new(true).mode(0o600).open(&partial)?;
+        // Tells whoever tidies up that somebody is at work on it. Where the file system knows no locks, its age must do.
+        let _ = file.try_lock();
+        Ok(Box::new(Written {
+            file,
+            partial: Some(partial),
+            path,
+            folder: self.folder.clone(),
+            since_look: LOOK_EVERY,
+        }))
+    }
+
+    fn put(&self, name: &str, bytes: &[u8], over: Over) -> io::Result<()> {
+        let path = self.path(name)?;
+        files::make_uncommitted(&self.folder)?;
+        let mut file = tempfile::Builder::new().prefix(".new").suffix(PARTIAL).tempfile_in(&self.folder)?;
+        file.write_all(bytes)?;
+        file.as_file().sync_all()?;
+        match over {
+            Over::Nothing => file.persist_noclobber(path)?,
+            Over::Anything => file.persist(path)?,
+        };
+        self.sync()
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        let path = self.path(name)?;
+        let removed = match fs::symlink_metadata(&path) {
+            Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(&path),
+            Ok(_) => fs::remove_file(&path),
+            Err(error) => Err(error),
+        };
+        match removed {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    fn free_bytes(&self) -> io::Result<Option<u64>> {
+        let absolute = std::path::absolute(&self.folder)?;
+        let there = absolute.ancestors().find(|path| path.exists()).unwrap_or(Path::new("/"));
+        Ok(Some(space(there)?.0))
+    }
+
+    fn folder(&self) -> Option<&Path> {
+        Some(&self.folder)
+    }
+}
+
+/// What is free, and what there is in all.
+fn space(path: &Path) -> io::Result<(u64, u64)> {
+    let stat = statvfs(path)?;
+    let block = stat.fragment_size() as u64;
+    Ok((stat.blocks_available() as u64 * block, stat.blocks() as u64 * block))
+}
+
+/// Stops writing while there is still room for others.
+///
+/// # Errors
+/// [`io::ErrorKind::StorageFull`], with how much is left.
+pub fn leave_room(folder: &Path) -> io::Result<()> {
+    let (free, all) = space(folder)?;
+    if free >= LEAVE_FREE.min(all / LEAVE_FREE_SHARE) {
+        return Ok(());
+    }
+    let left = crate::report::bytes(free);
+    let what = format!("the disk of `{}` is nearly full: {left} left, which others may need", folder.display());
+    Err(io::Error::new(io::ErrorKind::StorageFull, what))
+}
+
+fn look(path: &Path, name: &str) -> io::Result<Entry> {
+    let metadata = fs::symlink_metadata(path)?;
+    let modified = metadata.modified()?;
+    if !metadata.is_dir() {
+        let in_use = name.ends_with(PARTIAL) && File::open(path)?.try_lock_shared().is_err();
+        return Ok(Entry { name: name.to_owned(), bytes: metadata.len(), modified, in_use });
+    }
+    let (mut bytes, mut newest): (u64, SystemTime) = (0, modified);
+    for entry in fs::read_dir(path)? {
+        let metadata = entry?.metadata()?;
+        bytes += metadata.len();
+        newest = newest.max(metadata.modified()?);
+    }
+    Ok(Entry { name: name.to_owned(), bytes, modified: newest, in_use: false })
+}
+
+struct Written {
+    file: File,
+    /// Its present name; `None` once it has its own.
+    partial: Option<PathBuf>,
+    path: PathBuf,
+    folder: PathBuf,
+    since_look: u64,
+}
+
+impl Write for Written {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        if self.since_look >= LOOK_EVERY {
+            leave_room(&self.folder)?;
+            self.since_look = 0;
+        }
+        let n = self.file.write(buffer)?;
+        self.since_look += n as u64;
+        Ok(n)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl Upload for Written {
+    fn finish(&mut self) -> io::Result<()> {
+        self.file.sync_all()
+    }
+
+    fn read_back(&self) -> io::Result<Box<dyn Read + Send>> {
+        Ok(Box::new(File::open(self.partial.as_ref().unwrap_or(&self.path))?))
+    }
+
+    fn publish(mut self: Box<Self>) -> io::Result<()> {
+        if let Some(partial) = &self.partial {
+            fs::rename(partial, &self.path)?;
+            self.partial = None;
+        }
+        File::open(&self.folder)?.sync_all()
+    }
+}
+
+impl Drop for Written {
+    fn drop(&mut self) {
+        if let Some(partial) = &self.partial {
+            let _ = fs::remove_file(partial);
+        }
+    }
+}

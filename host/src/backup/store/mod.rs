@@ -1,0 +1,168 @@
+//! Where backups are kept: a folder, or a bucket of an S3-compatible store.
+//!
+//! A store is slow and blocks: it is used from threads that may wait. All of them keep the same promises; one suite of the end-to-end
+//! tests (`stores.rs`) claims them of each.
+
+mod local;
+mod s3;
+
+use std::{
+    fmt,
+    io::{self, Read, Write},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::SystemTime,
+};
+
+pub use local::{Local, PARTIAL, leave_room};
+pub use s3::{S3, S3Settings};
+
+use crate::error::{Error, Result};
+
+/// A place for backups. Names have no folder in them.
+pub trait Store: fmt::Debug + Send + Sync {
+    /// As people write it: `backups`, `s3://bucket/prefix`.
+    fn location(&self) -> String;
+
+    /// Everything in it that has a name, in no order. A store that was never written to is empty.
+    fn entries(&self) -> io::Result<Vec<Entry>>;
+
+    /// Reads a file from its beginning.
+    fn read(&self, name: &str) -> io::Result<Box<dyn Read + Send>>;
+
+    /// Begins a file of about so many bytes. Nobody sees it under its name before it is [published](Upload::publish).
+    ///
+    /// # Errors
+    /// When there is one of that name.
+    fn create(&self, name: &str, about_bytes: u64) -> io::Result<Box<dyn Upload>>;
+
+    /// Writes a small file whole or not at all.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::AlreadyExists`] when there is one of that name that it is not to replace.
+    fn put(&self, name: &str, bytes: &[u8], over: Over) -> io::Result<()>;
+
+    /// Removes a file, or a folder that a program has written. One that is not there is no error.
+    fn remove(&self, name: &str) -> io::Result<()>;
+
+    /// How much more fits, where that has a limit.
+    fn free_bytes(&self) -> io::Result<Option<u64>>;
+
+    /// The folder, where programs of this machine can write into it themselves.
+    fn folder(&self) -> Option<&Path> {
+        None
+    }
+}
+
+/// A file that is being written. Dropped before it is published, it leaves nothing.
+pub trait Upload: Write + Send {
+    /// Ends it: from now on it outlives a crash of the machine, and can be read back.
+    fn finish(&mut self) -> io::Result<()>;
+
+    /// Reads back what was written, from the beginning; from where it is kept, and not from what this process remembers.
+    fn read_back(&self) -> io::Result<Box<dyn Read + Send>>;
+
+    /// Gives it its name.
+    fn publish(self: Box<Self>) -> io::Result<()>;
+}
+
+/// Whether a file may take the place of another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Over {
+    /// There must be none of that name.
+    Nothing,
+    /// It replaces one of that name.
+    Anything,
+}
+
+/// Something in a store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Its name.
+    pub name: String,
+    /// Its size; of a folder, that of everything in it.
+    pub bytes: u64,
+    /// When it was last written to.
+    pub modified: SystemTime,
+    /// Whether somebody is writing it right now, as far as the store can tell.
+    pub in_use: bool,
+}
+
+/// Which store, as `--backup-dir` and `[backup] dir` name it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Location {
+    /// A folder of this machine.
+    Folder(PathBuf),
+    /// A bucket, and what the names in it begin with, without a slash at its end.
+    S3 {
+        /// The bucket.
+        bucket: String,
+        /// May be empty.
+        prefix: String,
+    },
+}
+
+impl Location {
+    /// A folder, or `s3://bucket/prefix`.
+    ///
+    /// # Errors
+    /// [`Error::Configuration`] for any other scheme, or without a bucket.
+    pub fn parse(text: &str) -> Result<Self> {
+        let Some((scheme, rest)) = text.split_once("://") else { return Ok(Self::Folder(text.into())) };
+        let wrong = |what: &str| {
+            Error::configuration(
+                format!("`{text}` names no place for backups: {what}"),
+                "name a folder, or a bucket as in `s3://bucket/prefix`",
+            )
+        };
+        if scheme != "s3" {
+            return Err(wrong(&format!("`{scheme}` is not known")));
+        }
+        let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+        if bucket.is_empty() {
+            return Err(wrong("it has no bucket"));
+        }
+        Ok(Self::S3 { bucket: bucket.to_owned(), prefix: prefix.trim_matches('/').to_owned() })
+    }
+
+    /// Opens it. Within a runtime, which an S3 store does its work on.
+    ///
+    /// # Errors
+    /// [`Error::Configuration`] when the settings of an S3 store do not fit together.
+    pub fn open(&self, s3: &S3Settings) -> Result<Arc<dyn Store>> {
+        Ok(match self {
+            Self::Folder(path) => Arc::new(Local::new(path.clone())),
+            Self::S3 { bucket, prefix } => Arc::new(S3::open(bucket, prefix, s3)?),
+        })
+    }
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Folder(path) => path.display().fmt(f),
+            Self::S3 { bucket, prefix } if prefix.is_empty() => write!(f, "s3://{bucket}"),
+            Self::S3 { bucket, prefix } => write!(f, "s3://{bucket}/{prefix}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_location_is_a_folder_or_a_bucket() {
+        let s3 = |bucket: &str, prefix: &str| Location::S3 { bucket: bucket.into(), prefix: prefix.into() };
+        assert_eq!(Location::parse("backups").unwrap(), Location::Folder("backups".into()));
+        assert_eq!(Location::parse("s3://b").unwrap(), s3("b", ""));
+        assert_eq!(Location::parse("s3://b/a/c/").unwrap(), s3("b", "a/c"));
+        for wrong in ["s3://", "s3:///x", "gs://b", "http://b/x"] {
+            let text = Location::parse(wrong).unwrap_err().to_string();
+            assert!(text.contains(wrong) && text.contains("s3://bucket/prefix"), "{text}");
+        }
+        for same in ["backups", "/a/b", "s3://b", "s3://b/a/c"] {
+            assert_eq!(Location::parse(same).unwrap().to_string(), same);
+        }
+    }
+}

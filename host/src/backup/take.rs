@@ -1,0 +1,235 @@
+//! Taking a backup: a snapshot, `pg_dump` of it, the globals, all read back and compared, the names, the manifest last.
+//!
+//! Everything streams; memory stays flat whatever the database's size.
+
+use std::{sync::Arc, time::Instant};
+
+use super::{
+    Catalog, Level, Properties, Settings,
+    catalog::off_the_runtime,
+    child,
+    dump::{self, Source},
+    encryption::{Identities, Recipients},
+    globals,
+    manifest::{FORMAT, Manifest, Part},
+    meter::Meter,
+    settings::Extent,
+    store::{Over, Store, Upload},
+    tools::{self, ToolsError},
+    verify,
+};
+use crate::{
+    error::{Error, Result},
+    failpoint::Failpoint,
+    postgres::{
+        Server, Target,
+        snapshot::{Contents, Snapshot, estimated_bytes},
+    },
+    stop::Stop,
+};
+
+/// What a backup is for, and how it is taken.
+#[derive(Debug, Clone)]
+pub struct Order {
+    /// The run that takes it.
+    pub run_id: String,
+    /// The migrations applied now.
+    pub applied: Vec<String>,
+    /// The migrations about to run.
+    pub precedes: Vec<String>,
+    /// What it holds, and how it is taken.
+    pub extent: Extent,
+    /// How long `pg_dump` waits for its locks, in milliseconds.
+    pub lock_wait_timeout_ms: u128,
+    /// Where to look for `pg_dump`, if that is configured.
+    pub pg_bin: Option<std::path::PathBuf>,
+    /// Whether to draw how far it is.
+    pub draw: bool,
+}
+
+/// What is written and not yet under its name.
+pub(super) enum Unnamed {
+    /// A file.
+    File(Box<dyn Upload>),
+    /// A folder that `pg_dump` has written.
+    Folder(dump::Folder),
+}
+
+/// Takes a backup and proves it up to level 1 before it says that it has one.
+///
+/// # Errors
+/// [`Error::Backup`]; what was written so far is removed.
+pub async fn take(
+    target: &Target,
+    server: &Server,
+    catalog: &Catalog,
+    settings: &Settings,
+    order: &Order,
+    stop: &Stop,
+) -> Result<Manifest> {
+    let (begin, created_at) = (Instant::now(), jiff::Timestamp::now());
+    let failed = |cause: String| Error::Backup {
+        what: "the backup failed".into(),
+        cause,
+        state: "no migration was run".into(),
+        next: "mend the cause, or run without a backup: `--no-backup`".into(),
+    };
+    let tools = tools::find(order.pg_bin.as_deref(), server.major()).map_err(|e| failed(no_tools(&e)))?;
+    let sequence = catalog.list().await?.last().map_or(1, |backup| backup.manifest.sequence + 1);
+    let id = unused_id(catalog.store(), created_at, &order.run_id).await?;
+    let recipients = Recipients::parse(&settings.recipients)?;
+    let witness = Arc::new(Identities::witness());
+    Failpoint::BackupBegun.pass();
+
+    let snapshot = Snapshot::take(target, "lockgate backup").await?;
+    let about = estimated_bytes(snapshot.session()).await?;
+    let properties = Properties::of(snapshot.session(), &target.database).await?.unwrap_or_default();
+    let source = Source {
+        target: target.clone(),
+        tools: tools.clone(),
+        snapshot: snapshot.id.clone(),
+        scope: order.extent.scope.clone(),
+        jobs: order.extent.jobs,
+        lock_wait_timeout_ms: order.lock_wait_timeout_ms,
+        about_bytes: about,
+    };
+    Failpoint::SnapshotTaken.pass();
+    let (meter, lsn) = (Meter::default(), snapshot.lsn.clone());
+    let dumped = {
+        let (store, id, witness) = (Arc::clone(catalog.store()), id.clone(), Arc::clone(&witness));
+        let (meter, recipients, stopping) = (meter.clone(), recipients.clone(), stop.clone());
+        child::supervise(stop, move |started| {
+            dump::write(&source, &store, &id, &recipients, &witness, &meter, &stopping, started)
+        })
+    };
+    let counted = async {
+        match order.extent.scope.schema_only {
+            true => Ok(Contents::default()),
+            false => Contents::of(snapshot.session(), order.extent.hashes, &order.extent.scope.excluded_data).await,
+        }
+    };
+    let both = async { tokio::join!(dumped, counted) };
+    let (dumped, counted) = meter.tell("backing up", about, order.draw, both).await;
+    snapshot.end().await;
+    let mut written = dumped.map_err(failed)?;
+    let contents = counted?;
+    Failpoint::DumpWritten.pass();
+
+    if settings.globals {
+        let (target, tools, store) = (target.clone(), tools.clone(), Arc::clone(catalog.store()));
+        let (id, witness) = (id.clone(), Arc::clone(&witness));
+        let work = child::supervise(stop, move |started| {
+            globals::write(&target, &tools, &store, &id, &recipients, &witness, started)
+        });
+        written.extend(work.await.map_err(failed)?);
+    }
+
+    // Before it gets its name: whoever sees a manifest can rely on what it says.
+    let stopping = stop.clone();
+    let (about, meter) = (written.iter().map(|(part, _)| part.bytes).sum(), Meter::default());
+    let checking = {
+        let meter = meter.clone();
+        off_the_runtime(move || {
+            let checked =
+                written.iter().try_for_each(|(part, unnamed)| read_back(part, unnamed, &witness, &meter, &stopping));
+            Ok(checked.map(|()| written))
+        })
+    };
+    let checked = meter.tell("reading the backup back", about, order.draw, checking).await?;
+    let written = checked.map_err(|damage| failed(format!("what was just written cannot be read back: {damage}")))?;
+    Failpoint::BackupReadBack.pass();
+
+    let manifest = Manifest {
+        format: FORMAT,
+        id,
+        sequence,
+        created_at,
+        duration_ms: u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX),
+        run_id: order.run_id.clone(),
+        database: target.database.clone(),
+        system_identifier: server.system_identifier,
+        server_version: server.version.clone(),
+        pg_dump_major: tools.major,
+        lockgate_version: env!("CARGO_PKG_VERSION").to_owned(),
+        lsn,
+        applied: order.applied.clone(),
+        precedes: order.precedes.clone(),
+        scope: order.extent.scope.clone(),
+        contents,
+        properties,
+        parts: written.iter().map(|(part, _)| part.clone()).collect(),
+        verified: Level::Decoded,
+        sha256: String::new(),
+    };
+    let store = Arc::clone(catalog.store());
+    off_the_runtime(move || Ok(publish(&store, written, manifest))).await?.map_err(failed)
+}
+
+fn no_tools(error: &ToolsError) -> String {
+    match error {
+        ToolsError::Missing => "`pg_dump` was not found".to_owned(),
+        ToolsError::TooOld { path, major } => {
+            format!("`{}` is of version {major}, older than the server", path.display())
+        }
+    }
+}
+
+/// Time and run; two backups of one run within a second differ by a number.
+async fn unused_id(store: &Arc<dyn Store>, created_at: jiff::Timestamp, run_id: &str) -> Result<String> {
+    let stem = format!("{}_{}", created_at.strftime("%Y%m%dT%H%M%SZ"), &run_id[run_id.len() - 8..]);
+    let (of_store, store) = (store.location(), Arc::clone(store));
+    let entries = off_the_runtime(move || Ok(store.entries())).await?;
+    let entries = entries.map_err(|e| Error::system(format!("reading `{of_store}`"), e))?;
+    let taken =
+        |id: &str| entries.iter().any(|entry| entry.name.strip_prefix(id).is_some_and(|rest| rest.starts_with('.')));
+    let mut id = stem.clone();
+    let mut n = 2;
+    while taken(&id) {
+        id = format!("{stem}_{n}");
+        n += 1;
+    }
+    Ok(id)
+}
+
+fn read_back(part: &Part, unnamed: &Unnamed, witness: &Identities, meter: &Meter, stop: &Stop) -> Result<(), String> {
+    let open = || {
+        let file = match unnamed {
+            Unnamed::File(upload) => upload.read_back()?,
+            Unnamed::Folder(folder) => folder.read_back(&part.file)?,
+        };
+        Ok(Box::new(meter.read(file, stop)) as Box<dyn std::io::Read + Send>)
+    };
+    verify::file(&open, part, Level::Decoded, witness)
+}
+
+/// First the files under their names, then the manifest. What has a name already is taken away when that fails.
+fn publish(store: &Arc<dyn Store>, written: Vec<(Part, Unnamed)>, manifest: Manifest) -> Result<Manifest, String> {
+    let (manifest, text) = manifest.sealed();
+    let mut named = Vec::new();
+    let all = || -> std::io::Result<()> {
+        for (part, unnamed) in written {
+            // A folder is named with its first file.
+            match unnamed {
+                Unnamed::File(upload) => upload.publish()?,
+                Unnamed::Folder(folder) => folder.publish()?,
+            }
+            named.push(part.file.split('/').next().unwrap_or_default().to_owned());
+            Failpoint::BackupNamed.pass();
+        }
+        store.put(&Manifest::file_name(&manifest.id), &text, Over::Nothing)
+    };
+    match all() {
+        Ok(()) => {
+            Failpoint::ManifestWritten.pass();
+            Ok(manifest)
+        }
+        Err(error) => {
+            for name in named {
+                if let Err(second) = store.remove(&name) {
+                    tracing::warn!(file = name, cause = %second, "what is left of the backup could not be removed");
+                }
+            }
+            Err(format!("finishing the backup in `{}`: {error}", store.location()))
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! Whether the files of a backup are what was written: levels 0 and 1. Levels 2 and 3 restore it: see `scratch.rs`.
+
+use std::{
+    io::{self, Read},
+    path::Path,
+    sync::Arc,
+};
+
+use super::{
+    Level,
+    coding::{Decoder, compare_raw},
+    encryption::Identities,
+    manifest::{Encoding, Manifest, Part},
+    store::Store,
+};
+use crate::error::{Error, Result};
+
+/// The private keys that a backup is read with, if it needs any.
+///
+/// # Errors
+/// [`Error::Configuration`] when it is encrypted and no file of keys is named, or that file is of no use.
+pub fn identities(manifest: &Manifest, file: Option<&Path>) -> Result<Identities> {
+    match file {
+        _ if !manifest.is_encrypted() => Ok(Identities::default()),
+        Some(file) => Identities::read(file),
+        None => Err(Error::configuration(
+            format!("backup `{}` is encrypted, and no private key is named", manifest.id),
+            "name the file with `--identity FILE` or `identity` under [backup] in lockgate.toml",
+        )),
+    }
+}
+
+/// Checks every file of a backup.
+///
+/// # Errors
+/// Which one is not as the manifest says, and how.
+pub fn files(store: &Arc<dyn Store>, manifest: &Manifest, level: Level, identities: &Identities) -> Result<(), String> {
+    manifest.parts.iter().try_for_each(|part| file(&|| store.read(&part.file), part, level, identities))
+}
+
+/// Checks one file, which `open` opens.
+///
+/// # Errors
+/// As [`files`].
+pub fn file(
+    open: &dyn Fn() -> io::Result<Box<dyn Read + Send>>,
+    part: &Part,
+    level: Level,
+    identities: &Identities,
+) -> Result<(), String> {
+    let damaged = |what: String| format!("{} `{}` is damaged: {what}", part.content.as_str(), part.file);
+    let opened = || open().map_err(|e| format!("{} `{}` cannot be opened: {e}", part.content.as_str(), part.file));
+    if level == Level::Digest || part.encoding == Encoding::None {
+        return compare_raw(opened()?, part).map_err(damaged);
+    }
+    let decoded = Decoder::new(opened()?, part, identities).and_then(|mut decoder| {
+        io::copy(&mut decoder, &mut io::sink())?;
+        Ok(decoder)
+    });
+    match decoded {
+        Ok(decoder) => decoder.finish(part).map_err(damaged),
+        // What cannot be decoded is most likely no longer what was written.
+        Err(error) => {
+            compare_raw(opened()?, part).map_err(damaged)?;
+            Err(format!("{} `{}` cannot be decoded: {error}", part.content.as_str(), part.file))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, io::Write};
+
+    use super::*;
+    use crate::backup::{
+        coding::{Encoded, Encoder},
+        encryption::Recipients,
+        manifest::Content,
+        store::Local,
+    };
+
+    /// A file of a store, as a backup writes it.
+    fn written(folder: &Path, recipients: &[String], witness: &Identities, bytes: &[u8]) -> Part {
+        let store = Local::new(folder.to_owned());
+        let recipients = Recipients::parse(recipients).unwrap();
+        let encoding = if recipients.is_empty() { Encoding::Zstd } else { Encoding::ZstdAge };
+        let upload = store.create("a.dump", 0).unwrap();
+        let mut encoder = Encoder::new(upload, &recipients, witness).unwrap();
+        encoder.write_all(bytes).unwrap();
+        let Encoded { upload, raw, plain } = encoder.finish().unwrap();
+        upload.publish().unwrap();
+        Part {
+            content: Content::Dump,
+            file: "a.dump".into(),
+            encoding,
+            bytes: raw.0,
+            sha256: raw.1,
+            plain_bytes: plain.0,
+            plain_sha256: plain.1,
+        }
+    }
+
+    fn dump() -> Vec<u8> {
+        (0..4000u32).flat_map(|i| (i * i).to_le_bytes()).collect()
+    }
+
+    #[test]
+    fn every_bit_flip_and_truncation_is_found_encrypted_or_not() {
+        let witness = Identities::witness();
+        let somebody = age::x25519::Identity::generate().to_public().to_string();
+        for recipients in [vec![], vec![somebody]] {
+            let folder = tempfile::tempdir().unwrap();
+            let part = written(folder.path(), &recipients, &witness, &dump());
+            let path = folder.path().join("a.dump");
+            let check = |level| file(&|| Ok(Box::new(fs::File::open(&path)?)), &part, level, &witness);
+            let good = fs::read(&path).unwrap();
+            for level in [Level::Digest, Level::Decoded] {
+                fs::write(&path, &good).unwrap();
+                assert_eq!(check(level), Ok(()));
+                for i in (0..good.len()).step_by(97) {
+                    let mut bad = good.clone();
+                    bad[i] ^= 1 << (i % 8);
+                    fs::write(&path, &bad).unwrap();
+                    let error = check(level).unwrap_err();
+                    assert!(
+                        error.contains("the dump `a.dump` is damaged: its SHA-256 differs"),
+                        "flip at {i}: {error}"
+                    );
+                    fs::write(&path, &good[..i]).unwrap();
+                    let error = check(level).unwrap_err();
+                    assert!(error.contains(&format!("it has {i} bytes, the manifest says")), "cut at {i}: {error}");
+                }
+                fs::write(&path, [good.as_slice(), b"x"].concat()).unwrap();
+                assert!(check(level).is_err(), "something appended");
+            }
+        }
+    }
+
+    #[test]
+    fn the_manifest_of_another_dump_does_not_fit() {
+        let folder = tempfile::tempdir().unwrap();
+        let none = Identities::default();
+        let part = written(folder.path(), &[], &none, &dump());
+        let path = folder.path().join("a.dump");
+        let other = Part { plain_sha256: "00".into(), ..part };
+        let check = |level| file(&|| Ok(Box::new(fs::File::open(&path)?)), &other, level, &none);
+        assert_eq!(check(Level::Digest), Ok(()));
+        assert!(check(Level::Decoded).unwrap_err().contains("decodes to something else"));
+    }
+
+    #[test]
+    fn what_is_encrypted_for_somebody_else_is_not_called_damaged() {
+        let folder = tempfile::tempdir().unwrap();
+        let somebody = age::x25519::Identity::generate().to_public().to_string();
+        let part = written(folder.path(), &[somebody], &Identities::witness(), &dump());
+        let path = folder.path().join("a.dump");
+        let check = |level| file(&|| Ok(Box::new(fs::File::open(&path)?)), &part, level, &Identities::witness());
+        assert_eq!(check(Level::Digest), Ok(()));
+        assert!(check(Level::Decoded).unwrap_err().contains("cannot be decoded"));
+    }
+}
