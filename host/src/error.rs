@@ -328,6 +328,13 @@ pub enum Error {
         /// The run that the history row would carry.
         run_id: String,
     },
+    /// A run failed that had taken a backup.
+    AfterBackup {
+        /// What it failed with.
+        error: Box<Error>,
+        /// The backup.
+        backup: String,
+    },
     /// The process was asked to stop while a command ran.
     Interrupted {
         /// SIGINT or SIGTERM.
@@ -394,6 +401,7 @@ impl Error {
             Self::Unreachable { .. } => ExitCode::Unreachable,
             Self::Database { error, .. } if error.connection_lost => ExitCode::Unreachable,
             Self::OutcomeUnknown { .. } => ExitCode::OutcomeUnknown,
+            Self::AfterBackup { error, .. } => error.exit_code(),
             Self::Migration { .. } | Self::Database { .. } | Self::Interrupted { .. } | Self::System { .. } => {
                 ExitCode::MigrationFailed
             }
@@ -483,6 +491,12 @@ impl Error {
                 Some(format!("unknown: the migration is either applied whole, by run {run_id}, or not at all")),
                 Some("run `lockgate status` once the server answers; the next `lockgate up` goes on from there".into()),
             ),
+            Self::AfterBackup { error, backup } => {
+                let report = error.report();
+                let way_back = format!("to go back to before this run: `lockgate restore {backup}`");
+                let next = report.next.map_or(way_back.clone(), |next| format!("{next}; {way_back}"));
+                Report { next: Some(next), ..report }
+            }
             Self::Interrupted { signal, state } => plain(
                 format!("stopped by {signal}"),
                 vec![],

@@ -269,7 +269,7 @@ fn config(scenario: &Scenario, url: &str) -> Config {
         config: Some(scenario.path("lockgate.toml")),
         database_url: Some(url.to_owned()),
         dir: Some(scenario.path("migrations")),
-        no_backup: true,
+        backup: lockgate::backup::Options { none: true, ..Default::default() },
         // What a guest does to its session it would do again.
         retries: Some(0),
         // The guest is compiled once, and not in every case.

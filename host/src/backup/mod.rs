@@ -10,6 +10,7 @@ mod manifest;
 mod meter;
 mod properties;
 mod restore;
+pub mod retention;
 mod settings;
 pub mod store;
 mod take;

@@ -6,14 +6,21 @@ use std::{
     sync::Arc,
 };
 
+use serde::Serialize;
+
 use super::{
-    Level,
+    Backup, Catalog, Level, Settings,
+    catalog::off_the_runtime,
     coding::{Decoder, compare_raw},
     encryption::Identities,
     manifest::{Encoding, Manifest, Part},
+    meter::Meter,
     store::Store,
 };
-use crate::error::{Error, Result};
+use crate::{
+    config::Config,
+    error::{Error, NOTHING_CHANGED, Result},
+};
 
 /// The private keys that a backup is read with, if it needs any.
 ///
@@ -28,6 +35,65 @@ pub fn identities(manifest: &Manifest, file: Option<&Path>) -> Result<Identities
             "name the file with `--identity FILE` or `identity` under [backup] in lockgate.toml",
         )),
     }
+}
+
+/// What a verification has shown.
+#[derive(Debug, Clone, Serialize)]
+pub struct Proved {
+    /// The backup.
+    pub backup: String,
+    /// How far.
+    pub level: Level,
+    /// How many files it has.
+    pub files: usize,
+    /// Their size.
+    pub bytes: u64,
+}
+
+/// Proves a backup up to level 0 or 1, telling how far it is.
+///
+/// # Errors
+/// [`Error::Backup`], with which file is not as the manifest says; [`Error::Configuration`] when it cannot be decrypted.
+pub async fn prove(catalog: &Catalog, config: &Config, backup: &Backup, level: Level) -> Result<Proved> {
+    let manifest = &backup.manifest;
+    let keys = match level {
+        Level::Digest => Identities::default(),
+        _ => identities(manifest, config.backup.identity.as_deref())?,
+    };
+    let (meter, stop) = (Meter::default(), config.stop.clone());
+    let work = {
+        let (store, manifest, meter) = (Arc::clone(catalog.store()), manifest.clone(), meter.clone());
+        off_the_runtime(move || {
+            Ok(manifest.parts.iter().try_for_each(|part| {
+                let open = || Ok(Box::new(meter.read(store.read(&part.file)?, &stop)) as Box<dyn Read + Send>);
+                file(&open, part, level, &keys)
+            }))
+        })
+    };
+    let checked = meter.tell("verifying the backup", manifest.bytes(), config.draw, work).await?;
+    checked.map_err(|cause| Error::Backup {
+        what: format!("backup `{}` is not as it was written", manifest.id),
+        cause,
+        state: NOTHING_CHANGED.into(),
+        next: "restore from another one (`lockgate backup list`), and take a new one".into(),
+    })?;
+    catalog.note_proof(backup, level).await?;
+    Ok(Proved { backup: manifest.id.clone(), level, files: manifest.parts.len(), bytes: manifest.bytes() })
+}
+
+/// Checks a backup that was proved when it was taken once more: up to level 1 where that can be, without the private key up to level 0.
+///
+/// # Errors
+/// When the keys cannot be read. The inner result tells what is wrong with the backup.
+pub async fn again(catalog: &Catalog, settings: &Settings, manifest: &Manifest) -> Result<Result<(), String>> {
+    let readable = !manifest.is_encrypted() || settings.identity.is_some();
+    let level = if readable { Level::Decoded.min(settings.verify_level) } else { Level::Digest };
+    let keys = match readable {
+        true => identities(manifest, settings.identity.as_deref())?,
+        false => Identities::default(),
+    };
+    let (store, manifest) = (Arc::clone(catalog.store()), manifest.clone());
+    off_the_runtime(move || Ok(files(&store, &manifest, level, &keys))).await
 }
 
 /// Checks every file of a backup.

@@ -1,10 +1,12 @@
 //! `lockgate backup`, and what can be done with backups.
 
+use std::time::Duration;
+
 use clap::{Args, Subcommand};
 
 use super::{Context, Result};
 use crate::{
-    backup::{Catalog, Extent, Scope},
+    backup::{Catalog, Extent, Level, Scope, retention, verify},
     error::ExitCode,
     report, runner,
 };
@@ -32,17 +34,54 @@ pub struct Arguments {
 enum Action {
     /// List the complete backups, the oldest first
     List,
+    /// Check a backup: 0 its digests, 1 that it decodes to what was dumped
+    Verify {
+        /// The backup's name, as `backup list` shows it; `latest` for the newest
+        #[arg(value_name = "BACKUP")]
+        id: String,
+        /// How far
+        #[arg(long, default_value = "1", value_parser = clap::value_parser!(u8).range(0..=3))]
+        level: u8,
+    },
+    /// Remove the backups of this database that no rule of [backup.retention] keeps, and what unfinished ones have left
+    Prune {
+        /// Say what would be removed, and remove nothing
+        #[arg(long)]
+        dry_run: bool,
+        /// How old a file without a manifest must be, where the store cannot tell whether it is still being written
+        #[arg(long, value_name = "TIME", default_value = "1h", value_parser = super::duration)]
+        leftovers_after: Duration,
+    },
 }
 
 pub async fn run(context: &Context, arguments: &Arguments) -> Result<ExitCode> {
+    let config = &context.config;
     match &arguments.action {
         Some(Action::List) => {
-            let backups = Catalog::open(&context.config.backup)?.list().await?;
+            let backups = Catalog::open(&config.backup)?.list().await?;
             context.print(&backups, |list| report::backups(list, jiff::Timestamp::now()))?;
+        }
+        Some(Action::Verify { id, level }) => {
+            let catalog = Catalog::open(&config.backup)?;
+            let backup = catalog.find(&config.target.database, id).await?;
+            let level = Level::of(*level).unwrap_or(Level::Decoded);
+            context.print(&verify::prove(&catalog, config, &backup, level).await?, report::proved)?;
+        }
+        Some(Action::Prune { dry_run, leftovers_after }) => {
+            let catalog = Catalog::open(&config.backup)?;
+            if !dry_run {
+                context.confirm(&format!(
+                    "Remove backups of `{}` from {}?",
+                    config.target.database, config.backup.location
+                ))?;
+            }
+            let (database, retention) = (&config.target.database, &config.backup.retention);
+            let pruned = retention::prune(&catalog, database, retention, *leftovers_after, *dry_run).await?;
+            context.print(&pruned, |pruned| report::pruned(pruned, *dry_run))?;
         }
         None => {
             let extent = extent(context, arguments);
-            context.print(&runner::backup(&context.config, context.run_id, extent).await?, report::backup)?;
+            context.print(&runner::backup(config, context.run_id, extent).await?, report::backup)?;
         }
     }
     Ok(ExitCode::Done)

@@ -33,6 +33,10 @@ pub enum Event {
     BackedUp,
     /// The operator asked for no backup.
     BackupSkipped,
+    /// A backup from before is recent enough to serve.
+    BackupReused,
+    /// A point of the server's write-ahead log got a name.
+    RestorePoint,
     /// The backup failed, and with it the run.
     BackupFailed,
     /// A migration of several transactions has begun.
@@ -67,6 +71,8 @@ impl Event {
             Self::RunStarted => "run_started",
             Self::BackedUp => "backed_up",
             Self::BackupSkipped => "backup_skipped",
+            Self::BackupReused => "backup_reused",
+            Self::RestorePoint => "restore_point",
             Self::BackupFailed => "backup_failed",
             Self::Started => "started",
             Self::Resumed => "resumed",
@@ -202,6 +208,25 @@ impl Journal {
         let row =
             session.client().query_one(&sql, &[&self.run_id.to_string(), &event.as_str(), &version.as_str()]).await;
         row.map(|row| row.get(0)).map_err(|e| Error::database("reading the journal", db_error(&e)))
+    }
+
+    /// Whether nothing was applied, reverted, begun or restored since this backup, as far as the journal tells: before the first run there is
+    /// none, and nothing to tell.
+    pub async fn is_quiet_since(&self, session: &Session, backup: &str) -> Result<bool> {
+        const DOING: &str = "reading the journal";
+        let there = format!("SELECT to_regclass({}) IS NOT NULL", quote_literal(&self.table));
+        if session.texts(DOING, &there).await?.concat() != [Some("t".to_owned())] {
+            return Ok(true);
+        }
+        let sql = format!(
+            "SELECT count(*) = 1 AND NOT EXISTS (
+                 SELECT FROM {table} WHERE id > max(b.id)
+                   AND event IN ('applied', 'reverted', 'started', 'resumed', 'step_finished', 'restored'))
+             FROM {table} b WHERE event = 'backed_up' AND detail = {backup}",
+            table = self.table,
+            backup = quote_literal(backup)
+        );
+        Ok(session.texts(DOING, &sql).await?.concat() == [Some("t".to_owned())])
     }
 
     /// The newest run before this one, if it has left no word of how it ended: its id, and what it committed.

@@ -503,6 +503,21 @@ impl Session {
         result
     }
 
+    /// Names the present point of the write-ahead log, and tells where that is; `None` where the role may not, or the log tells too little.
+    ///
+    /// Source: PostgreSQL manual, "Backup Control Functions".
+    pub async fn restore_point(&self, name: &str) -> Result<Option<String>> {
+        const DOING: &str = "naming a restore point";
+        // Asked first: the call itself is refused even where a condition keeps it from being made.
+        let may = "SELECT has_function_privilege('pg_catalog.pg_create_restore_point(text)', 'EXECUTE')
+                          AND current_setting('wal_level') <> 'minimal'";
+        if self.texts(DOING, may).await?.concat() != [Some("t".to_owned())] {
+            return Ok(None);
+        }
+        let sql = format!("SELECT pg_catalog.pg_create_restore_point({})", quote_literal(name));
+        Ok(self.texts(DOING, &sql).await?.concat().into_iter().next().flatten())
+    }
+
     /// Where it is connected to.
     pub fn target(&self) -> &Target {
         &self.target

@@ -6,7 +6,7 @@ use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 
 use crate::{
-    backup::{Backup, Manifest, Restored},
+    backup::{Backup, Manifest, Restored, retention::Pruned, verify::Proved},
     error::{Error, Finding, Result},
     migration::Direction,
     plan::State,
@@ -54,10 +54,13 @@ pub fn outcome(outcome: &Outcome) -> String {
         };
         return format!("{what}; {at}\n");
     }
-    if let Some(manifest) = &outcome.backup {
-        text += &backup(manifest);
-    } else {
-        text += "no backup was taken\n";
+    match &outcome.backup {
+        // Of an earlier run, recent enough to serve.
+        Some(manifest) if manifest.run_id != outcome.run_id.to_string() => {
+            let _ = writeln!(text, "backup {} of {:.0} serves", manifest.id, manifest.created_at);
+        }
+        Some(manifest) => text += &backup(manifest),
+        None => text += "no backup was taken\n",
     }
     text += &findings(&outcome.findings);
     let verb = match outcome.direction {
@@ -296,6 +299,37 @@ pub fn backups(backups: &[Backup], now: jiff::Timestamp) -> String {
         ]);
     }
     table.lines().map(|line| line.trim_end().to_owned() + "\n").collect()
+}
+
+/// The text of a clean-up.
+pub fn pruned(pruned: &Pruned, dry_run: bool) -> String {
+    let mut text = String::new();
+    for kept in &pruned.kept {
+        let _ = writeln!(text, "keep   {} ({})", kept.id, kept.because.join(", "));
+    }
+    for id in &pruned.removed {
+        let _ = writeln!(text, "remove {id}");
+    }
+    for name in &pruned.leftovers {
+        let _ = writeln!(text, "remove {name} (left by a backup that was never finished)");
+    }
+    let size = bytes(pruned.bytes);
+    text + &match (pruned.removed.is_empty() && pruned.leftovers.is_empty(), dry_run) {
+        (true, _) => "nothing to remove\n".to_owned(),
+        (false, true) => format!("{size} would be freed; nothing was removed\n"),
+        (false, false) => format!("{size} freed\n"),
+    }
+}
+
+/// The text of a backup that was verified.
+pub fn proved(proved: &Proved) -> String {
+    let Proved { backup, level, files, bytes: size } = proved;
+    format!(
+        "backup {backup} holds up to level {} ({}): {files} files, {}\n",
+        *level as u8,
+        level.as_str(),
+        bytes(*size)
+    )
 }
 
 /// How long ago something was, in the largest unit that it fills: `3 h`.

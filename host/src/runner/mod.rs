@@ -49,6 +49,8 @@ struct Run<'a> {
     watch: Option<Watch>,
     lock: LockKey,
     started: Instant,
+    /// The backup from before its first change.
+    backup: Option<String>,
     /// Whether a migration has begun.
     begun: bool,
 }
@@ -126,7 +128,8 @@ pub async fn plan_down(config: &Config, run_id: Uuid, revert: &Revert) -> Result
 pub async fn up(config: &Config, run_id: Uuid, to: Option<&Version>) -> Result<Outcome> {
     let folder = source::read(&config.dir)?;
     let mut run = Run::begin(config, run_id).await?;
-    run.persistently(async |run| run.up(&folder, to).await).await
+    let done = run.persistently(async |run| run.up(&folder, to).await).await;
+    done.map_err(|error| run.with_the_way_back(error))
 }
 
 /// Reverts applied migrations, the newest first.
@@ -136,7 +139,8 @@ pub async fn up(config: &Config, run_id: Uuid, to: Option<&Version>) -> Result<O
 pub async fn down(config: &Config, run_id: Uuid, revert: &Revert) -> Result<Outcome> {
     let folder = source::read(&config.dir)?;
     let mut run = Run::begin(config, run_id).await?;
-    run.persistently(async |run| run.down(&folder, revert).await).await
+    let done = run.persistently(async |run| run.down(&folder, revert).await).await;
+    done.map_err(|error| run.with_the_way_back(error))
 }
 
 /// Takes a backup without running anything.
@@ -219,6 +223,7 @@ impl<'a> Run<'a> {
             watch: None,
             lock: LockKey,
             started,
+            backup: None,
             begun: false,
         })
     }
@@ -414,25 +419,17 @@ impl<'a> Run<'a> {
         if direction == Direction::Up && work[0].started.is_none() {
             findings.extend(self.migration_preflight(&work[0]).await?);
         }
-        let backup = if self.config.backup.enabled {
-            Some(self.take_backup(work, self.config.backup.extent()).await?)
-        } else {
-            if !self.config.throwaway {
-                tracing::warn!("no backup is taken: `--no-backup`");
-            }
-            None
-        };
+        let (backup, noted) = self.backup_before(work).await?;
+        self.backup = backup.as_ref().map(|manifest| manifest.id.clone());
         Failpoint::BackedUp.pass();
         tables::ensure(&self.session, &self.history).await?;
         Failpoint::TablesEnsured.pass();
         findings.extend(self.resolve_former().await?);
         let waited = format!("waited {} ms for the lock", waited.as_millis());
         self.journal.append(&self.session, &Entry::of(Event::RunStarted).detail(&waited)).await?;
-        let entry = match &backup {
-            Some(manifest) => Entry::of(Event::BackedUp).detail(&manifest.id),
-            None => Entry::of(Event::BackupSkipped),
-        };
+        let entry = backup.as_ref().map_or(Entry::of(noted), |manifest| Entry::of(noted).detail(&manifest.id));
         self.journal.append(&self.session, &entry).await?;
+        self.name_restore_point().await?;
         Failpoint::RunStarted.pass();
 
         self.begun = true;
@@ -506,6 +503,73 @@ impl<'a> Run<'a> {
             return Err(self.refused(item, Direction::Up, stage, findings, NOT_RUN).await);
         }
         Ok(findings)
+    }
+
+    /// The backup before the first change, and what the journal is to say of it.
+    async fn backup_before(&self, work: &[Work]) -> Result<(Option<Manifest>, Event)> {
+        let settings = &self.config.backup;
+        if !settings.enabled {
+            if !self.config.throwaway {
+                tracing::warn!("no backup is taken: `--no-backup`");
+            }
+            return Ok((None, Event::BackupSkipped));
+        }
+        if let Some(manifest) = self.fresh_backup().await? {
+            return Ok((Some(manifest), Event::BackupReused));
+        }
+        Ok((Some(self.take_backup(work, settings.extent()).await?), Event::BackedUp))
+    }
+
+    /// A backup that is recent enough to serve in the stead of a new one: of this very database, with nothing left out, after which no
+    /// migration was begun, and still as it was written.
+    async fn fresh_backup(&self) -> Result<Option<Manifest>> {
+        let settings = &self.config.backup;
+        if settings.max_age.is_zero() || self.progress.read(&self.session).await?.is_some() {
+            return Ok(None);
+        }
+        let catalog = Catalog::open(settings)?;
+        let Some(backup) = catalog.newest(&self.config.target.database).await? else { return Ok(None) };
+        let (manifest, applied) = (&backup.manifest, self.applied().await?);
+        let age = jiff::Timestamp::now().duration_since(manifest.created_at);
+        let recent = Duration::try_from(age).is_ok_and(|age| age <= settings.max_age);
+        let same = manifest.system_identifier == self.session.server.system_identifier
+            && manifest.scope.is_whole()
+            && manifest.is_encrypted() != settings.recipients.is_empty()
+            && manifest.applied.iter().eq(applied.iter().map(|applied| applied.version.as_str()));
+        if !recent || !same || !self.journal.is_quiet_since(&self.session, &manifest.id).await? {
+            return Ok(None);
+        }
+        if let Err(damage) = backup::verify::again(&catalog, settings, manifest).await? {
+            tracing::warn!(backup = manifest.id, damage, "the last backup is damaged; a new one is taken");
+            return Ok(None);
+        }
+        tracing::info!(backup = manifest.id, age_s = age.as_secs(), "a backup from before is recent enough");
+        Ok(Some(backup.manifest))
+    }
+
+    /// Gives the server's write-ahead log a name at this point, where the role may: tools that restore to a point in time find it by that.
+    async fn name_restore_point(&self) -> Result<()> {
+        let name = format!("lockgate_{}", self.run_id);
+        match self.session.restore_point(&name).await {
+            Ok(None) => Ok(()),
+            Ok(Some(lsn)) => {
+                let detail = format!("{name} at {lsn}");
+                self.journal.append(&self.session, &Entry::of(Event::RestorePoint).detail(&detail)).await
+            }
+            Err(error) if self.session.is_closed() => Err(error),
+            Err(error) => {
+                tracing::warn!(%error, "no restore point was made");
+                Ok(())
+            }
+        }
+    }
+
+    /// A failed run that has changed something, or may have, tells how to undo all of it.
+    fn with_the_way_back(&self, error: Error) -> Error {
+        match &self.backup {
+            Some(backup) if self.begun => Error::AfterBackup { error: Box::new(error), backup: backup.clone() },
+            _ => error,
+        }
     }
 
     async fn take_backup(&self, work: &[Work], extent: Extent) -> Result<Manifest> {

@@ -163,7 +163,10 @@ fn look(path: &Path, name: &str) -> io::Result<Entry> {
     let metadata = fs::symlink_metadata(path)?;
     let modified = metadata.modified()?;
     if !metadata.is_dir() {
-        let in_use = name.ends_with(PARTIAL) && File::open(path)?.try_lock_shared().is_err();
+        let in_use = match name.ends_with(PARTIAL) {
+            true => Some(File::open(path)?.try_lock_shared().is_err()),
+            false => None,
+        };
         return Ok(Entry { name: name.to_owned(), bytes: metadata.len(), modified, in_use });
     }
     let (mut bytes, mut newest): (u64, SystemTime) = (0, modified);
@@ -172,7 +175,7 @@ fn look(path: &Path, name: &str) -> io::Result<Entry> {
         bytes += metadata.len();
         newest = newest.max(metadata.modified()?);
     }
-    Ok(Entry { name: name.to_owned(), bytes, modified: newest, in_use: false })
+    Ok(Entry { name: name.to_owned(), bytes, modified: newest, in_use: None })
 }
 
 struct Written {

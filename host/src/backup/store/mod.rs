@@ -84,8 +84,8 @@ pub struct Entry {
     pub bytes: u64,
     /// When it was last written to.
     pub modified: SystemTime,
-    /// Whether somebody is writing it right now, as far as the store can tell.
-    pub in_use: bool,
+    /// Whether somebody is writing it right now, where the store can tell.
+    pub in_use: Option<bool>,
 }
 
 /// Which store, as `--backup-dir` and `[backup] dir` name it.

@@ -1,0 +1,291 @@
+//! Which backups are kept, and what can go.
+
+use std::{
+    collections::{BTreeSet, HashSet},
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use jiff::{civil::Weekday, tz::TimeZone};
+use serde::Serialize;
+
+use super::{
+    Backup, Catalog, Level, Manifest, Retention,
+    catalog::{off_the_runtime, proof_name},
+    store::{Entry, PARTIAL, Store},
+};
+use crate::error::{Error, Result};
+
+/// What a clean-up removes, or would.
+#[derive(Debug, Clone, Serialize)]
+pub struct Pruned {
+    /// The backups that stay, in the order in which they were taken, each with why.
+    pub kept: Vec<Kept>,
+    /// The backups that go.
+    pub removed: Vec<String>,
+    /// Files of backups that were never finished.
+    pub leftovers: Vec<String>,
+    /// The size of all that goes, in bytes.
+    pub bytes: u64,
+}
+
+/// A backup that stays.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Kept {
+    /// The backup.
+    pub id: String,
+    /// The rules that keep it.
+    pub because: Vec<&'static str>,
+}
+
+/// Removes what no rule keeps of a database's backups, and what is left of backups that were never finished.
+///
+/// A file that nobody holds open for writing is such a leftover at once; one of which that cannot be told, after `patience`.
+///
+/// # Errors
+/// When the store cannot be read, or something cannot be removed: what was removed before is gone.
+pub async fn prune(
+    catalog: &Catalog,
+    database: &str,
+    retention: &Retention,
+    patience: Duration,
+    dry_run: bool,
+) -> Result<Pruned> {
+    let all = catalog.list().await?;
+    let of_it: Vec<Backup> = all.iter().filter(|backup| backup.manifest.database == database).cloned().collect();
+    let kept = kept(&of_it, retention);
+    let stays = |id: &str| kept.iter().any(|kept| kept.id == id);
+    let going: Vec<Manifest> =
+        of_it.into_iter().map(|backup| backup.manifest).filter(|manifest| !stays(&manifest.id)).collect();
+    let store = Arc::clone(catalog.store());
+    off_the_runtime(move || {
+        let reading = |e| Error::system(format!("reading `{}`", store.location()), e);
+        let entries = store.entries().map_err(reading)?;
+        let leftovers = leftovers(&entries, SystemTime::now(), patience);
+        let size_of = |name: &str| entries.iter().find(|entry| entry.name == name).map_or(0, |entry| entry.bytes);
+        let bytes =
+            leftovers.iter().map(|name| size_of(name)).sum::<u64>() + going.iter().map(Manifest::bytes).sum::<u64>();
+        if !dry_run {
+            for manifest in &going {
+                remove(&store, manifest)?;
+            }
+            for name in &leftovers {
+                store.remove(name).map_err(removing(&store, name))?;
+            }
+        }
+        let removed = going.into_iter().map(|manifest| manifest.id).collect();
+        Ok(Pruned { kept, removed, leftovers, bytes })
+    })
+    .await
+}
+
+/// The manifest first: without it, what is left after a crash is no backup, but a leftover for the next time.
+fn remove(store: &Arc<dyn Store>, manifest: &Manifest) -> Result<()> {
+    let files: BTreeSet<&str> = manifest.parts.iter().filter_map(|part| part.file.split('/').next()).collect();
+    let names = [Manifest::file_name(&manifest.id), proof_name(&manifest.id)];
+    for name in names.iter().map(String::as_str).chain(files) {
+        store.remove(name).map_err(removing(store, name))?;
+    }
+    Ok(())
+}
+
+fn removing<'a>(store: &'a Arc<dyn Store>, name: &'a str) -> impl FnOnce(std::io::Error) -> Error + 'a {
+    move |e| Error::system(format!("removing `{name}` from `{}`", store.location()), e)
+}
+
+/// What stays of the backups of one database, which come in the order in which they were taken, and why.
+fn kept(backups: &[Backup], retention: &Retention) -> Vec<Kept> {
+    let mut because: Vec<Vec<&'static str>> = vec![Vec::new(); backups.len()];
+    let Retention { last, daily, weekly, monthly } = retention;
+    // A backup that leaves something out must not take the place of one that does not.
+    for whole in [true, false] {
+        let newest_first =
+            || backups.iter().enumerate().rev().filter(|(_, backup)| backup.manifest.scope.is_whole() == whole);
+        for (i, _) in newest_first().take(*last as usize) {
+            because[i].push("last");
+        }
+        for (rule, most, period) in [
+            ("daily", daily, day as fn(&Backup) -> String),
+            ("weekly", weekly, week as fn(&Backup) -> String),
+            ("monthly", monthly, month as fn(&Backup) -> String),
+        ] {
+            let mut seen = HashSet::new();
+            for (i, backup) in newest_first() {
+                if seen.len() < *most as usize && seen.insert(period(backup)) {
+                    because[i].push(rule);
+                }
+            }
+        }
+        // Whatever the rules say.
+        if whole {
+            if let Some((i, _)) = newest_first().find(|(_, backup)| backup.level >= Level::Restored) {
+                because[i].push("newest verified");
+            }
+            if let Some((i, _)) = newest_first().next() {
+                because[i].push("newest");
+            }
+        }
+    }
+    let rows = backups.iter().zip(because).filter(|(_, because)| !because.is_empty());
+    rows.map(|(backup, because)| Kept { id: backup.manifest.id.clone(), because }).collect()
+}
+
+fn day(backup: &Backup) -> String {
+    backup.manifest.created_at.strftime("%F").to_string()
+}
+
+/// The Monday of its week.
+fn week(backup: &Backup) -> String {
+    let date = TimeZone::UTC.to_datetime(backup.manifest.created_at).date();
+    let days = i64::from(date.weekday().since(Weekday::Monday));
+    date.saturating_sub(jiff::Span::new().days(days)).to_string()
+}
+
+fn month(backup: &Backup) -> String {
+    backup.manifest.created_at.strftime("%Y-%m").to_string()
+}
+
+/// Files with the names that a backup gives, of which no manifest tells. Whatever else is in the store is not ours.
+fn leftovers(entries: &[Entry], now: SystemTime, patience: Duration) -> Vec<String> {
+    let manifests: HashSet<&str> = entries.iter().filter_map(|entry| entry.name.strip_suffix(".json")).collect();
+    let is_left = |entry: &&Entry| {
+        let Some((id, rest)) = entry.name.split_once('.') else { return false };
+        if !is_id(id) || rest == "json" {
+            return false;
+        }
+        let partial = entry.name.ends_with(PARTIAL);
+        if manifests.contains(id) && !partial {
+            return false;
+        }
+        let rested = now.duration_since(entry.modified).is_ok_and(|age| age >= patience);
+        match entry.in_use {
+            Some(in_use) => !in_use,
+            None => rested,
+        }
+    };
+    let mut names: Vec<String> = entries.iter().filter(is_left).map(|entry| entry.name.clone()).collect();
+    names.sort();
+    names
+}
+
+/// `20261123T223303Z_a88137df`, perhaps with a number.
+fn is_id(text: &str) -> bool {
+    let mut parts = text.split('_');
+    let (time, run, number) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default(), parts.next());
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let is_time = time.len() == 16
+        && time.ends_with('Z')
+        && time.split_once('T').is_some_and(|(day, rest)| digits(day) && digits(rest.trim_end_matches('Z')));
+    let is_run = run.len() == 8 && run.bytes().all(|b| b.is_ascii_hexdigit());
+    is_time && is_run && number.is_none_or(digits) && parts.next().is_none()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backup::manifest::tests::manifest;
+
+    /// Backups of these days, each an `(id, day, level)`.
+    fn backups(rows: &[(&str, &str, Level)]) -> Vec<Backup> {
+        let backup = |(i, (id, at, level)): (usize, &(&str, &str, Level))| {
+            let created_at = format!("{at}T12:00:00Z").parse().unwrap();
+            let manifest = Manifest { created_at, ..manifest(id, i as u64 + 1, vec![]) };
+            Backup { manifest, level: *level, proved_at: created_at }
+        };
+        rows.iter().enumerate().map(backup).collect()
+    }
+
+    fn ids(backups: &[Backup], last: u32, daily: u32, weekly: u32, monthly: u32) -> Vec<String> {
+        kept(backups, &Retention { last, daily, weekly, monthly }).into_iter().map(|kept| kept.id).collect()
+    }
+
+    #[test]
+    fn each_rule_keeps_the_newest_of_its_periods() {
+        let d = Level::Decoded;
+        let all = backups(&[
+            ("a", "2026-01-31", d),
+            ("b", "2026-02-01", d),
+            ("c", "2026-02-02", d),
+            ("d", "2026-02-08", d),
+            ("e", "2026-02-09", d),
+            ("f", "2026-02-09", d),
+        ]);
+        assert_eq!(ids(&all, 2, 0, 0, 0), ["e", "f"]);
+        assert_eq!(ids(&all, 0, 3, 0, 0), ["c", "d", "f"]);
+        // 1 February 2026 is a Sunday: weeks begin on the 2nd and the 9th.
+        assert_eq!(ids(&all, 0, 0, 3, 0), ["b", "d", "f"]);
+        assert_eq!(ids(&all, 0, 0, 0, 2), ["a", "f"]);
+        assert_eq!(ids(&all, 1, 1, 2, 2), ["a", "d", "f"]);
+    }
+
+    #[test]
+    fn the_newest_and_the_newest_verified_stay_whatever_the_rules_say() {
+        let all = backups(&[
+            ("a", "2026-01-01", Level::Compared),
+            ("b", "2026-01-02", Level::Restored),
+            ("c", "2026-01-03", Level::Decoded),
+            ("d", "2026-01-04", Level::Decoded),
+        ]);
+        let kept = kept(&all, &Retention { last: 0, daily: 0, weekly: 0, monthly: 0 });
+        let kept: Vec<_> = kept.iter().map(|kept| (kept.id.as_str(), kept.because.clone())).collect();
+        assert_eq!(kept, [("b", vec!["newest verified"]), ("d", vec!["newest"])]);
+    }
+
+    #[test]
+    fn the_order_is_that_of_the_sequence_and_not_of_the_clock() {
+        let d = Level::Decoded;
+        assert_eq!(ids(&backups(&[("a", "2026-01-02", d), ("b", "2026-01-01", d)]), 1, 0, 0, 0), ["b"]);
+    }
+
+    #[test]
+    fn a_backup_that_leaves_something_out_takes_no_other_ones_place() {
+        let mut all = backups(&[("a", "2026-01-01", Level::Decoded), ("b", "2026-01-02", Level::Decoded)]);
+        all[1].manifest.scope.schema_only = true;
+        assert_eq!(ids(&all, 1, 0, 0, 0), ["a", "b"]);
+        assert_eq!(ids(&all, 0, 0, 0, 0), ["a"]);
+    }
+
+    #[test]
+    fn leftovers_are_files_of_backups_that_nobody_writes_any_more() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(100_000);
+        let entry = |name: &str, age_s: u64, in_use: Option<bool>| Entry {
+            name: name.into(),
+            bytes: 1,
+            modified: now - Duration::from_secs(age_s),
+            in_use,
+        };
+        let entries = [
+            entry("20261123T223303Z_a88137df.json", 9_999, None),
+            entry("20261123T223303Z_a88137df.dump.zst", 9_999, None),
+            entry("20261123T223303Z_a88137df.verified.json", 9_999, None),
+            entry("20261123T223304Z_a88137df.dump.zst.partial", 0, Some(false)),
+            entry("20261123T223305Z_a88137df.dump.zst.partial", 9_999, Some(true)),
+            entry("20261123T223306Z_a88137df.dump.zst", 9_999, None),
+            entry("20261123T223306Z_a88137df_2.globals.sql.zst", 0, None),
+            entry("20261123T223307Z_a88137df.verified.json", 9_999, None),
+            entry("holiday.dump.zst", 9_999, None),
+            entry("notes.json", 9_999, None),
+            entry(".gitignore", 9_999, None),
+        ];
+        assert_eq!(
+            leftovers(&entries, now, Duration::from_secs(3_600)),
+            [
+                "20261123T223304Z_a88137df.dump.zst.partial",
+                "20261123T223306Z_a88137df.dump.zst",
+                "20261123T223307Z_a88137df.verified.json"
+            ]
+        );
+    }
+
+    #[test]
+    fn only_our_own_names_are_ids() {
+        for id in ["20261123T223303Z_a88137df", "20261123T223303Z_a88137df_2"] {
+            assert!(is_id(id), "{id}");
+        }
+        for other in
+            ["", "20261123T223303Z", "20261123T223303Z_a88137dg", "20261123T223303Z_a88137df_x", "2026_a88137df"]
+        {
+            assert!(!is_id(other), "{other}");
+        }
+    }
+}
