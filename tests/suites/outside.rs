@@ -446,6 +446,26 @@ async fn what_nobody_can_tell_blocks_the_migration() {
 }
 
 #[tokio::test]
+async fn a_second_signal_keeps_no_clean_up_from_its_end() {
+    let scenario = with("outside_stopped_twice", BUILD, UNBUILD).await;
+    let (run, writer) = building(&scenario).await;
+    run.interrupt();
+    let superuser = scenario.superuser().await;
+    let drops =
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'DROP INDEX CONC%'";
+    eventually("the run drops the index", async || superuser.value(drops).await == "1").await;
+    run.interrupt();
+    run.terminate();
+    writer.lines("COMMIT").await;
+    run.end().await.fails_with(1).says("stopped by SIGINT").says("is dropped");
+    assert_eq!(scenario.value(INVALID).await, "0");
+    assert_eq!(scenario.value("SELECT attempted FROM schema_migrations_progress").await, "f");
+    scenario.is_at_rest().await;
+    scenario.up().await.succeeds();
+    assert_eq!(scenario.value(VALID).await, "1");
+}
+
+#[tokio::test]
 async fn a_step_taken_as_applied_is_not_run_again() {
     let scenario = blocked("outside_taken").await;
     scenario.run("resolve 2 --applied").await.succeeds().prints("is taken as applied").prints("goes on with step 3");

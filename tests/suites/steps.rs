@@ -154,6 +154,23 @@ async fn a_run_that_is_asked_to_stop_keeps_its_batches_and_says_how_to_go_on() {
 }
 
 #[tokio::test]
+async fn a_second_signal_does_no_more_than_the_first() {
+    let scenario = planned("batch_sigint_twice", GATED).await;
+    let gate = scenario.session().await;
+    let run = at_the_gate(&scenario, &gate).await;
+    run.interrupt();
+    run.interrupt();
+    run.end().await.fails_with(1).says("stopped by SIGINT").says("stopped at step 2 of 3, after 2 batches");
+    scenario.is_gone().await;
+    gate.lines("SELECT pg_advisory_unlock(7)").await;
+    scenario.is_at_rest().await;
+    assert_eq!(scenario.value("SELECT count(*) FROM target").await, "4");
+    let noted = "SELECT concat_ws(' ', event, attempt, detail) FROM schema_migrations_journal ORDER BY id DESC LIMIT 1";
+    assert_eq!(scenario.value(noted).await, "interrupted 1 SIGINT");
+    scenario.up().await.succeeds();
+}
+
+#[tokio::test]
 async fn what_is_half_applied_can_be_taken_back() {
     let scenario = planned("half_back", GATED).await;
     let gate = scenario.session().await;

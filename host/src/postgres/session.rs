@@ -181,13 +181,18 @@ pub struct Session {
     pub server: Server,
 }
 
-/// Settings that must not end a session that waits for a backup, and that end it when its client is gone. Those that the server
-/// does not know are left out. Source: reliability measurements; PostgreSQL manual, "Client Connection Defaults".
+/// Settings that must not end a session that waits for a backup, and that end it when its client is gone: a minute after a machine or
+/// the way to it has vanished, as on the client's side; a second after a process has. Those that the server does not know are left
+/// out. Source: reliability measurements; PostgreSQL manual, "Client Connection Defaults" and "Connections and Authentication".
 const SETTINGS: &[(&str, &str)] = &[
     ("idle_session_timeout", "0"),
     ("idle_in_transaction_session_timeout", "0"),
     ("transaction_timeout", "0"),
     ("client_connection_check_interval", "1000"),
+    ("tcp_keepalives_idle", "30"),
+    ("tcp_keepalives_interval", "10"),
+    ("tcp_keepalives_count", "3"),
+    ("tcp_user_timeout", "60000"),
     ("statement_timeout", "0"),
     ("lock_timeout", "30000"),
     ("standard_conforming_strings", "on"),

@@ -314,7 +314,7 @@ impl<'r, 'c> Passage<'r, 'c> {
             Ok(Err(Stopped::Refused(findings))) => {
                 self.roll_back().await;
                 let stage = Stage::Verify(self.item.version.clone(), self.direction);
-                return Err(run.refused(self.item, self.direction, stage, findings, &left).await.into());
+                return Err(run.refused(self.entry(Event::Refused), stage, findings, &left).await.into());
             }
             Err(signal) => {
                 self.roll_back().await;
@@ -523,7 +523,7 @@ impl<'r, 'c> Passage<'r, 'c> {
     }
 
     async fn interrupted(&self, signal: &'static str, left: &str) -> Error {
-        self.run.interrupted(self.item, self.direction, signal, left).await
+        self.run.interrupted(self.entry(Event::Interrupted), signal, left).await
     }
 
     /// The first failure counts, so this one is only logged.

@@ -490,7 +490,10 @@ impl<'a> Run<'a> {
         let ask = async |db: &Handle| self.config.stop.race(item.program.preflight(db)).await;
         let asked = match self.session.read_only(self.timeouts(item, Direction::Up), ask).await? {
             Ok(asked) => asked,
-            Err(signal) => return Err(self.interrupted(item, Direction::Up, signal, NOT_RUN).await),
+            Err(signal) => {
+                let entry = Entry::of(Event::Interrupted).migration(&item.version, Direction::Up);
+                return Err(self.interrupted(entry, signal, NOT_RUN).await);
+            }
         };
         if let Err(broken) = self.session.check_session(self.lock).await {
             let error = ProgramError { at: None, cause: item.fault(broken.what()) };
@@ -502,7 +505,8 @@ impl<'a> Run<'a> {
         };
         if blocks(&findings) {
             let stage = Stage::Preflight(item.version.clone());
-            return Err(self.refused(item, Direction::Up, stage, findings, NOT_RUN).await);
+            let entry = Entry::of(Event::Refused).migration(&item.version, Direction::Up);
+            return Err(self.refused(entry, stage, findings, NOT_RUN).await);
         }
         Ok(findings)
     }
@@ -570,24 +574,15 @@ impl<'a> Run<'a> {
         Error::Migration { name: item.name.clone(), direction, step, error: Box::new(error), state }
     }
 
-    async fn interrupted(&self, item: &Work, direction: Direction, signal: &'static str, left: &str) -> Error {
-        let entry = Entry::of(Event::Interrupted).migration(&item.version, direction).detail(signal);
-        let state = self.state_after(&entry, left).await;
+    async fn interrupted(&self, entry: Entry<'_>, signal: &'static str, left: &str) -> Error {
+        let state = self.state_after(&entry.detail(signal), left).await;
         Error::Interrupted { signal, state }
     }
 
-    async fn refused(
-        &self,
-        item: &Work,
-        direction: Direction,
-        stage: Stage,
-        findings: Vec<Finding>,
-        left: &str,
-    ) -> Error {
+    async fn refused(&self, entry: Entry<'_>, stage: Stage, findings: Vec<Finding>, left: &str) -> Error {
         let detail: Vec<&str> = findings.iter().map(|f| f.message.as_str()).collect();
         let detail = detail.join("; ");
-        let entry = Entry::of(Event::Refused).migration(&item.version, direction).detail(&detail);
-        let state = self.state_after(&entry, left).await;
+        let state = self.state_after(&Entry { detail: Some(&detail), ..entry }, left).await;
         Error::Checks { stage, findings, state }
     }
 
