@@ -422,12 +422,13 @@ async fn what_nobody_can_tell_blocks_the_migration() {
         scenario
             .run(arguments)
             .await
-            .refuses_with(2)
+            .refuses_with(10)
             .says("migration `002_b` is blocked at step 2 of 3")
             .says("(ALTER SYSTEM SET work_mem = '5MB')")
             .says("say `lockgate resolve 2 --applied` or `lockgate resolve 2 --not-applied`");
     }
     scenario.run("status").await.succeeds().prints("half applied: blocked at step 2 of 3");
+    scenario.run("status --check").await.exits_with(10);
     scenario
         .run("resolve 1 --applied")
         .await
@@ -443,6 +444,36 @@ async fn what_nobody_can_tell_blocks_the_migration() {
         .prints("step 2 of 3 of 002_b would be taken as applied: ALTER SYSTEM SET work_mem = '5MB'\n")
         .prints("next: `lockgate up` goes on with step 3\nnothing was changed\n");
     scenario.is_still(&before).await;
+}
+
+#[tokio::test]
+async fn a_run_that_loses_its_connection_where_nobody_can_tell_ends_with_a_code_of_its_own() {
+    let scenario = Scenario::new("outside_lost").await.config("[statements]\nlock_timeout_ms = 0\n");
+    let other = format!("{}_moved", scenario.database());
+    let up = format!("CREATE TABLE made ();\nALTER DATABASE {other} SET TABLESPACE pg_default;");
+    let scenario = scenario.migration("001_a", &up, "DROP TABLE made;");
+    scenario.lines(&format!("CREATE DATABASE {other}")).await;
+    scenario.superuser().await.lines("GRANT CREATE ON TABLESPACE pg_default TO lockgate_owner").await;
+    let holder = scenario.session().await;
+    holder.lines(&format!("BEGIN; COMMENT ON DATABASE {other} IS 'held'")).await;
+    let run = scenario.run("up --no-backup").start();
+    let superuser = scenario.superuser().await;
+    let waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'lockgate %'
+                 AND query LIKE 'ALTER DATABASE%' AND wait_event_type = 'Lock'";
+    eventually("the run waits in its statement", async || superuser.value(waits).await == "1").await;
+    scenario.end_the_run().await;
+    run.end()
+        .await
+        .fails_with(10)
+        .says("migration `001_a` is blocked at step 2 of 2")
+        .says("state: stopped at step 2 of 2, what is before it is committed")
+        .says("say `lockgate resolve 2 --applied` or `lockgate resolve 2 --not-applied`");
+    holder.lines("ROLLBACK").await;
+    scenario.run("status --check").await.exits_with(10);
+    scenario.run("resolve 2 --not-applied").await.succeeds();
+    scenario.run("status --check").await.exits_with(3);
+    scenario.up().await.succeeds().prints("applied 001_a");
+    scenario.is_at_rest().await;
 }
 
 #[tokio::test]

@@ -51,7 +51,7 @@ DATABASE_URL, DB_*, PG*, lockgate.toml, default.
 
 Exit codes: 0 done, 1 a migration failed and was rolled back, 2 usage or configuration, 3 pending (status --check),
 4 lock held by another run, 5 drift or a damaged history, 6 preflight or verification said no, 7 backup failed,
-8 database unreachable, 9 outcome unknown.";
+8 database unreachable, 9 outcome unknown, 10 needs resolve.";
 
 #[derive(Args)]
 #[command(next_help_heading = "Global options")]

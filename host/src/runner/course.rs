@@ -78,15 +78,14 @@ impl Course {
         }
     }
 
-    /// What to say where it [is blocked](Self::is_blocked).
-    pub(super) fn blocked(&self, migration: &str) -> Error {
-        let (at, n) = (self.step_of(), self.position.steps_done + 1);
-        let sql = self.statement();
-        Error::Refused {
-            what: format!(
-                "migration `{migration}` is blocked at step {at}: a run was cut off in it, and nothing tells whether it took effect ({sql})"
-            ),
-            next: format!("look, then say `lockgate resolve {n} --applied` or `lockgate resolve {n} --not-applied`"),
+    /// What to say where it [is blocked](Self::is_blocked), and what the database is like then.
+    pub(super) fn blocked(&self, migration: &str, state: String) -> Error {
+        Error::Blocked {
+            name: migration.to_owned(),
+            step_of: self.step_of(),
+            step: self.position.steps_done + 1,
+            statement: self.statement(),
+            state,
         }
     }
 

@@ -56,7 +56,7 @@ impl Passage<'_, '_> {
             (Answer::Done, true) => true,
             // Where the author gives a query, it may say that there is nothing to do.
             (Answer::Done, false) => step.probe.is_some(),
-            (Answer::Undecidable, true) => return Err(course.blocked(&self.item.name)),
+            (Answer::Undecidable, true) => return Err(self.blocked(&course, &name).await),
             _ => false,
         };
         if there {
@@ -222,6 +222,14 @@ impl Passage<'_, '_> {
         let course = self.moved(course, course.position.not_attempted(), None).await?;
         let error = ProgramError { at: None, cause: error };
         Err(self.failed(Some(name.to_owned()), error, false, &self.left(Some(&course))).await)
+    }
+
+    /// The run lost its connection in the step and has found it again: what came of it is for the operator to say.
+    async fn blocked(&self, course: &Course, name: &str) -> Error {
+        let entry =
+            self.entry(Event::Failed).step(name).detail("nothing tells whether it took effect: `lockgate resolve`");
+        let state = self.run.state_after(&entry, &self.left(Some(course))).await;
+        course.blocked(&self.item.name, state)
     }
 
     /// Something of that kind that was there before the first attempt belongs to somebody else.
