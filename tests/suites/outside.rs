@@ -179,6 +179,101 @@ async fn an_index_that_came_in_the_place_of_a_killed_one_is_never_dropped() {
     assert_eq!(scenario.value("SELECT pg_get_indexdef('i'::regclass) LIKE '%(id)'").await, "t");
 }
 
+/// What the step asks for, what is there instead, and words of that by which it is known.
+const DIFFERENT: &[(&str, &str, &str)] = &[
+    ("INDEX i ON t (id) WHERE n > 1", "INDEX i ON t (id) WHERE n > 2", "(id) WHERE (n > 2)"),
+    ("INDEX i ON t (id) WHERE n > 1", "INDEX i ON t (id)", "(id)"),
+    ("INDEX i ON t (lower(w))", "INDEX i ON t (upper(w))", "(upper(w))"),
+    ("INDEX i ON t (w text_pattern_ops)", "INDEX i ON t (w)", "(w)"),
+    ("INDEX i ON t (w)", "INDEX i ON t (w COLLATE \"C\")", "(w COLLATE \"C\")"),
+    ("INDEX i ON t (id)", "INDEX i ON t (id DESC)", "(id DESC)"),
+    ("INDEX i ON t (id)", "INDEX i ON t (id NULLS FIRST)", "(id NULLS FIRST)"),
+    ("INDEX i ON t (id)", "INDEX i ON t (id) INCLUDE (n)", "(id) INCLUDE (n)"),
+    ("INDEX i ON t (id)", "INDEX i ON t USING hash (id)", "USING hash (id)"),
+    ("INDEX i ON t (id)", "INDEX i ON t (id) WITH (fillfactor = 70)", "WITH (fillfactor='70')"),
+    ("UNIQUE INDEX i ON t (id)", "UNIQUE INDEX i ON t (id) NULLS NOT DISTINCT", "NULLS NOT DISTINCT"),
+];
+
+fn concurrently(index: &str, words: &str) -> String {
+    format!("CREATE {};", index.replace("INDEX i", &format!("INDEX CONCURRENTLY {words} i")))
+}
+
+#[tokio::test]
+async fn an_index_that_differs_in_anything_is_another_one() {
+    const OID: &str = "SELECT to_regclass('i')::oid";
+    let mut scenario = with("outside_differs", "SELECT 1;", "SELECT 1;").await;
+    scenario.lines("ALTER TABLE t ADD gone int, ADD w text").await;
+    scenario.lines("ALTER TABLE t DROP gone").await;
+    for (asked, theirs, words) in DIFFERENT {
+        scenario = scenario.migration("002_b", &concurrently(asked, "IF NOT EXISTS"), "SELECT 1;");
+        let superuser = scenario.superuser().await;
+        scenario.lines(&format!("CREATE {theirs}")).await;
+        let oid = scenario.value(OID).await;
+        let another = "i\" is another index: CREATE";
+        scenario.up().await.fails_with(1).says(another).says(words).says("drop or rename it");
+        // Also where a run was cut off in the step, and might have made it.
+        scenario.lines("UPDATE schema_migrations_progress SET attempted = true").await;
+        scenario.up().await.fails_with(1).says(another).says(words);
+        superuser.lines("UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'i'::regclass").await;
+        scenario
+            .up()
+            .await
+            .fails_with(1)
+            .says("is INVALID")
+            .says("it is another index: CREATE")
+            .says(words)
+            .says("and not by this migration");
+        assert_eq!(scenario.value(OID).await, oid, "it is never dropped");
+        scenario.lines("DROP INDEX i; DELETE FROM schema_migrations_progress").await;
+    }
+}
+
+#[tokio::test]
+async fn an_index_that_is_written_in_another_way_is_the_same() {
+    for (n, (table, asked, theirs)) in [
+        (
+            "t",
+            "INDEX i ON public.t USING btree (id ASC NULLS LAST, lower(t.w)) WITH (fillfactor = 80) WHERE (t.n)>1 -- x",
+            "INDEX i ON t (id, lower(w)) WITH (fillfactor=80) WHERE n > 1",
+        ),
+        ("\"a.b USING (\"", "INDEX i ON \"a.b USING (\" (id)", "INDEX i ON \"a.b USING (\" (id)"),
+    ]
+    .iter()
+    .enumerate()
+    {
+        let name = format!("outside_same_{n}");
+        let scenario = with(&name, &format!("{}\n;", concurrently(asked, "").trim_end_matches(';')), "SELECT 1;").await;
+        scenario.lines("ALTER TABLE t RENAME TO former; ALTER TABLE former ADD gone int, ADD w text").await;
+        scenario
+            .lines(&format!("ALTER TABLE former DROP gone; ALTER TABLE former RENAME TO {table}; CREATE TABLE i ()"))
+            .await;
+        scenario.up().await.fails_with(1).says("is there, and no index");
+        scenario.lines(&format!("DROP TABLE i; CREATE {theirs}")).await;
+        scenario.lines("UPDATE schema_migrations_progress SET attempted = true").await;
+        let oid = scenario.value("SELECT to_regclass('i')::oid").await;
+        scenario.up().await.succeeds().prints("applied 002_b");
+        assert_eq!(scenario.value("SELECT to_regclass('i')::oid").await, oid);
+        assert_eq!(scenario.value("SELECT count(*) FROM pg_class WHERE relname = 'lockgate_twin'").await, "0");
+    }
+}
+
+#[tokio::test]
+async fn a_role_without_temporary_tables_has_its_indexes_compared_by_their_columns() {
+    let up = "CREATE INDEX CONCURRENTLY i ON t (id) WHERE n > 1;";
+    let scenario = with("outside_no_temp", up, "DROP INDEX i;").await;
+    scenario
+        .superuser()
+        .await
+        .lines(&format!("REVOKE TEMPORARY ON DATABASE {} FROM PUBLIC, lockgate_owner", scenario.database()))
+        .await;
+    scenario
+        .up()
+        .await
+        .succeeds()
+        .says("the index is compared by its table, columns and uniqueness only")
+        .says("permission denied to create temporary tables");
+}
+
 #[tokio::test]
 async fn if_not_exists_over_a_killed_build_is_no_success() {
     let up = "CREATE INDEX CONCURRENTLY IF NOT EXISTS i ON t (id);";
@@ -284,6 +379,61 @@ async fn what_a_killed_reindex_left_is_dropped_and_nothing_of_others() {
     let left = "SELECT string_agg(indexrelid::regclass::text, ' ') FROM pg_index WHERE NOT indisvalid";
     assert_eq!(scenario.value(left).await, "theirs_ccnew");
     assert_eq!(scenario.value(VALID).await, "1");
+}
+
+/// A transaction that sees the database as it was: a REINDEX CONCURRENTLY waits for it when its new indexes are built.
+const OLD_SNAPSHOT: &str = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM pg_class";
+const LEFT: &str =
+    "SELECT string_agg(regexp_replace(indexrelid::regclass::text, '[0-9]+', 'N'), ' ' ORDER BY indexrelid)
+                    FROM pg_index WHERE NOT indisvalid";
+
+#[tokio::test]
+async fn what_a_killed_reindex_left_on_partitions_is_dropped() {
+    for (name, up, left) in [
+        ("outside_reindex_parts", "REINDEX INDEX CONCURRENTLY parent_id;", "one_id_idx_ccnew"),
+        ("outside_reindex_parent", "REINDEX TABLE CONCURRENTLY parent;", "one_id_idx_ccnew"),
+    ] {
+        let scenario = with(name, up, "SELECT 1;").await;
+        let made = "CREATE TABLE parent (id int) PARTITION BY LIST (id);
+                    CREATE TABLE one PARTITION OF parent FOR VALUES IN (1); CREATE TABLE two PARTITION OF parent FOR VALUES IN (2);
+                    CREATE INDEX parent_id ON parent (id)";
+        scenario.lines(made).await;
+        let holder = killed_in(&scenario, "REINDEX", OLD_SNAPSHOT).await;
+        holder.lines("COMMIT").await;
+        assert_eq!(scenario.value(LEFT).await, left);
+        scenario.up().await.succeeds().says("the INVALID index public.one_id_idx_ccnew of an earlier attempt");
+        assert_eq!(scenario.value(INVALID).await, "0");
+        assert_eq!(scenario.value("SELECT count(*) FROM pg_partition_tree('parent_id')").await, "3");
+    }
+}
+
+#[tokio::test]
+async fn what_a_killed_reindex_left_of_a_toast_table_is_dropped_or_named() {
+    for (name, may) in [("outside_toast", true), ("outside_toast_out_of_reach", false)] {
+        let scenario = with(name, "REINDEX TABLE CONCURRENTLY texts;", "SELECT 1;").await;
+        scenario.lines("CREATE TABLE texts (id int PRIMARY KEY, t text)").await;
+        let superuser = scenario.superuser().await;
+        if may {
+            superuser.lines("GRANT USAGE ON SCHEMA pg_toast TO lockgate_owner").await;
+        }
+        let holder = killed_in(&scenario, "REINDEX", OLD_SNAPSHOT).await;
+        holder.lines("COMMIT").await;
+        assert_eq!(scenario.value(LEFT).await, "texts_pkey_ccnew pg_toast.pg_toast_N_index_ccnew");
+        if may {
+            scenario.up().await.succeeds().says("the INVALID index pg_toast.pg_toast_").does_not_print("[leftover]");
+            assert_eq!(scenario.value(INVALID).await, "0");
+            continue;
+        }
+        let outcome =
+            scenario.up().await.succeeds().prints("role \"lockgate_owner\" may not look into its schema [leftover]");
+        assert_eq!(scenario.value(LEFT).await, "pg_toast.pg_toast_N_index_ccnew");
+        // The statement that it names is the one that helps.
+        let (_, after) = outcome.stdout.split_once("next: run `").unwrap();
+        let (drop, _) = after.split_once('`').unwrap();
+        assert!(drop.starts_with("DROP INDEX CONCURRENTLY pg_toast.pg_toast_"), "{drop}");
+        superuser.lines(drop).await;
+        assert_eq!(scenario.value(INVALID).await, "0");
+    }
 }
 
 const PARTED: &str =

@@ -311,6 +311,15 @@ impl Session {
         result
     }
 
+    /// Runs something in a transaction of its own that is rolled back.
+    pub async fn undone<T>(&self, timeouts: Timeouts, work: impl AsyncFnOnce(&Handle) -> T) -> Result<T> {
+        let sql = format!("BEGIN; {}", timeouts.sql("SET LOCAL"));
+        self.batch("beginning a transaction to be rolled back", &sql).await?;
+        let result = work(&self.handle).await;
+        self.abort().await?;
+        Ok(result)
+    }
+
     /// Runs something that must not write within the open transaction; whatever it did is undone, and the transaction can be
     /// written to again.
     ///
