@@ -647,6 +647,23 @@ async fn a_second_signal_keeps_no_clean_up_from_its_end() {
 }
 
 #[tokio::test]
+async fn a_pause_waits_for_the_statement_that_is_under_way() {
+    let scenario = with("outside_paused", BUILD, UNBUILD).await;
+    let (run, writer) = building(&scenario).await;
+    scenario.run("pause").await.succeeds().prints("002_b is paused before step 2 of 3");
+    writer.lines("COMMIT").await;
+    eventually("the index is built", async || scenario.value(VALID).await == "1").await;
+    let done = "SELECT steps_done FROM schema_migrations_progress";
+    eventually("its step is done", async || scenario.value(done).await == "2").await;
+    scenario.run("status").await.succeeds().prints("half applied: at step 3 of 3, paused by ");
+    assert_eq!(scenario.value("SELECT count(*) FROM t WHERE id = 0").await, "0");
+    scenario.run("pause --off").await.succeeds().prints("is no longer paused");
+    run.end().await.succeeds().says("paused until `lockgate pause --off`").prints("applied 002_b");
+    assert_eq!(scenario.value("SELECT count(*) FROM t WHERE id = 0").await, "1");
+    scenario.run("history --verify").await.succeeds();
+}
+
+#[tokio::test]
 async fn a_step_taken_as_applied_is_not_run_again() {
     let scenario = blocked("outside_taken").await;
     scenario.run("resolve 2 --applied").await.succeeds().prints("is taken as applied").prints("goes on with step 3");

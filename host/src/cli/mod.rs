@@ -4,6 +4,7 @@ mod backup;
 mod down;
 mod history;
 mod new;
+mod pause;
 mod plan;
 mod plugin;
 mod psql;
@@ -147,6 +148,8 @@ enum Command {
     History(history::Arguments),
     /// Show what `up` would do, and change nothing
     Plan(plan::Arguments),
+    /// Keep the migration under way from going on, or let it
+    Pause(pause::Arguments),
     /// Say what came of a step that a run was cut off in, where nothing else tells
     Resolve(resolve::Arguments),
     /// Take a backup, or list those that there are
@@ -308,6 +311,7 @@ async fn dispatch(context: &Context, command: Command) -> Result<ExitCode> {
         Command::Backup(arguments) => backup::run(context, &arguments).await,
         Command::Restore(arguments) => restore::run(context, &arguments).await,
         Command::Resolve(arguments) => resolve::run(context, &arguments).await,
+        Command::Pause(arguments) => pause::run(context, &arguments).await,
         Command::Psql(arguments) => psql::run(context, &arguments).await,
         Command::New(arguments) => new::run(context, &arguments),
         Command::Roles(arguments) => roles::run(context, &arguments),

@@ -504,11 +504,11 @@ impl Session {
     }
 
     /// Writes of the host's own, in a transaction that outlives a crash of the server.
-    pub async fn durably(&self, work: impl AsyncFnOnce() -> Result<()>) -> Result<()> {
+    pub async fn durably<T>(&self, work: impl AsyncFnOnce() -> Result<T>) -> Result<T> {
         const DOING: &str = "noting where the migration stands";
         self.batch(DOING, &format!("BEGIN; {SYNCHRONOUS_COMMIT}")).await?;
         let result = match work().await {
-            Ok(()) => self.batch(DOING, "COMMIT").await,
+            Ok(done) => self.batch(DOING, "COMMIT").await.map(|()| done),
             Err(error) => Err(error),
         };
         if result.is_err() && !self.is_closed() {

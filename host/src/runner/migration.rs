@@ -156,7 +156,11 @@ impl<'r, 'c> Passage<'r, 'c> {
         pace: &mut Option<Pace>,
         findings: &mut Vec<Finding>,
     ) -> Result<Worked, Halt> {
-        match course.filter(|course| course.stored).map(|course| (course, course.next())) {
+        let stored = course.filter(|course| course.stored);
+        if let Some(course) = stored {
+            self.wait_while_paused(course).await?;
+        }
+        match stored.map(|course| (course, course.next())) {
             Some((course, Next::Batch(name))) => self.batch(course, &name, pace).await,
             other => {
                 // Every batched step has its own.
@@ -395,7 +399,7 @@ impl<'r, 'c> Passage<'r, 'c> {
         let (run, item) = (&*self.run, self.item);
         if course.stored {
             let advanced = run.progress.advance(&run.session, &item.version, from, &course.position, run.run_id).await;
-            advanced.map_err(Stopped::host("progress"))?;
+            course.paused = advanced.map_err(Stopped::host("progress"))?;
             return Ok(OwnWrites::of_progress(0, 1, 0));
         }
         // A migration that is taken back half-way changes direction here.
@@ -414,6 +418,7 @@ impl<'r, 'c> Passage<'r, 'c> {
             run_id: String::new(),
             started_at: String::new(),
             worker: None,
+            paused: None,
         };
         run.progress.begin(&run.session, &started, run.run_id).await.map_err(Stopped::host("progress"))?;
         course.stored = true;

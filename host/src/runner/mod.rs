@@ -3,6 +3,7 @@
 mod course;
 mod migration;
 mod outcome;
+mod pause;
 mod recovery;
 mod resolve;
 mod work;
@@ -36,6 +37,7 @@ use crate::{
 };
 
 pub use outcome::{Done, Health, Outcome, Plan, Planned, PlannedStep, Status, StatusRow, Underway};
+pub use pause::{Pause, pause};
 pub use resolve::{Resolution, Verdict, plan_resolve, resolve};
 
 /// A connected run.
@@ -408,6 +410,7 @@ impl<'a> Run<'a> {
 
     /// Under the lock: checks, backup, then one migration after the other.
     async fn execute(&mut self, direction: Direction, work: &[Work], waited: Duration) -> Result<Outcome> {
+        self.refuse_paused(work.iter().find_map(|item| item.started.as_ref()))?;
         let mut findings = self.preflight(work).await?;
         // What has begun was let through then.
         if direction == Direction::Up && work[0].started.is_none() {

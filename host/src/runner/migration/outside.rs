@@ -449,13 +449,14 @@ impl Passage<'_, '_> {
     async fn moved(&self, course: &Course, to: Position, entry: Option<&Entry<'_>>) -> Result<Course> {
         let run = &*self.run;
         let write = async || {
-            run.progress.advance(&run.session, &self.item.version, &course.position, &to, run.run_id).await?;
-            match entry {
-                Some(entry) => run.journal.append(&run.session, entry).await,
-                None => Ok(()),
+            let (version, from) = (&self.item.version, &course.position);
+            let paused = run.progress.advance(&run.session, version, from, &to, run.run_id).await?;
+            if let Some(entry) = entry {
+                run.journal.append(&run.session, entry).await?;
             }
+            Ok(paused)
         };
-        run.session.durably(write).await?;
-        Ok(Course { position: to, ..course.clone() })
+        let paused = run.session.durably(write).await?;
+        Ok(Course { position: to, paused, ..course.clone() })
     }
 }
