@@ -67,9 +67,10 @@ torture FACTOR="1": _lockgate _postgres
 fuzz SECONDS="60":
     for target in component_bytes values statement_guard; do tests/fuzz/run $target "$1"; done
 
-# check format, lints, licences and unused dependencies
+# check format, lints, licences and unused dependencies, and that no merge was left unfinished
 [group('develop')]
 lint:
+    ! git grep --line-number --extended-regexp '^(<{7}|>{7})( |$)'
     cargo fmt --all --check
     cargo clippy --workspace --all-targets --locked -- --deny warnings
     cargo deny --all-features --locked check bans licenses sources

@@ -38,6 +38,8 @@ pub enum ExitCode {
     Unreachable = 8,
     /// The connection was lost while a commit was under way.
     OutcomeUnknown = 9,
+    /// A step is blocked until `lockgate resolve` says what came of it.
+    NeedsResolve = 10,
 }
 
 /// Something wrong with one file of the migrations folder.
@@ -265,6 +267,19 @@ pub enum Error {
         /// What can be done instead.
         next: String,
     },
+    /// A run was cut off in a step, and nothing tells whether it took effect.
+    Blocked {
+        /// Version and description.
+        name: String,
+        /// `2 of 5`
+        step_of: String,
+        /// The number of the step, as `lockgate resolve` takes it.
+        step: usize,
+        /// The statement.
+        statement: String,
+        /// What the database is like now.
+        state: String,
+    },
     /// A migration failed.
     Migration {
         /// Version and description.
@@ -402,6 +417,7 @@ impl Error {
             Self::Database { error, .. } if error.connection_lost => ExitCode::Unreachable,
             Self::OutcomeUnknown { .. } => ExitCode::OutcomeUnknown,
             Self::AfterBackup { error, .. } => error.exit_code(),
+            Self::Blocked { .. } => ExitCode::NeedsResolve,
             Self::Migration { .. } | Self::Database { .. } | Self::Interrupted { .. } | Self::System { .. } => {
                 ExitCode::MigrationFailed
             }
@@ -433,6 +449,14 @@ impl Error {
                 list(problems),
                 nothing(),
                 None,
+            ),
+            Self::Blocked { name, step_of, step, statement, state } => plain(
+                format!("migration `{name}` is blocked at step {step_of}"),
+                vec![format!("a run was cut off in it, and nothing tells whether it took effect ({statement})")],
+                Some(state.clone()),
+                Some(format!(
+                    "look, then say `lockgate resolve {step} --applied` or `lockgate resolve {step} --not-applied`"
+                )),
             ),
             Self::Migration { name, direction, step, error, state } => Report {
                 what: match step {

@@ -121,6 +121,40 @@ async fn the_sources_are_shown_without_the_password() {
 }
 
 #[tokio::test]
+async fn a_migration_has_the_settings_on_which_its_outcome_depends() {
+    let seen = "SELECT name || ' ' || setting FROM pg_settings
+                WHERE name IN ('synchronous_commit', 'idle_session_timeout', 'idle_in_transaction_session_timeout')
+                   OR name IN ('client_connection_check_interval', 'tcp_user_timeout') OR name LIKE 'tcp_keepalives_%'";
+    let up = format!("CREATE TABLE a AS {seen};");
+    let alone = format!("-- lockgate: no-transaction\nCREATE TABLE b AS {seen};\nSELECT 1;");
+    let scenario = Scenario::new("settings").await;
+    let scenario = scenario.migration("001_a", &up, "DROP TABLE a;").migration("002_b", &alone, "DROP TABLE b;");
+    let database = scenario.database();
+    for setting in
+        ["synchronous_commit = off", "idle_in_transaction_session_timeout = '50ms'", "idle_session_timeout = '50ms'"]
+    {
+        scenario.lines(&format!("ALTER DATABASE {database} SET {setting}")).await;
+    }
+    scenario.up().await.succeeds();
+    for table in ["a", "b"] {
+        let session = scenario.superuser().await;
+        assert_eq!(
+            session.lines(&format!("SELECT * FROM {table} ORDER BY 1")).await,
+            [
+                "client_connection_check_interval 1000",
+                "idle_in_transaction_session_timeout 0",
+                "idle_session_timeout 0",
+                "synchronous_commit on",
+                "tcp_keepalives_count 3",
+                "tcp_keepalives_idle 30",
+                "tcp_keepalives_interval 10",
+                "tcp_user_timeout 60000",
+            ]
+        );
+    }
+}
+
+#[tokio::test]
 async fn the_password_file_is_asked_when_no_password_is_set() {
     let scenario = Scenario::new("passfile").await;
     let line =

@@ -179,6 +179,101 @@ async fn an_index_that_came_in_the_place_of_a_killed_one_is_never_dropped() {
     assert_eq!(scenario.value("SELECT pg_get_indexdef('i'::regclass) LIKE '%(id)'").await, "t");
 }
 
+/// What the step asks for, what is there instead, and words of that by which it is known.
+const DIFFERENT: &[(&str, &str, &str)] = &[
+    ("INDEX i ON t (id) WHERE n > 1", "INDEX i ON t (id) WHERE n > 2", "(id) WHERE (n > 2)"),
+    ("INDEX i ON t (id) WHERE n > 1", "INDEX i ON t (id)", "(id)"),
+    ("INDEX i ON t (lower(w))", "INDEX i ON t (upper(w))", "(upper(w))"),
+    ("INDEX i ON t (w text_pattern_ops)", "INDEX i ON t (w)", "(w)"),
+    ("INDEX i ON t (w)", "INDEX i ON t (w COLLATE \"C\")", "(w COLLATE \"C\")"),
+    ("INDEX i ON t (id)", "INDEX i ON t (id DESC)", "(id DESC)"),
+    ("INDEX i ON t (id)", "INDEX i ON t (id NULLS FIRST)", "(id NULLS FIRST)"),
+    ("INDEX i ON t (id)", "INDEX i ON t (id) INCLUDE (n)", "(id) INCLUDE (n)"),
+    ("INDEX i ON t (id)", "INDEX i ON t USING hash (id)", "USING hash (id)"),
+    ("INDEX i ON t (id)", "INDEX i ON t (id) WITH (fillfactor = 70)", "WITH (fillfactor='70')"),
+    ("UNIQUE INDEX i ON t (id)", "UNIQUE INDEX i ON t (id) NULLS NOT DISTINCT", "NULLS NOT DISTINCT"),
+];
+
+fn concurrently(index: &str, words: &str) -> String {
+    format!("CREATE {};", index.replace("INDEX i", &format!("INDEX CONCURRENTLY {words} i")))
+}
+
+#[tokio::test]
+async fn an_index_that_differs_in_anything_is_another_one() {
+    const OID: &str = "SELECT to_regclass('i')::oid";
+    let mut scenario = with("outside_differs", "SELECT 1;", "SELECT 1;").await;
+    scenario.lines("ALTER TABLE t ADD gone int, ADD w text").await;
+    scenario.lines("ALTER TABLE t DROP gone").await;
+    for (asked, theirs, words) in DIFFERENT {
+        scenario = scenario.migration("002_b", &concurrently(asked, "IF NOT EXISTS"), "SELECT 1;");
+        let superuser = scenario.superuser().await;
+        scenario.lines(&format!("CREATE {theirs}")).await;
+        let oid = scenario.value(OID).await;
+        let another = "i\" is another index: CREATE";
+        scenario.up().await.fails_with(1).says(another).says(words).says("drop or rename it");
+        // Also where a run was cut off in the step, and might have made it.
+        scenario.lines("UPDATE schema_migrations_progress SET attempted = true").await;
+        scenario.up().await.fails_with(1).says(another).says(words);
+        superuser.lines("UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'i'::regclass").await;
+        scenario
+            .up()
+            .await
+            .fails_with(1)
+            .says("is INVALID")
+            .says("it is another index: CREATE")
+            .says(words)
+            .says("and not by this migration");
+        assert_eq!(scenario.value(OID).await, oid, "it is never dropped");
+        scenario.lines("DROP INDEX i; DELETE FROM schema_migrations_progress").await;
+    }
+}
+
+#[tokio::test]
+async fn an_index_that_is_written_in_another_way_is_the_same() {
+    for (n, (table, asked, theirs)) in [
+        (
+            "t",
+            "INDEX i ON public.t USING btree (id ASC NULLS LAST, lower(t.w)) WITH (fillfactor = 80) WHERE (t.n)>1 -- x",
+            "INDEX i ON t (id, lower(w)) WITH (fillfactor=80) WHERE n > 1",
+        ),
+        ("\"a.b USING (\"", "INDEX i ON \"a.b USING (\" (id)", "INDEX i ON \"a.b USING (\" (id)"),
+    ]
+    .iter()
+    .enumerate()
+    {
+        let name = format!("outside_same_{n}");
+        let scenario = with(&name, &format!("{}\n;", concurrently(asked, "").trim_end_matches(';')), "SELECT 1;").await;
+        scenario.lines("ALTER TABLE t RENAME TO former; ALTER TABLE former ADD gone int, ADD w text").await;
+        scenario
+            .lines(&format!("ALTER TABLE former DROP gone; ALTER TABLE former RENAME TO {table}; CREATE TABLE i ()"))
+            .await;
+        scenario.up().await.fails_with(1).says("is there, and no index");
+        scenario.lines(&format!("DROP TABLE i; CREATE {theirs}")).await;
+        scenario.lines("UPDATE schema_migrations_progress SET attempted = true").await;
+        let oid = scenario.value("SELECT to_regclass('i')::oid").await;
+        scenario.up().await.succeeds().prints("applied 002_b");
+        assert_eq!(scenario.value("SELECT to_regclass('i')::oid").await, oid);
+        assert_eq!(scenario.value("SELECT count(*) FROM pg_class WHERE relname = 'lockgate_twin'").await, "0");
+    }
+}
+
+#[tokio::test]
+async fn a_role_without_temporary_tables_has_its_indexes_compared_by_their_columns() {
+    let up = "CREATE INDEX CONCURRENTLY i ON t (id) WHERE n > 1;";
+    let scenario = with("outside_no_temp", up, "DROP INDEX i;").await;
+    scenario
+        .superuser()
+        .await
+        .lines(&format!("REVOKE TEMPORARY ON DATABASE {} FROM PUBLIC, lockgate_owner", scenario.database()))
+        .await;
+    scenario
+        .up()
+        .await
+        .succeeds()
+        .says("the index is compared by its table, columns and uniqueness only")
+        .says("permission denied to create temporary tables");
+}
+
 #[tokio::test]
 async fn if_not_exists_over_a_killed_build_is_no_success() {
     let up = "CREATE INDEX CONCURRENTLY IF NOT EXISTS i ON t (id);";
@@ -284,6 +379,61 @@ async fn what_a_killed_reindex_left_is_dropped_and_nothing_of_others() {
     let left = "SELECT string_agg(indexrelid::regclass::text, ' ') FROM pg_index WHERE NOT indisvalid";
     assert_eq!(scenario.value(left).await, "theirs_ccnew");
     assert_eq!(scenario.value(VALID).await, "1");
+}
+
+/// A transaction that sees the database as it was: a REINDEX CONCURRENTLY waits for it when its new indexes are built.
+const OLD_SNAPSHOT: &str = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM pg_class";
+const LEFT: &str =
+    "SELECT string_agg(regexp_replace(indexrelid::regclass::text, '[0-9]+', 'N'), ' ' ORDER BY indexrelid)
+                    FROM pg_index WHERE NOT indisvalid";
+
+#[tokio::test]
+async fn what_a_killed_reindex_left_on_partitions_is_dropped() {
+    for (name, up, left) in [
+        ("outside_reindex_parts", "REINDEX INDEX CONCURRENTLY parent_id;", "one_id_idx_ccnew"),
+        ("outside_reindex_parent", "REINDEX TABLE CONCURRENTLY parent;", "one_id_idx_ccnew"),
+    ] {
+        let scenario = with(name, up, "SELECT 1;").await;
+        let made = "CREATE TABLE parent (id int) PARTITION BY LIST (id);
+                    CREATE TABLE one PARTITION OF parent FOR VALUES IN (1); CREATE TABLE two PARTITION OF parent FOR VALUES IN (2);
+                    CREATE INDEX parent_id ON parent (id)";
+        scenario.lines(made).await;
+        let holder = killed_in(&scenario, "REINDEX", OLD_SNAPSHOT).await;
+        holder.lines("COMMIT").await;
+        assert_eq!(scenario.value(LEFT).await, left);
+        scenario.up().await.succeeds().says("the INVALID index public.one_id_idx_ccnew of an earlier attempt");
+        assert_eq!(scenario.value(INVALID).await, "0");
+        assert_eq!(scenario.value("SELECT count(*) FROM pg_partition_tree('parent_id')").await, "3");
+    }
+}
+
+#[tokio::test]
+async fn what_a_killed_reindex_left_of_a_toast_table_is_dropped_or_named() {
+    for (name, may) in [("outside_toast", true), ("outside_toast_out_of_reach", false)] {
+        let scenario = with(name, "REINDEX TABLE CONCURRENTLY texts;", "SELECT 1;").await;
+        scenario.lines("CREATE TABLE texts (id int PRIMARY KEY, t text)").await;
+        let superuser = scenario.superuser().await;
+        if may {
+            superuser.lines("GRANT USAGE ON SCHEMA pg_toast TO lockgate_owner").await;
+        }
+        let holder = killed_in(&scenario, "REINDEX", OLD_SNAPSHOT).await;
+        holder.lines("COMMIT").await;
+        assert_eq!(scenario.value(LEFT).await, "texts_pkey_ccnew pg_toast.pg_toast_N_index_ccnew");
+        if may {
+            scenario.up().await.succeeds().says("the INVALID index pg_toast.pg_toast_").does_not_print("[leftover]");
+            assert_eq!(scenario.value(INVALID).await, "0");
+            continue;
+        }
+        let outcome =
+            scenario.up().await.succeeds().prints("role \"lockgate_owner\" may not look into its schema [leftover]");
+        assert_eq!(scenario.value(LEFT).await, "pg_toast.pg_toast_N_index_ccnew");
+        // The statement that it names is the one that helps.
+        let (_, after) = outcome.stdout.split_once("next: run `").unwrap();
+        let (drop, _) = after.split_once('`').unwrap();
+        assert!(drop.starts_with("DROP INDEX CONCURRENTLY pg_toast.pg_toast_"), "{drop}");
+        superuser.lines(drop).await;
+        assert_eq!(scenario.value(INVALID).await, "0");
+    }
 }
 
 const PARTED: &str =
@@ -422,12 +572,13 @@ async fn what_nobody_can_tell_blocks_the_migration() {
         scenario
             .run(arguments)
             .await
-            .refuses_with(2)
+            .refuses_with(10)
             .says("migration `002_b` is blocked at step 2 of 3")
             .says("(ALTER SYSTEM SET work_mem = '5MB')")
             .says("say `lockgate resolve 2 --applied` or `lockgate resolve 2 --not-applied`");
     }
     scenario.run("status").await.succeeds().prints("half applied: blocked at step 2 of 3");
+    scenario.run("status --check").await.exits_with(10);
     scenario
         .run("resolve 1 --applied")
         .await
@@ -443,6 +594,73 @@ async fn what_nobody_can_tell_blocks_the_migration() {
         .prints("step 2 of 3 of 002_b would be taken as applied: ALTER SYSTEM SET work_mem = '5MB'\n")
         .prints("next: `lockgate up` goes on with step 3\nnothing was changed\n");
     scenario.is_still(&before).await;
+}
+
+#[tokio::test]
+async fn a_run_that_loses_its_connection_where_nobody_can_tell_ends_with_a_code_of_its_own() {
+    let scenario = Scenario::new("outside_lost").await.config("[statements]\nlock_timeout_ms = 0\n");
+    let other = format!("{}_moved", scenario.database());
+    let up = format!("CREATE TABLE made ();\nALTER DATABASE {other} SET TABLESPACE pg_default;");
+    let scenario = scenario.migration("001_a", &up, "DROP TABLE made;");
+    scenario.lines(&format!("CREATE DATABASE {other}")).await;
+    scenario.superuser().await.lines("GRANT CREATE ON TABLESPACE pg_default TO lockgate_owner").await;
+    let holder = scenario.session().await;
+    holder.lines(&format!("BEGIN; COMMENT ON DATABASE {other} IS 'held'")).await;
+    let run = scenario.run("up --no-backup").start();
+    let superuser = scenario.superuser().await;
+    let waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'lockgate %'
+                 AND query LIKE 'ALTER DATABASE%' AND wait_event_type = 'Lock'";
+    eventually("the run waits in its statement", async || superuser.value(waits).await == "1").await;
+    scenario.end_the_run().await;
+    run.end()
+        .await
+        .fails_with(10)
+        .says("migration `001_a` is blocked at step 2 of 2")
+        .says("state: stopped at step 2 of 2, what is before it is committed")
+        .says("say `lockgate resolve 2 --applied` or `lockgate resolve 2 --not-applied`");
+    holder.lines("ROLLBACK").await;
+    scenario.run("status --check").await.exits_with(10);
+    scenario.run("resolve 2 --not-applied").await.succeeds();
+    scenario.run("status --check").await.exits_with(3);
+    scenario.up().await.succeeds().prints("applied 001_a");
+    scenario.is_at_rest().await;
+}
+
+#[tokio::test]
+async fn a_second_signal_keeps_no_clean_up_from_its_end() {
+    let scenario = with("outside_stopped_twice", BUILD, UNBUILD).await;
+    let (run, writer) = building(&scenario).await;
+    run.interrupt();
+    let superuser = scenario.superuser().await;
+    let drops =
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'DROP INDEX CONC%'";
+    eventually("the run drops the index", async || superuser.value(drops).await == "1").await;
+    run.interrupt();
+    run.terminate();
+    writer.lines("COMMIT").await;
+    run.end().await.fails_with(1).says("stopped by SIGINT").says("is dropped");
+    assert_eq!(scenario.value(INVALID).await, "0");
+    assert_eq!(scenario.value("SELECT attempted FROM schema_migrations_progress").await, "f");
+    scenario.is_at_rest().await;
+    scenario.up().await.succeeds();
+    assert_eq!(scenario.value(VALID).await, "1");
+}
+
+#[tokio::test]
+async fn a_pause_waits_for_the_statement_that_is_under_way() {
+    let scenario = with("outside_paused", BUILD, UNBUILD).await;
+    let (run, writer) = building(&scenario).await;
+    scenario.run("pause").await.succeeds().prints("002_b is paused before step 2 of 3");
+    writer.lines("COMMIT").await;
+    eventually("the index is built", async || scenario.value(VALID).await == "1").await;
+    let done = "SELECT steps_done FROM schema_migrations_progress";
+    eventually("its step is done", async || scenario.value(done).await == "2").await;
+    scenario.run("status").await.succeeds().prints("half applied: at step 3 of 3, paused by ");
+    assert_eq!(scenario.value("SELECT count(*) FROM t WHERE id = 0").await, "0");
+    scenario.run("pause --off").await.succeeds().prints("is no longer paused");
+    run.end().await.succeeds().says("paused until `lockgate pause --off`").prints("applied 002_b");
+    assert_eq!(scenario.value("SELECT count(*) FROM t WHERE id = 0").await, "1");
+    scenario.run("history --verify").await.succeeds();
 }
 
 #[tokio::test]

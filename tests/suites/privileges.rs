@@ -1,6 +1,7 @@
 //! A role that may not do what a run does is told so before the run, with the GRANT that it needs.
 
-use lockgate_tests::Scenario;
+use lockgate::postgres::Secret;
+use lockgate_tests::{Scenario, Standby};
 
 #[tokio::test]
 async fn a_role_that_may_not_create_the_history_is_told_the_grant() {
@@ -113,6 +114,29 @@ async fn a_role_that_is_read_only_is_refused() {
     scenario.run("status").await.succeeds().prints("0 applied, 1 pending");
     assert!(!scenario.has_history().await);
     scenario.is_still(&before).await;
+}
+
+#[tokio::test]
+async fn a_standby_is_refused() {
+    let (scenario, standby) = (Scenario::new("standby").await.tables(&["a"]), Standby::start().await);
+    let target = standby.target();
+    let run = |arguments: &str| {
+        let call = scenario.run(arguments).env("DB_HOST", &target.host).env("DB_PORT", target.port.to_string());
+        let password = target.password.as_ref().map(Secret::reveal).unwrap();
+        call.env("DB_NAME", &target.database).env("DB_USER", &target.user).env("DB_PASSWORD", password)
+    };
+    run("test").await.succeeds().prints(", a standby");
+    for arguments in ["up", "up --no-backup", "backup"] {
+        run(arguments)
+            .await
+            .refuses_with(6)
+            .says("the server is a standby, which cannot be written to")
+            .says("next: connect to the primary server");
+    }
+    run("status").await.succeeds().prints("0 applied, 1 pending");
+    assert!(scenario.backups("backups").is_empty());
+    let made = "SELECT count(*) FROM pg_class WHERE relname LIKE 'schema_migrations%'";
+    assert_eq!(standby.primary().await.value(made).await, "0");
 }
 
 #[tokio::test]

@@ -166,6 +166,20 @@ async fn what_the_owner_cannot_mend_is_told_before_the_run() {
 }
 
 #[tokio::test]
+async fn the_shipped_roles_may_pause() {
+    let up = "CREATE TABLE b (id int); INSERT INTO b VALUES (1), (1);\nCREATE UNIQUE INDEX CONCURRENTLY i ON b (id);";
+    let scenario = Scenario::new("roles_pause").await.migration("001_b", up, "DROP TABLE b;");
+    let secured = Secured::of(scenario, "").await;
+    secured.up().await.fails_with(1).says("SQLSTATE 23505");
+    secured.run("pause").await.succeeds().prints("001_b is paused before step 2 of 2");
+    secured.up().await.refuses_with(2).says("is paused, by ");
+    secured.run("pause --off").await.succeeds();
+    secured.lines("DELETE FROM b").await;
+    secured.up().await.succeeds().prints("applied 001_b");
+    secured.run("history --verify").await.succeeds();
+}
+
+#[tokio::test]
 async fn a_role_that_cannot_be_taken_on_is_refused_with_the_grant() {
     let secured = Secured::of(Scenario::new("roles_grant").await.tables(&["a"]), "").await;
     let prefix = &secured.prefix;

@@ -123,7 +123,7 @@ async fn after_sigkill_between_batches_the_next_run_goes_on_at_the_checkpoint() 
         .run("status")
         .await
         .succeeds()
-        .prints("half applied: at step 2 of 3, 4 of 7 done")
+        .prints("half applied: at step 2 of 3, 4 of 7 done (57 %)")
         .prints("1 applied, 0 pending, 1 started");
     scenario.run("status --check").await.exits_with(3);
     scenario.run("plan").await.succeeds().prints("up 002_steps (component, goes on at step 2 of 3)");
@@ -149,6 +149,129 @@ async fn a_run_that_is_asked_to_stop_keeps_its_batches_and_says_how_to_go_on() {
          `lockgate down 002` takes it back); the database is at version 001",
     );
     gate.lines("SELECT pg_advisory_unlock(7)").await;
+    scenario.up().await.succeeds();
+    assert_eq!(scenario.value("SELECT count(*) FROM target").await, "7");
+}
+
+#[tokio::test]
+async fn a_second_signal_does_no_more_than_the_first() {
+    let scenario = planned("batch_sigint_twice", GATED).await;
+    let gate = scenario.session().await;
+    let run = at_the_gate(&scenario, &gate).await;
+    run.interrupt();
+    run.interrupt();
+    run.end().await.fails_with(1).says("stopped by SIGINT").says("stopped at step 2 of 3, after 2 batches");
+    scenario.is_gone().await;
+    gate.lines("SELECT pg_advisory_unlock(7)").await;
+    scenario.is_at_rest().await;
+    assert_eq!(scenario.value("SELECT count(*) FROM target").await, "4");
+    let noted = "SELECT concat_ws(' ', event, attempt, detail) FROM schema_migrations_journal ORDER BY id DESC LIMIT 1";
+    assert_eq!(scenario.value(noted).await, "interrupted 1 SIGINT");
+    scenario.up().await.succeeds();
+}
+
+/// Waits until a run has found that its migration is paused.
+async fn waits_for_the_end_of_its_pause(gate: &Session) {
+    let asks =
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'SELECT paused_by%'";
+    eventually("the run asks whether it is still paused", async || gate.value(asks).await == "1").await;
+}
+
+#[tokio::test]
+async fn between_a_pause_and_its_end_no_batch_is_committed() {
+    let scenario = planned("batch_paused", GATED).await;
+    let gate = scenario.session().await;
+    let run = at_the_gate(&scenario, &gate).await;
+    let paused = scenario.run("pause").await.succeeds();
+    paused.prints("002_steps is paused before step 2 of 3, or its next batch").prints("`lockgate pause --off`");
+    scenario.run("pause").await.refuses_with(2).says("`002_steps` is paused already, by ");
+    gate.lines("SELECT pg_advisory_unlock(7)").await;
+    waits_for_the_end_of_its_pause(&gate).await;
+    // The batch that was under way is committed, and none after it.
+    for _ in 0..3 {
+        assert_eq!(scenario.value("SELECT count(*) FROM target").await, "6");
+        scenario.run("status").await.succeeds().prints("half applied: at step 2 of 3, 6 of 7 done (85 %), paused by ");
+        scenario.run("up --no-backup --lock-timeout 0s").await.refuses_with(4);
+    }
+    let status = scenario.run("status --output json").await.succeeds().json();
+    let progress = &status["migrations"][1]["progress"];
+    assert_eq!(progress["done_percent"], 85);
+    assert!(progress["paused"]["by"].as_str().is_some_and(|by| by.contains(" on ")), "{progress}");
+    scenario.run("pause --off").await.succeeds().prints("002_steps is no longer paused");
+    run.end()
+        .await
+        .succeeds()
+        .says("paused until `lockgate pause --off`")
+        .says("the pause is over: going on")
+        .prints("applied 002_steps");
+    assert_eq!(scenario.value("SELECT count(*) FROM target").await, "7");
+    assert_eq!(
+        events(&scenario).await,
+        ["started 002", "paused 002", "unpaused 002", "step_finished 002", "applied 002"]
+    );
+    scenario.run("history --verify").await.succeeds();
+    scenario.is_at_rest().await;
+}
+
+#[tokio::test]
+async fn a_run_that_is_paused_can_be_stopped_and_stays_paused() {
+    let scenario = planned("batch_paused_sigterm", GATED).await;
+    let gate = scenario.session().await;
+    let run = at_the_gate(&scenario, &gate).await;
+    scenario.run("pause").await.succeeds();
+    gate.lines("SELECT pg_advisory_unlock(7)").await;
+    waits_for_the_end_of_its_pause(&gate).await;
+    run.terminate();
+    run.end().await.fails_with(1).says("stopped by SIGTERM").says("stopped at step 2 of 3, after 3 batches");
+    scenario.is_at_rest().await;
+    let before = scenario.state().await;
+    for arguments in ["up --no-backup", "down 002 --no-backup"] {
+        let refused = scenario.run(arguments).await.refuses_with(2);
+        refused.says("migration `002_steps` is paused, by ").says("next: `lockgate pause --off`");
+    }
+    scenario.run("plan").await.succeeds().prints("goes on at step 2 of 3");
+    scenario.is_still(&before).await;
+    scenario.run("pause --off").await.succeeds();
+    scenario.up().await.succeeds();
+    assert_eq!(scenario.value("SELECT count(*) FROM target").await, "7");
+}
+
+#[tokio::test]
+async fn a_run_that_is_paused_goes_on_after_a_lost_connection() {
+    let scenario = planned("batch_paused_lost", GATED).await;
+    let gate = scenario.session().await;
+    let run = at_the_gate(&scenario, &gate).await;
+    scenario.run("pause").await.succeeds();
+    gate.lines("SELECT pg_advisory_unlock(7)").await;
+    waits_for_the_end_of_its_pause(&gate).await;
+    scenario.end_the_run().await;
+    waits_for_the_end_of_its_pause(&gate).await;
+    assert_eq!(scenario.value("SELECT count(*) FROM target").await, "6");
+    scenario.run("pause --off").await.succeeds();
+    run.end().await.succeeds().prints("applied 002_steps");
+    assert_eq!(scenario.value("SELECT count(*) FROM target").await, "7");
+}
+
+#[tokio::test]
+async fn a_pause_of_nothing_is_refused() {
+    let scenario = planned("batch_not_paused", GATED).await;
+    let before = scenario.state().await;
+    for arguments in ["pause", "pause --off"] {
+        let refused = scenario.run(arguments).await.refuses_with(2);
+        refused.says("no migration of several transactions is under way");
+    }
+    scenario.is_still(&before).await;
+    let gate = scenario.session().await;
+    let run = at_the_gate(&scenario, &gate).await;
+    scenario.run("pause --off").await.refuses_with(2).says("`002_steps` is not paused");
+    run.kill();
+    run.end().await;
+    scenario.is_gone().await;
+    gate.lines("SELECT pg_advisory_unlock(7)").await;
+    // As an older version had made the table.
+    scenario.lines("ALTER TABLE schema_migrations_progress DROP COLUMN paused_at, DROP COLUMN paused_by").await;
+    scenario.run("pause").await.refuses_with(2).says("was begun by an older version");
+    scenario.run("status").await.succeeds().prints("half applied: at step 2 of 3");
     scenario.up().await.succeeds();
     assert_eq!(scenario.value("SELECT count(*) FROM target").await, "7");
 }

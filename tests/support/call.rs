@@ -116,6 +116,11 @@ impl Running {
         self.signal(Signal::SIGTERM);
     }
 
+    /// Asks it to stop as a terminal does: SIGINT.
+    pub fn interrupt(&self) {
+        self.signal(Signal::SIGINT);
+    }
+
     /// Stops it where it is, until it goes on: SIGSTOP.
     pub fn stop(&self) {
         self.signal(Signal::SIGSTOP);

@@ -10,6 +10,7 @@ mod programs;
 mod proxy;
 mod scenario;
 mod session;
+mod standby;
 mod wasi_guest;
 mod wit;
 
@@ -19,5 +20,6 @@ pub use outcome::Outcome;
 pub use proxy::{Harm, Meant, Proxy};
 pub use scenario::{Scenario, eventually};
 pub use session::Session;
+pub use standby::Standby;
 pub use wasi_guest::WasiGuest;
 pub use wit::Interface;

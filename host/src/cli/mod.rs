@@ -4,6 +4,7 @@ mod backup;
 mod down;
 mod history;
 mod new;
+mod pause;
 mod plan;
 mod plugin;
 mod psql;
@@ -51,7 +52,7 @@ DATABASE_URL, DB_*, PG*, lockgate.toml, default.
 
 Exit codes: 0 done, 1 a migration failed and was rolled back, 2 usage or configuration, 3 pending (status --check),
 4 lock held by another run, 5 drift or a damaged history, 6 preflight or verification said no, 7 backup failed,
-8 database unreachable, 9 outcome unknown.";
+8 database unreachable, 9 outcome unknown, 10 needs resolve.";
 
 #[derive(Args)]
 #[command(next_help_heading = "Global options")]
@@ -150,6 +151,8 @@ enum Command {
     History(history::Arguments),
     /// Show what `up` would do, and change nothing
     Plan(plan::Arguments),
+    /// Keep the migration under way from going on, or let it
+    Pause(pause::Arguments),
     /// Say what came of a step that a run was cut off in, where nothing else tells
     Resolve(resolve::Arguments),
     /// Take a backup, or list those that there are
@@ -316,6 +319,7 @@ async fn dispatch(context: &Context, command: Command) -> Result<ExitCode> {
         Command::Backup(arguments) => backup::run(context, &arguments).await,
         Command::Restore(arguments) => restore::run(context, &arguments).await,
         Command::Resolve(arguments) => resolve::run(context, &arguments).await,
+        Command::Pause(arguments) => pause::run(context, &arguments).await,
         Command::Psql(arguments) => psql::run(context, &arguments).await,
         Command::New(arguments) => new::run(context, &arguments),
         Command::Roles(arguments) => roles::run(context, &arguments),

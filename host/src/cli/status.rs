@@ -11,7 +11,7 @@ use crate::{
 
 #[derive(Args)]
 pub struct Arguments {
-    /// Exit with 3 when something is pending, with 5 when something has drifted
+    /// Exit with 3 when something is pending, with 10 when a step needs `resolve`, with 5 when something has drifted
     #[arg(long)]
     check: bool,
 }
@@ -24,8 +24,10 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<ExitCode> {
         return if context.output == Output::Json { Ok(ExitCode::Usage) } else { Err(Error::Folder(status.problems)) };
     }
     let any = |state: State| status.migrations.iter().any(|m| m.state == state);
+    let blocked = status.migrations.iter().filter_map(|m| m.progress.as_ref()).any(|progress| progress.blocked);
     Ok(match arguments.check {
         true if any(State::Drifted) => ExitCode::Drift,
+        true if blocked => ExitCode::NeedsResolve,
         true if any(State::Pending) || any(State::Started) => ExitCode::Pending,
         _ => ExitCode::Done,
     })

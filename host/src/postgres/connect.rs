@@ -316,3 +316,28 @@ impl ServerCertVerifier for AnyName {
         self.0.supported_verify_schemes()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_that_is_gone_is_noticed_within_a_minute() {
+        let target = Target {
+            host: "db".into(),
+            port: 5432,
+            database: "d".into(),
+            user: "u".into(),
+            role: None,
+            password: Some(Secret::new("p")),
+            tls: TlsMode::Disable,
+            root_cert: None,
+        };
+        let config = target.config("lockgate");
+        assert!(config.get_keepalives());
+        let retries = config.get_keepalives_retries().unwrap();
+        let noticed = config.get_keepalives_idle() + config.get_keepalives_interval().unwrap() * retries;
+        assert_eq!(noticed, Duration::from_secs(60));
+        assert_eq!(config.get_tcp_user_timeout(), Some(&noticed));
+    }
+}

@@ -43,6 +43,10 @@ pub enum Event {
     Started,
     /// A run goes on where an earlier one stopped.
     Resumed,
+    /// An operator wants nothing more of the migration under way to be done for now.
+    Paused,
+    /// The pause is over.
+    Unpaused,
     /// A step that stands alone, outside a transaction or in batches, is done.
     StepFinished,
     /// A migration was applied.
@@ -76,6 +80,8 @@ impl Event {
             Self::BackupFailed => "backup_failed",
             Self::Started => "started",
             Self::Resumed => "resumed",
+            Self::Paused => "paused",
+            Self::Unpaused => "unpaused",
             Self::StepFinished => "step_finished",
             Self::Applied => "applied",
             Self::Reverted => "reverted",
@@ -166,6 +172,11 @@ impl Journal {
             os_user: os_user.unwrap_or_else(|| "unknown".into()),
             host: host.unwrap_or_else(|| "unknown".into()),
         }
+    }
+
+    /// The user and the machine that the entries name.
+    pub fn who(&self) -> String {
+        format!("{} on {}", self.os_user, self.host)
     }
 
     /// The table, quoted.

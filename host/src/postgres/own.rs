@@ -2,7 +2,7 @@
 
 use tokio_postgres::types::ToSql;
 
-use super::quote_literal;
+use super::{progress::of_the_run_sql, quote_literal};
 
 /// The names of the host's own tables, quoted.
 #[derive(Debug, Clone)]
@@ -98,18 +98,20 @@ pub(super) fn writes_sql(table: &str) -> String {
     )
 }
 
-/// An expression of what the tables are and hold, for where no transaction can take it back.
+/// An expression of what the tables are and hold, for where no transaction can take it back; without a pause, which an operator may
+/// begin or end at any time.
 pub(super) fn state_sql(own: &OwnTables) -> String {
     let OwnTables { history, journal, progress, seal } = own;
     let names = [history, journal, progress, seal].map(|name| quote_literal(name));
-    let rows = |table: &str| {
-        format!("(SELECT pg_catalog.string_agg(t::pg_catalog.text, ';' ORDER BY t.version) FROM {table} t)")
+    let rows = |table: &str, row: &str| {
+        format!("(SELECT pg_catalog.string_agg({row}, ';' ORDER BY t.version) FROM {table} t)")
     };
     format!(
-        "pg_catalog.concat_ws('|', {}, {}, {}, (SELECT pg_catalog.concat_ws(' ', pg_catalog.count(*), pg_catalog.max(id)) FROM {journal}),
+        "pg_catalog.concat_ws('|', {}, {}, {}, (SELECT pg_catalog.concat_ws(' ', pg_catalog.count(*), pg_catalog.max(id)) FROM {journal}
+                               WHERE event OPERATOR(pg_catalog.<>) ALL (ARRAY['paused', 'unpaused'])),
                               (SELECT pg_catalog.count(*) FROM {seal}))",
         signature_sql(names.each_ref().map(String::as_str)),
-        rows(history),
-        rows(progress),
+        rows(history, "t::pg_catalog.text"),
+        rows(progress, &of_the_run_sql("t")),
     )
 }

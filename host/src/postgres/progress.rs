@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use serde::Serialize;
 use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
@@ -67,6 +68,17 @@ pub struct Started {
     pub started_at: String,
     /// The server's process that was about to run the next step, outside a transaction.
     pub worker: Option<Process>,
+    /// That an operator wants nothing more of it to be done for now.
+    pub paused: Option<Paused>,
+}
+
+/// Who has paused a migration, and when.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Paused {
+    /// User and machine.
+    pub by: String,
+    /// Server time, RFC 3339.
+    pub at: String,
 }
 
 impl Started {
@@ -128,8 +140,10 @@ impl Progress {
             "SELECT version, filename, description, kind, checksum, direction, plan::text, steps_done, attempted, batches,
                     checkpoint, done, total, took_ms, run_id::text,
                     to_char(started_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'),
-                    (to_jsonb(progress) ->> 'backend_pid')::int, to_jsonb(progress) ->> 'backend_start'
+                    (to_jsonb(progress) ->> 'backend_pid')::int, to_jsonb(progress) ->> 'backend_start',
+                    to_jsonb(progress) ->> 'paused_by', {}
              FROM {} progress ORDER BY started_at LIMIT 1",
+            paused_at_sql("(to_jsonb(progress) ->> 'paused_at')::timestamptz"),
             self.table
         );
         let row = session.client().query_opt(&sql, &[]).await.map_err(failed)?;
@@ -162,7 +176,8 @@ impl Progress {
         session.batch("noting that the migration has begun", &sql).await
     }
 
-    /// Moves a migration on, in the open transaction or in one of its own.
+    /// Moves a migration on, in the open transaction or in one of its own. Returns whether it was paused meanwhile: nothing need be
+    /// asked between two batches.
     ///
     /// # Errors
     /// Also when it does not stand where this run left it.
@@ -173,7 +188,7 @@ impl Progress {
         from: &Position,
         to: &Position,
         run_id: Uuid,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         const DOING: &str = "saving the checkpoint";
         let number = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
         let steps = |n: usize| i32::try_from(n).unwrap_or(i32::MAX);
@@ -182,14 +197,15 @@ impl Progress {
                            took_ms = $9, run_id = '{run_id}', updated_at = pg_catalog.clock_timestamp(),
                            backend_pid = $11, backend_start = $12
              WHERE version OPERATOR(pg_catalog.=) $1 AND steps_done OPERATOR(pg_catalog.=) $2
-               AND batches OPERATOR(pg_catalog.=) $10",
+               AND batches OPERATOR(pg_catalog.=) $10
+             RETURNING paused_at IS NOT NULL",
             self.table
         );
         // Whoever finds the intent must be able to tell that this session is gone.
         let worker = to.attempted.then_some(&session.server.process);
         let moved = session
             .client()
-            .execute(
+            .query(
                 &sql,
                 &[
                     &version.as_str(),
@@ -207,10 +223,37 @@ impl Progress {
                 ],
             )
             .await;
-        match moved.map_err(|e| Error::database(DOING, db_error(&e)))? {
-            1 => Ok(()),
-            n => Err(Error::system(DOING, format!("{n} rows of `{version}` stand where this run left it, not one"))),
+        match moved.map_err(|e| Error::database(DOING, db_error(&e)))?.as_slice() {
+            [row] => Ok(row.get(0)),
+            rows => {
+                let n = rows.len();
+                Err(Error::system(DOING, format!("{n} rows of `{version}` stand where this run left it, not one")))
+            }
         }
+    }
+
+    /// Who has paused a migration, if somebody has.
+    pub async fn paused(&self, session: &Session, version: &Version) -> Result<Option<Paused>> {
+        let sql = format!(
+            "SELECT paused_by, {} FROM {} WHERE version = $1 AND paused_at IS NOT NULL",
+            paused_at_sql("paused_at"),
+            self.table
+        );
+        let row = session.client().query_opt(&sql, &[&version.as_str()]).await;
+        let row = row.map_err(|e| Error::database("asking whether the migration is paused", db_error(&e)))?;
+        Ok(row.map(|row| Paused { by: row.get(0), at: row.get(1) }))
+    }
+
+    /// Pauses a migration, or ends its pause (`by` is `None`), in the open transaction. False when that is so already, or the
+    /// migration has ended meanwhile.
+    pub async fn pause(&self, session: &Session, version: &Version, by: Option<&str>) -> Result<bool> {
+        let sql = format!(
+            "UPDATE {} SET paused_by = $2::text, paused_at = CASE WHEN $2::text IS NOT NULL THEN clock_timestamp() END
+             WHERE version = $1 AND (paused_at IS NULL) = ($2::text IS NOT NULL)",
+            self.table
+        );
+        let changed = session.client().execute(&sql, &[&version.as_str(), &by]).await;
+        changed.map(|n| n == 1).map_err(|e| Error::database("noting the pause", db_error(&e)))
     }
 
     /// Notes, in the open transaction, that a migration has ended.
@@ -247,9 +290,12 @@ impl Progress {
                  started_at timestamptz NOT NULL DEFAULT clock_timestamp(),
                  updated_at timestamptz NOT NULL DEFAULT clock_timestamp(),
                  backend_pid int,
-                 backend_start text
+                 backend_start text,
+                 paused_at timestamptz,
+                 paused_by text
              );
-             ALTER TABLE {table} ADD COLUMN IF NOT EXISTS backend_pid int, ADD COLUMN IF NOT EXISTS backend_start text;
+             ALTER TABLE {table} ADD COLUMN IF NOT EXISTS backend_pid int, ADD COLUMN IF NOT EXISTS backend_start text,
+                 ADD COLUMN IF NOT EXISTS paused_at timestamptz, ADD COLUMN IF NOT EXISTS paused_by text;
              COMMENT ON TABLE {table} IS 'The migration of several transactions that has begun and not ended. Written by lockgate.';"
         )
     }
@@ -258,9 +304,18 @@ impl Progress {
 /// An expression that is true when the table of that name (an expression itself) has all columns.
 pub(super) fn is_whole_sql(table: &str) -> String {
     format!(
-        "(SELECT count(*) = 2 FROM pg_catalog.pg_attribute WHERE attrelid = to_regclass({table}) AND NOT attisdropped
-          AND attname IN ('backend_pid', 'backend_start'))"
+        "(SELECT count(*) = 4 FROM pg_catalog.pg_attribute WHERE attrelid = to_regclass({table}) AND NOT attisdropped
+          AND attname IN ('backend_pid', 'backend_start', 'paused_at', 'paused_by'))"
     )
+}
+
+/// A row of the table, as an expression, without what others than the run under way may change.
+pub(super) fn of_the_run_sql(row: &str) -> String {
+    format!("(pg_catalog.to_jsonb({row}) OPERATOR(pg_catalog.-) ARRAY['paused_at', 'paused_by'])::pg_catalog.text")
+}
+
+fn paused_at_sql(at: &str) -> String {
+    format!("to_char({at} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')")
 }
 
 fn started(row: &tokio_postgres::Row) -> Option<Started> {
@@ -289,6 +344,10 @@ fn started(row: &tokio_postgres::Row) -> Option<Started> {
         started_at: row.get(15),
         worker: match (row.get(16), row.get::<_, Option<String>>(17)) {
             (Some(pid), Some(started)) => Some(Process { pid, started }),
+            _ => None,
+        },
+        paused: match (row.get(18), row.get(19)) {
+            (Some(by), Some(at)) => Some(Paused { by, at }),
             _ => None,
         },
     })

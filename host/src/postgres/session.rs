@@ -181,13 +181,18 @@ pub struct Session {
     pub server: Server,
 }
 
-/// Settings that must not end a session that waits for a backup, and that end it when its client is gone. Those that the server
-/// does not know are left out. Source: reliability measurements; PostgreSQL manual, "Client Connection Defaults".
+/// Settings that must not end a session that waits for a backup, and that end it when its client is gone: a minute after a machine or
+/// the way to it has vanished, as on the client's side; a second after a process has. Those that the server does not know are left
+/// out. Source: reliability measurements; PostgreSQL manual, "Client Connection Defaults" and "Connections and Authentication".
 const SETTINGS: &[(&str, &str)] = &[
     ("idle_session_timeout", "0"),
     ("idle_in_transaction_session_timeout", "0"),
     ("transaction_timeout", "0"),
     ("client_connection_check_interval", "1000"),
+    ("tcp_keepalives_idle", "30"),
+    ("tcp_keepalives_interval", "10"),
+    ("tcp_keepalives_count", "3"),
+    ("tcp_user_timeout", "60000"),
     ("statement_timeout", "0"),
     ("lock_timeout", "30000"),
     ("standard_conforming_strings", "on"),
@@ -304,6 +309,15 @@ impl Session {
         let result = self.guarded(work).await;
         self.abort().await?;
         result
+    }
+
+    /// Runs something in a transaction of its own that is rolled back.
+    pub async fn undone<T>(&self, timeouts: Timeouts, work: impl AsyncFnOnce(&Handle) -> T) -> Result<T> {
+        let sql = format!("BEGIN; {}", timeouts.sql("SET LOCAL"));
+        self.batch("beginning a transaction to be rolled back", &sql).await?;
+        let result = work(&self.handle).await;
+        self.abort().await?;
+        Ok(result)
     }
 
     /// Runs something that must not write within the open transaction; whatever it did is undone, and the transaction can be
@@ -490,11 +504,11 @@ impl Session {
     }
 
     /// Writes of the host's own, in a transaction that outlives a crash of the server.
-    pub async fn durably(&self, work: impl AsyncFnOnce() -> Result<()>) -> Result<()> {
+    pub async fn durably<T>(&self, work: impl AsyncFnOnce() -> Result<T>) -> Result<T> {
         const DOING: &str = "noting where the migration stands";
         self.batch(DOING, &format!("BEGIN; {SYNCHRONOUS_COMMIT}")).await?;
         let result = match work().await {
-            Ok(()) => self.batch(DOING, "COMMIT").await,
+            Ok(done) => self.batch(DOING, "COMMIT").await.map(|()| done),
             Err(error) => Err(error),
         };
         if result.is_err() && !self.is_closed() {

@@ -39,6 +39,14 @@ pub(super) fn ddl(history: &History) -> String {
     [history.ddl(), journal::ddl(history), Progress::new(history).ddl(), Seal::new(history).ddl()].join("\n")
 }
 
+/// Whether a table is missing, or something of one that this version needs.
+///
+/// # Errors
+/// When that cannot be found out.
+pub async fn lack_something(session: &Session, history: &History) -> Result<bool> {
+    Ok(lacking(session, history).await?.is_some())
+}
+
 /// What is to be done to have all of the tables whole.
 #[derive(Debug)]
 pub(super) struct Lacking {

@@ -12,7 +12,7 @@ use crate::{
     plan::State,
     postgres::journal::{Recorded, Verification},
     printable::printable,
-    runner::{Health, Outcome, Plan, PlannedStep, Resolution, Status, Underway},
+    runner::{Health, Outcome, Pause, Plan, PlannedStep, Resolution, Status, Underway},
 };
 
 /// The version of the JSON objects.
@@ -167,7 +167,7 @@ pub fn status(status: &Status) -> String {
     text + "\n"
 }
 
-/// How far a migration is: `half applied: step 2 of 5, 3,000 of 12,000 done`.
+/// How far a migration is: `half applied: at step 2 of 5, 3000 of 12000 done (25 %)`.
 fn underway(underway: &Underway) -> String {
     let way = match underway.direction {
         Direction::Up => "applied",
@@ -181,6 +181,12 @@ fn underway(underway: &Underway) -> String {
             let _ = write!(text, " of {total}");
         }
         text += " done";
+        if let Some(percent) = underway.done_percent {
+            let _ = write!(text, " ({percent} %)");
+        }
+    }
+    if let Some(paused) = &underway.paused {
+        let _ = write!(text, ", paused by {} at {}", printable(&paused.by), paused.at);
     }
     text
 }
@@ -348,6 +354,20 @@ pub fn resolution(resolution: &Resolution, dry_run: bool) -> String {
     let (is, not) = if dry_run { ("would be", "nothing was changed\n") } else { ("is", "") };
     let Resolution { migration, step, statement, verdict, next } = resolution;
     format!("step {step} of {migration} {is} taken as {verdict}: {statement}\nnext: {next}\n{not}")
+}
+
+/// The text of a pause, or of its end.
+pub fn pause(pause: &Pause) -> String {
+    let Pause { migration, step, paused } = pause;
+    if *paused {
+        format!(
+            "{migration} is paused before step {step}, or its next batch; what is under way is finished\nnext: `lockgate pause --off` lets it go on\n"
+        )
+    } else {
+        format!(
+            "{migration} is no longer paused; where no run waits for that, `lockgate up` or `down` goes on at step {step}\n"
+        )
+    }
 }
 
 /// The text of a restore.

@@ -15,6 +15,8 @@ pub(super) struct Course {
     pub(super) position: Position,
     /// Whether the database knows that the migration has begun.
     pub(super) stored: bool,
+    /// Whether it was paused when the database was asked last.
+    pub(super) paused: bool,
 }
 
 /// What comes next.
@@ -31,12 +33,13 @@ pub(super) enum Next {
 impl Course {
     /// Of a migration that has begun.
     pub(super) fn under_way(started: &Started) -> Self {
-        Self { steps: started.steps.clone(), position: started.position.clone(), stored: true }
+        let (steps, position) = (started.steps.clone(), started.position.clone());
+        Self { steps, position, stored: true, paused: started.paused.is_some() }
     }
 
     /// At the beginning of a plan.
     pub(super) fn of(steps: Vec<Step>) -> Self {
-        Self { steps, position: Position::default(), stored: false }
+        Self { steps, position: Position::default(), stored: false, paused: false }
     }
 
     pub(super) fn next(&self) -> Next {
@@ -78,15 +81,14 @@ impl Course {
         }
     }
 
-    /// What to say where it [is blocked](Self::is_blocked).
-    pub(super) fn blocked(&self, migration: &str) -> Error {
-        let (at, n) = (self.step_of(), self.position.steps_done + 1);
-        let sql = self.statement();
-        Error::Refused {
-            what: format!(
-                "migration `{migration}` is blocked at step {at}: a run was cut off in it, and nothing tells whether it took effect ({sql})"
-            ),
-            next: format!("look, then say `lockgate resolve {n} --applied` or `lockgate resolve {n} --not-applied`"),
+    /// What to say where it [is blocked](Self::is_blocked), and what the database is like then.
+    pub(super) fn blocked(&self, migration: &str, state: String) -> Error {
+        Error::Blocked {
+            name: migration.to_owned(),
+            step_of: self.step_of(),
+            step: self.position.steps_done + 1,
+            statement: self.statement(),
+            state,
         }
     }
 

@@ -156,7 +156,11 @@ impl<'r, 'c> Passage<'r, 'c> {
         pace: &mut Option<Pace>,
         findings: &mut Vec<Finding>,
     ) -> Result<Worked, Halt> {
-        match course.filter(|course| course.stored).map(|course| (course, course.next())) {
+        let stored = course.filter(|course| course.stored);
+        if let Some(course) = stored {
+            self.wait_while_paused(course).await?;
+        }
+        match stored.map(|course| (course, course.next())) {
             Some((course, Next::Batch(name))) => self.batch(course, &name, pace).await,
             other => {
                 // Every batched step has its own.
@@ -314,7 +318,7 @@ impl<'r, 'c> Passage<'r, 'c> {
             Ok(Err(Stopped::Refused(findings))) => {
                 self.roll_back().await;
                 let stage = Stage::Verify(self.item.version.clone(), self.direction);
-                return Err(run.refused(self.item, self.direction, stage, findings, &left).await.into());
+                return Err(run.refused(self.entry(Event::Refused), stage, findings, &left).await.into());
             }
             Err(signal) => {
                 self.roll_back().await;
@@ -395,7 +399,7 @@ impl<'r, 'c> Passage<'r, 'c> {
         let (run, item) = (&*self.run, self.item);
         if course.stored {
             let advanced = run.progress.advance(&run.session, &item.version, from, &course.position, run.run_id).await;
-            advanced.map_err(Stopped::host("progress"))?;
+            course.paused = advanced.map_err(Stopped::host("progress"))?;
             return Ok(OwnWrites::of_progress(0, 1, 0));
         }
         // A migration that is taken back half-way changes direction here.
@@ -414,6 +418,7 @@ impl<'r, 'c> Passage<'r, 'c> {
             run_id: String::new(),
             started_at: String::new(),
             worker: None,
+            paused: None,
         };
         run.progress.begin(&run.session, &started, run.run_id).await.map_err(Stopped::host("progress"))?;
         course.stored = true;
@@ -523,7 +528,7 @@ impl<'r, 'c> Passage<'r, 'c> {
     }
 
     async fn interrupted(&self, signal: &'static str, left: &str) -> Error {
-        self.run.interrupted(self.item, self.direction, signal, left).await
+        self.run.interrupted(self.entry(Event::Interrupted), signal, left).await
     }
 
     /// The first failure counts, so this one is only logged.

@@ -3,6 +3,7 @@
 mod course;
 mod migration;
 mod outcome;
+mod pause;
 mod recovery;
 mod resolve;
 mod work;
@@ -36,6 +37,7 @@ use crate::{
 };
 
 pub use outcome::{Done, Health, Outcome, Plan, Planned, PlannedStep, Status, StatusRow, Underway};
+pub use pause::{Pause, pause};
 pub use resolve::{Resolution, Verdict, plan_resolve, resolve};
 
 /// A connected run.
@@ -414,6 +416,7 @@ impl<'a> Run<'a> {
 
     /// Under the lock: checks, backup, then one migration after the other.
     async fn execute(&mut self, direction: Direction, work: &[Work], waited: Duration) -> Result<Outcome> {
+        self.refuse_paused(work.iter().find_map(|item| item.started.as_ref()))?;
         let mut findings = self.preflight(work).await?;
         // What has begun was let through then.
         if direction == Direction::Up && work[0].started.is_none() {
@@ -488,7 +491,10 @@ impl<'a> Run<'a> {
         let ask = async |db: &Handle| self.config.stop.race(item.program.preflight(db)).await;
         let asked = match self.session.read_only(self.timeouts(item, Direction::Up), ask).await? {
             Ok(asked) => asked,
-            Err(signal) => return Err(self.interrupted(item, Direction::Up, signal, NOT_RUN).await),
+            Err(signal) => {
+                let entry = Entry::of(Event::Interrupted).migration(&item.version, Direction::Up);
+                return Err(self.interrupted(entry, signal, NOT_RUN).await);
+            }
         };
         if let Err(broken) = self.session.check_session(self.lock).await {
             let error = ProgramError { at: None, cause: item.fault(broken.what()) };
@@ -500,7 +506,8 @@ impl<'a> Run<'a> {
         };
         if blocks(&findings) {
             let stage = Stage::Preflight(item.version.clone());
-            return Err(self.refused(item, Direction::Up, stage, findings, NOT_RUN).await);
+            let entry = Entry::of(Event::Refused).migration(&item.version, Direction::Up);
+            return Err(self.refused(entry, stage, findings, NOT_RUN).await);
         }
         Ok(findings)
     }
@@ -638,24 +645,15 @@ impl<'a> Run<'a> {
         Error::Migration { name: item.name.clone(), direction, step, error: Box::new(error), state }
     }
 
-    async fn interrupted(&self, item: &Work, direction: Direction, signal: &'static str, left: &str) -> Error {
-        let entry = Entry::of(Event::Interrupted).migration(&item.version, direction).detail(signal);
-        let state = self.state_after(&entry, left).await;
+    async fn interrupted(&self, entry: Entry<'_>, signal: &'static str, left: &str) -> Error {
+        let state = self.state_after(&entry.detail(signal), left).await;
         Error::Interrupted { signal, state }
     }
 
-    async fn refused(
-        &self,
-        item: &Work,
-        direction: Direction,
-        stage: Stage,
-        findings: Vec<Finding>,
-        left: &str,
-    ) -> Error {
+    async fn refused(&self, entry: Entry<'_>, stage: Stage, findings: Vec<Finding>, left: &str) -> Error {
         let detail: Vec<&str> = findings.iter().map(|f| f.message.as_str()).collect();
         let detail = detail.join("; ");
-        let entry = Entry::of(Event::Refused).migration(&item.version, direction).detail(&detail);
-        let state = self.state_after(&entry, left).await;
+        let state = self.state_after(&Entry { detail: Some(&detail), ..entry }, left).await;
         Error::Checks { stage, findings, state }
     }
 

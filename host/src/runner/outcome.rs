@@ -9,7 +9,10 @@ use crate::{
     error::{Finding, Problem},
     migration::{Direction, Version},
     plan::State,
-    postgres::{history::Applied, progress::Started},
+    postgres::{
+        history::Applied,
+        progress::{Paused, Started},
+    },
 };
 
 pub use crate::step::PlannedStep;
@@ -106,10 +109,15 @@ pub struct Underway {
     pub step: String,
     /// Whether the operator must say what came of that step (`lockgate resolve`).
     pub blocked: bool,
+    /// Who wants nothing more of it to be done for now (`lockgate pause`), and since when.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub paused: Option<Paused>,
     /// The units that the batches of that step have done.
     pub done: u64,
     /// The units in all, where the migration knows them.
     pub total: Option<u64>,
+    /// The share that is done, in whole per cent, where the units in all are known: 100 only when all are done.
+    pub done_percent: Option<u64>,
     /// When it began, RFC 3339.
     pub started_at: String,
     /// The run that took it so far.
@@ -123,12 +131,20 @@ impl Underway {
             direction: started.direction,
             step: course.step_of(),
             blocked: course.is_blocked(),
+            paused: started.paused.clone(),
             done: started.position.done,
             total: started.position.total,
+            done_percent: started.position.total.and_then(|total| percent(started.position.done, total)),
             started_at: started.started_at.clone(),
             run_id: started.run_id.clone(),
         }
     }
+}
+
+/// Rounded down; `None` where there is nothing to do a share of.
+fn percent(done: u64, total: u64) -> Option<u64> {
+    let hundredfold = u128::from(done.min(total)) * 100;
+    hundredfold.checked_div(total.into()).and_then(|percent| percent.try_into().ok())
 }
 
 /// The state of every migration.

@@ -3,7 +3,7 @@
 use super::course::Course;
 use crate::{
     config::Config,
-    error::{Cause, Error, Problem, Result},
+    error::{Cause, Error, NOTHING_CHANGED, Problem, Result},
     migration::{Checksum, Kind, Version},
     postgres::{history::Applied, progress::Started},
     source::{Content, Folder, Migration},
@@ -45,7 +45,7 @@ impl Work {
         }
         let course = Course::under_way(&started);
         if course.is_blocked() {
-            return Err(course.blocked(&self.name));
+            return Err(course.blocked(&self.name, NOTHING_CHANGED.into()));
         }
         self.started = Some(started);
         Ok(())

@@ -4,6 +4,8 @@
 //! Source: PostgreSQL manual, part VI, "SQL Commands": each page says whether its command "cannot be executed inside a transaction
 //! block"; and the calls of `PreventInTransactionBlock` in the server.
 
+use std::collections::VecDeque;
+
 use squawk_lexer::{LiteralKind, TokenKind, tokenize};
 
 use crate::postgres::{quote_ident, quote_literal};
@@ -32,6 +34,8 @@ pub enum Effect {
         unique: bool,
         /// The columns in order; `None` for an expression.
         columns: Vec<Option<String>>,
+        /// What is written behind the table: method, columns and all the rest.
+        definition: String,
     },
     /// `DROP INDEX`
     DropIndex(Name),
@@ -114,6 +118,11 @@ impl Name {
         }
     }
 
+    /// The same without the schema.
+    pub(super) fn quoted_alone(&self) -> String {
+        quote_ident(&self.name)
+    }
+
     /// A constant with the quoted name in it, for `to_regclass` and its like, which look for it as the server would.
     pub(super) fn literal(&self) -> String {
         quote_literal(&self.quoted())
@@ -138,7 +147,7 @@ fn recognise(sql: &str) -> (Place, Effect) {
     let mut tokens = Tokens::of(sql);
     let Some(Token::Word(first)) = tokens.next() else { return (Place::Inside, Effect::Unknown) };
     match first.as_str() {
-        "CREATE" => create(&mut tokens),
+        "CREATE" => create(&mut tokens, sql),
         "DROP" => drop_(&mut tokens),
         "ALTER" => alter(&mut tokens),
         "REINDEX" => reindex(&mut tokens),
@@ -150,11 +159,11 @@ fn recognise(sql: &str) -> (Place, Effect) {
     }
 }
 
-fn create(tokens: &mut Tokens) -> (Place, Effect) {
+fn create(tokens: &mut Tokens, sql: &str) -> (Place, Effect) {
     let unique = tokens.eat(&["UNIQUE"]);
     if tokens.eat(&["INDEX"]) {
         let place = if tokens.eat(&["CONCURRENTLY"]) { Place::Outside } else { Place::Inside };
-        return (place, create_index(tokens, unique).unwrap_or(Effect::Unknown));
+        return (place, create_index(tokens, unique, sql).unwrap_or(Effect::Unknown));
     }
     if tokens.eat(&["DATABASE"]) {
         return (Place::Outside, global(tokens, "pg_database", "datname", true));
@@ -170,7 +179,7 @@ fn create(tokens: &mut Tokens) -> (Place, Effect) {
     (Place::Inside, Effect::Unknown)
 }
 
-fn create_index(tokens: &mut Tokens, unique: bool) -> Option<Effect> {
+fn create_index(tokens: &mut Tokens, unique: bool, sql: &str) -> Option<Effect> {
     tokens.eat(&["IF", "NOT", "EXISTS"]);
     let index = if tokens.eat(&["ON"]) {
         None
@@ -180,10 +189,12 @@ fn create_index(tokens: &mut Tokens, unique: bool) -> Option<Effect> {
     };
     tokens.eat(&["ONLY"]);
     let table = tokens.name()?;
+    let definition = sql[tokens.start()?..].trim_end().trim_end_matches(';').to_owned();
     if tokens.eat(&["USING"]) {
         tokens.name()?;
     }
-    Some(Effect::CreateIndex { index: index.map(|index| index.name), table, unique, columns: tokens.columns() })
+    let (index, columns) = (index.map(|index| index.name), tokens.columns());
+    Some(Effect::CreateIndex { index, table, unique, columns, definition })
 }
 
 fn drop_(tokens: &mut Tokens) -> (Place, Effect) {
@@ -297,21 +308,22 @@ enum Token {
     Other(String),
 }
 
-/// What is left of a statement, without comments.
-#[derive(Debug, Clone)]
-struct Tokens(std::collections::VecDeque<Token>);
+/// What is left of a statement, without comments: each token with the byte at which it begins.
+#[derive(Debug, Clone, Default)]
+struct Tokens(VecDeque<(Token, usize)>);
 
 impl Tokens {
     /// Enough to recognise any statement; a file may hold megabytes.
     const MAX: usize = 1000;
 
     fn of(sql: &str) -> Self {
-        let mut tokens = std::collections::VecDeque::new();
-        let mut offset = 0;
+        let mut tokens = VecDeque::new();
+        let mut end = 0;
         for token in tokenize(sql) {
-            let piece = &sql[offset..offset + token.len as usize];
-            offset += token.len as usize;
-            tokens.push_back(match token.kind {
+            let start = end;
+            end += token.len as usize;
+            let piece = &sql[start..end];
+            let token = match token.kind {
                 TokenKind::Whitespace | TokenKind::LineComment | TokenKind::BlockComment { .. } => continue,
                 TokenKind::Semi if tokens.is_empty() => continue,
                 TokenKind::Semi => break,
@@ -323,7 +335,8 @@ impl Tokens {
                     Token::Text(piece[1..piece.len() - 1].replace("''", "'"))
                 }
                 _ => Token::Other(piece.to_owned()),
-            });
+            };
+            tokens.push_back((token, start));
             if tokens.len() == Self::MAX {
                 break;
             }
@@ -332,11 +345,20 @@ impl Tokens {
     }
 
     fn next(&mut self) -> Option<Token> {
-        self.0.pop_front()
+        self.0.pop_front().map(|(token, _)| token)
+    }
+
+    fn peek(&self, at: usize) -> Option<&Token> {
+        self.0.get(at).map(|(token, _)| token)
+    }
+
+    /// Where the next token begins.
+    fn start(&self) -> Option<usize> {
+        self.0.front().map(|(_, start)| *start)
     }
 
     fn is(&self, at: usize, symbol: &str) -> bool {
-        self.0.get(at) == Some(&Token::Other(symbol.to_owned()))
+        self.peek(at) == Some(&Token::Other(symbol.to_owned()))
     }
 
     /// Takes these words, if they are the next.
@@ -344,7 +366,7 @@ impl Tokens {
         let there = words
             .iter()
             .enumerate()
-            .all(|(i, word)| matches!(self.0.get(i), Some(Token::Word(next)) if next.as_str() == *word));
+            .all(|(i, word)| matches!(self.peek(i), Some(Token::Word(next)) if next.as_str() == *word));
         if there {
             self.0.drain(..words.len());
         }
@@ -378,8 +400,8 @@ impl Tokens {
             return None;
         }
         self.next();
-        let (mut inner, mut depth) = (std::collections::VecDeque::new(), 1);
-        while let Some(token) = self.next() {
+        let (mut inner, mut depth) = (Self::default(), 1);
+        while let Some((token, start)) = self.0.pop_front() {
             match &token {
                 Token::Other(symbol) if symbol == "(" => depth += 1,
                 Token::Other(symbol) if symbol == ")" => depth -= 1,
@@ -388,28 +410,28 @@ impl Tokens {
             if depth == 0 {
                 break;
             }
-            inner.push_back(token);
+            inner.0.push_back((token, start));
         }
-        Some(Self(inner))
+        Some(inner)
     }
 
     /// The elements between commas.
     fn elements(self) -> Vec<Self> {
-        let (mut elements, mut depth) = (vec![Self(std::collections::VecDeque::new())], 0);
-        for token in self.0 {
+        let (mut elements, mut depth) = (vec![Self::default()], 0);
+        for (token, start) in self.0 {
             if let Token::Other(symbol) = &token {
                 match symbol.as_str() {
                     "(" => depth += 1,
                     ")" => depth -= 1,
                     "," if depth == 0 => {
-                        elements.push(Self(std::collections::VecDeque::new()));
+                        elements.push(Self::default());
                         continue;
                     }
                     _ => {}
                 }
             }
             if let Some(last) = elements.last_mut() {
-                last.0.push_back(token);
+                last.0.push_back((token, start));
             }
         }
         elements
@@ -422,7 +444,7 @@ impl Tokens {
 
     /// Whether what is left is a no, as an option's value.
     fn is_no(&self) -> bool {
-        let value = self.0.iter().find(|token| **token != Token::Other("=".into()));
+        let value = self.0.iter().map(|(token, _)| token).find(|token| **token != Token::Other("=".into()));
         match value {
             Some(Token::Word(word)) => matches!(word.as_str(), "FALSE" | "OFF" | "NO"),
             Some(Token::Text(text) | Token::Quoted(text)) => matches!(&*text.to_lowercase(), "false" | "off" | "no"),
@@ -434,7 +456,7 @@ impl Tokens {
     /// Whether `WITH (create_slot = false)` or `(connect = false)` is among the rest.
     fn makes_no_slot(&mut self) -> bool {
         while self.0.len() > 1
-            && !(matches!(self.0.front(), Some(Token::Word(word)) if word == "WITH") && self.is(1, "("))
+            && !(matches!(self.peek(0), Some(Token::Word(word)) if word == "WITH") && self.is(1, "("))
         {
             self.next();
         }
@@ -533,19 +555,28 @@ mod tests {
 
     #[test]
     fn an_index_is_known_by_its_name_its_table_and_its_columns() {
-        let index = |index: Option<&str>, table: &str, unique: bool, columns: &[Option<&str>]| Effect::CreateIndex {
-            index: index.map(Into::into),
-            table: name(table),
-            unique,
-            columns: columns.iter().map(|column| column.map(Into::into)).collect(),
+        let index = |index: Option<&str>, table: &str, unique: bool, columns: &[Option<&str>], definition: &str| {
+            Effect::CreateIndex {
+                index: index.map(Into::into),
+                table: name(table),
+                unique,
+                columns: columns.iter().map(|column| column.map(Into::into)).collect(),
+                definition: definition.into(),
+            }
         };
         for (sql, expected) in [
-            ("create index concurrently I on T (A)", index(Some("i"), "t", false, &[Some("a")])),
+            ("create index concurrently I on T (A)", index(Some("i"), "t", false, &[Some("a")], "(A)")),
             (
                 "CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS \"I\"\"1\" ON ONLY S.\"T\" USING btree (a DESC NULLS LAST, lower(b), (c + 1), \"D\" text_ops) INCLUDE (e) WHERE a > 1",
-                index(Some("I\"1"), "s.T", true, &[Some("a"), None, None, Some("D")]),
+                index(
+                    Some("I\"1"),
+                    "s.T",
+                    true,
+                    &[Some("a"), None, None, Some("D")],
+                    "USING btree (a DESC NULLS LAST, lower(b), (c + 1), \"D\" text_ops) INCLUDE (e) WHERE a > 1",
+                ),
             ),
-            ("CREATE INDEX CONCURRENTLY ON d.s.t (a)", index(None, "s.t", false, &[Some("a")])),
+            ("CREATE INDEX CONCURRENTLY ON d.s.t /* ( */ (a) ;", index(None, "s.t", false, &[Some("a")], "(a) ")),
             ("CREATE INDEX CONCURRENTLY U&\"i\" ON t (a)", Effect::Unknown),
         ] {
             assert_eq!(Effect::of(sql), expected, "{sql}");

@@ -37,7 +37,83 @@ pub struct Breakage {
     pub table_oid: String,
 }
 
+/// The same index on an empty copy of its table: the server itself says then what the statement means. To compare words would
+/// not do: a default may be written or left out, an expression in many ways.
+#[derive(Debug, Clone)]
+pub struct Twin {
+    /// A query of the index of that name, and of the table's whole name.
+    pub find: String,
+    index: String,
+    table: Name,
+    unique: bool,
+    definition: String,
+}
+
+impl Twin {
+    /// The statements that make the copy, of the table of this whole name, and the index on it. The copy has the table's own name, with
+    /// which an expression may name a column.
+    pub fn build(&self, table: &str) -> [String; 2] {
+        let Self { unique, definition, .. } = self;
+        let (copy, unique) = (self.table.quoted_alone(), if *unique { "UNIQUE " } else { "" });
+        [
+            format!("CREATE TEMPORARY TABLE {copy} (LIKE {table})"),
+            format!("CREATE {unique}INDEX {TWIN} ON pg_temp.{copy} {definition}"),
+        ]
+    }
+
+    /// A query whether both are the same but for their names and their place; NULL where that cannot be told.
+    pub fn compare_sql(&self, index_oid: &str) -> String {
+        format!(
+            // Behind the first point of the twin's definition stands the table's name: what is before it is known to hold none.
+            "SELECT CASE WHEN starts_with(d.ours, d.head)
+                         THEN substr(d.ours, length(d.head) + 1) = substr(d.twin, strpos(d.twin, '.') + 1 + length(d.name)) END
+             FROM (SELECT pg_get_indexdef(c.oid) AS ours, pg_get_indexdef('pg_temp.{TWIN}'::regclass) AS twin,
+                          format('CREATE %sINDEX %I ON %s%I.%I', CASE WHEN i.indisunique THEN 'UNIQUE ' END, c.relname,
+                                 CASE WHEN c.relkind = 'I' THEN 'ONLY ' END, n.nspname, r.relname) AS head,
+                          quote_ident(r.relname) AS name
+                   FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_class r ON r.oid = i.indrelid
+                   JOIN pg_namespace n ON n.oid = r.relnamespace WHERE c.oid = {}::oid) d",
+            quote_literal(index_oid),
+        )
+    }
+
+    /// What the answer is once it is known that the index is another one.
+    pub fn is_another(&self, answer: Answer, definition: &str) -> Answer {
+        let shown = quote_ident(&self.index);
+        match answer {
+            Answer::Done => Answer::NotDone(Some(format!("{shown} is another index: {definition}"))),
+            Answer::Broken(breakages) => match breakages.into_iter().next() {
+                Some(breakage) => Answer::InTheWay(Breakage {
+                    what: format!("{}; it is another index: {definition}", breakage.what),
+                    ..breakage
+                }),
+                None => Answer::Undecidable,
+            },
+            other => other,
+        }
+    }
+}
+
+/// Nothing else in a session's temporary schema has this name.
+const TWIN: &str = "lockgate_twin";
+
 impl Effect {
+    /// What tells whether an index that is there is the statement's own, beyond table, columns and uniqueness.
+    pub fn twin(&self) -> Option<Twin> {
+        let Self::CreateIndex { index: Some(index), table, unique, definition, .. } = self else { return None };
+        let find = format!(
+            "SELECT c.oid::text, format('%I.%I', n.nspname, r.relname), pg_get_indexdef(c.oid)
+             FROM pg_class r JOIN pg_namespace n ON n.oid = r.relnamespace
+             JOIN pg_class c ON c.relnamespace = r.relnamespace AND c.relname = {}::name
+             JOIN pg_index i ON i.indexrelid = c.oid AND i.indrelid = r.oid
+             WHERE r.oid = to_regclass({})",
+            quote_literal(index),
+            table.literal(),
+        );
+        let (index, definition) = (index.clone(), definition.clone());
+        Some(Twin { find, index, table: table.clone(), unique: *unique, definition })
+    }
+
     /// Whether the repair of what is broken leaves things as before the statement, rather than as after it.
     pub fn repair_undoes(&self) -> bool {
         !matches!(self, Self::Detach { .. })
@@ -59,11 +135,22 @@ impl Effect {
         }
     }
 
+    /// A query of what earlier attempts have left that this role cannot remove: what it is, and the statement that removes it.
+    pub fn out_of_reach_sql(&self, note: Option<&str>) -> Option<String> {
+        let Self::Reindex(scope) = self else { return None };
+        Some(format!(
+            "SELECT format('%I.%I', n.nspname, c.relname), format('DROP INDEX CONCURRENTLY %I.%I', n.nspname, c.relname)
+             FROM {}{} AND NOT {IN_REACH} ORDER BY c.oid",
+            leftovers(scope),
+            but_those_of(note)
+        ))
+    }
+
     /// A query for [`Answer::of`]. `note` is what [`note_sql`](Self::note_sql) said before the statement was run.
     pub fn probe_sql(&self, note: Option<&str>) -> Option<String> {
         let either = |done: &str| format!("SELECT CASE WHEN {done} THEN 'done' ELSE 'not done' END, NULL, NULL, NULL");
         Some(match self {
-            Self::CreateIndex { index: Some(index), table, unique, columns } => {
+            Self::CreateIndex { index: Some(index), table, unique, columns, .. } => {
                 create_index(index, table, *unique, columns)
             }
             Self::DropIndex(index) => either(&match note.filter(|oid| !oid.is_empty()) {
@@ -182,22 +269,35 @@ fn create_index(index: &str, table: &Name, unique: bool, columns: &[Option<Strin
 
 /// What a REINDEX CONCURRENTLY leaves when it is cut off: the new index, or the old one, invalid.
 fn reindex(scope: &Scope, others: Option<&str>) -> String {
-    // What was there before the first attempt is somebody else's.
-    let others = others.map_or(String::new(), |oids| {
-        format!(" AND c.oid <> ALL (string_to_array({}, ',')::oid[])", quote_literal(oids))
-    });
+    let others = but_those_of(others);
     format!(
         "SELECT 'broken', format('the INVALID index %I.%I of an earlier attempt', n.nspname, c.relname),
                 format('DROP INDEX CONCURRENTLY %I.%I', n.nspname, c.relname), i.indrelid::text
-         FROM {}{others} ORDER BY c.oid",
+         FROM {}{others} AND {IN_REACH} ORDER BY c.oid",
         leftovers(scope)
     )
 }
 
+/// Whether the role can name what is in a schema: PostgreSQL lets the owner of a table drop what a REINDEX left on its TOAST table, but
+/// nobody except superusers look into `pg_toast`.
+const IN_REACH: &str = "has_schema_privilege(n.oid, 'USAGE')";
+
+/// What was there before the first attempt is somebody else's.
+fn but_those_of(others: Option<&str>) -> String {
+    others.map_or(String::new(), |oids| {
+        format!(" AND c.oid <> ALL (string_to_array({}, ',')::oid[])", quote_literal(oids))
+    })
+}
+
 fn leftovers(scope: &Scope) -> String {
     let tables = match scope {
+        // Of a partitioned index it is the partitions' that are rebuilt.
         Scope::Index(index) => {
-            format!("i.indrelid = (SELECT indrelid FROM pg_index WHERE indexrelid = to_regclass({}))", index.literal())
+            let index = index.literal();
+            format!(
+                "i.indrelid IN (SELECT indrelid FROM pg_index WHERE indexrelid = to_regclass({index})
+                                OR indexrelid IN (SELECT relid FROM pg_partition_tree(to_regclass({index}))))"
+            )
         }
         Scope::Table(table) => {
             let table = table.literal();

@@ -11,7 +11,7 @@ use crate::{
     step::Batch,
 };
 
-/// How often the replicas are looked at while one is behind.
+/// How often is looked whether a pause is over, or a replica has caught up.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 impl Passage<'_, '_> {
@@ -55,7 +55,7 @@ impl Passage<'_, '_> {
             let progress = &self.run.progress;
             let advanced =
                 progress.advance(&self.run.session, &self.item.version, &from, &course.position, self.run.run_id);
-            advanced.await.map_err(Stopped::host("checkpoint"))?;
+            course.paused = advanced.await.map_err(Stopped::host("checkpoint"))?;
             Failpoint::CheckpointSaved.pass();
             let mut writes = OwnWrites::of_progress(0, 1, 0);
             if ended {
@@ -94,6 +94,29 @@ impl Passage<'_, '_> {
             tracing::debug!(migration = self.item.name, step, done, total, batches, "batch committed");
         }
         Ok(worked)
+    }
+
+    /// Waits as long as an operator has paused the migration. The lock is kept: nobody else may go on with it, either.
+    pub(super) async fn wait_while_paused(&self, course: &Course) -> Result<()> {
+        if !course.paused {
+            return Ok(());
+        }
+        let (run, item) = (&*self.run, self.item);
+        let mut told = false;
+        while let Some(paused) = run.progress.paused(&run.session, &item.version).await? {
+            if !told {
+                let (by, since) = (paused.by, paused.at);
+                tracing::warn!(migration = item.name, by, since, "paused until `lockgate pause --off`");
+                told = true;
+            }
+            if let Err(signal) = run.config.stop.race(tokio::time::sleep(LOOK_EVERY)).await {
+                return Err(self.interrupted(signal, &self.left(Some(course))).await);
+            }
+        }
+        if told {
+            tracing::warn!(migration = item.name, "the pause is over: going on");
+        }
+        Ok(())
     }
 
     /// Waits as long as a replica is too far behind: the next batch would only add to that.

@@ -4,15 +4,16 @@ use std::time::{Duration, Instant};
 
 use super::{Passage, Worked};
 use crate::{
-    error::{Cause, Error, Finding, ProgramError, Result, Severity},
+    error::{Cause, DbError, Error, Finding, ProgramError, Result, Severity},
     failpoint::Failpoint,
     postgres::{
         Broken, Handle, Timeouts,
         journal::{Entry, Event},
         progress::Position,
+        quote_ident,
     },
     runner::course::Course,
-    sql::{Answer, Breakage, Effect, Origin, Script, workers_sql},
+    sql::{Answer, Breakage, Effect, Origin, Script, Twin, workers_sql},
     step::OutsideStep,
     value::{Rows, Value},
 };
@@ -23,6 +24,17 @@ const WORKERS_POLL: Duration = Duration::from_millis(100);
 
 /// How long the clean-up after a failure may wait for a lock: the failure is to be told soon.
 const CLEAN_UP_LOCK: Duration = Duration::from_secs(3);
+
+/// The smaller of two time-outs, of which zero is for ever.
+fn at_most(timeout: Duration, most: Duration) -> Duration {
+    if timeout.is_zero() { most } else { timeout.min(most) }
+}
+
+/// What was noted before the statement was begun.
+fn noted(course: &Course) -> Option<&str> {
+    let note = course.position.checkpoint.as_deref().filter(|_| course.position.attempted);
+    note.and_then(|note| std::str::from_utf8(note).ok())
+}
 
 impl Passage<'_, '_> {
     /// A statement that PostgreSQL refuses inside a transaction: its intent is noted first, and its probe tells what came of it.
@@ -50,13 +62,19 @@ impl Passage<'_, '_> {
             Answer::InTheWay(breakage) => {
                 return Err(self.in_the_way(&course, name, std::slice::from_ref(breakage)).await);
             }
+            // The server would say no more than that something of this name is there; with IF NOT EXISTS, not even that.
+            Answer::NotDone(Some(what)) if matches!(step.effect(), Effect::CreateIndex { .. }) => {
+                let what = format!("{what}; drop or rename it, or give the index of this step another name");
+                let error = ProgramError { at: None, cause: self.item.fault(what) };
+                return Err(self.failed(Some(name), error, false, &self.left(Some(&course))).await);
+            }
             _ => {}
         }
         let there = match (&answer, course.position.attempted) {
             (Answer::Done, true) => true,
             // Where the author gives a query, it may say that there is nothing to do.
             (Answer::Done, false) => step.probe.is_some(),
-            (Answer::Undecidable, true) => return Err(course.blocked(&self.item.name)),
+            (Answer::Undecidable, true) => return Err(self.blocked(&course, &name).await),
             _ => false,
         };
         if there {
@@ -71,11 +89,9 @@ impl Passage<'_, '_> {
                 findings.push(Finding::new(Severity::Info, "already-in-effect", message));
             }
         } else {
-            // What an earlier attempt was to remove stays what it was.
-            let checkpoint = match &course.position.checkpoint {
-                Some(note) if course.position.attempted => Some(note.clone()),
-                _ => self.note(step).await?,
-            };
+            // What an earlier attempt was to remove, or found of others', stays what it was.
+            let checkpoint =
+                if course.position.attempted { course.position.checkpoint.clone() } else { self.note(step).await? };
             let intent = Position { attempted: true, checkpoint, ..course.position.clone() };
             course = self.moved(&course, intent, None).await?;
             Failpoint::IntentCommitted.pass();
@@ -84,11 +100,32 @@ impl Passage<'_, '_> {
             self.confirm(&course, &name, step).await?;
             Failpoint::OutsideProbed.pass();
         }
+        findings.extend(self.out_of_reach(&course, &step.effect()).await?);
         let took = course.position.took + begin.elapsed();
         let entry = self.entry(Event::StepFinished).took(begin.elapsed()).step(&name);
         course = self.moved(&course, Position { took, ..course.position.after_step() }, Some(&entry)).await?;
         Failpoint::OutsideMoved.pass();
         Ok(Worked { course, ended: None })
+    }
+
+    /// What earlier attempts have left, and only somebody else can remove.
+    async fn out_of_reach(&self, course: &Course, effect: &Effect) -> Result<Vec<Finding>> {
+        let Some(sql) = effect.out_of_reach_sql(noted(course)) else { return Ok(Vec::new()) };
+        let user = quote_ident(&self.run.session.server.user);
+        let rows = self.run.session.texts("looking for what earlier attempts have left", &sql).await?;
+        let finding = |row: Vec<Option<String>>| {
+            let [Some(index), Some(drop)] = row.as_slice() else { return None };
+            let message = format!(
+                "the INVALID index {index}, which an earlier attempt of `{}` has left, is still there: role {user} may not look into its schema",
+                self.item.name
+            );
+            tracing::warn!(migration = self.item.name, index, "an INVALID index of an earlier attempt is out of reach");
+            let hint = format!(
+                "run `{drop}` as a superuser; it does no harm until then but for the work of keeping it up to date"
+            );
+            Some(Finding::new(Severity::Warn, "leftover", message).hint(hint))
+        };
+        Ok(rows.into_iter().filter_map(finding).collect())
     }
 
     /// Mends what `up` was cut off in, before it is taken back: an index that is INVALID is no part of the former state.
@@ -152,8 +189,10 @@ impl Passage<'_, '_> {
         if run.session.is_closed() {
             return left;
         }
-        let mut clean = refused;
-        if let Ok(Ok(Some(Answer::Broken(breakages)))) = self.derived(course, &effect).await {
+        let derived = self.derived(course, &effect).await;
+        // Where nobody can say what is left, the next run looks again.
+        let mut clean = refused && matches!(derived, Ok(Ok(_)));
+        if let Ok(Ok(Some(Answer::Broken(breakages)))) = derived {
             clean = false;
             let others = run.session.texts("asking who works on it", &workers_sql(&breakages)).await;
             if !others.is_ok_and(|others| others.is_empty()) {
@@ -164,7 +203,7 @@ impl Passage<'_, '_> {
                 );
             } else if effect.repair_undoes() {
                 let mut timeouts = self.timeouts();
-                timeouts.lock = if timeouts.lock.is_zero() { CLEAN_UP_LOCK } else { timeouts.lock.min(CLEAN_UP_LOCK) };
+                timeouts.lock = at_most(timeouts.lock, CLEAN_UP_LOCK);
                 clean = true;
                 for breakage in &breakages {
                     match self.repair(timeouts, breakage).await {
@@ -222,6 +261,14 @@ impl Passage<'_, '_> {
         let course = self.moved(course, course.position.not_attempted(), None).await?;
         let error = ProgramError { at: None, cause: error };
         Err(self.failed(Some(name.to_owned()), error, false, &self.left(Some(&course))).await)
+    }
+
+    /// The run lost its connection in the step and has found it again: what came of it is for the operator to say.
+    async fn blocked(&self, course: &Course, name: &str) -> Error {
+        let entry =
+            self.entry(Event::Failed).step(name).detail("nothing tells whether it took effect: `lockgate resolve`");
+        let state = self.run.state_after(&entry, &self.left(Some(course))).await;
+        course.blocked(&self.item.name, state)
     }
 
     /// Something of that kind that was there before the first attempt belongs to somebody else.
@@ -314,16 +361,58 @@ impl Passage<'_, '_> {
     /// What the catalog says of a statement.
     async fn derived(&self, course: &Course, effect: &Effect) -> Result<Result<Option<Answer>, ProgramError>> {
         let run = &*self.run;
-        let note = course.position.checkpoint.as_deref().filter(|_| course.position.attempted);
-        let note = note.and_then(|note| std::str::from_utf8(note).ok());
-        let Some(sql) = effect.probe_sql(note) else { return Ok(Ok(Answer::of(effect, None))) };
+        let Some(sql) = effect.probe_sql(noted(course)) else { return Ok(Ok(Answer::of(effect, None))) };
         let asked = run.session.read_only(self.timeouts(), async |db: &Handle| db.query(&sql, &[]).await).await?;
-        let answer = asked.map(|rows| Answer::of(effect, Some(&rows))).map_err(ProgramError::from);
+        let mut answer = asked.map(|rows| Answer::of(effect, Some(&rows))).map_err(ProgramError::from);
+        if let (Ok(Some(found @ (Answer::Done | Answer::Broken(_)))), Some(twin)) = (&answer, effect.twin()) {
+            match self.is_another(&twin).await? {
+                Ok(None) => {}
+                Ok(Some(definition)) => answer = Ok(Some(twin.is_another(found.clone(), &definition))),
+                Err(error) => return Ok(Err(error.into())),
+            }
+        }
         // An index of another's that a REINDEX left is not in the way of this one.
         Ok(answer.map(|answer| match (answer, effect) {
             (Some(Answer::Broken(_)), Effect::Reindex(_)) if !course.position.attempted => Some(Answer::Repeatable),
             (answer, _) => answer,
         }))
+    }
+
+    /// The definition of an index that is there and is another one than the statement would make, though it looks like that; where this
+    /// cannot be found out, that is said, and what it looks like counts.
+    ///
+    /// # Errors
+    /// What may pass: somebody was in the way, or the connection is lost.
+    async fn is_another(&self, twin: &Twin) -> Result<Result<Option<String>, DbError>> {
+        let mut timeouts = self.timeouts();
+        // A copy of the table needs no more than to look at it: whoever keeps it from that must not keep the run for ever.
+        timeouts.lock = at_most(timeouts.lock, CLEAN_UP_LOCK);
+        let compared = self.run.session.undone(timeouts, async |db: &Handle| {
+            let found = db.query(&twin.find, &[]).await?;
+            let Some([Value::Text(oid), Value::Text(table), Value::Text(definition)]) =
+                found.rows.first().map(Vec::as_slice)
+            else {
+                return Ok(None);
+            };
+            for statement in twin.build(table) {
+                db.execute(&statement, &[]).await?;
+            }
+            let same = db.query(&twin.compare_sql(oid), &[]).await?;
+            Ok(match same.rows.first().map(Vec::as_slice) {
+                Some([Value::Bool(true)]) => None,
+                Some([Value::Bool(false)]) => Some(definition.clone()),
+                _ => return Err(DbError { message: "its definition is not understood".into(), ..DbError::default() }),
+            })
+        });
+        Ok(match compared.await? {
+            Err(error)
+                if !error.connection_lost && !["55P03", "40P01", "57014"].iter().any(|state| error.is(state)) =>
+            {
+                tracing::warn!(migration = self.item.name, %error, "the index is compared by its table, columns and uniqueness only");
+                Ok(None)
+            }
+            compared => compared,
+        })
     }
 
     /// What tells afterwards what is the statement's own.
@@ -360,13 +449,14 @@ impl Passage<'_, '_> {
     async fn moved(&self, course: &Course, to: Position, entry: Option<&Entry<'_>>) -> Result<Course> {
         let run = &*self.run;
         let write = async || {
-            run.progress.advance(&run.session, &self.item.version, &course.position, &to, run.run_id).await?;
-            match entry {
-                Some(entry) => run.journal.append(&run.session, entry).await,
-                None => Ok(()),
+            let (version, from) = (&self.item.version, &course.position);
+            let paused = run.progress.advance(&run.session, version, from, &to, run.run_id).await?;
+            if let Some(entry) = entry {
+                run.journal.append(&run.session, entry).await?;
             }
+            Ok(paused)
         };
-        run.session.durably(write).await?;
-        Ok(Course { position: to, ..course.clone() })
+        let paused = run.session.durably(write).await?;
+        Ok(Course { position: to, paused, ..course.clone() })
     }
 }
