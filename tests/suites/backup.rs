@@ -1,16 +1,29 @@
 //! A backup is whole before the first change, or there is no change.
 
+use lockgate::backup::{Level, Manifest};
 use lockgate_tests::{Scenario, eventually};
 
 /// What `pg_dump --version` says of a version that fits every server.
 const NEW: &str = "if [ \"$1\" = --version ]; then exec \"$REAL/pg_dump\" --version; fi\n";
 
+/// What a backup says of itself.
+fn manifest_of(scenario: &Scenario, id: &str) -> Manifest {
+    let text = std::fs::read(scenario.path(&format!("backups/{id}.json"))).unwrap();
+    Manifest::open(id, &text).unwrap()
+}
+
+/// `[backup]` in `lockgate.toml`.
+fn settings(scenario: &Scenario, lines: &str) {
+    scenario.write("lockgate.toml", format!("[backup]\n{lines}\n"));
+}
+
 #[tokio::test]
 async fn a_backup_is_taken_before_the_first_change_and_read_back() {
     let scenario = Scenario::new("backup").await.tables(&["a"]);
     let id = scenario.run("up").await.succeeds().prints("read back)").backup_id();
-    assert_eq!(scenario.backups("backups"), [format!("{id}.dump.zst"), format!("{id}.json")]);
-    assert_eq!(scenario.files("backups").len(), 3, "and what keeps them from being committed");
+    let files = [".dump.zst", ".globals.sql.zst", ".json"].map(|end| format!("{id}{end}"));
+    assert_eq!(scenario.backups("backups"), files);
+    assert_eq!(scenario.files("backups").len(), 4, "and what keeps them from being committed");
     scenario.run("backup list").await.succeeds().prints(&id).prints("none").prints("001_a").prints(scenario.database());
     let second = scenario.run("backup").await.succeeds().backup_id();
     scenario.run("backup list").await.succeeds().prints(&id).prints(&second);
@@ -44,7 +57,7 @@ async fn no_backup_means_none() {
 async fn the_backup_folder_may_be_elsewhere() {
     let scenario = Scenario::new("elsewhere").await.tables(&["a"]);
     scenario.run("up --backup-dir kept/here").await.succeeds();
-    assert_eq!(scenario.backups("kept/here").len(), 2);
+    assert_eq!(scenario.backups("kept/here").len(), 3);
     scenario.run("backup list --backup-dir kept/here").await.succeeds().prints("001_a");
     scenario.run("backup list").await.succeeds().prints("no backups");
 }
@@ -118,10 +131,9 @@ async fn too_little_space_is_found_before_the_backup() {
     let before = scenario.state().await;
     // The last backup tells how large the next will be: make it larger than any disk.
     let path = format!("backups/{id}.json");
-    let mut manifest: serde_json::Value =
-        serde_json::from_slice(&std::fs::read(scenario.path(&path)).unwrap()).unwrap();
-    manifest["payload"]["bytes"] = (1_u64 << 60).into();
-    scenario.write(&path, manifest.to_string());
+    let mut manifest = manifest_of(&scenario, &id);
+    manifest.parts[0].bytes = 1 << 60;
+    scenario.write(&path, manifest.sealed().1);
     scenario
         .run("up")
         .await
@@ -168,7 +180,7 @@ async fn down_takes_a_backup_as_well() {
     let scenario = Scenario::new("down_backup").await.tables(&["a"]);
     scenario.up().await.succeeds();
     scenario.run("down 001").await.succeeds().prints("backed up as ");
-    assert_eq!(scenario.backups("backups").len(), 2);
+    assert_eq!(scenario.backups("backups").len(), 3);
 }
 
 #[tokio::test]
@@ -205,4 +217,339 @@ async fn a_run_that_is_stopped_during_the_backup_leaves_no_file_and_no_password(
     let process = std::path::PathBuf::from(format!("/proc/{}", pid.trim()));
     eventually("pg_dump has ended", async || !process.exists()).await;
     scenario.is_still(&before).await;
+}
+
+#[tokio::test]
+async fn the_manifest_tells_what_the_snapshot_held_and_fits_its_schema() {
+    let scenario = Scenario::new("manifest").await.tables(&["a"]);
+    scenario.up().await.succeeds();
+    scenario
+        .lines("CREATE TABLE \"Odd.Name\" AS SELECT generate_series(1, 7) AS n; CREATE VIEW v AS SELECT 1; SELECT lo_create(0)")
+        .await;
+    let database = scenario.database();
+    scenario
+        .lines(&format!(
+            "ALTER DATABASE {database} SET work_mem = '5MB'; COMMENT ON DATABASE {database} IS 'it''s';
+                             REVOKE TEMPORARY ON DATABASE {database} FROM PUBLIC"
+        ))
+        .await;
+    let id = scenario.run("backup --hashes").await.succeeds().backup_id();
+    let manifest = manifest_of(&scenario, &id);
+    let table = |name: &str| manifest.contents.tables.iter().find(|table| table.name == name).map(|table| table.rows);
+    assert_eq!((table("\"public\".\"Odd.Name\""), table("\"public\".\"v\"")), (Some(7), None));
+    assert!(manifest.contents.has_hashes());
+    assert_eq!(manifest.contents.large_objects, 1);
+    assert_eq!(manifest.applied, ["001"]);
+    assert_eq!(manifest.verified, Level::Decoded);
+    let properties = &manifest.properties;
+    assert_eq!(properties.comment.as_deref(), Some("it's"));
+    assert_eq!((properties.settings[0].name.as_str(), properties.settings[0].value.as_str()), ("work_mem", "5MB"));
+    let privileges = properties.privileges.as_ref().unwrap();
+    assert!(privileges.iter().any(|p| p.grantee.is_none() && p.privilege == "CONNECT"), "{privileges:?}");
+    assert!(!privileges.iter().any(|p| p.privilege == "TEMPORARY"), "{privileges:?}");
+    let text = std::fs::read_to_string(scenario.path(&format!("backups/{id}.json"))).unwrap();
+    assert!(!text.contains(scenario.password()));
+
+    let schema = include_str!("../../docs/manifest.schema.json");
+    let validator = jsonschema::validator_for(&serde_json::from_str(schema).unwrap()).unwrap();
+    let errors = |value: &serde_json::Value| validator.iter_errors(value).map(|e| e.to_string()).collect::<Vec<_>>();
+    let mut value: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(errors(&value), Vec::<String>::new());
+    value["more"] = 1.into();
+    assert_eq!(errors(&value).len(), 1, "the schema refuses what it does not describe");
+}
+
+#[tokio::test]
+async fn one_backup_follows_another_in_the_order_of_their_numbers() {
+    let scenario = Scenario::new("sequence").await.tables(&["a"]);
+    let first = scenario.run("backup").await.succeeds().backup_id();
+    let second = scenario.run("backup").await.succeeds().backup_id();
+    assert_eq!([first, second].map(|id| manifest_of(&scenario, &id).sequence), [1, 2]);
+}
+
+#[tokio::test]
+async fn an_encrypted_backup_needs_no_private_key_to_be_taken_and_one_to_be_read() {
+    let scenario = Scenario::new("encrypted").await.tables(&["a", "b"]);
+    scenario.run("up --no-backup --to 1").await.succeeds();
+    scenario.lines("CREATE TABLE secrets AS SELECT 'open sesame' AS word").await;
+    let before = scenario.state().await;
+    let (public, private) = key();
+    settings(&scenario, &format!("recipients = [\"{public}\"]"));
+    let id = scenario.run("up").await.succeeds().prints("encrypted, read back").backup_id();
+    scenario.run("backup list").await.succeeds().prints("(encrypted)");
+    for end in ["dump.zst.age", "globals.sql.zst.age"] {
+        let bytes = std::fs::read(scenario.path(&format!("backups/{id}.{end}"))).unwrap();
+        assert!(bytes.starts_with(b"age-encryption.org/v1"), "{end}");
+    }
+
+    scenario.run(&format!("backup verify {id} --level 0")).await.succeeds();
+    for command in ["backup verify", "restore"] {
+        let says = "is encrypted, and no private key is named";
+        scenario.run(&format!("{command} {id}")).await.refuses_with(2).says(says).says("--identity FILE");
+    }
+    private_file(&scenario, "other.key", &key().1);
+    scenario.run(&format!("backup verify {id} --identity other.key")).await.fails_with(7).says("cannot be decoded");
+    scenario.write("open.key", &private);
+    scenario
+        .run(&format!("restore {id} --identity open.key"))
+        .await
+        .refuses_with(2)
+        .says("can be read by others")
+        .never_mentions(&private);
+    private_file(&scenario, "own.key", &private);
+    scenario.run(&format!("backup verify {id} --identity own.key")).await.succeeds().prints("up to level 1");
+    scenario.run(&format!("restore {id} --identity own.key")).await.succeeds();
+    scenario.is_still(&before).await;
+}
+
+#[tokio::test]
+async fn a_recipient_that_is_none_is_refused_and_a_private_key_not_shown() {
+    let scenario = Scenario::new("recipient").await.tables(&["a"]);
+    let (_, private) = key();
+    for (wrong, shown) in [("age1nonsense", "age1nonsense"), (private.as_str(), "a private key")] {
+        settings(&scenario, &format!("recipients = [\"{wrong}\"]"));
+        let refused = scenario.run("up").await.refuses_with(2).says("is no public key of age").says(shown);
+        refused.never_mentions(&private);
+    }
+    assert!(!scenario.has_history().await);
+}
+
+/// A public and a private key.
+fn key() -> (String, String) {
+    use age::secrecy::ExposeSecret;
+    let key = age::x25519::Identity::generate();
+    (key.to_public().to_string(), key.to_string().expose_secret().to_owned())
+}
+
+fn private_file(scenario: &Scenario, name: &str, text: &str) {
+    use std::os::unix::fs::PermissionsExt;
+    scenario.write(name, text);
+    std::fs::set_permissions(scenario.path(name), std::fs::Permissions::from_mode(0o600)).unwrap();
+}
+
+#[tokio::test]
+async fn two_hundred_bit_flips_and_sixty_truncations_are_refused_with_the_part_that_they_are_in() {
+    let scenario = Scenario::new("flips").await.tables(&["a"]);
+    scenario.up().await.succeeds();
+    scenario.lines("CREATE TABLE big AS SELECT gen_random_uuid() FROM generate_series(1, 3000)").await;
+    let (public, private) = key();
+    private_file(&scenario, "own.key", &private);
+    let open = scenario.run("backup").await.succeeds().backup_id();
+    settings(&scenario, &format!("recipients = [\"{public}\"]\nidentity = \"own.key\""));
+    let encrypted = scenario.run("backup").await.succeeds().backup_id();
+    let (mut flips, mut cuts) = (0, 0);
+    for (id, end, part) in [
+        (&open, "dump.zst", "the dump"),
+        (&open, "globals.sql.zst", "the globals"),
+        (&open, "json", "the manifest"),
+        (&encrypted, "dump.zst.age", "the dump"),
+        (&encrypted, "json", "the manifest"),
+    ] {
+        let name = format!("{id}.{end}");
+        let path = scenario.path(&format!("backups/{name}"));
+        let good = std::fs::read(&path).unwrap();
+        let refused = async |bytes: &[u8]| {
+            std::fs::write(&path, bytes).unwrap();
+            let outcome = scenario.run(&format!("backup verify {id}")).await.fails_with(7);
+            outcome.says(&format!("{part} `{name}`")).says("is damaged");
+        };
+        for _ in 0..40 {
+            let mut bad = good.clone();
+            let at = fastrand::usize(..bad.len());
+            bad[at] ^= 1 << fastrand::u32(..8);
+            refused(&bad).await;
+            flips += 1;
+        }
+        for _ in 0..12 {
+            refused(&good[..fastrand::usize(..good.len())]).await;
+            cuts += 1;
+        }
+        std::fs::write(&path, &good).unwrap();
+        scenario.run(&format!("backup verify {id}")).await.succeeds();
+    }
+    assert_eq!((flips, cuts), (200, 60));
+}
+
+#[tokio::test]
+async fn a_damaged_backup_is_not_restored_and_nothing_is_touched() {
+    let scenario = Scenario::new("damaged_globals").await.tables(&["a"]);
+    scenario.up().await.succeeds();
+    let id = scenario.run("backup").await.succeeds().backup_id();
+    let before = scenario.state().await;
+    for end in ["globals.sql.zst", "json"] {
+        let path = scenario.path(&format!("backups/{id}.{end}"));
+        let good = std::fs::read(&path).unwrap();
+        let mut bad = good.clone();
+        bad[good.len() / 2] ^= 1;
+        std::fs::write(&path, bad).unwrap();
+        scenario.run(&format!("restore {id}")).await.fails_with(7).says("is damaged");
+        std::fs::remove_file(&path).unwrap();
+        let gone = scenario.run(&format!("restore {id}")).await;
+        if end == "json" {
+            gone.refuses_with(2).says("there is no backup")
+        } else {
+            gone.fails_with(7).says("cannot be opened")
+        };
+        std::fs::write(&path, good).unwrap();
+        scenario.is_still(&before).await;
+    }
+}
+
+#[tokio::test]
+async fn a_backup_may_leave_rows_out_and_says_so() {
+    let scenario = Scenario::new("scope").await.tables(&["a"]);
+    scenario.up().await.succeeds();
+    scenario.lines("CREATE TABLE logs_1 AS SELECT 1 AS n; CREATE TABLE kept AS SELECT 1 AS n").await;
+    let id = scenario.run("backup --exclude-data logs_*").await.succeeds().backup_id();
+    scenario.run("backup list").await.succeeds().prints("(without some rows)");
+    let names =
+        |id: &str| manifest_of(&scenario, id).contents.tables.into_iter().map(|table| table.name).collect::<Vec<_>>();
+    assert!(
+        names(&id).contains(&"\"public\".\"kept\"".to_owned())
+            && !names(&id).contains(&"\"public\".\"logs_1\"".to_owned())
+    );
+    let id = scenario.run("backup --schema-only").await.succeeds().backup_id();
+    scenario.run("backup list").await.succeeds().prints("(schema only)");
+    assert!(names(&id).is_empty());
+    scenario.run("backup --exclude-data x;y").await.refuses_with(2).says("`x;y` is no pattern of tables");
+}
+
+#[tokio::test]
+async fn several_tables_are_dumped_at_a_time_into_a_folder_of_files() {
+    let scenario = Scenario::new("jobs").await.tables(&["a"]);
+    scenario.up().await.succeeds();
+    scenario
+        .lines("CREATE TABLE x AS SELECT generate_series(1, 1000); CREATE TABLE y AS SELECT generate_series(1, 1000)")
+        .await;
+    let id = scenario.run("backup --jobs 2").await.succeeds().backup_id();
+    let files = scenario.files(&format!("backups/{id}.dump"));
+    assert!(files.contains(&"toc.dat".to_owned()) && files.len() > 2, "{files:?}");
+    scenario.run(&format!("backup verify {id}")).await.succeeds();
+    let path = scenario.path(&format!("backups/{id}.dump/{}", files[0]));
+    let mut bytes = std::fs::read(&path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    scenario
+        .run(&format!("backup verify {id}"))
+        .await
+        .fails_with(7)
+        .says(&format!("`{id}.dump/{}` is damaged", files[0]));
+
+    scenario.run("backup --jobs 0").await.refuses_with(2).says("at least one is needed");
+    settings(&scenario, &format!("recipients = [\"{}\"]", key().0));
+    scenario.run("backup --jobs 2").await.refuses_with(2).says("cannot encrypt");
+}
+
+#[tokio::test]
+async fn a_recent_backup_serves_only_while_nothing_has_changed() {
+    let scenario = Scenario::new("max_age").await.tables(&["a", "b", "c"]);
+    settings(&scenario, "max_age_s = 3600");
+    scenario.run("up --to 1").await.succeeds().prints("backed up as ");
+    // A migration has been applied since.
+    let id = scenario.run("up --to 2").await.succeeds().prints("backed up as ").backup_id();
+    scenario.run("restore latest").await.succeeds();
+    let id_now = scenario.run("backup").await.succeeds().backup_id();
+    assert_ne!(id, id_now);
+    scenario
+        .run("up --to 2")
+        .await
+        .succeeds()
+        .prints(&format!("backup {id_now} of "))
+        .prints(" serves\n")
+        .prints(&format!("lockgate restore {id_now}"));
+    assert!(scenario.journal().await.contains(&"backup_reused".to_owned()));
+
+    let third = scenario.run("backup").await.succeeds().backup_id();
+    let path = scenario.path(&format!("backups/{third}.dump.zst"));
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[100] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    scenario.run("up").await.succeeds().says("the last backup is damaged").prints("backed up as ");
+}
+
+#[tokio::test]
+async fn a_backup_that_is_too_old_or_leaves_something_out_does_not_serve() {
+    let scenario = Scenario::new("too_old").await.tables(&["a", "b"]);
+    scenario.run("up --no-backup --to 1").await.succeeds();
+    let id = scenario.run("backup").await.succeeds().backup_id();
+    let mut manifest = manifest_of(&scenario, &id);
+    manifest.created_at = jiff::Timestamp::now() - std::time::Duration::from_secs(3_601);
+    scenario.write(&format!("backups/{id}.json"), manifest.sealed().1);
+    settings(&scenario, "max_age_s = 3600");
+    scenario.run("up --dry-run").await.succeeds();
+    scenario.run("backup --schema-only").await.succeeds();
+    scenario.run("up").await.succeeds().prints("backed up as ");
+}
+
+#[tokio::test]
+async fn a_failed_migration_names_the_backup_and_the_command_that_brings_it_back() {
+    let scenario = Scenario::new("way_back").await.migration("001_a", "SELECT 1/0", "SELECT 1");
+    let failed = scenario.run("up").await.fails_with(1);
+    let id = scenario.backups("backups")[0].split('.').next().unwrap().to_owned();
+    failed.says(&format!("to go back to before this run: `lockgate restore {id}`"));
+    let json = scenario.run("up --output json").await.fails_with(1);
+    json.prints("to go back to before this run: `lockgate restore ");
+}
+
+#[tokio::test]
+async fn a_run_names_a_restore_point_where_its_role_may() {
+    let scenario = Scenario::new("restore_point").await.tables(&["a", "b"]);
+    scenario.run("up --to 1 --no-backup").await.succeeds();
+    assert!(!scenario.journal().await.contains(&"restore_point".to_owned()), "the role may not");
+    let grant = "GRANT EXECUTE ON FUNCTION pg_create_restore_point(text) TO public";
+    scenario.superuser().await.lines(grant).await;
+    scenario.run("up --no-backup").await.succeeds();
+    let told = "SELECT detail ~ ('^lockgate_' || run_id || ' at [0-9A-F]+/[0-9A-F]+$') FROM schema_migrations_journal WHERE event = 'restore_point'";
+    assert_eq!(scenario.lines(told).await, ["t"]);
+}
+
+#[tokio::test]
+async fn prune_keeps_what_the_rules_keep_and_removes_leftovers_of_its_own_only() {
+    let scenario = Scenario::new("prune").await.tables(&["a"]);
+    scenario.write("lockgate.toml", "[backup.retention]\nlast = 2\ndaily = 0\nweekly = 0\nmonthly = 0\n");
+    let mut ids = Vec::new();
+    for _ in 0..4 {
+        ids.push(scenario.run("backup").await.succeeds().backup_id());
+    }
+    let left = "20200101T000000Z_0123abcd";
+    scenario.write(&format!("backups/{left}.dump.zst.partial"), "half");
+    scenario.write(&format!("backups/{left}.globals.sql.zst"), "fresh, of a backup that may be under way");
+    scenario.write("backups/notes.txt", "mine");
+    let before = scenario.backups("backups");
+    let planned = scenario.run("backup prune --dry-run").await.succeeds();
+    planned
+        .prints(&format!("remove {}", ids[0]))
+        .prints(&format!("keep   {} (last, newest)", ids[3]))
+        .prints("nothing was removed");
+    assert_eq!(scenario.backups("backups"), before);
+
+    scenario.run("backup prune").await.succeeds().prints(&format!("remove {left}.dump.zst.partial")).prints(" freed");
+    let after = scenario.backups("backups");
+    assert_eq!(after.len(), 2 * 3 + 2, "{after:?}");
+    assert!(after.contains(&"notes.txt".to_owned()) && after.contains(&format!("{left}.globals.sql.zst")));
+    scenario
+        .run("backup prune --leftovers-after 0s")
+        .await
+        .succeeds()
+        .prints(&format!("remove {left}.globals.sql.zst"));
+    scenario.run("backup prune").await.succeeds().prints("nothing to remove");
+    for id in &ids[2..] {
+        scenario.run(&format!("backup verify {id}")).await.succeeds();
+    }
+}
+
+#[tokio::test]
+async fn prune_leaves_other_databases_alone() {
+    let scenario = Scenario::new("prune_mine").await.tables(&["a"]);
+    scenario.write("lockgate.toml", "[backup.retention]\nlast = 0\ndaily = 0\nweekly = 0\nmonthly = 0\n");
+    scenario.run("backup").await.succeeds();
+    let id = scenario.run("backup").await.succeeds().backup_id();
+    let (mut other, name) = (manifest_of(&scenario, &id), "20200101T000000Z_0123abcd");
+    (other.database, other.id, other.parts) = ("other".into(), name.into(), vec![]);
+    scenario.write(&format!("backups/{name}.json"), other.sealed().1);
+    scenario.run("backup prune").await.succeeds();
+    let left = scenario.backups("backups");
+    assert!(left.contains(&format!("{name}.json")) && left.contains(&format!("{id}.json")), "{left:?}");
+    assert_eq!(left.len(), 4);
 }
