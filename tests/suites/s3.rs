@@ -6,7 +6,10 @@ use std::{
 };
 
 use lockgate::backup::store::{Over, S3, S3Settings, ServerSideEncryption, Store};
-use lockgate_tests::s3::{ACCESS_KEY, BUCKET, Fault, Method, S3Server, SECRET_KEY, StatusCode};
+use lockgate_tests::{
+    Call, Scenario, eventually,
+    s3::{ACCESS_KEY, BUCKET, Fault, Method, S3Server, SECRET_KEY, StatusCode},
+};
 
 const MIB: usize = 1 << 20;
 
@@ -223,4 +226,115 @@ fn tls_is_checked_against_the_certificates_that_are_named() {
     write(&store, "a", &bytes).unwrap();
     assert!(read(&store, "a").unwrap() == bytes);
     names(&server.store("auth").entries().unwrap_err(), "invalid peer certificate");
+}
+
+/// A call that keeps its backups in the bucket, with the key to it.
+fn run(scenario: &Scenario, arguments: &str) -> Call {
+    let call = scenario.run(&format!("{arguments} --backup-dir s3://{BUCKET}/auth"));
+    call.env("AWS_ACCESS_KEY_ID", ACCESS_KEY).env("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
+}
+
+/// A database whose dump has several parts, and a migration that waits for it.
+async fn large(name: &str, server: &S3Server) -> Scenario {
+    let scenario = Scenario::new(name).await.tables(&["a", "b"]).config(&server.config());
+    scenario.run("up --no-backup --to 1").await.succeeds();
+    scenario.lines("CREATE TABLE big AS SELECT gen_random_uuid() FROM generate_series(1, 1500000)").await;
+    scenario
+}
+
+#[tokio::test]
+async fn a_backup_in_a_bucket_is_taken_listed_and_restored() {
+    let server = S3Server::start();
+    let scenario = large("bucket", &server).await;
+    let before = scenario.state().await;
+    let id = run(&scenario, "-vv up").await.succeeds().never_mentions(SECRET_KEY).backup_id();
+    let keys = server.keys();
+    assert!(keys.iter().all(|key| key.starts_with(&format!("auth/{id}."))), "{keys:?}");
+    assert!(keys.contains(&format!("auth/{id}.dump.zst")) && keys.contains(&format!("auth/{id}.json")), "{keys:?}");
+    assert_eq!(server.unfinished(), 0);
+    assert!(scenario.files("backups").is_empty());
+
+    run(&scenario, "backup list").await.succeeds().prints(&id).prints("002_b");
+    scenario.lines("DELETE FROM big").await;
+    // The second time the newest is another one.
+    run(&scenario, "backup").await.succeeds();
+    run(&scenario, &format!("restore {id}")).await.succeeds();
+    scenario.is_still(&before).await;
+    run(&scenario, "restore latest").await.succeeds();
+    assert_eq!(scenario.value("SELECT count(*) FROM big").await, "0");
+}
+
+#[tokio::test]
+async fn a_bucket_that_goes_away_during_the_backup_stops_the_run_and_leaves_nothing_that_looks_complete() {
+    let server = S3Server::start();
+    let scenario = large("bucket_gone", &server).await;
+    let before = scenario.state().await;
+    // The upload is begun and has a part.
+    server.goes_wrong(Fault::Ends, 2, 1);
+    run(&scenario, "up")
+        .await
+        .fails_with(7)
+        .says("the backup failed")
+        .says("s3://backups/auth")
+        .says("state: no migration was run");
+    assert!(server.went_wrong());
+    assert_eq!(server.keys(), Vec::<String>::new());
+    assert_eq!(scenario.journal().await.last().unwrap(), "backup_failed");
+    scenario.is_still(&before).await;
+}
+
+#[tokio::test]
+async fn a_bucket_that_cannot_be_reached_stops_the_run_before_anything_is_done() {
+    let mut server = S3Server::start();
+    let scenario = Scenario::new("bucket_away").await.tables(&["a"]).config(&server.config());
+    server.stop();
+    run(&scenario, "up").await.refuses_with(7).says("s3://backups/auth").says("Connection refused");
+    assert!(!scenario.has_history().await);
+}
+
+#[tokio::test]
+async fn a_run_that_is_killed_during_the_upload_leaves_nothing_that_looks_complete() {
+    let server = S3Server::start();
+    let scenario = large("bucket_killed", &server).await;
+    server.goes_wrong(Fault::Hangs, 2, 1);
+    let killed = run(&scenario, "up").start();
+    eventually("a part is under way", async || server.went_wrong()).await;
+    killed.kill();
+    killed.end().await;
+    assert_eq!((server.keys(), server.unfinished()), (Vec::<String>::new(), 1));
+    scenario.is_gone().await;
+    let id = run(&scenario, "up").await.succeeds().prints("applied 002_b").backup_id();
+    run(&scenario, "backup list").await.succeeds().prints(&id);
+}
+
+#[tokio::test]
+async fn credentials_that_are_missing_are_asked_for() {
+    let server = S3Server::start();
+    let scenario = Scenario::new("bucket_no_key").await.tables(&["a"]).config(&server.config());
+    // No role of this machine answers in the test's stead.
+    run(&scenario, "up")
+        .without("AWS_ACCESS_KEY_ID")
+        .without("AWS_SECRET_ACCESS_KEY")
+        .env("AWS_METADATA_ENDPOINT", "http://127.0.0.1:1")
+        .await
+        .refuses_with(7)
+        .says(
+            "there are no credentials: neither AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY nor a role of this machine",
+        );
+    run(&scenario, "up").without("AWS_SECRET_ACCESS_KEY").await.refuses_with(2).says("the S3 store cannot be used");
+}
+
+#[tokio::test]
+async fn settings_that_do_not_fit_a_bucket_are_refused() {
+    let scenario = Scenario::new("bucket_settings").await.tables(&["a"]);
+    for (setting, why) in [
+        ("endpoint = \"http://minio.example\"", "`allow_http = true` allows that"),
+        ("sse = \"aws:kms\"", "needs `kms_key_id`"),
+        ("sse = \"rot13\"", "AES256"),
+        ("access_key = \"hush\"", "access_key"),
+    ] {
+        scenario.write("lockgate.toml", format!("[backup.s3]\n{setting}\n"));
+        run(&scenario, "up").await.refuses_with(2).says(why);
+    }
+    assert!(!scenario.has_history().await);
 }

@@ -61,6 +61,8 @@ pub enum Fault {
     LosesAnswer,
     /// It is gone when something is written.
     Ends,
+    /// It never answers to what is written.
+    Hangs,
 }
 
 /// A server with one bucket. It ends with this value, and what it kept goes with it.
@@ -94,7 +96,7 @@ impl Shared {
         let mut due = self.fault.lock().unwrap();
         let (fault, after, times) = due.as_mut()?;
         let concerned = match fault {
-            Fault::Refuses(_) | Fault::LosesAnswer | Fault::Ends => writes,
+            Fault::Refuses(_) | Fault::LosesAnswer | Fault::Ends | Fault::Hangs => writes,
             Fault::BreaksOff(_) => *method == Method::GET && !target.contains("list-type"),
             Fault::KnowsNoConditions => headers.contains_key("if-none-match"),
         };
@@ -312,6 +314,7 @@ async fn answer(
             shared.end();
             std::future::pending().await
         }
+        Some(Fault::Hangs) => std::future::pending().await,
     }
 }
 
