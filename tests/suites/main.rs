@@ -28,6 +28,8 @@ mod plugin_commands;
 mod privileges;
 mod restore;
 mod roles;
+mod s3;
 mod steps;
+mod stores;
 mod up_and_down;
 mod values;

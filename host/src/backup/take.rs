@@ -224,6 +224,14 @@ fn publish(store: &Arc<dyn Store>, written: Vec<(Part, Unnamed)>, manifest: Mani
             Ok(manifest)
         }
         Err(error) => {
+            // The manifest may be there although its store did not say so. Unless it is gone for certain, its files must stay.
+            let manifest = Manifest::file_name(&manifest.id);
+            if error.kind() != std::io::ErrorKind::AlreadyExists
+                && let Err(second) = store.remove(&manifest)
+            {
+                tracing::warn!(file = manifest, cause = %second, "what is left of the backup could not be removed");
+                named.clear();
+            }
             for name in named {
                 if let Err(second) = store.remove(&name) {
                     tracing::warn!(file = name, cause = %second, "what is left of the backup could not be removed");

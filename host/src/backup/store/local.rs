@@ -1,7 +1,7 @@
 //! A folder: `<name>.partial` while a file is written, then renamed.
 
 use std::{
-    fs::{self, File},
+    fs::{self, File, TryLockError},
     io::{self, Read, Write},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
@@ -10,7 +10,7 @@ use std::{
 
 use nix::sys::statvfs::statvfs;
 
-use super::{Entry, Over, Store, Upload};
+use super::{Entry, Over, Store, Upload, check_name};
 use crate::files;
 
 /// What the name of a file ends with while it is written.
@@ -35,16 +35,17 @@ impl Local {
         Self { folder }
     }
 
-    /// Names come from manifests as well, and must not lead out of the folder.
     fn path(&self, name: &str) -> io::Result<PathBuf> {
-        if name.is_empty() || name.starts_with('.') || name.contains(['/', '\\', '\0']) {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("`{name}` is no name of a file here")));
-        }
+        check_name(name)?;
         Ok(self.folder.join(name))
     }
 
-    fn sync(&self) -> io::Result<()> {
-        File::open(&self.folder)?.sync_all()
+    /// Makes the folder, if it is not there, so that it outlives a crash of the machine as what is in it does.
+    fn make(&self) -> io::Result<()> {
+        let absolute = std::path::absolute(&self.folder)?;
+        let missing = absolute.ancestors().take_while(|path| !path.exists()).count();
+        files::make_uncommitted(&self.folder)?;
+        absolute.ancestors().skip(1).take(missing).try_for_each(sync)
     }
 }
 
@@ -84,14 +85,14 @@ impl Store for Local {
 
     fn create(&self, name: &str, _about_bytes: u64) -> io::Result<Box<dyn Upload>> {
         let path = self.path(name)?;
-        files::make_uncommitted(&self.folder)?;
-        if path.exists() {
+        self.make()?;
+        // A link that leads nowhere is something as well.
+        if fs::symlink_metadata(&path).is_ok() {
             return Err(io::Error::new(io::ErrorKind::AlreadyExists, format!("`{}` is there", path.display())));
         }
         let partial = self.path(&format!("{name}{PARTIAL}"))?;
         let file = File::options().write(true).create_new(true).mode(0o600).open(&partial)?;
-        // Tells whoever tidies up that somebody is at work on it. Where the file system knows no locks, its age must do.
-        let _ = file.try_lock();
+        hold(&file);
         Ok(Box::new(Written {
             file,
             partial: Some(partial),
@@ -103,15 +104,18 @@ impl Store for Local {
 
     fn put(&self, name: &str, bytes: &[u8], over: Over) -> io::Result<()> {
         let path = self.path(name)?;
-        files::make_uncommitted(&self.folder)?;
-        let mut file = tempfile::Builder::new().prefix(".new").suffix(PARTIAL).tempfile_in(&self.folder)?;
+        self.make()?;
+        // Named so that whoever tidies up finds it when this process is killed.
+        let mut file =
+            tempfile::Builder::new().prefix(&format!("{name}.")).suffix(PARTIAL).tempfile_in(&self.folder)?;
+        hold(file.as_file());
         file.write_all(bytes)?;
         file.as_file().sync_all()?;
         match over {
             Over::Nothing => file.persist_noclobber(path)?,
             Over::Anything => file.persist(path)?,
         };
-        self.sync()
+        sync(&self.folder)
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
@@ -136,6 +140,17 @@ impl Store for Local {
     fn folder(&self) -> Option<&Path> {
         Some(&self.folder)
     }
+}
+
+/// What a folder says of its files outlives a crash of the machine from now on.
+fn sync(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+/// Tells whoever tidies up that somebody is at work on it. Where the file system knows no locks, its age must do.
+fn hold(file: &File) {
+    // Nobody else holds a new file for longer than it takes to look at it.
+    let _ = file.lock();
 }
 
 /// What is free, and what there is in all.
@@ -163,10 +178,14 @@ fn look(path: &Path, name: &str) -> io::Result<Entry> {
     let metadata = fs::symlink_metadata(path)?;
     let modified = metadata.modified()?;
     if !metadata.is_dir() {
-        let in_use = match name.ends_with(PARTIAL) {
-            true => Some(File::open(path)?.try_lock_shared().is_err()),
-            false => None,
+        // A file system without locks does not tell; nor does a file that cannot be opened, which must not keep the others from being listed.
+        let held = |file: File| match file.try_lock_shared() {
+            Ok(()) => Some(false),
+            Err(TryLockError::WouldBlock) => Some(true),
+            Err(TryLockError::Error(_)) => None,
         };
+        let is_partial = metadata.is_file() && name.ends_with(PARTIAL);
+        let in_use = if is_partial { File::open(path).ok().and_then(held) } else { None };
         return Ok(Entry { name: name.to_owned(), bytes: metadata.len(), modified, in_use });
     }
     let (mut bytes, mut newest): (u64, SystemTime) = (0, modified);
@@ -180,7 +199,7 @@ fn look(path: &Path, name: &str) -> io::Result<Entry> {
 
 struct Written {
     file: File,
-    /// Its present name; `None` once it has its own.
+    /// Its present name; `None` once it is to stay.
     partial: Option<PathBuf>,
     path: PathBuf,
     folder: PathBuf,
@@ -213,11 +232,13 @@ impl Upload for Written {
     }
 
     fn publish(mut self: Box<Self>) -> io::Result<()> {
-        if let Some(partial) = &self.partial {
-            fs::rename(partial, &self.path)?;
-            self.partial = None;
-        }
-        File::open(&self.folder)?.sync_all()
+        let Some(partial) = &self.partial else { return Ok(()) };
+        fs::rename(partial, &self.path)?;
+        // Should the folder not be written, the name is taken away again as the other would have been.
+        self.partial = Some(self.path.clone());
+        sync(&self.folder)?;
+        self.partial = None;
+        Ok(())
     }
 }
 

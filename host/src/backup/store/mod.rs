@@ -4,7 +4,9 @@
 //! tests (`stores.rs`) claims them of each.
 
 mod local;
+#[cfg(feature = "s3")]
 mod s3;
+mod settings;
 
 use std::{
     fmt,
@@ -15,7 +17,9 @@ use std::{
 };
 
 pub use local::{Local, PARTIAL, leave_room};
-pub use s3::{S3, S3Settings};
+#[cfg(feature = "s3")]
+pub use s3::S3;
+pub use settings::{S3Settings, ServerSideEncryption};
 
 use crate::error::{Error, Result};
 
@@ -30,7 +34,8 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// Reads a file from its beginning.
     fn read(&self, name: &str) -> io::Result<Box<dyn Read + Send>>;
 
-    /// Begins a file of about so many bytes. Nobody sees it under its name before it is [published](Upload::publish).
+    /// Begins a file of about so many bytes. Nobody sees it under its name before it is [finished](Upload::finish), and in a store that
+    /// can rename files, not before it is [published](Upload::publish).
     ///
     /// # Errors
     /// When there is one of that name.
@@ -45,7 +50,7 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// Removes a file, or a folder that a program has written. One that is not there is no error.
     fn remove(&self, name: &str) -> io::Result<()>;
 
-    /// How much more fits, where that has a limit.
+    /// How much more fits, where the store can tell.
     fn free_bytes(&self) -> io::Result<Option<u64>>;
 
     /// The folder, where programs of this machine can write into it themselves.
@@ -125,16 +130,33 @@ impl Location {
         Ok(Self::S3 { bucket: bucket.to_owned(), prefix: prefix.trim_matches('/').to_owned() })
     }
 
-    /// Opens it. Within a runtime, which an S3 store does its work on.
+    /// Opens it, without asking whether it is there.
     ///
     /// # Errors
-    /// [`Error::Configuration`] when the settings of an S3 store do not fit together.
+    /// [`Error::Configuration`] when the settings of an S3 store do not fit together, or this program was built without S3.
+    #[cfg_attr(not(feature = "s3"), allow(unused_variables))]
     pub fn open(&self, s3: &S3Settings) -> Result<Arc<dyn Store>> {
         Ok(match self {
             Self::Folder(path) => Arc::new(Local::new(path.clone())),
+            #[cfg(feature = "s3")]
             Self::S3 { bucket, prefix } => Arc::new(S3::open(bucket, prefix, s3)?),
+            #[cfg(not(feature = "s3"))]
+            Self::S3 { .. } => {
+                return Err(Error::configuration(
+                    format!("`{self}`: this program was built without S3"),
+                    "name a folder, or build it with the feature `s3`",
+                ));
+            }
         })
     }
+}
+
+/// Names come from manifests as well, and must not lead out of the store.
+fn check_name(name: &str) -> io::Result<()> {
+    if name.is_empty() || name.starts_with('.') || name.contains(['/', '\\']) || name.contains(char::is_control) {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("`{name}` is no name of a file here")));
+    }
+    Ok(())
 }
 
 impl fmt::Display for Location {
