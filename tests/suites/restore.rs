@@ -8,6 +8,10 @@ use lockgate_tests::{Scenario, eventually};
 /// A program that is the command, and ends at the transition that `FAILPOINTS` names.
 const FAILING: &str = env!("CARGO_BIN_EXE_torture");
 
+/// A pair of `age`'s keys that guards nothing.
+const PUBLIC_KEY: &str = "age1h0v4w8ufjd8qfas778vq77lqwrlnenupg4smm2lwr5sa0xmafdzsxpgy3l";
+const PRIVATE_KEY: &str = "AGE-SECRET-KEY-10RG39W35CE3TDWS8HSSW8XSUFMGKDLG3AG3PCL975LAK5JKLT7LSHVXCLR";
+
 /// Passes a call of `pg_restore` on that only lists.
 const LISTS: &str = "case \"$*\" in *--list*) exec \"$REAL/pg_restore\" \"$@\";; esac\n";
 
@@ -303,7 +307,7 @@ async fn a_lost_database_comes_back_with_the_privileges_and_settings_of_the_back
         format!("GRANT CONNECT ON DATABASE {database} TO {other} WITH GRANT OPTION"),
         format!("ALTER DATABASE {database} SET search_path = public, \"it's\", pg_temp"),
         format!("ALTER ROLE {other} IN DATABASE {database} SET work_mem = '12MB'"),
-        format!("ALTER DATABASE {database} CONNECTION LIMIT 30"),
+        format!("ALTER DATABASE {database} CONNECTION LIMIT 4"),
         format!("COMMENT ON DATABASE {database} IS 'it''s ours'"),
     ] {
         superuser.lines(&statement).await;
@@ -315,7 +319,7 @@ async fn a_lost_database_comes_back_with_the_privileges_and_settings_of_the_back
          FROM pg_database d WHERE datname = '{database}'"
     );
     let before = superuser.lines(&properties).await;
-    let id = scenario.run("backup").await.succeeds().backup_id();
+    let id = scenario.run_as("postgres", "backup").await.succeeds().backup_id();
     superuser.lines(&format!("DROP DATABASE {database} WITH (FORCE)")).await;
     // Only a superuser may give settings to other roles.
     scenario.run_as("postgres", &format!("restore {id}")).await.succeeds();
@@ -550,6 +554,7 @@ async fn twenty_clients_are_out_for_a_moment() {
     let outage_ms = restored["outage_ms"].as_u64().unwrap();
     // Half a second on a quiet machine.
     assert!(outage_ms < 3_000, "{outage_ms} ms");
+    println!("nobody could connect for {outage_ms} ms");
     scenario.is_still(&before).await;
 }
 
@@ -590,4 +595,49 @@ async fn a_materialized_view_that_was_behind_is_no_difference() {
     let id = scenario.run("backup --hashes").await.succeeds().backup_id();
     scenario.run(&format!("restore {id}")).await.succeeds();
     assert_eq!(scenario.value("SELECT (SELECT count(*) FROM seen), (SELECT a FROM q)").await, "1|4");
+}
+
+#[tokio::test]
+async fn an_encrypted_backup_is_restored_by_whoever_has_the_key() {
+    use std::os::unix::fs::PermissionsExt;
+    let scenario = Scenario::new("encrypted").await.tables(&["a"]);
+    let scenario = scenario.config(&format!("[backup]\nrecipients = [\"{PUBLIC_KEY}\"]\n"));
+    scenario.up().await.succeeds();
+    let before = scenario.state().await;
+    let id = scenario.run("backup").await.succeeds().prints(", encrypted").backup_id();
+    scenario.lines("DROP TABLE a").await;
+    scenario.run(&format!("restore {id}")).await.refuses_with(2).says("no private key is named");
+    assert!(kept(&scenario).await.is_empty());
+    scenario.write("key", format!("{PRIVATE_KEY}\n"));
+    std::fs::set_permissions(scenario.path("key"), std::fs::Permissions::from_mode(0o600)).unwrap();
+    for way in ["--jobs 1", "--jobs 2"] {
+        scenario.run(&format!("restore {id} --identity key {way}")).await.succeeds().never_mentions(PRIVATE_KEY);
+        scenario.is_still(&before).await;
+    }
+    scenario.run("drill --identity key").await.succeeds();
+    let path = format!("backups/{id}.dump.zst.age");
+    let whole = std::fs::read(scenario.path(&path)).unwrap();
+    scenario.write(&path, &whole[..whole.len() - 20]);
+    scenario.run(&format!("restore {id} --identity key")).await.fails_with(7).says(" bytes, the manifest says ");
+}
+
+#[tokio::test]
+async fn a_journal_from_before_the_chain_is_carried_over_as_well() {
+    let scenario = Scenario::new("unchained").await.tables(&["a", "b"]);
+    scenario.run("up --no-backup --to 1").await.succeeds();
+    scenario
+        .lines(
+            "DROP TRIGGER schema_migrations_journal_chain ON schema_migrations_journal;
+             ALTER TABLE schema_migrations_journal DROP previous, DROP hash, DROP attempt",
+        )
+        .await;
+    let id = scenario.run("up").await.succeeds().prints("applied 002_b").backup_id();
+    let noted = scenario.journal().await;
+    scenario
+        .run(&format!("restore {id}"))
+        .await
+        .succeeds()
+        .prints("4 entries of the journal since the backup were carried over");
+    assert_eq!(scenario.journal().await, [noted, vec!["restored".to_owned()]].concat());
+    scenario.run("history --verify").await.succeeds().prints("4 entries are from before the chain");
 }

@@ -128,7 +128,6 @@ pub async fn restore(config: &Config, run_id: Uuid, backup: &Backup, order: &Ord
         fresh.fill().await?;
         let proved = fresh.compare().await?;
         fresh.analyze().await?;
-        warnings.extend(fresh.dress(properties).await);
         Ok::<_, String>(proved)
     };
     let filled = filled.await;
@@ -143,6 +142,8 @@ pub async fn restore(config: &Config, run_id: Uuid, backup: &Backup, order: &Ord
     let kept = replaces.then(|| name(database, "before", &suffix(run_id)));
     let journal = carry::journal(config, run_id, manifest, &fresh.name, present.is_some(), kept.as_deref()).await;
     Failpoint::JournalCarried.pass();
+    // Last, because it may shut us out.
+    warnings.extend(fresh.dress(properties).await);
     if let Some(signal) = config.stop.asked() {
         fresh.discard().await;
         return Err(Error::Interrupted { signal, state: UNTOUCHED.into() });

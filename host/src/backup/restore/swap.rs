@@ -21,6 +21,9 @@ const DOING: &str = "swapping the databases";
 
 /// How long one of the statements may wait for a lock while nobody can connect, in milliseconds.
 const LOCK_TIMEOUT_MS: u64 = 5_000;
+/// How long sessions are waited for that were told to end, and how often is looked.
+const END_MAX: Duration = Duration::from_secs(5);
+const END_POLL: Duration = Duration::from_millis(5);
 
 /// Gives the new database the name of the present one, which is kept under another. Nobody may connect meanwhile; clients see a refusal for
 /// a moment, then the restored database. Returns how long that was, in milliseconds.
@@ -118,16 +121,20 @@ fn comment_sql(name: &str, comment: Option<&str>) -> String {
     format!("COMMENT ON DATABASE {name} IS {}", comment.map_or("NULL".to_owned(), quote_literal))
 }
 
-/// First all are told, then each is waited for: so all of them end at a time.
+/// Tells all of them at a time, then waits until they are gone.
 async fn end_sessions(admin: &Session, database: &str) -> Result<()> {
-    for end in ["pg_terminate_backend(pid)", "pg_terminate_backend(pid, 5000)"] {
-        // What kind a session is only those are told who may know; a session of nobody is the server's own.
-        let sql = format!(
-            "SELECT {end} FROM pg_catalog.pg_stat_activity
-             WHERE datname = {} AND usesysid IS NOT NULL AND coalesce(backend_type, 'client backend') = 'client backend'",
-            quote_literal(database)
-        );
-        admin.batch("ending the sessions of the database", &sql).await?;
+    const DOING: &str = "ending the sessions of the database";
+    // What kind a session is only those are told who may know; a session of nobody is the server's own.
+    let of_it = format!(
+        "FROM pg_catalog.pg_stat_activity
+         WHERE datname = {} AND usesysid IS NOT NULL AND coalesce(backend_type, 'client backend') = 'client backend'",
+        quote_literal(database)
+    );
+    admin.batch(DOING, &format!("SELECT pg_terminate_backend(pid) {of_it}")).await?;
+    // `pg_terminate_backend(pid, timeout)` looks every 100 ms only. What is left in the end keeps the name from being changed.
+    let begin = Instant::now();
+    while begin.elapsed() < END_MAX && !admin.texts(DOING, &format!("SELECT pid {of_it}")).await?.is_empty() {
+        tokio::time::sleep(END_POLL).await;
     }
     Ok(())
 }
