@@ -309,6 +309,13 @@ pub enum Error {
         /// How long this run waited, in seconds.
         waited_s: u64,
     },
+    /// Another restore makes a database of the same name.
+    RestoreUnderWay {
+        /// The name.
+        database: String,
+        /// Who is at it, as far as the server tells.
+        holder: String,
+    },
     /// A backup or a restore failed.
     Backup {
         /// What was being done.
@@ -411,7 +418,7 @@ impl Error {
             Self::Configuration { .. } | Self::Folder(_) | Self::Refused { .. } => ExitCode::Usage,
             Self::Drift(_) | Self::DamagedHistory { .. } => ExitCode::Drift,
             Self::Checks { .. } => ExitCode::CheckFailed,
-            Self::LockHeld { .. } => ExitCode::LockHeld,
+            Self::LockHeld { .. } | Self::RestoreUnderWay { .. } => ExitCode::LockHeld,
             Self::Backup { .. } => ExitCode::BackupFailed,
             Self::Unreachable { .. } => ExitCode::Unreachable,
             Self::Database { error, .. } if error.connection_lost => ExitCode::Unreachable,
@@ -496,6 +503,15 @@ impl Error {
                 vec![format!("held by {holder}")],
                 nothing(),
                 Some("wait for it to end, or raise `--lock-timeout`".into()),
+            ),
+            Self::RestoreUnderWay { database, holder } => plain(
+                format!("another restore into `{database}` is under way"),
+                vec![format!("it is {holder}")],
+                nothing(),
+                Some(
+                    "wait for it to end; if nobody is at it any more, end that session with `pg_terminate_backend`"
+                        .into(),
+                ),
             ),
             Self::Backup { what, cause, state, next } => {
                 plain(what.clone(), vec![cause.clone()], Some(state.clone()), Some(next.clone()))

@@ -37,6 +37,17 @@ pub enum Failpoint {
     BackupReadBack,
     BackupNamed,
     ManifestWritten,
+    NameClaimed,
+    DumpSpooled,
+    DatabaseMade,
+    DatabaseMarked,
+    DatabaseFilled,
+    DatabaseCompared,
+    JournalCarried,
+    SwapMarked,
+    DatabaseClosed,
+    SessionsEnded,
+    DatabasesSwapped,
 }
 
 impl Failpoint {
@@ -48,6 +59,21 @@ impl Failpoint {
         Self::BackupReadBack,
         Self::BackupNamed,
         Self::ManifestWritten,
+    ];
+
+    /// Those of a restore.
+    pub const OF_A_RESTORE: [Self; 11] = [
+        Self::NameClaimed,
+        Self::DumpSpooled,
+        Self::DatabaseMade,
+        Self::DatabaseMarked,
+        Self::DatabaseFilled,
+        Self::DatabaseCompared,
+        Self::JournalCarried,
+        Self::SwapMarked,
+        Self::DatabaseClosed,
+        Self::SessionsEnded,
+        Self::DatabasesSwapped,
     ];
 
     /// Those of a run.

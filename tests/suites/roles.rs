@@ -246,3 +246,22 @@ async fn the_restore_role_restores() {
     secured.run("up").await.succeeds().prints("applied 002_b");
     secured.run("history --verify").await.succeeds();
 }
+
+#[tokio::test]
+async fn the_restore_role_brings_back_a_database_that_was_lost() {
+    let secured = Secured::of(Scenario::new("roles_lost_database").await.tables(&["a", "b"]), "").await;
+    secured.run("up --to 1").await.succeeds();
+    secured.run("up").await.succeeds().prints("applied 002_b");
+    let rights = "SELECT a::text FROM pg_namespace, unnest(nspacl) a WHERE nspname = 'public'
+                  UNION ALL SELECT a::text FROM pg_database, unnest(datacl) a WHERE datname = current_database() ORDER BY 1";
+    let before = secured.lines(rights).await;
+    let drop = format!("DROP DATABASE {} WITH (FORCE)", secured.scenario.database());
+    secured.scenario.superuser_in("postgres").await.lines(&drop).await;
+    let login = format!("{}_restore", secured.prefix);
+    secured.scenario.run_as(&login, "restore latest").await.succeeds();
+    assert_eq!(secured.lines(rights).await, before, "what was lent is taken back");
+    assert_eq!(secured.lines("SELECT version FROM schema_migrations").await, ["001"]);
+    secured.run("up").await.succeeds().prints("applied 002_b");
+    secured.run("history --verify").await.succeeds();
+    secured.scenario.run_as(&login, "drill").await.succeeds();
+}

@@ -3,12 +3,13 @@
 use std::{
     env, fs,
     path::{Path, PathBuf},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use lockgate::{
     postgres::{Secret, Target, quote_literal},
-    testing::{Connection, Database},
+    testing::{Connection, Database, Server},
 };
 use tempfile::TempDir;
 
@@ -28,7 +29,16 @@ pub struct Scenario {
 impl Scenario {
     /// A database of that name, with a number, owned by a role that is no superuser; and an empty folder `migrations`.
     pub async fn new(name: &str) -> Self {
-        let database = Database::named(name).await.unwrap_or_else(|e| panic!("there is no server to test with: {e}"));
+        Self::with(Database::named(name).await)
+    }
+
+    /// The same on a server of the caller's own.
+    pub async fn on(server: Arc<Server>, name: &str) -> Self {
+        Self::with(Database::on(server, name).await)
+    }
+
+    fn with(database: lockgate::testing::Result<Database>) -> Self {
+        let database = database.unwrap_or_else(|e| panic!("there is no server to test with: {e}"));
         let folder = tempfile::Builder::new().prefix("lockgate-scenario-").tempdir().unwrap();
         fs::create_dir(folder.path().join("migrations")).unwrap();
         Self { folder, target: database.target(), database }

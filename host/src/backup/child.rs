@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, Read},
-    process::{Child, ChildStderr},
+    process::Child,
     sync::{
         Arc,
         atomic::{AtomicI32, Ordering},
@@ -64,7 +64,7 @@ pub(super) async fn supervise<T: Send + 'static>(
 }
 
 /// Reads complaints beside the data, or a long one would fill the pipe and stop both.
-pub(super) fn complaints(mut stderr: ChildStderr) -> JoinHandle<io::Result<String>> {
+pub(super) fn complaints(mut stderr: impl Read + Send + 'static) -> JoinHandle<io::Result<String>> {
     std::thread::spawn(move || {
         let mut bytes = Vec::new();
         stderr.read_to_end(&mut bytes)?;

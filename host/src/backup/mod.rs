@@ -3,6 +3,7 @@
 pub mod catalog;
 mod child;
 mod coding;
+mod drill;
 mod dump;
 pub mod encryption;
 mod globals;
@@ -11,6 +12,7 @@ mod meter;
 mod properties;
 mod restore;
 pub mod retention;
+mod scratch;
 mod settings;
 pub mod store;
 mod take;
@@ -18,9 +20,11 @@ pub mod tools;
 pub mod verify;
 
 pub use catalog::{Backup, Catalog};
+pub use drill::{Drill, Rpo, Rto, Since, drill};
 pub use manifest::{Content, Encoding, Manifest, Part, Scope};
 pub use properties::{Privilege, Properties, Setting};
-pub use restore::{Restored, restore};
+pub use restore::{Order as RestoreOrder, Phase, Restored, Way, clean_up, restore};
+pub use scratch::{Proof, prove};
 pub use settings::{Extent, Level, Options, Retention, Section, Settings, Targets};
 pub use take::{Order, take};
 

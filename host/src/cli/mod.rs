@@ -2,6 +2,7 @@
 
 mod backup;
 mod down;
+mod drill;
 mod history;
 mod new;
 mod pause;
@@ -159,6 +160,8 @@ enum Command {
     Backup(backup::Arguments),
     /// Bring a backup's state back; the present database is kept under another name
     Restore(restore::Arguments),
+    /// Restore the newest backup into a scratch database, and hold what that took, and what would be lost, against the targets
+    Drill(drill::Arguments),
     /// Print the SQL that makes roles with few privileges; a superuser runs it
     Roles(roles::Arguments),
     /// Run psql on the configured database
@@ -318,6 +321,7 @@ async fn dispatch(context: &Context, command: Command) -> Result<ExitCode> {
         Command::Down(arguments) => down::run(context, &arguments).await,
         Command::Backup(arguments) => backup::run(context, &arguments).await,
         Command::Restore(arguments) => restore::run(context, &arguments).await,
+        Command::Drill(arguments) => drill::run(context, &arguments).await,
         Command::Resolve(arguments) => resolve::run(context, &arguments).await,
         Command::Pause(arguments) => pause::run(context, &arguments).await,
         Command::Psql(arguments) => psql::run(context, &arguments).await,

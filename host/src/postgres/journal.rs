@@ -1,5 +1,6 @@
 //! `schema_migrations_journal`: everything that was tried, append-only and chained by hashes.
 
+mod carry;
 mod chain;
 mod entries;
 
@@ -14,6 +15,7 @@ use crate::{
     migration::{Direction, Version},
 };
 
+pub use carry::Carried;
 pub use chain::{Break, Damage, Verification};
 pub use entries::Recorded;
 
@@ -67,6 +69,8 @@ pub enum Event {
     RunFinished,
     /// The database was restored from a backup.
     Restored,
+    /// A backup was restored into a scratch database, to see whether and how fast that can be done.
+    Drilled,
 }
 
 impl Event {
@@ -92,6 +96,7 @@ impl Event {
             Self::Interrupted => "interrupted",
             Self::RunFinished => "run_finished",
             Self::Restored => "restored",
+            Self::Drilled => "drilled",
         }
     }
 }

@@ -5,15 +5,19 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Target, handle::db_error, session::Session};
+use super::{Target, handle::db_error, quote_literal, session::Session};
 use crate::error::{Error, Result};
 
 /// The two keys of the lock, `LOCK` and `GATE` in ASCII. The database is implied: one runner a database, wherever its history is.
 const CLASS: u32 = 0x4C4F_434B;
 const OBJECT: u32 = 0x4741_5445;
+/// The first key of the locks on names, `NAME` in ASCII; the second is a hash of the name.
+const NAMES: u32 = 0x4E41_4D45;
 /// Between two tries: long enough not to load the server, short enough not to be felt. Jitter keeps waiters apart.
 const POLL_MIN: Duration = Duration::from_millis(50);
 const POLL_MAX: Duration = Duration::from_millis(250);
+/// The server takes a moment to notice that a client is gone; whoever still holds a name then is at work.
+const CLAIM_PATIENCE: Duration = Duration::from_secs(1);
 
 /// The lock that every run takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,10 +49,14 @@ pub async fn acquire(session: &Session, key: LockKey, timeout: Duration) -> Resu
             return Ok(start.elapsed());
         }
         if start.elapsed() >= timeout {
-            return Err(Error::LockHeld { holder: holder(session, key).await?, waited_s: start.elapsed().as_secs() });
+            return Err(Error::LockHeld {
+                holder: holder(session, key.class(), key.object()).await?,
+                waited_s: start.elapsed().as_secs(),
+            });
         }
         if !told {
-            tracing::warn!(holder = holder(session, key).await?, "waiting for another run");
+            let holder = holder(session, key.class(), key.object()).await?;
+            tracing::warn!(holder, "waiting for another run");
             told = true;
         }
         let pause = fastrand::u64(POLL_MIN.as_millis() as u64..=POLL_MAX.as_millis() as u64);
@@ -78,7 +86,36 @@ pub async fn release(session: &Session, key: LockKey) -> Result<()> {
         .await
 }
 
-async fn holder(session: &Session, key: LockKey) -> Result<String> {
+/// Claims the name of a database that is to be made, as long as the session lives. Whoever holds it already is returned instead.
+///
+/// It holds among the sessions of one database, so that all of them must be connected to the same one. Two names of the same hash cannot be
+/// claimed at a time, which is safe.
+///
+/// # Errors
+/// When the server cannot be asked.
+pub async fn claim(session: &Session, name: &str) -> Result<Option<String>> {
+    let begin = Instant::now();
+    loop {
+        let sql = "SELECT hashtext($2), pg_try_advisory_lock($1, hashtext($2))";
+        let row = session.client().query_one(sql, &[&NAMES.cast_signed(), &name]).await;
+        let row = row.map_err(|e| Error::database("claiming the name of a database", db_error(&e)))?;
+        if row.get(1) {
+            return Ok(None);
+        }
+        if begin.elapsed() > CLAIM_PATIENCE {
+            return holder(session, NAMES, row.get::<_, i32>(0).cast_unsigned()).await.map(Some);
+        }
+        tokio::time::sleep(POLL_MIN).await;
+    }
+}
+
+/// Gives such a name back.
+pub async fn disclaim(session: &Session, name: &str) -> Result<()> {
+    let sql = format!("SELECT pg_advisory_unlock({NAMES}, hashtext({}))", quote_literal(name));
+    session.batch("giving back the name of a database", &sql).await
+}
+
+async fn holder(session: &Session, class: u32, object: u32) -> Result<String> {
     // From where and since when, only those are told who may know.
     let sql = "SELECT format('pid %s (%s, role %s', l.pid, nullif(a.application_name, ''), a.usename)
                       || coalesce(format(', from %s', coalesce(host(a.client_addr), 'a local socket'))
@@ -86,7 +123,7 @@ async fn holder(session: &Session, key: LockKey) -> Result<String> {
                FROM pg_catalog.pg_locks l LEFT JOIN pg_catalog.pg_stat_activity a USING (pid)
                WHERE l.locktype = 'advisory' AND l.classid = $1 AND l.objid = $2 AND l.objsubid = 2 AND l.granted
                  AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())";
-    let row = session.client().query_opt(sql, &[&key.class(), &key.object()]).await;
-    let row = row.map_err(|e| Error::database("asking who holds the migration lock", db_error(&e)))?;
+    let row = session.client().query_opt(sql, &[&class, &object]).await;
+    let row = row.map_err(|e| Error::database("asking who holds a lock", db_error(&e)))?;
     Ok(row.map_or_else(|| "a run that has just ended".to_owned(), |row| row.get(0)))
 }

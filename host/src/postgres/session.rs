@@ -605,7 +605,7 @@ fn unreachable(target: &Target, error: &tokio_postgres::Error) -> Error {
         Some("3D000") => format!("create it (`CREATE DATABASE`), or check DB_NAME, now `{}`", target.database),
         Some("55000") if error.message.contains("not currently accepting connections") => {
             format!(
-                "run `ALTER DATABASE {} ALLOW_CONNECTIONS true` from another database",
+                "if a restore was cut off, `lockgate restore --clean-up` opens it; else run `ALTER DATABASE {} ALLOW_CONNECTIONS true` from another database",
                 quote_ident(&target.database)
             )
         }

@@ -12,7 +12,8 @@ const TABLES_A_QUESTION: usize = 100;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Contents {
-    /// Its tables and materialized views, in order of their names, without those of extensions.
+    /// Its tables, in order of their names, without those of extensions. Materialized views are not among them: a restore computes them
+    /// anew, from the rows as they are then and not as they were when the view was last refreshed.
     pub tables: Vec<TableContents>,
     /// The number of large objects.
     pub large_objects: u64,
@@ -26,7 +27,7 @@ pub struct TableContents {
     pub name: String,
     /// The number of rows.
     pub rows: u64,
-    /// The sum of `hashtextextended(row::text, 0)` over all rows, where it was asked for.
+    /// The sum of `hashtextextended(row::text, 0)` over all rows, each with its columns in order of their names, where it was asked for.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub hash: Option<String>,
 }
@@ -83,8 +84,11 @@ impl Contents {
             left_out += &format!(" AND NOT ({})", matches(pattern));
         }
         let sql = format!(
-            "SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-             WHERE c.relkind IN ('r', 'm') AND c.relispopulated AND c.relpersistence <> 't'
+            "SELECT n.nspname, c.relname,
+                    (SELECT string_agg('lockgate_row.' || quote_ident(attname), ', ' ORDER BY attname COLLATE \"C\") FROM pg_attribute
+                     WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped)
+             FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+             WHERE c.relkind = 'r' AND c.relpersistence <> 't'
                AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'
                AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
                {left_out}
@@ -97,16 +101,25 @@ impl Contents {
                         SET LOCAL xmloption = 'content'; SET LOCAL row_security = off; SET LOCAL lock_timeout = '30s'";
         session.batch(DOING, settings).await?;
         let names = tables.iter().filter_map(|row| match row.as_slice() {
-            [Some(schema), Some(name)] => Some(format!("{}.{}", quote_ident(schema), quote_ident(name))),
+            [Some(schema), Some(name), columns] => {
+                let name = format!("{}.{}", quote_ident(schema), quote_ident(name));
+                Some((name, columns.as_deref().unwrap_or_default()))
+            }
             _ => None,
         });
-        let names: Vec<String> = names.collect();
-        let hash = if hashes { "coalesce(sum(hashtextextended(lockgate_row::text, 0)), 0)::text" } else { "NULL" };
+        let names: Vec<(String, &str)> = names.collect();
         let mut contents = Self::default();
         for names in names.chunks(TABLES_A_QUESTION) {
-            let ask = |name: &String| format!("SELECT count(*)::text, {hash} FROM ONLY {name} AS lockgate_row");
+            let ask = |(name, columns): &(String, &str)| {
+                // In order of their names: the columns that a table inherits may come back in another order than they were added.
+                let hash = match hashes {
+                    true => format!("coalesce(sum(hashtextextended(ROW({columns})::text, 0)), 0)::text"),
+                    false => "NULL".to_owned(),
+                };
+                format!("SELECT count(*)::text, {hash} FROM ONLY {name} AS lockgate_row")
+            };
             let asked = session.texts(DOING, &names.iter().map(ask).collect::<Vec<_>>().join(";")).await?;
-            for (name, answer) in names.iter().zip(asked) {
+            for ((name, _), answer) in names.iter().zip(asked) {
                 let [Some(rows), hash] = answer.as_slice() else { continue };
                 let rows = rows.parse().map_err(|e| Error::system(DOING, e))?;
                 contents.tables.push(TableContents { name: name.clone(), rows, hash: hash.clone() });

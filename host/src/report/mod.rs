@@ -6,7 +6,7 @@ use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 
 use crate::{
-    backup::{Backup, Manifest, Restored, retention::Pruned, verify::Proved},
+    backup::{Backup, Drill, Level, Manifest, Phase, Proof, Restored, Since, retention::Pruned, verify::Proved},
     error::{Error, Finding, Result},
     migration::Direction,
     plan::State,
@@ -343,8 +343,8 @@ fn age(then: jiff::Timestamp, now: jiff::Timestamp) -> String {
     let s = now.duration_since(then).as_secs().max(0);
     match s {
         ..60 => format!("{s} s"),
-        ..3_600 => format!("{} min", s / 60),
-        ..86_400 => format!("{} h", s / 3_600),
+        60..3_600 => format!("{} min", s / 60),
+        3_600..86_400 => format!("{} h", s / 3_600),
         _ => format!("{} d", s / 86_400),
     }
 }
@@ -372,10 +372,75 @@ pub fn pause(pause: &Pause) -> String {
 
 /// The text of a restore.
 pub fn restored(restored: &Restored) -> String {
-    format!(
-        "restored `{}` from backup {}\nthe former database is kept as `{}`; drop it when you no longer need it\n",
-        restored.database, restored.backup, restored.kept_as
-    )
+    let mut text = format!("restored `{}` from backup {}\n", restored.database, restored.backup);
+    text += &compared(restored.tables_counted, restored.tables_hashed);
+    let _ = writeln!(text, "{}", restored.journal);
+    text += &phases(&restored.phases);
+    if let Some(ms) = restored.outage_ms {
+        let _ = writeln!(text, "nobody could connect for {ms} ms");
+    }
+    if let Some(kept) = &restored.kept_as {
+        let _ = writeln!(text, "the former database is kept as `{kept}`; drop it when you no longer need it");
+    }
+    text
+}
+
+fn compared(counted: usize, hashed: usize) -> String {
+    format!("{counted} table{} compared by the number of rows, {hashed} by their hashes\n", plural(counted))
+}
+
+fn phases(phases: &[Phase]) -> String {
+    let parts: Vec<String> = phases.iter().map(|phase| format!("{} {}", phase.name, seconds(phase.ms))).collect();
+    format!("took: {}\n", parts.join(", "))
+}
+
+fn seconds(ms: u64) -> String {
+    format!("{}.{} s", ms / 1000, ms % 1000 / 100)
+}
+
+fn plural(n: usize) -> &'static str {
+    if n == 1 { "" } else { "s" }
+}
+
+/// The text of a clean-up after restores.
+pub fn cleaned_up(done: &[String]) -> String {
+    if done.is_empty() {
+        return "nothing was left\n".into();
+    }
+    done.iter().map(|what| format!("{what}\n")).collect()
+}
+
+/// The text of a backup that was proved.
+pub fn proof(proof: &Proof) -> String {
+    let mut text =
+        format!("backup {} is proved to level {}: {}\n", proof.backup, proof.level as u8, proof.level.as_str());
+    if proof.level == Level::Compared {
+        text += &compared(proof.tables_counted, proof.tables_hashed);
+    }
+    text + &phases(&proof.phases)
+}
+
+/// The text of a drill.
+pub fn drill(drill: &Drill) -> String {
+    let Drill { rto, rpo, .. } = drill;
+    let verdict = |met: bool| if met { "met" } else { "MISSED" };
+    let since = match rpo.since {
+        Since::LastArchived => {
+            "since the last segment of the write-ahead log was archived; needs a base backup from before it"
+        }
+        Since::Backup => "since this backup",
+    };
+    let why = rpo.why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+    proof(&drill.proof)
+        + &format!(
+            "RTO: {} of {} s, {}\nRPO: {} s of {} s, {} ({since}{why})\n",
+            seconds(rto.measured_ms),
+            rto.target_s,
+            verdict(rto.met),
+            rpo.measured_s,
+            rpo.target_s,
+            verdict(rpo.met)
+        )
 }
 
 fn findings(findings: &[Finding]) -> String {

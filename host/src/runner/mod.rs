@@ -18,7 +18,7 @@ use self::{
     work::{Work, from_history, load},
 };
 use crate::{
-    backup::{self, Catalog, Extent, Manifest, Restored},
+    backup::{self, Catalog, Drill, Extent, Manifest, Restored},
     config::Config,
     error::{Error, Finding, NOTHING_CHANGED, ProgramError, Result, Severity, Stage, blocks},
     failpoint::Failpoint,
@@ -166,28 +166,41 @@ pub async fn backup(config: &Config, run_id: Uuid, extent: Extent) -> Result<Man
 /// Brings a backup's state back; the present database is kept under another name.
 ///
 /// # Errors
-/// [`Error::Backup`]; until the names are swapped nothing has changed.
-pub async fn restore(config: &Config, run_id: Uuid, id: &str) -> Result<Restored> {
+/// As [`backup::restore`]; until the names are swapped nothing has changed.
+pub async fn restore(config: &Config, run_id: Uuid, id: &str, order: &backup::RestoreOrder) -> Result<Restored> {
     let backup = Catalog::open(&config.backup)?.find(&config.target.database, id).await?;
-    let run = Run::begin(config, run_id).await?;
-    // Not given back: the session that holds it ends with the swap.
-    lock::acquire(&run.session, run.lock, config.lock_timeout).await?;
-    let restored = backup::restore(config, &backup.manifest, &short(run_id)).await?;
-    // The restore is done, whatever comes of noting it.
-    if let Err(error) = note_restore(config, run_id, &restored).await {
-        tracing::error!(%error, "the restore could not be noted in the journal");
-    }
-    Ok(restored)
+    backup::restore(config, run_id, &backup, order).await
 }
 
-async fn note_restore(config: &Config, run_id: Uuid, restored: &Restored) -> Result<()> {
-    let mut run = Run::begin(config, run_id).await?;
-    run.locked(async |run, _| {
-        tables::ensure(&run.session, &run.history).await?;
-        let detail = format!("from backup {}; the former database is kept as {}", restored.backup, restored.kept_as);
-        run.journal.append(&run.session, &Entry::of(Event::Restored).detail(&detail)).await
-    })
-    .await
+/// Restores the newest backup into a scratch database, and notes in the journal what came of it.
+///
+/// # Errors
+/// As [`backup::drill`].
+pub async fn drill(config: &Config, run_id: Uuid) -> Result<Drill> {
+    let drilled = backup::drill(config, run_id).await;
+    let detail = match &drilled {
+        Ok(drill) => {
+            let missed = drill.missed();
+            let missed = if missed.is_empty() { String::new() } else { format!("; missed: {}", missed.join(", ")) };
+            format!("backup {}: restored in {} ms{missed}", drill.proof.backup, drill.rto.measured_ms)
+        }
+        Err(Error::Backup { what, cause, .. }) => format!("{what}: {cause}"),
+        // Nothing was tried.
+        Err(_) => return drilled,
+    };
+    // The drill is done, whatever comes of noting it.
+    if let Err(error) = note_drill(config, run_id, &detail).await {
+        tracing::warn!(%error, "the drill could not be noted in the journal");
+    }
+    drilled
+}
+
+async fn note_drill(config: &Config, run_id: Uuid, detail: &str) -> Result<()> {
+    let run = Run::begin(config, run_id).await?;
+    if run.history.read(&run.session).await?.is_some() {
+        run.journal.append(&run.session, &Entry::of(Event::Drilled).detail(detail)).await?;
+    }
+    Ok(())
 }
 
 /// Reads the last entries of the journal, the newest last.

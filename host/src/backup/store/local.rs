@@ -80,7 +80,12 @@ impl Store for Local {
     }
 
     fn read(&self, name: &str) -> io::Result<Box<dyn Read + Send>> {
-        Ok(Box::new(File::open(self.path(name)?)?))
+        // A program may have written a folder, whose files are read one by one.
+        let path = match name.split_once('/') {
+            Some((folder, file)) => Self::new(self.path(folder)?).path(file)?,
+            None => self.path(name)?,
+        };
+        Ok(Box::new(File::open(path)?))
     }
 
     fn create(&self, name: &str, _about_bytes: u64) -> io::Result<Box<dyn Upload>> {

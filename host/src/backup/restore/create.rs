@@ -1,0 +1,188 @@
+//! An empty database like another, and then what neither a dump nor a rename carries over: privileges, settings, connection limit.
+//!
+//! Every statement is built here, from names and values that are quoted here: the properties may come from a file.
+
+use crate::{
+    backup::{Privilege, Properties, Setting},
+    error::Result,
+    failpoint::Failpoint,
+    postgres::{Session, quote_ident, quote_literal},
+};
+
+/// Makes the database and gives it its settings. What could not be set is returned.
+///
+/// It is closed until it carries the mark by which the next restore knows it: so one that does not carry it holds nothing.
+///
+/// # Errors
+/// When there is no new database.
+pub(super) async fn create(
+    admin: &Session,
+    fresh: &str,
+    properties: &Properties,
+    owner: &str,
+    mark: &str,
+) -> Result<Vec<String>> {
+    const DOING: &str = "making the new database";
+    admin.batch(DOING, &create_sql(admin.server.major(), fresh, properties, owner)).await?;
+    Failpoint::DatabaseMade.pass();
+    let name = quote_ident(fresh);
+    let open = format!(
+        "BEGIN; COMMENT ON DATABASE {name} IS {}; ALTER DATABASE {name} ALLOW_CONNECTIONS true; COMMIT",
+        quote_literal(mark)
+    );
+    admin.batch(DOING, &open).await?;
+    Failpoint::DatabaseMarked.pass();
+    Ok(try_each(admin, properties.settings.iter().map(|setting| setting_sql(fresh, setting))).await)
+}
+
+/// Gives it its privileges and its connection limit, which would be in the way of whoever fills it.
+pub(super) async fn dress(admin: &Session, fresh: &str, properties: &Properties) -> Vec<String> {
+    let mut statements = Vec::new();
+    if let Some(privileges) = &properties.privileges {
+        statements.push(format!("REVOKE ALL ON DATABASE {} FROM PUBLIC", quote_ident(fresh)));
+        statements.extend(privileges.iter().filter_map(|privilege| grant_sql(fresh, privilege)));
+    }
+    if properties.connection_limit >= 0 {
+        let limit = properties.connection_limit;
+        statements.push(format!("ALTER DATABASE {} CONNECTION LIMIT {limit}", quote_ident(fresh)));
+    }
+    try_each(admin, statements.into_iter()).await
+}
+
+/// What only a superuser may set, or what names a role that is not there, is told; the data matters more.
+async fn try_each(admin: &Session, statements: impl Iterator<Item = String>) -> Vec<String> {
+    let mut failed = Vec::new();
+    for statement in statements {
+        if let Err(error) = admin.batch("setting up the new database", &statement).await {
+            let cause = error.report().causes.join("; ");
+            tracing::warn!(cause, "not carried over: {statement}");
+            failed.push(format!("not carried over: {statement} ({cause})"));
+        }
+    }
+    failed
+}
+
+fn create_sql(major: u32, fresh: &str, properties: &Properties, owner: &str) -> String {
+    let Properties { encoding, collate, ctype, locale_provider, locale, .. } = properties;
+    // Providers came with 15. Left alone, the template's is taken, whatever the locales say.
+    let provider = match (locale_provider.as_deref(), locale) {
+        _ if major < 15 => String::new(),
+        (Some("icu"), Some(locale)) => format!(" LOCALE_PROVIDER icu ICU_LOCALE {}", quote_literal(locale)),
+        (Some("builtin"), Some(locale)) => format!(" LOCALE_PROVIDER builtin BUILTIN_LOCALE {}", quote_literal(locale)),
+        _ => " LOCALE_PROVIDER libc".into(),
+    };
+    format!(
+        "CREATE DATABASE {} TEMPLATE template0 ENCODING {} LC_COLLATE {} LC_CTYPE {}{provider} OWNER {} ALLOW_CONNECTIONS false",
+        quote_ident(fresh),
+        quote_literal(encoding),
+        quote_literal(collate),
+        quote_literal(ctype),
+        quote_ident(owner)
+    )
+}
+
+/// None for a word that is no privilege.
+fn grant_sql(fresh: &str, privilege: &Privilege) -> Option<String> {
+    let word = ["CONNECT", "CREATE", "TEMPORARY"].into_iter().find(|word| *word == privilege.privilege)?;
+    let grantee = privilege.grantee.as_deref().map_or("PUBLIC".to_owned(), quote_ident);
+    let on = if privilege.grantable { " WITH GRANT OPTION" } else { "" };
+    Some(format!("GRANT {word} ON DATABASE {} TO {grantee}{on}", quote_ident(fresh)))
+}
+
+/// Settings whose value is a list of names, which the catalog keeps as it was written. Source: `variable_is_guc_list_quote` of `pg_dump`.
+const LISTS: [&str; 6] = [
+    "local_preload_libraries",
+    "search_path",
+    "session_preload_libraries",
+    "shared_preload_libraries",
+    "temp_tablespaces",
+    "unix_socket_directories",
+];
+
+fn setting_sql(fresh: &str, setting: &Setting) -> String {
+    let Setting { role, name, value } = setting;
+    let of = match role {
+        None => format!("DATABASE {}", quote_ident(fresh)),
+        Some(role) => format!("ROLE {} IN DATABASE {}", quote_ident(role), quote_ident(fresh)),
+    };
+    let value = match LISTS.contains(&name.to_ascii_lowercase().as_str()) {
+        true => names_of(value).iter().map(|name| quote_literal(name)).collect::<Vec<_>>().join(", "),
+        false => quote_literal(value),
+    };
+    format!("ALTER {of} SET {} TO {value}", quote_ident(name))
+}
+
+/// The names in a list such as `"$user", public`; one empty name for an empty list.
+fn names_of(list: &str) -> Vec<String> {
+    let mut names = vec![String::new()];
+    let (mut quoted, mut chars) = (false, list.chars().peekable());
+    while let Some(c) = chars.next() {
+        let name = names.last_mut().expect("there is at least one");
+        match c {
+            '"' if quoted && chars.peek() == Some(&'"') => {
+                chars.next();
+                name.push('"');
+            }
+            '"' => quoted = !quoted,
+            ',' if !quoted => names.push(String::new()),
+            c if !quoted && c.is_whitespace() => {}
+            c => name.push(c),
+        }
+    }
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn setting(role: Option<&str>, name: &str, value: &str) -> Setting {
+        Setting { role: role.map(Into::into), name: name.into(), value: value.into() }
+    }
+
+    #[test]
+    fn lists_of_names_are_taken_apart_and_quoted_again() {
+        for (list, names) in [
+            ("\"$user\", public", vec!["$user", "public"]),
+            ("\"a\"\"b\", \"c, d\"", vec!["a\"b", "c, d"]),
+            ("", vec![""]),
+            ("\"\"", vec![""]),
+        ] {
+            assert_eq!(names_of(list), names, "{list}");
+        }
+        let statement = setting_sql("x", &setting(None, "search_path", "\"it's\", pg_temp"));
+        assert_eq!(statement, "ALTER DATABASE \"x\" SET \"search_path\" TO 'it''s', 'pg_temp'");
+    }
+
+    #[test]
+    fn nothing_that_a_manifest_says_leaves_its_quotes() {
+        let evil = "x'; DROP DATABASE y; --";
+        let statement = setting_sql("n", &setting(Some("r\"; --"), "work_mem", evil));
+        assert_eq!(
+            statement,
+            "ALTER ROLE \"r\"\"; --\" IN DATABASE \"n\" SET \"work_mem\" TO 'x''; DROP DATABASE y; --'"
+        );
+        let privilege = Privilege { grantee: None, privilege: evil.into(), grantable: false };
+        assert_eq!(grant_sql("n", &privilege), None);
+    }
+
+    #[test]
+    fn the_locale_provider_is_said_where_there_are_providers() {
+        let mut properties = Properties {
+            owner: "o".into(),
+            encoding: "UTF8".into(),
+            collate: "C".into(),
+            ctype: "C".into(),
+            ..Properties::default()
+        };
+        let start = "CREATE DATABASE \"n\" TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C'";
+        let end = " OWNER \"o\" ALLOW_CONNECTIONS false";
+        assert_eq!(create_sql(14, "n", &properties, "o"), format!("{start}{end}"));
+        assert_eq!(create_sql(15, "n", &properties, "o"), format!("{start} LOCALE_PROVIDER libc{end}"));
+        (properties.locale_provider, properties.locale) = (Some("icu".into()), Some("de-AT".into()));
+        assert_eq!(
+            create_sql(15, "n", &properties, "o"),
+            format!("{start} LOCALE_PROVIDER icu ICU_LOCALE 'de-AT'{end}")
+        );
+    }
+}

@@ -1,0 +1,285 @@
+//! A restore never touches the present database: it fills a new one, proves it, then swaps the names in one transaction and keeps the old.
+
+mod carry;
+mod create;
+mod fill;
+mod fresh;
+pub(super) mod leftovers;
+mod lend;
+pub(super) mod roles;
+mod swap;
+
+use std::{path::PathBuf, time::Instant};
+
+use uuid::Uuid;
+
+pub(super) use fresh::{Fresh, Proved};
+
+use super::{Backup, Manifest, Properties};
+use crate::{
+    config::Config,
+    error::{Error, NOTHING_CHANGED, Result},
+    failpoint::Failpoint,
+    postgres::{
+        Session, Target,
+        lock::{self, LockKey},
+        quote_ident,
+    },
+};
+
+/// What is to be restored, and how.
+#[derive(Debug, Clone, Default)]
+pub struct Order {
+    /// A new database, which takes nobody's place; `None` for that of the configuration.
+    pub into: Option<String>,
+    /// How the dump is read.
+    pub way: Way,
+}
+
+/// How a dump is read.
+#[derive(Debug, Clone, Default)]
+pub struct Way {
+    /// How many tables are filled at a time. `None`: as many as there are processors, up to four, where it is worth it.
+    pub jobs: Option<u32>,
+    /// Where the dump is decoded to, for more than one. `None`: where the system keeps its temporary files.
+    pub temp_dir: Option<PathBuf>,
+}
+
+/// What a restore did.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct Restored {
+    /// The backup.
+    pub backup: String,
+    /// The database that now holds its state.
+    pub database: String,
+    /// The name under which the former database was kept; none where there was none.
+    pub kept_as: Option<String>,
+    /// How many tables were compared by the number of their rows.
+    pub tables_counted: usize,
+    /// How many of them were compared by the hashes of their rows as well.
+    pub tables_hashed: usize,
+    /// What became of the journal.
+    pub journal: String,
+    /// What could not be done, although the restore could.
+    pub warnings: Vec<String>,
+    /// How long each part took.
+    pub phases: Vec<Phase>,
+    /// How long nobody could connect, in milliseconds.
+    pub outage_ms: Option<u64>,
+}
+
+/// A part of a restore.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Phase {
+    /// Its name.
+    pub name: &'static str,
+    /// How long it took, in milliseconds.
+    pub ms: u64,
+}
+
+impl Phase {
+    /// One that has just ended.
+    pub(super) fn since(name: &'static str, begin: Instant) -> Self {
+        Self { name, ms: u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX) }
+    }
+}
+
+const NEXT: &str = "mend the cause, then run the same `lockgate restore` again";
+const UNTOUCHED: &str = "the present database was not touched";
+
+/// Brings the backup's state back under the target's name, or under a new one. The former database is kept as `<name>_before_<run>`.
+///
+/// # Errors
+/// [`Error::Backup`] and refusals; until the swap the present database is as it was, and what was restored so far is dropped.
+pub async fn restore(config: &Config, run_id: Uuid, backup: &Backup, order: &Order) -> Result<Restored> {
+    let manifest = &backup.manifest;
+    let database = order.into.as_ref().unwrap_or(&config.target.database);
+    let fail = |cause: String| Error::Backup {
+        what: format!("the restore of backup `{}` failed", manifest.id),
+        cause,
+        state: UNTOUCHED.into(),
+        next: NEXT.into(),
+    };
+    whole_or_aside(manifest, order)?;
+    let admin = maintenance(&config.target, run_id).await?;
+    claim(&admin, database).await?;
+    Failpoint::NameClaimed.pass();
+    leftovers::clean_up(&admin, &config.target.database).await?;
+
+    let present = Properties::of(&admin, &config.target.database).await?;
+    let replaces = order.into.is_none() && present.is_some();
+    if order.into.is_some() {
+        unused(&admin, database).await?;
+    }
+    // What the operator decided last; on a new server, what was so when the backup was taken.
+    let properties = present.as_ref().unwrap_or(&manifest.properties);
+    roles::may_make(&admin, database, &properties.owner, replaces).await?;
+    // Not given back: the session that holds it ends with the swap.
+    let _runs = match replaces {
+        true => Some(no_run_meanwhile(config, run_id).await?),
+        false => None,
+    };
+
+    let mut fresh = Fresh::of(config, &admin, run_id, backup, "restoring", &order.way).await?;
+    fresh.check_files().await.map_err(fail)?;
+    let mut warnings = fresh.check_roles(properties, &properties.owner).await?;
+    let filled = async {
+        warnings.extend(fresh.create(properties, &properties.owner).await?);
+        fresh.fill().await?;
+        let proved = fresh.compare().await?;
+        fresh.analyze().await?;
+        Ok::<_, String>(proved)
+    };
+    let filled = filled.await;
+    let proved = match filled {
+        Ok(proved) => proved,
+        Err(cause) => {
+            fresh.discard().await;
+            return Err(fail(cause));
+        }
+    };
+
+    let kept = replaces.then(|| name(database, "before", &suffix(run_id)));
+    let journal = carry::journal(config, run_id, manifest, &fresh.name, present.is_some(), kept.as_deref()).await;
+    Failpoint::JournalCarried.pass();
+    // Last, because it may shut us out.
+    warnings.extend(fresh.dress(properties).await);
+    if let Some(signal) = config.stop.asked() {
+        fresh.discard().await;
+        return Err(Error::Interrupted { signal, state: UNTOUCHED.into() });
+    }
+    let comment = properties.comment.as_deref();
+    let outage_ms = match &kept {
+        Some(kept) => Some(swap::swap(config, &admin, run_id, manifest, database, &fresh.name, kept, comment).await?),
+        None => match swap::name(&admin, &fresh.name, database, comment).await {
+            Ok(()) => None,
+            Err(error) => {
+                fresh.discard().await;
+                return Err(fail(why(&error)));
+            }
+        },
+    };
+    Ok(Restored {
+        backup: manifest.id.clone(),
+        database: database.clone(),
+        kept_as: kept,
+        tables_counted: proved.counted,
+        tables_hashed: proved.hashed,
+        journal,
+        warnings,
+        phases: fresh.phases,
+        outage_ms,
+    })
+}
+
+/// Removes what restores, drills and proofs have left that were cut off, and opens the database that one of them left closed.
+///
+/// # Errors
+/// When the server cannot be asked.
+pub async fn clean_up(config: &Config, run_id: Uuid) -> Result<Vec<String>> {
+    let admin = maintenance(&config.target, run_id).await?;
+    leftovers::clean_up(&admin, &config.target.database).await
+}
+
+/// A backup that leaves something out must not take the place of what has it.
+fn whole_or_aside(manifest: &Manifest, order: &Order) -> Result<()> {
+    if order.into.is_some() || manifest.scope.is_whole() {
+        return Ok(());
+    }
+    let without = match manifest.scope.schema_only {
+        true => "all rows".to_owned(),
+        false => format!("the rows of {}", manifest.scope.excluded_data.join(", ")),
+    };
+    Err(Error::Refused {
+        what: format!("backup `{}` leaves out {without}, and cannot take the place of the database", manifest.id),
+        next: "restore it beside the database: `--into NAME`".into(),
+    })
+}
+
+/// A session of the database from which others can be made, renamed and dropped.
+pub(super) async fn maintenance(target: &Target, run_id: Uuid) -> Result<Session> {
+    let session = Session::connect(&elsewhere(target), &application(run_id)).await?;
+    session.batch("preparing the session", "SET default_transaction_read_only = off").await?;
+    Ok(session)
+}
+
+/// Names can be changed from another database only.
+fn elsewhere(target: &Target) -> Target {
+    target.with_database(if target.database == "postgres" { "template1" } else { "postgres" })
+}
+
+fn application(run_id: Uuid) -> String {
+    format!("lockgate restore {}", suffix(run_id))
+}
+
+/// At most one restore makes a database of a name.
+async fn claim(admin: &Session, database: &str) -> Result<()> {
+    match lock::claim(admin, database).await? {
+        None => Ok(()),
+        Some(holder) => Err(Error::RestoreUnderWay { database: database.to_owned(), holder }),
+    }
+}
+
+async fn no_run_meanwhile(config: &Config, run_id: Uuid) -> Result<Session> {
+    let session = Session::connect(&config.target, &application(run_id)).await?;
+    let waiting = lock::acquire(&session, LockKey, config.lock_timeout);
+    match config.stop.race(waiting).await {
+        Ok(waited) => waited.map(|_| session),
+        Err(signal) => Err(Error::Interrupted { signal, state: NOTHING_CHANGED.into() }),
+    }
+}
+
+async fn unused(admin: &Session, database: &str) -> Result<()> {
+    let refused = |what: String| Err(Error::Refused { what, next: "name another with `--into`".into() });
+    if database.len() > NAME_MAX_BYTES || database.is_empty() {
+        return refused(format!("`{database}` is no name for a database: at most {NAME_MAX_BYTES} bytes"));
+    }
+    match Properties::of(admin, database).await? {
+        None => Ok(()),
+        Some(_) => refused(format!("there is a database `{database}` already")),
+    }
+}
+
+/// PostgreSQL cuts longer names off.
+const NAME_MAX_BYTES: usize = 63;
+
+/// `<database>_<word>_<suffix>`; of a long name as much as leaves room for the suffix.
+fn name(database: &str, word: &str, suffix: &str) -> String {
+    let tail = format!("_{word}_{suffix}");
+    let mut keep = NAME_MAX_BYTES.saturating_sub(tail.len()).min(database.len());
+    while !database.is_char_boundary(keep) {
+        keep -= 1;
+    }
+    format!("{}{tail}", &database[..keep])
+}
+
+/// Enough of a run's id to tell runs apart. The end: a version 7 id begins with the time.
+fn suffix(run_id: Uuid) -> String {
+    run_id.simple().to_string().split_off(24)
+}
+
+async fn drop_database(admin: &Session, database: &str) -> Result<()> {
+    // A `pg_restore` that outlived its lockgate may still be at work in it.
+    let sql = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", quote_ident(database));
+    admin.batch("dropping the new database", &sql).await
+}
+
+pub(super) fn why(error: &Error) -> String {
+    let report = error.report();
+    match report.causes.is_empty() {
+        true => report.what,
+        false => format!("{}: {}", report.what, report.causes.join("; ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_name_keeps_its_suffix() {
+        assert_eq!(name("auth", "before", "1a2b"), "auth_before_1a2b");
+        let long = name(&"ü".repeat(40), "before", "1a2b");
+        assert!(long.len() <= 63 && long.ends_with("_before_1a2b"), "{long}");
+    }
+}

@@ -1,0 +1,170 @@
+//! The roles that a restore needs: the one that it runs as, and those that the backup speaks of.
+
+use std::collections::BTreeSet;
+
+use crate::{
+    backup::{Content, Encoding, Manifest, Properties, store::Location},
+    error::{Error, NOTHING_CHANGED, Result},
+    postgres::{Session, quote_ident, quote_literal},
+};
+
+/// Whether the session's role may make such a database, and give it the name of the one that it replaces.
+///
+/// # Errors
+/// [`Error::Backup`], with what a superuser is to run.
+pub(in crate::backup) async fn may_make(admin: &Session, database: &str, owner: &str, replaces: bool) -> Result<()> {
+    let sql = format!(
+        "SELECT rolcreatedb OR rolsuper,
+                (SELECT pg_has_role(oid, 'USAGE') FROM pg_catalog.pg_roles WHERE rolname = {})
+         FROM pg_catalog.pg_roles WHERE rolname = current_user",
+        quote_literal(owner)
+    );
+    let rows = admin.texts("checking privileges", &sql).await?;
+    let user = quote_ident(&admin.server.user);
+    let refuse = |cause: String, grant: String| {
+        Err(Error::Backup {
+            what: "a restore needs a new database".into(),
+            cause,
+            state: NOTHING_CHANGED.into(),
+            next: format!("run `{grant}` as a superuser, then restore again"),
+        })
+    };
+    let told = rows.first().map(|row| row.iter().map(Option::as_deref).collect::<Vec<_>>()).unwrap_or_default();
+    match told.as_slice() {
+        [Some("f"), _] => {
+            refuse(format!("role {user} may not create databases"), format!("ALTER ROLE {user} CREATEDB"))
+        }
+        // A role that is not there is told with all others.
+        [_, Some("t") | None] => Ok(()),
+        _ if replaces => refuse(
+            format!("role {user} does not own the database `{database}`"),
+            format!("ALTER DATABASE {} OWNER TO {user}", quote_ident(database)),
+        ),
+        _ => refuse(
+            format!("role {user} may not make a database for its owner {}", quote_ident(owner)),
+            format!("GRANT {} TO {user}", quote_ident(owner)),
+        ),
+    }
+}
+
+/// Looks whether the server has the roles that own what is to be restored, the database among it, and returns a warning for each of those
+/// that are only given something. `listing` is that of `pg_restore`.
+///
+/// # Errors
+/// [`Error::Refused`], naming all that are missing, and where they are kept.
+pub(super) async fn check(
+    admin: &Session,
+    manifest: &Manifest,
+    location: &Location,
+    properties: &Properties,
+    owner: &str,
+    listing: &str,
+) -> Result<Vec<String>> {
+    let rows = admin.texts("looking at the roles", "SELECT rolname FROM pg_catalog.pg_roles").await?;
+    let there: BTreeSet<String> = rows.into_iter().filter_map(|mut row| row.pop().flatten()).collect();
+    let mut missing = owners_that_are_missing(listing, &there);
+    if !there.contains(owner) {
+        missing.insert(owner.to_owned());
+    }
+    let quoted = |roles: &BTreeSet<String>| roles.iter().map(|r| quote_ident(r)).collect::<Vec<_>>().join(", ");
+    if !missing.is_empty() {
+        return Err(Error::Refused {
+            what: format!("this server has no role {}, who owns what backup `{}` holds", quoted(&missing), manifest.id),
+            next: format!("{}, then restore again", make_them(manifest, location)),
+        });
+    }
+    let grantees = properties.privileges.iter().flatten().filter_map(|privilege| privilege.grantee.as_ref());
+    let named = grantees.chain(properties.settings.iter().filter_map(|setting| setting.role.as_ref()));
+    let strangers: BTreeSet<String> = named.filter(|role| !there.contains(*role)).cloned().collect();
+    if strangers.is_empty() {
+        return Ok(Vec::new());
+    }
+    let warning = format!(
+        "this server has no role {}, to whom the database gave privileges or settings; {}",
+        quoted(&strangers),
+        make_them(manifest, location)
+    );
+    tracing::warn!("{warning}");
+    Ok(vec![warning])
+}
+
+/// What is to be added to the words of a `pg_restore` that failed for a role that is not there.
+pub(super) fn hint(manifest: &Manifest, location: &Location, complaint: &str) -> String {
+    if complaint.contains("role \"") && complaint.contains("does not exist") {
+        return format!("{complaint}\nnext: {}", make_them(manifest, location));
+    }
+    complaint.to_owned()
+}
+
+/// The command that makes the roles that the backup keeps beside the dump.
+fn make_them(manifest: &Manifest, location: &Location) -> String {
+    let Some(globals) = manifest.parts.iter().find(|part| part.content == Content::Globals) else {
+        return "make the roles; the backup was taken without them".into();
+    };
+    let path = match location {
+        Location::Folder(folder) => folder.join(&globals.file).display().to_string(),
+        Location::S3 { .. } => globals.file.clone(),
+    };
+    let fetch = match location {
+        Location::Folder(_) => String::new(),
+        Location::S3 { .. } => format!(" (fetch it from {location} first)"),
+    };
+    let decode = match globals.encoding {
+        Encoding::None => format!("cat {path}"),
+        Encoding::Zstd => format!("zstd -dc {path}"),
+        Encoding::ZstdAge => format!("age -d -i KEYFILE {path} | zstd -d"),
+    };
+    format!("make the roles of that server, as a superuser: `{decode} | psql -d postgres`{fetch}")
+}
+
+/// The last word of a line is the owner. It may have spaces in it, and so may what comes before.
+fn owners_that_are_missing(listing: &str, there: &BTreeSet<String>) -> BTreeSet<String> {
+    let entries = listing.lines().filter(|line| !line.starts_with(';') && !line.trim().is_empty());
+    let missing = entries.filter_map(|line| {
+        let word = line.rsplit(' ').next().filter(|word| !word.is_empty())?;
+        let is_there = there.contains(word) || there.iter().any(|role| line.ends_with(&format!(" {role}")));
+        (!is_there).then(|| word.to_owned())
+    });
+    missing.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backup::{Part, manifest::tests::manifest};
+
+    const LISTING: &str = ";\n; Archive created at 2026-01-01\n;\n3361; 1262 16388 DATABASE - auth_0 lockgate_owner\n\
+        2; 3079 16389 EXTENSION - pgcrypto \n3362; 0 0 COMMENT - EXTENSION pgcrypto \n\
+        215; 1259 16426 TABLE public a table the owner\n3354; 0 16426 TABLE DATA public a table the owner\n";
+
+    fn roles(names: &[&str]) -> BTreeSet<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    #[test]
+    fn an_owner_is_found_whatever_its_name() {
+        assert_eq!(owners_that_are_missing(LISTING, &roles(&["lockgate_owner", "the owner"])), roles(&[]));
+        assert_eq!(owners_that_are_missing(LISTING, &roles(&["the owner"])), roles(&["lockgate_owner"]));
+        assert_eq!(owners_that_are_missing(LISTING, &roles(&["lockgate_owner"])), roles(&["owner"]));
+    }
+
+    #[test]
+    fn the_way_to_the_roles_fits_how_they_are_kept() {
+        let globals = |encoding: Encoding| Part {
+            content: Content::Globals,
+            file: format!("a.globals.sql{}", encoding.extension()),
+            encoding,
+            bytes: 1,
+            sha256: String::new(),
+            plain_bytes: 1,
+            plain_sha256: String::new(),
+        };
+        let said = |parts, place: &str| make_them(&manifest("a", 1, parts), &Location::parse(place).unwrap());
+        let text = said(vec![globals(Encoding::Zstd)], "kept");
+        assert!(text.ends_with("`zstd -dc kept/a.globals.sql.zst | psql -d postgres`"), "{text}");
+        let text = said(vec![globals(Encoding::ZstdAge)], "s3://b");
+        assert!(text.contains("`age -d -i KEYFILE a.globals.sql.zst.age | zstd -d | psql"), "{text}");
+        assert!(text.contains("fetch it from s3://b"), "{text}");
+        assert!(said(vec![], "kept").contains("taken without them"));
+    }
+}
