@@ -297,7 +297,7 @@ async fn an_encrypted_backup_needs_no_private_key_to_be_taken_and_one_to_be_read
         .says("can be read by others")
         .never_mentions(&private);
     private_file(&scenario, "own.key", &private);
-    scenario.run(&format!("backup verify {id} --identity own.key")).await.succeeds().prints("up to level 1");
+    scenario.run(&format!("backup verify {id} --identity own.key")).await.succeeds().prints("is proved to level 1");
     scenario.run(&format!("restore {id} --identity own.key")).await.succeeds();
     scenario.is_still(&before).await;
 }

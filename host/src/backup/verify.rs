@@ -6,10 +6,8 @@ use std::{
     sync::Arc,
 };
 
-use serde::Serialize;
-
 use super::{
-    Backup, Catalog, Level, Settings,
+    Catalog, Level, Settings,
     catalog::off_the_runtime,
     coding::{Decoder, compare_raw},
     encryption::Identities,
@@ -37,25 +35,11 @@ pub fn identities(manifest: &Manifest, file: Option<&Path>) -> Result<Identities
     }
 }
 
-/// What a verification has shown.
-#[derive(Debug, Clone, Serialize)]
-pub struct Proved {
-    /// The backup.
-    pub backup: String,
-    /// How far.
-    pub level: Level,
-    /// How many files it has.
-    pub files: usize,
-    /// Their size.
-    pub bytes: u64,
-}
-
 /// Proves a backup up to level 0 or 1, telling how far it is.
 ///
 /// # Errors
 /// [`Error::Backup`], with which file is not as the manifest says; [`Error::Configuration`] when it cannot be decrypted.
-pub async fn prove(catalog: &Catalog, config: &Config, backup: &Backup, level: Level) -> Result<Proved> {
-    let manifest = &backup.manifest;
+pub async fn prove(catalog: &Catalog, config: &Config, manifest: &Manifest, level: Level) -> Result<()> {
     let keys = match level {
         Level::Digest => Identities::default(),
         _ => identities(manifest, config.backup.identity.as_deref())?,
@@ -76,9 +60,7 @@ pub async fn prove(catalog: &Catalog, config: &Config, backup: &Backup, level: L
         cause,
         state: NOTHING_CHANGED.into(),
         next: "restore from another one (`lockgate backup list`), and take a new one".into(),
-    })?;
-    catalog.note_proof(backup, level).await?;
-    Ok(Proved { backup: manifest.id.clone(), level, files: manifest.parts.len(), bytes: manifest.bytes() })
+    })
 }
 
 /// Checks a backup that was proved when it was taken once more: up to level 1 where that can be, without the private key up to level 0.

@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 
 use super::{Context, Result};
 use crate::{
-    backup::{Catalog, Extent, Level, Scope, retention, verify},
+    backup::{Catalog, Extent, Level, Scope, prove, retention},
     error::ExitCode,
     report, runner,
 };
@@ -34,7 +34,7 @@ pub struct Arguments {
 enum Action {
     /// List the complete backups, the oldest first
     List,
-    /// Check a backup: 0 its digests, 1 that it decodes to what was dumped
+    /// Prove a backup: 0 by its digests, 1 that it decodes to what was dumped, 2 by restoring it into a scratch database, 3 by comparing the rows there
     Verify {
         /// The backup's name, as `backup list` shows it; `latest` for the newest
         #[arg(value_name = "BACKUP")]
@@ -65,7 +65,7 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<ExitCode> {
             let catalog = Catalog::open(&config.backup)?;
             let backup = catalog.find(&config.target.database, id).await?;
             let level = Level::of(*level).unwrap_or(Level::Decoded);
-            context.print(&verify::prove(&catalog, config, &backup, level).await?, report::proved)?;
+            context.print(&prove(config, &backup, level, context.run_id).await?, report::proof)?;
         }
         Some(Action::Prune { dry_run, leftovers_after }) => {
             let catalog = Catalog::open(&config.backup)?;

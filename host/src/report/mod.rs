@@ -6,7 +6,7 @@ use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 
 use crate::{
-    backup::{Backup, Drill, Level, Manifest, Phase, Proof, Restored, Since, retention::Pruned, verify::Proved},
+    backup::{Backup, Drill, Level, Manifest, Phase, Proof, Restored, Since, retention::Pruned},
     error::{Error, Finding, Result},
     migration::Direction,
     plan::State,
@@ -325,17 +325,6 @@ pub fn pruned(pruned: &Pruned, dry_run: bool) -> String {
         (false, true) => format!("{size} would be freed; nothing was removed\n"),
         (false, false) => format!("{size} freed\n"),
     }
-}
-
-/// The text of a backup that was verified.
-pub fn proved(proved: &Proved) -> String {
-    let Proved { backup, level, files, bytes: size } = proved;
-    format!(
-        "backup {backup} holds up to level {} ({}): {files} files, {}\n",
-        *level as u8,
-        level.as_str(),
-        bytes(*size)
-    )
 }
 
 /// How long ago something was, in the largest unit that it fills: `3 h`.
