@@ -69,6 +69,25 @@ fn a_server_that_goes_in_the_middle_of_an_upload_publishes_nothing() {
 }
 
 #[test]
+fn a_server_that_does_not_answer_can_be_given_up_and_nothing_is_left() {
+    let server = S3Server::start();
+    let store = server.store("auth");
+    server.goes_wrong(Fault::Hangs, 2, 1);
+    std::thread::scope(|scope| {
+        let writing = scope.spawn(|| write(&store, "a", &noise(40 * MIB)));
+        while !server.went_wrong() {
+            std::thread::yield_now();
+        }
+        let begin = Instant::now();
+        store.give_up();
+        let error = writing.join().unwrap().unwrap_err();
+        assert!(error.to_string().contains("given up"), "{error}");
+        assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
+    });
+    assert_eq!((server.keys(), server.unfinished()), (Vec::<String>::new(), 0));
+}
+
+#[test]
 fn wrong_credentials_are_refused_and_not_told() {
     let server = S3Server::start();
     let wrong = S3::open_as(Some((ACCESS_KEY, "another-secret")), BUCKET, "auth", &server.settings()).unwrap();
@@ -305,6 +324,22 @@ async fn a_run_that_is_killed_during_the_upload_leaves_nothing_that_looks_comple
     scenario.is_gone().await;
     let id = run(&scenario, "up").await.succeeds().prints("applied 002_b").backup_id();
     run(&scenario, "backup list").await.succeeds().prints(&id);
+}
+
+#[tokio::test]
+async fn a_run_that_is_stopped_while_the_bucket_does_not_answer_ends_soon_and_leaves_nothing() {
+    let server = S3Server::start();
+    let scenario = large("bucket_hangs", &server).await;
+    let before = scenario.state().await;
+    server.goes_wrong(Fault::Hangs, 2, 1);
+    let stopped = run(&scenario, "up").start();
+    eventually("a part is under way", async || server.went_wrong()).await;
+    let begin = Instant::now();
+    stopped.terminate();
+    stopped.end().await.fails_with(1).says("stopped by SIGTERM").says("state: no migration was run");
+    assert!(begin.elapsed() < Duration::from_secs(20), "{:?}", begin.elapsed());
+    assert_eq!((server.keys(), server.unfinished()), (Vec::<String>::new(), 0));
+    scenario.is_still(&before).await;
 }
 
 #[tokio::test]

@@ -4,6 +4,8 @@
 
 use std::{sync::Arc, time::Instant};
 
+use tokio::task::JoinSet;
+
 use super::{
     Catalog, Level, Properties, Settings,
     catalog::off_the_runtime,
@@ -77,6 +79,13 @@ pub async fn take(
     let tools = tools::find(order.pg_bin.as_deref(), server.major()).map_err(|e| failed(no_tools(&e)))?;
     let sequence = catalog.list().await?.last().map_or(1, |backup| backup.manifest.sequence + 1);
     let id = unused_id(catalog.store(), created_at, &order.run_id).await?;
+    // A store that does not answer must not keep the process from stopping.
+    let mut watch = JoinSet::new();
+    let (store, stopping) = (Arc::clone(catalog.store()), stop.clone());
+    watch.spawn(async move {
+        stopping.requested().await;
+        store.give_up();
+    });
     let recipients = Recipients::parse(&settings.recipients)?;
     let witness = Arc::new(Identities::witness());
     Failpoint::BackupBegun.pass();

@@ -53,6 +53,10 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// How much more fits, where the store can tell.
     fn free_bytes(&self) -> io::Result<Option<u64>>;
 
+    /// Fails what waits for the store, now and from now on, but for tidying up: whoever waits was asked to stop. Where nothing takes long
+    /// nothing need be done.
+    fn give_up(&self) {}
+
     /// The folder, where programs of this machine can write into it themselves.
     fn folder(&self) -> Option<&Path> {
         None

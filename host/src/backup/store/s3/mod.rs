@@ -166,16 +166,21 @@ impl Store for S3 {
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
-        self.ask("removing", name, |bucket, path| async move {
-            match bucket.client.delete(&path).await {
-                Err(object_store::Error::NotFound { .. }) => Ok(()),
-                removed => removed,
-            }
-        })
+        let (client, path) = (self.bucket.client.clone(), self.path(name)?);
+        // It may be what tidying up needs.
+        let removed = self.bucket.requests.wait_anyway(async move { client.delete(&path).await })?;
+        match removed {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(Failure::of(&error).while_doing(&format!("removing `{}`", self.full_name(name)))),
+        }
     }
 
     fn free_bytes(&self) -> io::Result<Option<u64>> {
         Ok(None)
+    }
+
+    fn give_up(&self) {
+        self.bucket.requests.give_up();
     }
 }
 

@@ -17,9 +17,10 @@ const PART_MIN_BYTES: usize = 8 << 20;
 /// Parts of equal size, which is what some stores insist on. S3 takes 10,000 in all: the rest is for an object that turns out larger than
 /// was expected.
 const EQUAL_PARTS: usize = 8_000;
-/// After these, parts double in size with each so many more: room for 16 times as much as was expected, or for 1 TiB of what nobody expected.
+/// After these, parts double in size with each so many more: room for ten times of what was expected, up to 100 GiB, and for 800 GiB that
+/// nobody expected.
 const DOUBLE_EVERY: usize = 250;
-/// S3 takes none above 5 GiB.
+/// S3 takes none above 5 GiB; this machine's memory has to hold two of them.
 const PART_MAX_BYTES: usize = 1 << 30;
 /// What all buffers together may take, as long as the parts are small enough.
 const BUFFERS_BYTES: usize = 48 << 20;
@@ -198,7 +199,7 @@ impl Drop for Object {
             }
             if may_be_there { client.delete(&path).await } else { Ok(()) }
         };
-        let tidied = self.bucket.requests.wait(async { tokio::time::timeout(TIDY_TIMEOUT, tidy).await });
+        let tidied = self.bucket.requests.wait_anyway(async { tokio::time::timeout(TIDY_TIMEOUT, tidy).await });
         let cause = match tidied {
             Ok(Ok(Ok(()))) => return,
             Ok(Ok(Err(error))) => Failure::of(&error).to_string(),
@@ -242,9 +243,9 @@ mod tests {
         assert_eq!(part_bytes(0), PART_MIN_BYTES);
         assert_eq!(part_bytes(60 << 30), PART_MIN_BYTES);
         assert_eq!(part_bytes(100 << 30), 13 << 20);
-        assert!(most(0) > 1 << 40, "{}", most(0));
-        for about in [1 << 30, 100 << 30, 1 << 40] {
-            assert!(most(about) > 10 * about, "{about}: {}", most(about));
+        assert!(most(0) > 800 << 30, "{}", most(0));
+        for (about, times) in [(1 << 30, 10), (100 << 30, 10), (1 << 40, 2)] {
+            assert!(most(about) > times * about, "{about}: {}", most(about));
         }
         // The largest object that S3 takes.
         assert!(most(5 << 40) > 5 << 40);
