@@ -18,7 +18,7 @@ use self::{
     work::{Work, from_history, load},
 };
 use crate::{
-    backup::{self, Catalog, Drill, Extent, Manifest, Restored},
+    backup::{self, Catalog, Drill, Extent, Level, Manifest, Restored},
     config::Config,
     error::{Error, Finding, NOTHING_CHANGED, ProgramError, Result, Severity, Stage, blocks},
     failpoint::Failpoint,
@@ -608,7 +608,17 @@ impl<'a> Run<'a> {
         let role = settings.role.clone().or_else(|| self.config.target.role.clone());
         let target = Target { role, ..self.config.target.clone() };
         let catalog = Catalog::open(settings)?;
-        match backup::take(&target, &self.session.server, &catalog, settings, &order, &self.config.stop).await {
+        let taken = async {
+            let manifest =
+                backup::take(&target, &self.session.server, &catalog, settings, &order, &self.config.stop).await?;
+            // Up to level 1 it is proved already, or there would be none.
+            if settings.verify_level >= Level::Restored {
+                let backup = catalog.find(&manifest.database, &manifest.id).await?;
+                backup::prove(self.config, &backup, settings.verify_level, self.run_id).await?;
+            }
+            Ok(manifest)
+        };
+        match taken.await {
             Ok(manifest) => {
                 tracing::info!(
                     backup = manifest.id,
