@@ -616,7 +616,7 @@ impl<'a> Run<'a> {
                 let backup = catalog.find(&manifest.database, &manifest.id).await?;
                 backup::prove(self.config, &backup, settings.verify_level, self.run_id).await?;
             }
-            Ok(manifest)
+            Ok::<_, Error>(manifest)
         };
         match taken.await {
             Ok(manifest) => {
