@@ -23,7 +23,7 @@ pub use settings::{S3Settings, ServerSideEncryption};
 
 use crate::error::{Error, Result};
 
-/// A place for backups. Names have no folder in them.
+/// A place for backups. Names lead nowhere else, and have no folder in them, except where one is [read](Self::read).
 pub trait Store: fmt::Debug + Send + Sync {
     /// As people write it: `backups`, `s3://bucket/prefix`.
     fn location(&self) -> String;
@@ -31,7 +31,7 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// Everything in it that has a name, in no order. A store that was never written to is empty.
     fn entries(&self) -> io::Result<Vec<Entry>>;
 
-    /// Reads a file from its beginning.
+    /// Reads a file from its beginning; in a folder that a program has written, by `<folder>/<file>`.
     fn read(&self, name: &str) -> io::Result<Box<dyn Read + Send>>;
 
     /// Begins a file of about so many bytes. Nobody sees it under its name before it is [finished](Upload::finish), and in a store that
