@@ -1,6 +1,11 @@
 //! A backup is whole before the first change, or there is no change.
 
-use lockgate::backup::{Level, Manifest};
+use std::path::Path;
+
+use lockgate::{
+    backup::{Level, Manifest},
+    failpoint::Failpoint,
+};
 use lockgate_tests::{Scenario, eventually};
 
 /// What `pg_dump --version` says of a version that fits every server.
@@ -588,4 +593,33 @@ async fn a_run_may_ask_for_a_backup_that_was_restored_once() {
     settings(&scenario, "verify_level = 3");
     scenario.run("up").await.succeeds().prints("applied 001_a");
     scenario.run("backup list").await.succeeds().prints("3 compared");
+}
+
+#[tokio::test]
+async fn a_backup_that_is_killed_at_any_transition_leaves_nothing_that_looks_complete_and_is_not() {
+    let scenario = Scenario::new("killed_backup").await.tables(&["a"]);
+    let before = scenario.state().await;
+    let program = Path::new(env!("CARGO_BIN_EXE_torture"));
+    for jobs in ["", "[backup]\njobs = 2\n"] {
+        scenario.write("lockgate.toml", jobs);
+        for point in Failpoint::OF_A_BACKUP {
+            let killed = scenario.run_program(program, "up").env("FAILPOINTS", format!("{point}=return")).await;
+            assert_eq!(killed.signal, Some(9), "{point}: {}", killed.stderr);
+            scenario.is_still(&before).await;
+            // A manifest is there only where everything that it tells of is.
+            let manifests: Vec<String> = scenario
+                .backups("backups")
+                .iter()
+                .filter_map(|name| name.strip_suffix(".json").map(Into::into))
+                .collect();
+            assert_eq!(manifests.len(), usize::from(point == Failpoint::ManifestWritten), "{point}: {manifests:?}");
+            for id in &manifests {
+                scenario.run(&format!("backup verify {id}")).await.succeeds();
+                scenario.remove(&format!("backups/{id}.json"));
+            }
+            scenario.run("backup prune --leftovers-after 0s").await.succeeds();
+            assert_eq!(scenario.backups("backups"), Vec::<String>::new(), "{point}");
+        }
+    }
+    scenario.run("up").await.succeeds().prints("applied 001_a");
 }
