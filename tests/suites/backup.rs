@@ -623,3 +623,81 @@ async fn a_backup_that_is_killed_at_any_transition_leaves_nothing_that_looks_com
     }
     scenario.run("up").await.succeeds().prints("applied 001_a");
 }
+
+#[tokio::test]
+async fn a_pg_dump_that_is_killed_stops_the_run_and_leaves_no_file() {
+    let scenario = Scenario::new("dump_killed").await.tables(&["a", "b"]);
+    scenario.run("up --no-backup --to 1").await.succeeds();
+    let before = scenario.state().await;
+    let killed = "\"$REAL/pg_dump\" \"$@\" | head -c 300\nkill -9 $$";
+    let programs = scenario.made_up_programs(&[("pg_dump", &format!("{NEW}{killed}"))]);
+    for jobs in ["jobs = 1", "jobs = 2"] {
+        settings(&scenario, jobs);
+        let run = scenario.run("up").env("LOCKGATE_PG_BIN", &programs).await;
+        run.fails_with(7).says("pg_dump ended with signal: 9").says("state: no migration was run");
+        assert_eq!(scenario.backups("backups"), Vec::<String>::new(), "{jobs}");
+        assert_eq!(scenario.journal().await.last().unwrap(), "backup_failed");
+        scenario.is_still(&before).await;
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_is_gone_during_the_backup_stops_the_run_and_leaves_no_file() {
+    let scenario = Scenario::new("server_gone").await.tables(&["a", "b"]);
+    scenario.run("up --no-backup --to 1").await.succeeds();
+    let before = scenario.state().await;
+    // What ends with the server: the sessions of the run, of the snapshot and of pg_dump.
+    let gone = "\"$REAL/psql\" -X -q -c \"SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE application_name LIKE 'lockgate%' AND datname = current_database() AND pid <> pg_backend_pid()\" >/dev/null
+echo 'pg_dump: error: server closed the connection unexpectedly' >&2
+exit 1";
+    let programs = scenario.made_up_programs(&[("pg_dump", &format!("{NEW}{gone}"))]);
+    let run = scenario.run("up --retries 0").env("LOCKGATE_PG_BIN", &programs).await;
+    run.fails_with(7).says("server closed the connection unexpectedly").says("state: no migration was run");
+    assert_eq!(scenario.backups("backups"), Vec::<String>::new());
+    assert_eq!(scenario.applied().await, ["001"]);
+    scenario.is_still(&before).await;
+}
+
+#[tokio::test]
+async fn a_backup_stops_before_a_small_disk_is_full() {
+    if !nix::unistd::Uid::effective().is_root() {
+        eprintln!("left out: only root can mount a small disk");
+        return;
+    }
+    let scenario = Scenario::new("small_disk").await.tables(&["a", "b"]);
+    scenario.run("up --no-backup --to 1").await.succeeds();
+    // Nothing compresses it, and 0.4 of its size would fit.
+    scenario.lines("CREATE TABLE noise AS SELECT gen_random_uuid() AS a, gen_random_uuid() AS b FROM generate_series(1, 500000)").await;
+    let before = scenario.state().await;
+    std::fs::create_dir(scenario.path("disk")).unwrap();
+    let disk = Mounted::megabytes(16, scenario.path("disk"));
+    // What pg_dump writes itself is only watched, and a disk as small as this one is full between two looks.
+    for (jobs, words) in [("jobs = 1", "is nearly full"), ("jobs = 2", "")] {
+        settings(&scenario, jobs);
+        let run = scenario.run("up --backup-dir disk").await;
+        run.fails_with(7).says(words).says("state: no migration was run");
+        assert_eq!(scenario.backups("disk"), Vec::<String>::new(), "{jobs}");
+        scenario.is_still(&before).await;
+    }
+    drop(disk);
+}
+
+/// A file system in memory, for as long as the value lives.
+struct Mounted(std::path::PathBuf);
+
+impl Mounted {
+    fn megabytes(size: usize, folder: std::path::PathBuf) -> Self {
+        let options = format!("size={size}m,mode=0700");
+        let mount =
+            std::process::Command::new("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(&folder).status();
+        assert!(mount.unwrap().success(), "a small disk is mounted at `{}`", folder.display());
+        Self(folder)
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount").arg("--lazy").arg(&self.0).status();
+    }
+}

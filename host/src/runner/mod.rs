@@ -629,7 +629,8 @@ impl<'a> Run<'a> {
                 Ok(manifest)
             }
             Err(error) => {
-                if self.history.read(&self.session).await?.is_some() {
+                // The session may be gone as well; why the backup failed must not be lost over that.
+                if matches!(self.history.read(&self.session).await, Ok(Some(_))) {
                     let detail = error.to_string();
                     self.note(&Entry::of(Event::BackupFailed).detail(&detail)).await;
                 }
