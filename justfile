@@ -57,6 +57,12 @@ languages: _lockgate _postgres
 bench: _lockgate _postgres
     @host/benches/run "{{lockgate}}"
 
+# measure backups and restores beside pg_dump and pg_restore: about 15 MB of data a unit of SCALE (docs/performance.md)
+[group('develop')]
+bench-backups SCALE="70": _postgres
+    cargo build --quiet --locked --release --package lockgate
+    @host/benches/backups "{{target}}/release/lockgate" "$1"
+
 # do harm to runs: kills, lost connections, dead servers, crowds; FACTOR times as much as CI does (some minutes each)
 [group('develop')]
 torture FACTOR="1": _lockgate _postgres
