@@ -280,6 +280,13 @@ pub enum Error {
         /// What the database is like now.
         state: String,
     },
+    /// The same in the middle of a run, which may have committed something before.
+    RefusedMidway {
+        /// What cannot be done and why.
+        what: String,
+        /// What can be done instead.
+        next: String,
+    },
     /// A migration failed.
     Migration {
         /// Version and description.
@@ -415,7 +422,9 @@ impl Error {
     /// The code that the process ends with.
     pub fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Configuration { .. } | Self::Folder(_) | Self::Refused { .. } => ExitCode::Usage,
+            Self::Configuration { .. } | Self::Folder(_) | Self::Refused { .. } | Self::RefusedMidway { .. } => {
+                ExitCode::Usage
+            }
             Self::Drift(_) | Self::DamagedHistory { .. } => ExitCode::Drift,
             Self::Checks { .. } => ExitCode::CheckFailed,
             Self::LockHeld { .. } | Self::RestoreUnderWay { .. } => ExitCode::LockHeld,
@@ -443,10 +452,12 @@ impl Error {
             exit_code,
         };
         let nothing = || Some(NOTHING_CHANGED.to_owned());
+        let midway = || Some("what was reported as applied is committed, nothing else".to_owned());
         match self {
             Self::Configuration { what, next } | Self::Refused { what, next } => {
                 plain(what.clone(), vec![], nothing(), Some(next.clone()))
             }
+            Self::RefusedMidway { what, next } => plain(what.clone(), vec![], midway(), Some(next.clone())),
             Self::DamagedHistory { what, next } => plain(what.clone(), vec![], nothing(), Some(next.clone())),
             Self::Folder(problems) => {
                 plain(count(problems.len(), "the migrations folder has", "problem"), list(problems), nothing(), None)
@@ -546,7 +557,7 @@ impl Error {
             Self::System { doing, cause } => plain(
                 format!("{doing} failed"),
                 vec![cause.clone()],
-                Some("what was reported as applied is committed, nothing else".into()),
+                midway(),
                 Some("mend the cause, then run the same command again".into()),
             ),
         }

@@ -234,3 +234,28 @@ async fn a_second_signal_does_not_end_the_run_in_the_middle() {
     scenario.is_gone().await;
     the_next_run_finishes(&scenario, &gate).await;
 }
+
+#[tokio::test]
+async fn a_process_of_the_server_that_does_not_react_is_given_up() {
+    let scenario = Scenario::new("stuck_backend").await.migration(
+        "001_a",
+        "CREATE TABLE a (); SELECT pg_sleep(60);",
+        "DROP TABLE a;",
+    );
+    if scenario.value("SELECT inet_server_addr() IS NULL OR host(inet_server_addr()) = '127.0.0.1'").await != "t" {
+        // In a container it is not ours to stop.
+        return;
+    }
+    let run = scenario.run("up --no-backup --reconnect-timeout 2s").start();
+    let sleeping = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'";
+    eventually("it sleeps", async || !scenario.lines(sleeping).await.is_empty()).await;
+    let pid = nix::unistd::Pid::from_raw(scenario.value(sleeping).await.parse().unwrap());
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGSTOP).unwrap();
+    run.terminate();
+    run.terminate();
+    let outcome = run.end().await;
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGCONT).unwrap();
+    outcome.fails_with(1).says("stopped by SIGTERM").says("waiting for it").says("the connection is lost");
+    scenario.is_gone().await;
+    assert_eq!(scenario.value("SELECT to_regclass('a') IS NULL").await, "t");
+}

@@ -264,3 +264,31 @@ async fn a_journal_of_an_older_version_is_chained_from_then_on() {
 async fn head(scenario: &Scenario) -> String {
     scenario.value("SELECT hash FROM schema_migrations_journal ORDER BY id DESC LIMIT 1").await
 }
+
+#[tokio::test]
+async fn a_history_that_does_not_agree_with_the_journal_is_found() {
+    let scenario = Scenario::new("disagree").await.tables(&["a", "b"]);
+    scenario.up().await.succeeds();
+    scenario.run("history --verify").await.succeeds();
+    let verify = async |words: &str| {
+        scenario.run("history --verify").await.refuses_with(5).says("the journal and the history disagree").says(words);
+        let json = scenario.run("history --verify --output json").await.exits_with(5).json();
+        assert_eq!(json["disagreements"].as_array().map(Vec::len), Some(1), "{json}");
+    };
+    scenario.lines("BEGIN; CREATE TABLE kept AS SELECT * FROM schema_migrations WHERE version = '002'; DELETE FROM schema_migrations WHERE version = '002'; COMMIT").await;
+    verify("that 002 was applied, and the history has no row of it").await;
+    scenario.lines("INSERT INTO schema_migrations SELECT * FROM kept; UPDATE schema_migrations SET run_id = gen_random_uuid() WHERE version = '002'").await;
+    verify("applied 002, which is in the history").await;
+    scenario.lines("DROP TABLE schema_migrations_journal CASCADE").await;
+    verify("the journal is gone, and the history has 2 rows").await;
+}
+
+#[tokio::test]
+async fn a_migration_that_was_reverted_and_applied_again_agrees() {
+    let scenario = Scenario::new("agree").await.tables(&["a", "b"]);
+    scenario.up().await.succeeds();
+    scenario.down("002").await.succeeds();
+    scenario.run("history --verify").await.succeeds();
+    scenario.up().await.succeeds();
+    scenario.run("history --verify").await.succeeds();
+}

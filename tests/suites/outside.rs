@@ -224,7 +224,7 @@ async fn an_index_that_differs_in_anything_is_another_one() {
             .says(words)
             .says("and not by this migration");
         assert_eq!(scenario.value(OID).await, oid, "it is never dropped");
-        scenario.lines("DROP INDEX i; DELETE FROM schema_migrations_progress").await;
+        scenario.lines("DROP INDEX i").await;
     }
 }
 
@@ -242,7 +242,8 @@ async fn an_index_that_is_written_in_another_way_is_the_same() {
     .enumerate()
     {
         let name = format!("outside_same_{n}");
-        let scenario = with(&name, &format!("{}\n;", concurrently(asked, "").trim_end_matches(';')), "SELECT 1;").await;
+        let scenario =
+            with(&name, &format!("SELECT 1;\n{}\n;", concurrently(asked, "").trim_end_matches(';')), "SELECT 1;").await;
         scenario.lines("ALTER TABLE t RENAME TO former; ALTER TABLE former ADD gone int, ADD w text").await;
         scenario
             .lines(&format!("ALTER TABLE former DROP gone; ALTER TABLE former RENAME TO {table}; CREATE TABLE i ()"))
@@ -290,7 +291,7 @@ async fn if_not_exists_over_a_killed_build_is_no_success() {
 
 #[tokio::test]
 async fn an_index_that_somebody_else_builds_is_waited_for() {
-    let up = "CREATE INDEX CONCURRENTLY IF NOT EXISTS i ON t (id);";
+    let up = "SELECT 1; CREATE INDEX CONCURRENTLY IF NOT EXISTS i ON t (id);";
     let scenario = with("outside_beside", up, "DROP INDEX i;").await;
     let (writer, builder) = (scenario.session().await, scenario.session().await);
     writer.lines("BEGIN; UPDATE t SET n = n WHERE id = 1").await;
@@ -468,7 +469,6 @@ async fn a_detachment_of_somebody_elses_is_not_ended_unless_asked() {
     scenario.up().await.fails_with(1).says("is half detached from parent, and not by this migration").says("FINALIZE");
     assert_eq!(scenario.value(DETACHED).await, "1");
     let scenario = scenario.migration("002_b", "ALTER TABLE parent DETACH PARTITION part FINALIZE;", "SELECT 1;");
-    scenario.lines("DELETE FROM schema_migrations_progress").await;
     scenario.up().await.succeeds();
     assert_eq!(scenario.value(DETACHED).await, "0");
 }
@@ -742,4 +742,66 @@ async fn directives_that_nobody_follows_are_refused_with_their_line() {
     refused("directive_below", "up", "SELECT 1;\n-- lockgate: no-transaction", &below).await;
     let check = ["001_a.verify.sql: it has a directive, which a check does not follow"];
     refused("directive_check", "verify", "-- lockgate: lock-timeout=1s\nSELECT true;", &check).await;
+}
+
+const UNDERWAY: &str = "SELECT count(*) FROM schema_migrations_progress";
+
+#[tokio::test]
+async fn what_has_done_nothing_has_not_begun_and_takes_nothing_back() {
+    let scenario =
+        with("outside_not_begun", "CREATE INDEX CONCURRENTLY i ON t (id);", "DROP INDEX CONCURRENTLY i;").await;
+    // A colleague's.
+    scenario.lines("CREATE INDEX i ON t (id DESC)").await;
+    scenario
+        .up()
+        .await
+        .fails_with(1)
+        .says("is another index")
+        .says("state: rolled back; the database is at version 001");
+    assert_eq!(scenario.value(UNDERWAY).await, "0");
+    scenario.run("status").await.succeeds().prints("1 applied, 1 pending");
+    scenario.down("002").await.refuses_with(2).says("migration `002` is not applied");
+    assert_eq!(scenario.value(VALID).await, "1", "the colleague's index");
+}
+
+#[tokio::test]
+async fn a_slip_in_the_first_step_is_mended_in_the_file() {
+    let up = |column: &str| format!("-- lockgate: irreversible\nCREATE INDEX CONCURRENTLY i ON t ({column});");
+    let scenario = with("outside_slip", "SELECT 1;", "SELECT 1;").await;
+    scenario.remove("migrations/002_b.down.sql");
+    scenario.write("migrations/002_b.up.sql", up("nope"));
+    scenario.up().await.fails_with(1).says("does not exist").says("mend the cause, then run `lockgate up` again");
+    scenario.write("migrations/002_b.up.sql", up("id"));
+    scenario.up().await.succeeds().prints("applied 002_b");
+    assert_eq!(scenario.value(VALID).await, "1");
+}
+
+#[tokio::test]
+async fn a_step_that_was_killed_and_left_nothing_is_taken_back_without_the_down_script() {
+    let scenario = with("outside_back", "CREATE INDEX CONCURRENTLY i ON t (id);", "DROP INDEX CONCURRENTLY i;").await;
+    let (run, writer) = building(&scenario).await;
+    run.kill();
+    run.end().await;
+    writer.lines("ROLLBACK").await;
+    scenario.is_gone().await;
+    scenario.down("002").await.succeeds().prints("reverted 002_b");
+    assert_eq!(scenario.value("SELECT to_regclass('i') IS NULL").await, "t");
+    assert_eq!(scenario.value(UNDERWAY).await, "0");
+    assert!(scenario.journal().await.contains(&"reverted 002".to_owned()));
+    scenario.up().await.succeeds();
+    assert_eq!(scenario.value(VALID).await, "1");
+}
+
+#[tokio::test]
+async fn a_detachment_that_was_killed_is_ended_before_it_is_taken_back() {
+    let up = "ALTER TABLE parent DETACH PARTITION part CONCURRENTLY;";
+    let down = "ALTER TABLE parent ATTACH PARTITION part FOR VALUES IN (1);";
+    let scenario = with("outside_attached_again", up, down).await;
+    scenario.lines(PARTED).await;
+    let holder = killed_in(&scenario, "DETACH PARTITION", "SELECT count(*) FROM parent").await;
+    holder.lines("COMMIT").await;
+    scenario.down("002").await.succeeds().prints("reverted 002_b");
+    let whole = "SELECT count(*) FROM pg_inherits WHERE inhrelid = 'part'::regclass AND NOT inhdetachpending";
+    assert_eq!(scenario.value(whole).await, "1");
+    assert_eq!(scenario.value(UNDERWAY).await, "0");
 }

@@ -401,7 +401,7 @@ async fn a_statement_outside_that_fails_says_so_and_can_be_tried_again() {
         .await
         .fails_with(1)
         .says("relation \"target_idx\" already exists (SQLSTATE 42P07)")
-        .says("stopped at step 1 of 1");
+        .says("state: rolled back");
     scenario.lines("DROP TABLE target_idx").await;
     scenario.up().await.succeeds();
     assert_eq!(scenario.value(INDEX_IS_THERE).await, "t");

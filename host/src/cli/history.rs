@@ -46,9 +46,14 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<ExitCode> {
 }
 
 fn damaged(found: &Verification, head: &str) -> Error {
-    let what = match &found.broken {
-        Some(broken) => format!("the journal was tampered with: {}", broken.what),
-        None => format!("the journal does not hold `{head}`: its end was cut off, or the database restored"),
+    let what = match (&found.broken, found.disagreements.as_slice()) {
+        (Some(broken), _) => format!("the journal was tampered with: {}", broken.what),
+        (None, [first, ..]) if found.head_found != Some(false) => {
+            let more = found.disagreements.len() - 1;
+            let more = if more > 0 { format!("; and {more} more") } else { String::new() };
+            format!("the journal and the history disagree: {first}{more}")
+        }
+        (None, _) => format!("the journal does not hold `{head}`: its end was cut off, or the database restored"),
     };
     let fits = match &found.head {
         Some(head) => format!("the {} entries up to {head} are as they were written; ", found.chained),

@@ -249,8 +249,10 @@ impl Journal {
     pub async fn unended(&self, session: &Session) -> Result<Option<(String, Vec<String>)>> {
         let sql = format!(
             "SELECT last.run_id::text,
-                    ARRAY(SELECT concat_ws(' ', event, version) FROM {table}
-                          WHERE run_id = last.run_id AND event IN ('applied', 'reverted') ORDER BY id)
+                    ARRAY(SELECT concat_ws(' ', event, version, CASE event WHEN 'started' THEN format('(%s)', detail) END,
+                                           CASE WHEN event = 'step_finished' THEN 'step ' || step END)
+                          FROM {table}
+                          WHERE run_id = last.run_id AND event IN ('applied', 'reverted', 'started', 'step_finished') ORDER BY id)
              FROM (SELECT run_id FROM {table} WHERE event = 'run_started' AND run_id::text <> $1 ORDER BY id DESC LIMIT 1) last
              WHERE NOT EXISTS (SELECT FROM {table} WHERE run_id = last.run_id
                                AND event IN ('run_finished', 'failed', 'refused', 'interrupted', 'backup_failed'))

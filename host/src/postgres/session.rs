@@ -130,6 +130,11 @@ pub enum Committed {
     Unknown,
 }
 
+/// A server that is told to cancel a statement does so at once, or at the end of what it cannot interrupt. When it is said that it does not.
+const TOLD_AFTER: Duration = Duration::from_secs(1);
+/// When it is given up.
+const CANCEL_MAX: Duration = Duration::from_secs(15);
+
 /// What a migration may not touch, and did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Broken {
@@ -473,7 +478,23 @@ impl Session {
         if let Err(error) = self.cancel.cancel_query(self.tls.clone()).await {
             tracing::warn!(%error, "could not cancel the statement");
         }
-        match undo.await {
+        let pid = self.server.process.pid;
+        let undone = match tokio::time::timeout(TOLD_AFTER, &mut undo).await {
+            Ok(undone) => Ok(undone),
+            Err(_) => {
+                tracing::warn!(pid, "the server was told to cancel what it does; waiting for it");
+                tokio::time::timeout(CANCEL_MAX, &mut undo).await
+            }
+        };
+        let Ok(undone) = undone else {
+            // Its process may be stopped, or wait for a disk. It holds the lock as long as it is there, and rolls back in the end.
+            self.driver.abort();
+            let message =
+                format!("pid {pid} of the server does not react to a cancellation; the connection is given up");
+            let error = DbError { message, connection_lost: true, ..DbError::default() };
+            return Err(Error::database(doing, error));
+        };
+        match undone {
             Ok(()) => Ok(()),
             // The cancellation may hit the undoing itself.
             Err(_) if !self.is_closed() => self.batch(doing, sql).await,

@@ -119,6 +119,11 @@ impl Course {
 }
 
 impl Position {
+    /// Whether nothing is done: what a migration has at its beginning.
+    pub(super) fn is_untouched(&self) -> bool {
+        self.steps_done == 0 && self.batches == 0 && self.checkpoint.is_none() && !self.attempted
+    }
+
     /// The same with nothing under way.
     pub(super) fn not_attempted(&self) -> Self {
         Self { attempted: false, checkpoint: None, ..self.clone() }

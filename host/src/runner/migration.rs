@@ -116,8 +116,9 @@ impl<'r, 'c> Passage<'r, 'c> {
         tracing::info!(migration = item.name, %direction, "running");
         let begin = Instant::now();
         let mut course = self.resumed().await?;
-        if course.is_none() {
-            self.mend_what_up_left().await?;
+        if course.is_none() && self.mend_what_up_left().await? {
+            // Nothing of it is in effect: to take it back is to forget it.
+            course = Some(Course::of(Vec::new()));
         }
         let mut pace = None;
         loop {
@@ -126,11 +127,15 @@ impl<'r, 'c> Passage<'r, 'c> {
                     self.tries = 1;
                     worked
                 }
-                Err(halt) => match self.recovered(halt).await? {
-                    Recovered::Ended(worked) => worked,
-                    Recovered::At(stand) => {
+                Err(halt) => match self.recovered(halt).await {
+                    Ok(Recovered::Ended(worked)) => worked,
+                    Ok(Recovered::At(stand)) => {
                         course = stand;
                         continue;
+                    }
+                    Err(error) => {
+                        self.forget_if_untouched().await;
+                        return Err(error);
                     }
                 },
             };
@@ -146,6 +151,25 @@ impl<'r, 'c> Passage<'r, 'c> {
                 });
             }
             course = Some(worked.course);
+        }
+    }
+
+    /// A migration that has done nothing has not begun: it can be mended, or left out, as if it had never been tried.
+    async fn forget_if_untouched(&self) {
+        let (run, version) = (&*self.run, &self.item.version);
+        if run.session.is_closed() || self.item.half_applied {
+            return;
+        }
+        let forgotten = async {
+            let started = run.progress.read(&run.session).await?;
+            let is_it = |started: &Started| started.version == *version && started.direction == self.direction;
+            if started.is_some_and(|started| is_it(&started) && started.position.is_untouched()) {
+                run.session.durably(async || run.progress.end(&run.session, version).await).await?;
+            }
+            Ok::<_, Error>(())
+        };
+        if let Err(error) = forgotten.await {
+            tracing::warn!(%error, "that the migration has done nothing could not be noted");
         }
     }
 
@@ -219,6 +243,9 @@ impl<'r, 'c> Passage<'r, 'c> {
             Stand::At(_) if unknown.is_some() => {
                 "the connection was lost during a COMMIT; the history tells where it stands"
             }
+            Stand::At(Some(course)) if course.attempted().is_some() => {
+                "the connection was lost in a step outside a transaction; what came of it is looked up"
+            }
             Stand::At(_) => "the connection was lost; what was under way is rolled back",
         };
         if lost {
@@ -228,7 +255,7 @@ impl<'r, 'c> Passage<'r, 'c> {
         }
         match (stand, unknown) {
             (Stand::Ended, Some(worked)) => Ok(Recovered::Ended(worked)),
-            (Stand::EndedByAnother, _) => Err(Error::Refused {
+            (Stand::EndedByAnother, _) => Err(Error::RefusedMidway {
                 what: format!("another run has ended `{name}` while this one had lost its connection"),
                 next: "run `lockgate status`, then the same command again".into(),
             }),
@@ -493,6 +520,7 @@ impl<'r, 'c> Passage<'r, 'c> {
     fn left(&self, course: Option<&Course>) -> String {
         match course.filter(|course| course.stored) {
             None => ROLLED_BACK.to_owned(),
+            Some(course) if course.position.is_untouched() && !self.item.half_applied => ROLLED_BACK.to_owned(),
             Some(course) => {
                 let (version, way_back) = (&self.item.version, Course::step_of(course));
                 let on = match self.direction {

@@ -33,7 +33,7 @@ use crate::{
         progress::{Progress, Started},
         tables,
     },
-    source::{self, Folder},
+    source::{self, Content, Folder},
 };
 
 pub use outcome::{Done, Health, Outcome, Plan, Planned, PlannedStep, Status, StatusRow, Underway};
@@ -212,13 +212,14 @@ pub async fn history(config: &Config, run_id: Uuid, limit: u32, version: Option<
     run.journal.last(&run.session, limit, version).await
 }
 
-/// Verifies the chain of the journal's entries, and whether a head that was noted elsewhere is part of it.
+/// Verifies the chain of the journal's entries, that it and the history tell the same, and whether a head that was noted elsewhere is part of it.
 ///
 /// # Errors
 /// When it cannot be read. What is wrong with it is in [`Verification`].
 pub async fn verify_history(config: &Config, run_id: Uuid, head: Option<&str>) -> Result<Verification> {
     let run = Run::begin(config, run_id).await?;
-    run.journal.verify(&run.session, head).await
+    let disagreements = run.journal.disagreements(&run.session, &run.history).await?;
+    Ok(Verification { disagreements, ..run.journal.verify(&run.session, head).await? })
 }
 
 impl<'a> Run<'a> {
@@ -377,6 +378,12 @@ impl<'a> Run<'a> {
         for row in plan::down(&folder.migrations, &revertible, revert)? {
             let mut item = match folder.migrations.iter().find(|m| m.version == row.version) {
                 Some(migration) => {
+                    if let (Content::Sql(files), Some(stored)) = (&migration.content, &row.down_script)
+                        && files.down.as_ref().is_none_or(|script| script.text() != stored)
+                    {
+                        let name = migration.name();
+                        tracing::warn!(migration = name, "its down script is another one now than when it was applied");
+                    }
                     let (mut loaded, problems) = self.stoppable(load(self.config, &[migration])).await??;
                     if !problems.is_empty() {
                         return Err(Error::Folder(problems));

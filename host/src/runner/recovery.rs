@@ -143,7 +143,7 @@ impl Run<'_> {
             }
         };
         if session.server.system_identifier != self.session.server.system_identifier {
-            return Err(Error::Refused {
+            return Err(Error::RefusedMidway {
                 what: format!("another server answers at {} than the one that was lost", session.target()),
                 next: "look at the server that was lost: its history tells what is committed".into(),
             });
@@ -193,7 +193,7 @@ impl Run<'_> {
         let begin = Instant::now();
         while *worker != self.session.server.process && self.session.sees(worker).await? {
             if begin.elapsed() >= WORKER_MAX {
-                return Err(Error::Refused {
+                return Err(Error::RefusedMidway {
                     what: format!("pid {} still works on a step of a run that was cut off", worker.pid),
                     next: format!("wait for it, or end it (`SELECT pg_terminate_backend({})`)", worker.pid),
                 });

@@ -14,7 +14,7 @@ use super::{Journal, TABLE};
 use crate::{
     error::{Error, Result},
     migration::Checksum,
-    postgres::{handle::db_error, quote_ident, session::Session},
+    postgres::{handle::db_error, history::History, quote_ident, session::Session},
 };
 
 /// The hash before the first entry.
@@ -126,12 +126,14 @@ pub struct Verification {
     /// Whether the head that was asked for is part of the chain.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub head_found: Option<bool>,
+    /// Where the journal and the history tell different things, a sentence for each.
+    pub disagreements: Vec<String>,
 }
 
 impl Verification {
     /// Whether everything is as it was written, as far as can be seen.
     pub fn is_sound(&self) -> bool {
-        self.broken.is_none() && self.head_found != Some(false)
+        self.broken.is_none() && self.head_found != Some(false) && self.disagreements.is_empty()
     }
 }
 
@@ -148,7 +150,8 @@ struct Walk<'a> {
 impl<'a> Walk<'a> {
     fn new(wanted: Option<&'a str>) -> Self {
         let head_found = wanted.map(|_| false);
-        let found = Verification { chained: 0, unchained: 0, head: None, broken: None, head_found };
+        let found =
+            Verification { chained: 0, unchained: 0, head: None, broken: None, head_found, disagreements: Vec::new() };
         Self { wanted, last_id: 0, before_last: None, found }
     }
 
@@ -241,6 +244,39 @@ impl Journal {
         let walked = walked.await;
         session.abort().await?;
         walked.map(|()| walk.found)
+    }
+
+    /// Where the journal and the history tell different things. Both are written in one transaction: if they differ, somebody else has written to
+    /// one of them. What was applied before the last restore is left to the backup.
+    ///
+    /// # Errors
+    /// When either cannot be read.
+    pub async fn disagreements(&self, session: &Session, history: &History) -> Result<Vec<String>> {
+        const DOING: &str = "comparing the journal with the history";
+        let Some(applied) = history.read(session).await? else { return Ok(Vec::new()) };
+        if self.is_chained(session).await?.is_none() {
+            let n = applied.len();
+            return Ok(if n == 0 {
+                Vec::new()
+            } else {
+                vec![format!("the journal is gone, and the history has {n} rows")]
+            });
+        }
+        let sql = format!(
+            "SELECT format('no entry tells that run %s applied %s, which is in the history', h.run_id, h.version)
+             FROM {history} h WHERE NOT EXISTS (
+                 SELECT FROM {journal} j
+                 WHERE j.event = 'applied' AND j.version::numeric = h.version::numeric AND j.run_id::text = h.run_id::text)
+             UNION ALL
+             SELECT format('entry %s tells that %s was applied, and the history has no row of it', j.id, j.version)
+             FROM (SELECT DISTINCT ON (version::numeric) id, event, version FROM {journal}
+                   WHERE event IN ('applied', 'reverted') ORDER BY version::numeric, id DESC) j
+             WHERE j.event = 'applied' AND j.id > (SELECT coalesce(max(id), 0) FROM {journal} WHERE event = 'restored')
+               AND NOT EXISTS (SELECT FROM {history} h WHERE h.version::numeric = j.version::numeric)",
+            history = history.table(),
+            journal = self.table
+        );
+        Ok(session.texts(DOING, &sql).await?.into_iter().flatten().flatten().collect())
     }
 
     /// The hash of the last entry, if there is one that has a hash.

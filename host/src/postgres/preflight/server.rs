@@ -1,7 +1,10 @@
 //! The server is one that can be written to, and new enough.
 
 use super::Context;
-use crate::error::{Finding, Severity};
+use crate::{
+    error::{Finding, Severity},
+    postgres::quote_ident,
+};
 
 /// The oldest major version that the project of PostgreSQL itself maintains at the time of writing.
 const MAJOR_MIN: u32 = 14;
@@ -22,7 +25,11 @@ pub(super) fn check(context: &Context<'_>) -> Vec<Finding> {
                 "read-only",
                 "`default_transaction_read_only` is on for this role or database",
             )
-            .hint("connect as a role that may write"),
+            .hint(format!(
+                "find where it is set by `SELECT source FROM pg_settings WHERE name = 'default_transaction_read_only'`, then `ALTER DATABASE {} RESET \
+                 default_transaction_read_only`, or the same of the role or the server",
+                quote_ident(&context.session.target().database)
+            )),
         );
     }
     if server.major() < MAJOR_MIN {

@@ -128,22 +128,36 @@ impl Passage<'_, '_> {
         Ok(rows.into_iter().filter_map(finding).collect())
     }
 
-    /// Mends what `up` was cut off in, before it is taken back: an index that is INVALID is no part of the former state.
-    pub(super) async fn mend_what_up_left(&self) -> Result<()> {
-        let Some(started) = self.item.started.as_ref().filter(|_| self.item.half_applied) else { return Ok(()) };
+    /// Mends what `up` was cut off in, before it is taken back: an index that is INVALID is no part of the former state. Returns whether nothing of
+    /// the migration is in effect then.
+    pub(super) async fn mend_what_up_left(&self) -> Result<bool> {
+        let Some(started) = self.item.started.as_ref().filter(|_| self.item.half_applied) else { return Ok(false) };
         let course = Course::under_way(started);
-        let Some(step) = course.attempted().filter(|step| step.effect().repair_undoes()) else { return Ok(()) };
+        let Some(step) = course.attempted() else { return Ok(course.position.is_untouched()) };
         let name = course.name_of(course.position.steps_done);
         let effect = step.effect();
-        let answer = match self.derived(&course, &effect).await? {
-            Ok(answer) => answer,
-            Err(error) => return Err(self.unanswered(&course, &name, error).await),
-        };
-        if let Some(Answer::Broken(breakages)) = answer {
-            self.alone_with(&course, &name, &breakages).await?;
-            self.mend(&course, &name, &breakages).await?;
+        let mut answer = self.surely_derived(&course, &name, &effect).await?;
+        if let Some(Answer::Broken(breakages)) = &answer {
+            self.alone_with(&course, &name, breakages).await?;
+            // Whoever was at it may have ended it well.
+            answer = self.surely_derived(&course, &name, &effect).await?;
         }
-        Ok(())
+        let is_gone = match &answer {
+            Some(Answer::Broken(breakages)) => {
+                self.mend(&course, &name, breakages).await?;
+                effect.repair_undoes()
+            }
+            Some(Answer::NotDone(_) | Answer::InTheWay(_)) => true,
+            _ => false,
+        };
+        Ok(is_gone && course.position.not_attempted().is_untouched())
+    }
+
+    async fn surely_derived(&self, course: &Course, name: &str, effect: &Effect) -> Result<Option<Answer>> {
+        match self.derived(course, effect).await? {
+            Ok(answer) => Ok(answer),
+            Err(error) => Err(self.unanswered(course, name, error).await),
+        }
     }
 
     async fn execute_outside(&self, course: &Course, name: &str, step: &OutsideStep) -> Result<()> {
@@ -184,21 +198,21 @@ impl Passage<'_, '_> {
     /// Removes what a statement that failed has left, and says what the database is like now. `refused`: the server said no, so that
     /// nothing of it can come any more.
     async fn cleaned_up(&self, course: &Course, step: &OutsideStep, refused: bool) -> String {
-        let mut left = self.left(Some(course));
         let (run, effect) = (&*self.run, step.effect());
         if run.session.is_closed() {
-            return left;
+            return self.left(Some(course));
         }
         let derived = self.derived(course, &effect).await;
         // Where nobody can say what is left, the next run looks again.
         let mut clean = refused && matches!(derived, Ok(Ok(_)));
+        let mut told = String::new();
         if let Ok(Ok(Some(Answer::Broken(breakages)))) = derived {
             clean = false;
             let others = run.session.texts("asking who works on it", &workers_sql(&breakages)).await;
             if !others.is_ok_and(|others| others.is_empty()) {
                 // It may be somebody else's, who is still at it.
-                left = format!(
-                    "{left}; {}, and somebody else works on its table, so the next run looks again",
+                told = format!(
+                    "; {}, and somebody else works on its table, so the next run looks again",
                     breakages[0].what
                 );
             } else if effect.repair_undoes() {
@@ -207,32 +221,33 @@ impl Passage<'_, '_> {
                 clean = true;
                 for breakage in &breakages {
                     match self.repair(timeouts, breakage).await {
-                        Ok(()) => left = format!("{left}; what it left, {}, is dropped", breakage.what),
+                        Ok(()) => told += &format!("; what it left, {}, is dropped", breakage.what),
                         Err(error) => {
                             clean = false;
                             let why = error.cause.without_data();
-                            left = format!("{left}; {} is still there ({why}), the next run drops it", breakage.what);
+                            told += &format!("; {}; it is still there ({why}), the next run drops it", breakage.what);
                         }
                     }
                 }
             } else {
                 for breakage in &breakages {
-                    left = format!("{left}; {}, the next run finishes that", breakage.what);
+                    told += &format!("; {}, the next run finishes that", breakage.what);
                 }
             }
         }
-        if clean {
-            self.taken_back(course).await;
-        }
-        left
+        let left = if clean { self.taken_back(course).await } else { self.left(Some(course)) };
+        left + &told
     }
 
     /// Notes that nothing of the attempt is left, and says where the migration stands.
     async fn taken_back(&self, course: &Course) -> String {
-        if let Err(error) = self.moved(course, course.position.not_attempted(), None).await {
-            tracing::warn!(%error, "the attempt could not be taken back; the next run looks again");
+        match self.moved(course, course.position.not_attempted(), None).await {
+            Ok(course) => self.left(Some(&course)),
+            Err(error) => {
+                tracing::warn!(%error, "the attempt could not be taken back; the next run looks again");
+                self.left(Some(course))
+            }
         }
-        self.left(Some(course))
     }
 
     /// Asks whether the statement did what it is for.
