@@ -110,7 +110,7 @@ async fn a_role_that_is_read_only_is_refused() {
         .await
         .refuses_with(6)
         .says("`default_transaction_read_only` is on")
-        .says("next: connect as a role that may write");
+        .says(&format!("`ALTER DATABASE \"{}\" RESET default_transaction_read_only`", scenario.database()));
     scenario.run("status").await.succeeds().prints("0 applied, 1 pending");
     assert!(!scenario.has_history().await);
     scenario.is_still(&before).await;
