@@ -28,6 +28,8 @@ use crate::{
 
 /// Below this, one job is as fast, and needs no room to decode to.
 const WORTH_SEVERAL_JOBS: u64 = 64 << 20;
+/// With fewer processors, to decode the dump first costs more than several jobs save (docs/performance.md).
+const PROCESSORS_FOR_SEVERAL_JOBS: usize = 3;
 /// More would only wait for each other on most disks.
 const JOBS_MAX: usize = 4;
 /// How much is written before the space that is left is looked at again.
@@ -74,7 +76,8 @@ impl Dump {
         let is_of = |content: Content| move |part: &&Part| part.content == content;
         let (jobs, source) = match manifest.parts.iter().find(is_of(Content::Dump)) {
             Some(part) => {
-                let jobs = way.jobs.unwrap_or(if part.plain_bytes < WORTH_SEVERAL_JOBS { 1 } else { usual });
+                let several = part.plain_bytes >= WORTH_SEVERAL_JOBS && processors >= PROCESSORS_FOR_SEVERAL_JOBS;
+                let jobs = way.jobs.unwrap_or(if several { usual } else { 1 });
                 let temp_dir = way.temp_dir.clone().unwrap_or_else(std::env::temp_dir);
                 match (jobs, no_room(part, &temp_dir)) {
                     (..=1, _) => (1, Source::Stream(part.clone())),
