@@ -81,7 +81,8 @@ async fn a_relation_that_is_locked_keeps_no_plan_waiting() {
     let scenario = tables("plan_locked").await.migration("002_key", KEY, NO_KEY);
     let other = scenario.session().await;
     other.lines("BEGIN; LOCK TABLE kids").await;
-    let outcome = scenario.run("plan").await.succeeds();
+    // The checks before a backup measure the tables as well, and wait longer.
+    let outcome = scenario.run("plan --no-backup").await.succeeds();
     outcome
         .prints("SHARE ROW EXCLUSIVE on kids (")
         .says("a relation is locked, so its size is the one of its last VACUUM");
@@ -97,12 +98,15 @@ async fn the_locks_of_a_components_code_are_said_not_to_be_known() {
         .prints("  code: code\n    locks not known: its code decides when it runs\n  LOCK TABLE target IN SHARE MODE\n    SHARE on target (");
 }
 
-/// The strongest lock that a session holds on each table of its own, as `table MODE`.
-async fn held(session: &Session) -> Vec<String> {
-    let sql = "SELECT c.relname, string_agg(l.mode, ' ') FROM pg_locks l JOIN pg_class c ON c.oid = l.relation
-               JOIN pg_namespace n ON n.oid = c.relnamespace
-               WHERE l.pid = pg_backend_pid() AND n.nspname = 'public' AND c.relkind IN ('r', 'p', 'm', 'v', 'S') GROUP BY c.relname";
-    let lines = session.lines(sql).await;
+/// The strongest lock that a session holds on each relation of `there` (number and name), as `name MODE`.
+async fn held(session: &Session, there: &[String]) -> Vec<String> {
+    let rows: Vec<String> = there.iter().map(|line| format!("({})", line.replace('|', ", '") + "'")).collect();
+    let sql = format!(
+        "SELECT there.name, string_agg(l.mode, ' ') FROM pg_locks l JOIN (VALUES {}) there (oid, name) ON there.oid = l.relation
+         WHERE l.pid = pg_backend_pid() GROUP BY there.name",
+        rows.join(", ")
+    );
+    let lines = session.lines(&sql).await;
     let strongest = |line: String| {
         let (name, modes) = line.split_once('|').unwrap();
         let mode = modes.split(' ').filter_map(Mode::of_pg_locks).max().unwrap();
@@ -137,7 +141,11 @@ async fn the_locks_that_are_told_are_those_that_the_server_takes() {
              CREATE TRIGGER g AFTER INSERT ON a EXECUTE FUNCTION f();",
         )
         .await;
-    let there = ["a", "b", "p", "p1", "p2", "parent", "child", "mv", "v", "s"];
+    // By their numbers, since what is dropped or renamed has no name, or another. What a statement makes is nobody's to wait for.
+    let there = "SELECT c.oid, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+                 WHERE n.nspname = 'public' AND c.relkind IN ('r', 'p', 'm', 'v', 'S')";
+    let there = session.lines(there).await;
+    assert_eq!(there.len(), 10);
     for sql in [
         "ALTER TABLE a ADD COLUMN x int",
         "ALTER TABLE a ADD COLUMN x int DEFAULT 5",
@@ -189,8 +197,14 @@ async fn the_locks_that_are_told_are_those_that_the_server_takes() {
         "TRUNCATE a",
         "DROP TABLE b",
         "DROP VIEW v",
+        "DROP INDEX a_n",
+        "ALTER INDEX a_n RENAME TO other",
+        "ALTER INDEX a_n SET (fillfactor = 50)",
+        "REINDEX INDEX a_n",
         "CREATE OR REPLACE VIEW v AS SELECT 1 AS one, 2 AS two",
         "ALTER VIEW v SET (security_barrier = true)",
+        "ALTER VIEW v RENAME TO w",
+        "ALTER TABLE a RENAME TO z",
         "DROP MATERIALIZED VIEW mv",
         "REFRESH MATERIALIZED VIEW mv",
         "REFRESH MATERIALIZED VIEW CONCURRENTLY mv",
@@ -213,10 +227,7 @@ async fn the_locks_that_are_told_are_those_that_the_server_takes() {
         session.lines("BEGIN").await;
         match session.try_lines(sql).await {
             Ok(_) => {
-                let mut held = held(&session).await;
-                // What the statement itself makes is nobody's to wait for.
-                held.retain(|line| line.split(' ').next().is_some_and(|name| there.contains(&name)));
-                assert_eq!(held, told, "{sql}");
+                assert_eq!(held(&session, &there).await, told, "{sql}");
             }
             Err(error) => panic!("{sql}: {error}"),
         }
@@ -284,7 +295,7 @@ async fn a_rehearsal_runs_everything_and_leaves_nothing() {
     assert_eq!((&tried["name"], &tried["outcome"]), (&"003_fill".into(), &"tried".into()));
     let locks = serde_json::json!([
         { "relation": "b", "mode": "ACCESS EXCLUSIVE", "modes": ["ACCESS EXCLUSIVE"] },
-        { "relation": "a", "mode": "ROW EXCLUSIVE", "modes": ["ROW EXCLUSIVE", "ACCESS SHARE"] },
+        { "relation": "a", "mode": "ROW EXCLUSIVE", "modes": ["ROW EXCLUSIVE"] },
     ]);
     assert_eq!(tried["locks"], locks);
     assert!(tried["execution_time_ms"].is_u64() && json["duration_ms"].is_u64() && json.get("error").is_none());
@@ -308,13 +319,13 @@ async fn what_would_fail_fails_and_the_exit_code_says_so() {
         .prints("failed 003_bad")
         .prints("not tried 004_more: it comes after 003_bad")
         .says("migration `003_bad` failed in up, step 1 (SQL)")
-        .says("at migrations/003_bad.up.sql:2:")
         .says("SQLSTATE 23514")
         .says("state: rolled back, as all of it was to be; nothing was changed");
     let json = scenario.run("up --rollback-after --output json").await.exits_with(1).json();
     assert_eq!(json["migrations"][1]["outcome"], "failed");
     assert_eq!(json["error"]["exit_code"], 1);
-    assert_eq!(json["not_reached"], serde_json::json!(["004_more"]));
+    let why = "it comes after 003_bad";
+    assert_eq!(json["not_reached"], serde_json::json!([{ "name": "004_more", "why": why }]));
     assert_eq!(scenario.applied().await, ["001"]);
 }
 
@@ -372,7 +383,8 @@ async fn of_a_batched_step_the_first_batch_is_tried() {
         .prints("tried in part 002_steps (component, ")
         .prints("  not tried: step 2 of 3: copy\n    its first batch was tried (")
         .prints("took ROW EXCLUSIVE on target");
-    let all = stepping("rehearsal_empty_batch", &[("batched", "empty"), ("code", "code")]).await;
+    let all = stepping("rehearsal_one_batch", &[("batched", "copy"), ("code", "code")]).await;
+    all.lines("DELETE FROM source").await;
     leaves_nothing(&all, "up --rollback-after").await.succeeds().prints("tried 002_steps (component, ");
 }
 
@@ -426,14 +438,56 @@ async fn components_are_sealed_in_a_rehearsal_as_in_a_run() {
         .prints("tried 002_guest")
         .prints("tried 003_after");
     scenario.run("up --no-backup --to 1").await.succeeds();
-    scenario
-        .lines("UPDATE hostile_behaviour SET behaviour = 'statement', statement = 'DELETE FROM schema_migrations'")
-        .await;
-    leaves_nothing(&scenario, "up --rollback-after")
+    for (statement, words) in [
+        ("DELETE FROM public.schema_migrations", "it changed the tables in which the host keeps what is applied"),
+        ("DELETE FROM public.schema_migrations_seal", "it changed the tables in which the host keeps what is applied"),
+        ("SET synchronous_commit = off", "would change the session that the host owns"),
+        ("COMMIT", "`COMMIT` would end the transaction"),
+    ] {
+        let told = format!("UPDATE hostile_behaviour SET behaviour = 'execute', statement = '{statement}'");
+        scenario.lines(&told).await;
+        leaves_nothing(&scenario, "up --rollback-after").await.fails_with(1).says(words).does_not_print("\ntried 003");
+    }
+}
+
+#[tokio::test]
+async fn the_guards_of_a_run_hold_for_scripts_as_well() {
+    let up = "CREATE TABLE here (); SET synchronous_commit = off;";
+    let scenario = Scenario::new("rehearsal_guards").await.tables(&["a"]).migration("002_set", up, "DROP TABLE here;");
+    leaves_nothing(&scenario, "up --rollback-after").await.fails_with(1).says("on which the host depends");
+    let up = "INSERT INTO schema_migrations (version, filename) SELECT '9', 'x';";
+    let forger = Scenario::new("rehearsal_forger").await.tables(&["a"]).migration("002_forge", up, "SELECT 1;");
+    forger.run("up --no-backup --to 1").await.succeeds();
+    forger.run("up --rollback-after").await.exits_with(1);
+    assert_eq!(forger.applied().await, ["001"]);
+}
+
+#[tokio::test]
+async fn who_is_in_the_way_of_a_rehearsal_is_named_after_as_many_tries_as_a_run_makes() {
+    let scenario = tables("rehearsal_blocked")
         .await
-        .fails_with(1)
-        .says("failed in up")
-        .does_not_print("tried 003");
+        .config("[statements]\nlock_timeout_ms = 700\nretries = 1\n")
+        .migration("002_a", "ALTER TABLE kids ADD COLUMN x int;", "ALTER TABLE kids DROP COLUMN x;");
+    let other = scenario.session().await;
+    other.lines("BEGIN; SELECT FROM kids").await;
+    let outcome = scenario.run("up --rollback-after").await.fails_with(1);
+    outcome
+        .says("SQLSTATE 55P03")
+        .says("the lock is held by pid ")
+        .says("trying all of it again")
+        .says("nothing was changed");
+    other.lines("ROLLBACK").await;
+    leaves_nothing(&scenario, "up --rollback-after").await.succeeds().prints("  took ACCESS EXCLUSIVE on kids\n");
+}
+
+#[tokio::test]
+async fn a_rehearsal_that_loses_its_connection_leaves_nothing() {
+    let (scenario, gate, run) = at_the_gate("rehearsal_lost").await;
+    scenario.end_the_run().await;
+    run.end().await.fails_with(1).says("migration `002_b` failed in up").says("nothing was changed");
+    gate.lines("SELECT pg_advisory_unlock(7)").await;
+    scenario.is_at_rest().await;
+    assert!(!scenario.has_history().await);
 }
 
 #[tokio::test]
@@ -499,5 +553,5 @@ async fn what_is_half_applied_is_not_tried() {
     let up = "CREATE TABLE made ();\nCREATE INDEX CONCURRENTLY i ON missing (id);";
     let scenario = Scenario::new("rehearsal_half").await.tables(&["a"]).migration("002_b", up, "DROP TABLE made;");
     scenario.up().await.fails_with(1).says("stopped at step 2 of 2");
-    leaves_nothing(&scenario, "up --rollback-after").await.succeeds().prints("not tried 002_b, which is half applied");
+    leaves_nothing(&scenario, "up --rollback-after").await.succeeds().prints("not tried 002_b: it is half applied");
 }

@@ -235,7 +235,8 @@ mod tests {
 
     #[test]
     fn the_version_is_the_servers_then_the_configured_one_then_the_oldest() {
-        let configured = Settings { pg_version: Some(16), ..Settings::default() };
+        let mut configured = Settings::default();
+        configured.pg_version = Some(16);
         let of = |server, settings: &Settings| {
             let PgVersion { major, from } = PgVersion::of(server, settings);
             (major, from)

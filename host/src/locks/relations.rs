@@ -24,8 +24,10 @@ pub struct Relation {
     asked: String,
     /// `r`, `p`, `m`, `v`, `i`, … as in `pg_class.relkind`.
     pub kind: String,
-    /// Itself; of an index, its table.
-    pub table: Neighbour,
+    /// Itself.
+    itself: Neighbour,
+    /// The same; of an index, its table.
+    table: Neighbour,
     /// The tables that its foreign keys point at.
     references: Vec<Neighbour>,
     /// The tables whose foreign keys point at it.
@@ -105,14 +107,15 @@ impl Relations {
                 placed.push(Placed { lock: lock.clone(), table: None });
                 continue;
             };
-            placed.push(Placed { lock: lock.clone(), table: Some(relation.table.clone()) });
+            let on = if lock.reach == Reach::TableOfIndex { &relation.table } else { &relation.itself };
+            placed.push(Placed { lock: lock.clone(), table: Some(on.clone()) });
             let ends: Vec<&Neighbour> = match lock.reach {
                 Reach::Referenced => relation.references.iter().collect(),
                 Reach::Referencing => relation.referenced_by.iter().collect(),
                 Reach::BothEnds => relation.references.iter().chain(&relation.referenced_by).collect(),
                 Reach::Itself | Reach::TableOfIndex | Reach::OfOneConstraint => Vec::new(),
             };
-            for end in ends.into_iter().filter(|end| **end != relation.table) {
+            for end in ends.into_iter().filter(|end| **end != relation.itself) {
                 let lock = Lock::new(end.relation(), Mode::AccessExclusive, lock.work);
                 placed.push(Placed { lock, table: Some(end.clone()) });
             }
@@ -150,7 +153,8 @@ impl Relations {
             let table =
                 Neighbour { schema: "public".into(), name: (*name).to_owned(), bytes: *bytes, rows: Some(*rows) };
             let asked = RelationName::bare(*name).quoted();
-            (asked.clone(), Relation { asked, kind: "r".into(), table, references: vec![], referenced_by: vec![] })
+            let (itself, kind) = (table.clone(), "r".into());
+            (asked.clone(), Relation { asked, kind, itself, table, references: vec![], referenced_by: vec![] })
         };
         Self(tables.iter().map(relation).collect())
     }
@@ -201,11 +205,12 @@ fn sql(names: &BTreeSet<String>, size: &str) -> String {
     };
     format!(
         "SELECT coalesce(pg_catalog.json_agg(pg_catalog.json_build_object(
-                    'asked', asked.name, 'kind', c.relkind::text, 'table', {}, 'references', {}, 'referenced_by', {})), '[]')
+                    'asked', asked.name, 'kind', c.relkind::text, 'itself', {}, 'table', {}, 'references', {}, 'referenced_by', {})), '[]')
          FROM pg_catalog.unnest(ARRAY[{}]::text[]) asked (name)
          JOIN pg_catalog.pg_class c ON c.oid = pg_catalog.to_regclass(asked.name)
          LEFT JOIN pg_catalog.pg_index i ON i.indexrelid = c.oid,
               LATERAL (SELECT coalesce(i.indrelid, c.oid) AS oid) owner",
+        table("c.oid"),
         table("owner.oid"),
         ends("confrelid", "conrelid"),
         ends("conrelid", "confrelid"),

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::{bytes, findings, plural, thousands};
 use crate::{
     printable::printable,
-    runner::{Moved, Plan, Planned, PlannedLock, PlannedStep, Rehearsal, Rehearsed, RehearsedAs},
+    runner::{Moved, NotReached, Plan, Planned, PlannedLock, PlannedStep, Rehearsal, Rehearsed, RehearsedAs},
 };
 
 /// The text of a plan.
@@ -79,9 +79,8 @@ pub fn rehearsal(rehearsal: &Rehearsal) -> String {
     for migration in &rehearsal.migrations {
         text += &rehearsed(migration);
     }
-    let stopped_by = rehearsal.migrations.last().map(|last| format!(": it comes after {}", last.name));
-    for name in &rehearsal.not_reached {
-        let _ = writeln!(text, "not tried {name}{}", stopped_by.as_deref().unwrap_or_default());
+    for NotReached { name, why } in &rehearsal.not_reached {
+        let _ = writeln!(text, "not tried {name}: {why}");
     }
     for Moved { sequence, from, to } in &rehearsal.sequences {
         let shown = |value: &Option<String>| value.clone().unwrap_or_else(|| "not used yet".into());

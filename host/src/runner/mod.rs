@@ -43,7 +43,7 @@ pub use outcome::{
     Done, Health, Outcome, Plan, Planned, PlannedLock, PlannedStatement, PlannedStep, Status, StatusRow, Underway,
 };
 pub use pause::{Pause, pause};
-pub use rehearsal::{Moved, NotTried, Rehearsal, Rehearsed, RehearsedAs, Taken, rehearse};
+pub use rehearsal::{Moved, NotReached, NotTried, Rehearsal, Rehearsed, RehearsedAs, Taken, rehearse};
 pub use resolve::{Resolution, Verdict, plan_resolve, resolve};
 
 /// A connected run.

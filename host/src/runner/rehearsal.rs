@@ -5,7 +5,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use serde::Serialize;
@@ -20,7 +20,6 @@ use super::{
 use crate::{
     config::Config,
     error::{Error, Finding, Report, Result},
-    failpoint::Failpoint,
     locks::{Mode, RelationName},
     migration::{Direction, Version},
     plan,
@@ -36,7 +35,7 @@ pub struct Rehearsal {
     /// The migrations that it came to, in order.
     pub migrations: Vec<Rehearsed>,
     /// Those that it did not come to.
-    pub not_reached: Vec<String>,
+    pub not_reached: Vec<NotReached>,
     /// What the checks found that did not stop it.
     pub findings: Vec<Finding>,
     /// What the rollback did not take back, as far as it can be seen.
@@ -103,6 +102,15 @@ pub struct NotTried {
     pub why: String,
 }
 
+/// A migration that was not tried at all.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct NotReached {
+    /// Version and description.
+    pub name: String,
+    /// Why.
+    pub why: String,
+}
+
 /// Locks that were really taken on a relation that was there before.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Taken {
@@ -144,12 +152,12 @@ impl Run<'_> {
         let underway = self.progress.read(&self.session).await?.is_some();
         let pending = plan::up(&folder.migrations, &applied, to);
         if !underway && folder.problems.is_empty() && pending.is_ok_and(|pending| pending.is_empty()) {
-            return Ok(self.rehearsal(&[], Vec::new()));
+            return Ok(self.rehearsal(Vec::new()));
         }
         self.locked(async |run, _| {
             let work = run.pending(folder, to).await?;
             if work.is_empty() {
-                return Ok(run.rehearsal(&work, Vec::new()));
+                return Ok(run.rehearsal(Vec::new()));
             }
             run.refuse_paused(work.iter().find_map(|item| item.started.as_ref()))?;
             let mut findings = run.preflight(&work, false).await?;
@@ -176,11 +184,11 @@ impl Run<'_> {
         .await
     }
 
-    fn rehearsal(&self, work: &[Work], findings: Vec<Finding>) -> Rehearsal {
+    fn rehearsal(&self, findings: Vec<Finding>) -> Rehearsal {
         Rehearsal {
             run_id: self.run_id,
             migrations: Vec::new(),
-            not_reached: work.iter().map(|item| item.name.clone()).collect(),
+            not_reached: Vec::new(),
             findings,
             sequences: Vec::new(),
             failed: None,
@@ -191,7 +199,7 @@ impl Run<'_> {
 
     /// All of it, once, in one transaction that is rolled back whatever comes of it.
     async fn tried(&mut self, work: &[Work], findings: Vec<Finding>) -> Result<Rehearsal> {
-        let mut rehearsal = self.rehearsal(work, findings);
+        let mut rehearsal = self.rehearsal(findings);
         let mut locks: Vec<Held> = Vec::new();
         self.session.batch("beginning a transaction to be rolled back", "BEGIN").await?;
         let all = self.try_each(work, &mut rehearsal, &mut locks);
@@ -203,7 +211,6 @@ impl Run<'_> {
             return Ok(rehearsal);
         }
         self.session.abort().await?;
-        Failpoint::Unlocked.pass();
         let names = self.names(locks.iter().flatten().map(|(oid, _)| *oid).collect()).await?;
         for (rehearsed, held) in rehearsal.migrations.iter_mut().zip(locks) {
             rehearsed.locks = taken(&held, &names);
@@ -220,13 +227,13 @@ impl Run<'_> {
         for (i, item) in work.iter().enumerate() {
             if item.started.is_some() {
                 // What is left of it needs what was committed of it, and may not be done twice.
-                rehearsal.not_reached[0] = format!("{}, which is half applied", item.name);
+                let why = "it is half applied: `lockgate up` goes on with it, and cannot be tried".to_owned();
+                rehearsal.not_reached.push(NotReached { name: item.name.clone(), why });
+                rehearsal.not_reached.extend(after(item, &work[i + 1..]));
                 return Ok(());
             }
-            rehearsal.not_reached.remove(0);
             let begin = Instant::now();
-            let timeouts = self.timeouts(item, Direction::Up);
-            self.session.as_at_the_beginning(timeouts).await?;
+            self.session.as_at_the_beginning(self.timeouts(item, Direction::Up)).await?;
             let tried = Passage::of(self, Direction::Up, item, None).rehearsed(i > 0, &mut rehearsal.findings).await;
             let (outcome, steps, not_tried, error) = match tried {
                 Ok(Tried { steps, not_tried: None }) => (RehearsedAs::Tried, Some(steps), None, None),
@@ -243,15 +250,21 @@ impl Run<'_> {
                 execution_time_ms: begin.elapsed().as_millis(),
                 locks: Vec::new(),
             });
+            if outcome != RehearsedAs::Tried {
+                rehearsal.not_reached.extend(after(item, &work[i + 1..]));
+            }
             if let Some(error) = error {
                 return Err(error);
             }
-            // The migration may have left the transaction aborted only where it was stopped by that.
-            if self.session.as_at_the_beginning(NO_TIMEOUTS).await.is_ok() {
-                let now = self.held().await?;
-                locks.push(now.difference(&held).copied().collect());
-                held = now;
+            match self.session.as_at_the_beginning(BETWEEN).await {
+                Ok(()) => {}
+                // An error of the server has shown that it cannot be tried; after that it does not tell the locks.
+                Err(_) if outcome == RehearsedAs::Partly => return Ok(()),
+                Err(error) => return Err(error),
             }
+            let now = self.held().await?;
+            locks.push(now.difference(&held).copied().collect());
+            held = now;
             if outcome == RehearsedAs::Partly {
                 return Ok(());
             }
@@ -314,8 +327,12 @@ impl Run<'_> {
 }
 
 /// Between two migrations nothing of theirs runs.
-const NO_TIMEOUTS: Timeouts =
-    Timeouts { lock: std::time::Duration::from_secs(30), statement: std::time::Duration::ZERO };
+const BETWEEN: Timeouts = Timeouts { lock: Duration::from_secs(30), statement: Duration::ZERO };
+
+fn after<'a>(item: &'a Work, rest: &'a [Work]) -> impl Iterator<Item = NotReached> + 'a {
+    let why = format!("it comes after {}", item.name);
+    rest.iter().map(move |item| NotReached { name: item.name.clone(), why: why.clone() })
+}
 
 fn taken(held: &Held, names: &BTreeMap<u32, RelationName>) -> Vec<Taken> {
     let mut by_relation: BTreeMap<&RelationName, Vec<Mode>> = BTreeMap::new();

@@ -2,10 +2,10 @@
 //!
 //! What counts is for how long: a lock is held until its transaction ends. It is long where its own statement takes the longer, the larger
 //! the table is, or where one after it in the same transaction does, on whatever large table; or where nobody knows what one after it
-//! does. All others are brief: as the time-out for locks is, after which a run tries again.
+//! does. All others are brief, and told of the way up only: as brief as the time-out for locks is, after which a run tries again.
 
 use super::super::{
-    Found, View,
+    Found, Side, View,
     subject::{Part, Statement},
 };
 use crate::{
@@ -37,7 +37,7 @@ fn all<'a>(view: &View<'a>, long: bool) -> Vec<Found<'a>> {
         })
     };
     let mut found = Vec::new();
-    for part in view.subject.parts() {
+    for part in view.subject.parts().filter(|part| long || part.side == Side::Up) {
         for (i, statement) in part.statements().iter().enumerate() {
             let blocking = relations.place(&statement.locks);
             for placed in
@@ -144,6 +144,13 @@ mod tests {
             long(&format!("-- lockgate: no-transaction\n{add}UPDATE many SET n = 1")).is_empty(),
             "it is over by then"
         );
+    }
+
+    #[test]
+    fn of_the_way_down_only_what_takes_long_is_told() {
+        let told = |rule: &str, down: &str| found(rule, "SELECT 1", Some(down), Some(&database()));
+        assert!(told("brief-blocking-lock", "DROP TABLE big").is_empty());
+        assert_eq!(told("blocking-lock", "ALTER TABLE big ALTER COLUMN n TYPE int"), ["1:1"]);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use super::super::{
     objects::{Kind, Object},
     subject::Part,
 };
+use crate::locks::RelationName;
 
 pub(in super::super) fn check<'a>(view: &View<'a>) -> Vec<Found<'a>> {
     let (Some(up), Some(down)) = (&view.subject.up, &view.subject.down) else { return Vec::new() };
@@ -39,7 +40,7 @@ fn made(part: &Part) -> impl Iterator<Item = &Object> {
 /// Whether what is dropped is what was made, or a part of it.
 fn is_of(dropped: &Object, made: &Object) -> bool {
     let same = |a: &Option<_>, b: &Option<_>| match (a, b) {
-        (Some(a), Some(b)) => crate::locks::RelationName::fits(a, b),
+        (Some(a), Some(b)) => RelationName::fits(a, b),
         _ => false,
     };
     // A name that the server chose may be this one.
@@ -49,15 +50,11 @@ fn is_of(dropped: &Object, made: &Object) -> bool {
         return true;
     }
     match made.kind {
-        // All that belongs to a table goes with it; a sequence and a type come with it.
-        Kind::Relation => {
-            same(&dropped.of, &made.name)
-                || (matches!(dropped.kind, Kind::Relation | Kind::Type | Kind::Index)
-                    && begins_with(dropped, made.name.as_ref()))
-        }
-        Kind::Column => matches!(dropped.kind, Kind::Relation | Kind::Index) && begins_with(dropped, made.of.as_ref()),
+        // All that belongs to a table goes with it; its sequences and indexes come with it.
+        Kind::Relation => same(&dropped.of, &made.name) || is_named_after(dropped, made.name.as_ref()),
+        Kind::Column => is_named_after(dropped, made.of.as_ref()),
         Kind::Schema => {
-            let schema = |name: &Option<crate::locks::RelationName>| name.as_ref().and_then(|name| name.schema.clone());
+            let schema = |name: &Option<RelationName>| name.as_ref().and_then(|name| name.schema.clone());
             let schema = schema(&dropped.name).or_else(|| schema(&dropped.of));
             schema.is_some() && schema == made.name.as_ref().map(|name| name.name.clone())
         }
@@ -65,12 +62,18 @@ fn is_of(dropped: &Object, made: &Object) -> bool {
     }
 }
 
-/// `t_id_seq` of `t`: the names that the server chooses begin with that of the table.
-fn begins_with(dropped: &Object, table: Option<&crate::locks::RelationName>) -> bool {
-    match (&dropped.name, table) {
-        (Some(name), Some(table)) => name.name.starts_with(&format!("{}_", table.name)) || name.fits(table),
-        _ => false,
-    }
+/// `t_id_seq` of `t`: the names that the server chooses begin with that of the table, and end with what it is.
+fn is_named_after(dropped: &Object, table: Option<&RelationName>) -> bool {
+    let endings: &[&str] = match dropped.kind {
+        Kind::Relation => &["_seq"],
+        Kind::Index => &["_pkey", "_key", "_idx", "_excl"],
+        _ => return false,
+    };
+    let (Some(name), Some(table)) = (&dropped.name, table) else { return false };
+    let rest = name.name.strip_prefix(table.name.as_str()).filter(|rest| rest.starts_with('_'));
+    rest.is_some_and(|rest| {
+        endings.iter().any(|ending| rest.trim_end_matches(|c: char| c.is_ascii_digit()).ends_with(ending))
+    })
 }
 
 #[cfg(test)]
@@ -85,6 +88,7 @@ mod tests {
     fn what_was_there_before_must_stay() {
         for (up, down) in [
             ("CREATE TABLE a ()", "DROP TABLE b"),
+            ("CREATE TABLE a ()", "DROP TABLE a_old"),
             ("ALTER TABLE a ADD COLUMN x int", "DROP TABLE a"),
             ("ALTER TABLE a ADD COLUMN x int", "ALTER TABLE a DROP COLUMN y"),
             ("ALTER TABLE a ADD COLUMN x int", "ALTER TABLE b DROP COLUMN x"),
