@@ -167,17 +167,14 @@ impl Run<'_> {
             let mut rehearsal = loop {
                 let rehearsal = run.tried(&work, findings.clone()).await?;
                 let again = rehearsal.error.as_ref().is_some_and(passing) && tries <= run.config.persistence.retries;
-                if !again || run.session.is_closed() {
+                if !again {
                     break rehearsal;
                 }
                 tracing::warn!(tries, "somebody was in the way; trying all of it again after a pause");
                 run.stoppable(tokio::time::sleep(pause(tries))).await?;
                 tries += 1;
             };
-            if !run.session.is_closed() {
-                let after = run.sequences().await?;
-                rehearsal.sequences = moved(&before, &after);
-            }
+            rehearsal.sequences = moved(&before, &run.sequences().await?);
             rehearsal.duration_ms = run.started.elapsed().as_millis();
             Ok(rehearsal)
         })
@@ -204,11 +201,11 @@ impl Run<'_> {
         self.session.batch("beginning a transaction to be rolled back", "BEGIN").await?;
         let all = self.try_each(work, &mut rehearsal, &mut locks);
         let stop = all.await;
-        if self.session.is_closed() {
-            // The server rolls back when it notices.
-            rehearsal.error = stop.err();
-            rehearsal.failed = rehearsal.error.as_ref().map(Error::report);
-            return Ok(rehearsal);
+        if let Err(error) = &stop
+            && self.session.is_closed()
+        {
+            // The server rolls back when it notices. All of it is tried again, if it can be.
+            return Err(error.clone());
         }
         self.session.abort().await?;
         let names = self.names(locks.iter().flatten().map(|(oid, _)| *oid).collect()).await?;
