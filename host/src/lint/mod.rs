@@ -163,14 +163,15 @@ pub fn check(
             found.extend(check(&view).into_iter().map(|one| (*rule, one)));
         }
         found.retain(|(rule, one)| !one.part.ignores().cover(*rule, one.part, one.offset));
+        found.retain(|(_, one)| subject.is_asked_for(one.part.file()));
         // What is ignored in vain is known only now.
         if settings.level(Rule::UnusedIgnore) != Level::Off {
-            let unused = subject.parts().flat_map(|part| part.ignores().unused(part, settings));
+            let asked = subject.parts().filter(|part| subject.is_asked_for(part.file()));
+            let unused = asked.flat_map(|part| part.ignores().unused(part, settings));
             found.extend(unused.map(|one| (Rule::UnusedIgnore, one)));
         }
         findings.extend(found.into_iter().map(|(rule, one)| one.finding(rule, settings.level(rule))));
     }
-    findings.retain(|finding| subjects.iter().any(|subject| subject.is_asked_for(&finding.file)));
     findings.sort_by(|a, b| (&a.file, a.line, a.column).cmp(&(&b.file, b.line, b.column)));
     let skipped = match relations {
         Some(_) => Vec::new(),
@@ -182,21 +183,17 @@ pub fn check(
     };
     Report {
         pg_version,
-        files: subjects.iter().flat_map(Subject::parts).filter(|part| subject_file_is_asked(subjects, part)).count(),
+        files: subjects.iter().map(|s| s.parts().filter(|part| s.is_asked_for(part.file())).count()).sum(),
         errors: findings.iter().filter(|finding| finding.level == Level::Error).count(),
         findings,
         skipped,
     }
 }
 
-fn subject_file_is_asked(subjects: &[Subject], part: &Part) -> bool {
-    subjects.iter().any(|subject| subject.is_asked_for(part.file()))
-}
-
 impl Found<'_> {
     fn finding(self, rule: Rule, level: Level) -> Finding {
-        let (line, column) = self.part.locate(self.offset);
-        Finding { rule, level, file: self.part.file().to_owned(), line, column, message: self.message, help: self.help }
+        let (file, line, column) = self.part.locate(self.offset);
+        Finding { rule, level, file: file.to_owned(), line, column, message: self.message, help: self.help }
     }
 }
 

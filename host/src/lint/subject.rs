@@ -55,8 +55,8 @@ pub(super) struct Statement {
     pub(super) end: usize,
     /// The statements of the same number share a transaction.
     pub(super) transaction: usize,
-    /// Line and column.
-    at: (usize, usize),
+    /// File, line and column: what a script includes is in another file.
+    at: (String, usize, usize),
     /// Whether it holds rows, or is too long, and is no matter of squawk's.
     pub(super) holds_data: bool,
     /// Why it could not be read.
@@ -153,10 +153,9 @@ impl Subject {
         }
     }
 
-    /// Whether what is found in this file is to be told.
+    /// Whether what is found in this file of its own is to be told.
     pub(super) fn is_asked_for(&self, file: &str) -> bool {
-        let asked = self.asked_for.as_ref().is_none_or(|asked| asked.iter().any(|asked| asked == file));
-        asked && self.parts().any(|part| part.file == file)
+        self.asked_for.as_ref().is_none_or(|asked| asked.iter().any(|asked| asked == file))
     }
 
     #[cfg(test)]
@@ -205,7 +204,10 @@ impl Part {
                 start,
                 end: before,
                 transaction: transactions.get(i).copied().unwrap_or_default(),
-                at: place(&script.place_of(statement)).unwrap_or_else(|| locate(&text, start)),
+                at: place(&script.place_of(statement)).unwrap_or_else(|| {
+                    let (line, column) = locate(&text, start);
+                    (file.clone(), line, column)
+                }),
                 holds_data,
                 unread: parsed.as_ref().err().copied(),
                 locks: Locks::of_parsed(&parsed),
@@ -238,13 +240,16 @@ impl Part {
         self.statements.first().map_or(0, |statement| statement.start)
     }
 
-    /// Line and column of a byte.
-    pub(super) fn locate(&self, offset: usize) -> (usize, usize) {
+    /// File, line and column of a byte.
+    pub(super) fn locate(&self, offset: usize) -> (&str, usize, usize) {
         let inside = self.statements.iter().find(|statement| (statement.start..statement.end).contains(&offset));
-        let Some(statement) = inside else { return locate(&self.text, offset) };
+        let Some(statement) = inside else {
+            let (line, column) = locate(&self.text, offset);
+            return (&self.file, line, column);
+        };
         let (line, column) = locate(&self.text[statement.start..], offset - statement.start);
-        let (first_line, first_column) = statement.at;
-        (first_line + line - 1, if line == 1 { first_column + column - 1 } else { column })
+        let (file, first_line, first_column) = &statement.at;
+        (file, first_line + line - 1, if line == 1 { first_column + column - 1 } else { column })
     }
 
     /// Whether a comment stands above, in or behind the statement at a place.
@@ -279,11 +284,11 @@ fn statements_of(step: &Step) -> usize {
     }
 }
 
-/// Line and column of a place that ends with `:line:column`.
-fn place(place: &str) -> Option<(usize, usize)> {
-    let mut parts = place.rsplit(':');
-    let column = parts.next()?.parse().ok()?;
-    Some((parts.next()?.parse().ok()?, column))
+/// File, line and column of a place that ends with `:line:column`.
+fn place(place: &str) -> Option<(String, usize, usize)> {
+    let (rest, column) = place.rsplit_once(':')?;
+    let (file, line) = rest.rsplit_once(':')?;
+    Some((file.to_owned(), line.parse().ok()?, column.parse().ok()?))
 }
 
 /// Takes over the comments of a piece of a script.

@@ -76,7 +76,7 @@ fn told<'a>(part: &'a Part, statement: &Statement, placed: &Placed, held: Option
     let how_long = match held {
         Some(Held::ByItself) => lock.work.in_words().to_owned(),
         Some(Held::ByALaterStatement(offset)) => {
-            let (line, _) = part.locate(offset);
+            let (_, line, _) = part.locate(offset);
             format!("until the transaction ends, and the statement of line {line} may take long")
         }
         None => "briefly".to_owned(),
