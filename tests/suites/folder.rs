@@ -52,7 +52,7 @@ async fn a_down_that_is_missing_on_purpose_is_accepted() {
         Scenario::new("irreversible").await.file("001_a.up.sql", "-- lockgate: irreversible\nCREATE TABLE a ();");
     scenario.up().await.succeeds().prints("applied 001_a");
     let before = scenario.state().await;
-    scenario.down("001").await.refuses_with(2).says("`001_a` cannot be reverted: it has no `.down.sql`");
+    scenario.down("001").await.refuses_with(2).says("`001_a` cannot be reverted: it has no down script");
     scenario.is_still(&before).await;
 }
 

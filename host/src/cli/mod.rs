@@ -9,6 +9,7 @@ mod pause;
 mod plan;
 mod plugin;
 mod psql;
+mod repair;
 mod resolve;
 mod restore;
 mod roles;
@@ -22,7 +23,10 @@ use std::{
     time::Duration,
 };
 
-use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use clap::{
+    Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum,
+    builder::{PossibleValuesParser, TypedValueParser},
+};
 use tracing::Instrument as _;
 use uuid::Uuid;
 
@@ -31,6 +35,7 @@ use crate::{
     embedded::Embedded,
     error::{Error, ExitCode, NOTHING_CHANGED, Result},
     migration::Version,
+    plan::OutOfOrder,
     report,
     stop::Stop,
     telemetry,
@@ -73,6 +78,12 @@ struct Global {
     /// Configuration file [default: lockgate.toml, if there is one]
     #[arg(long, global = true, value_name = "FILE", env = "LOCKGATE_CONFIG")]
     config: Option<PathBuf>,
+    /// Layout of the folder, by the name of its tool [default: the one that it seems to have]
+    #[arg(long, global = true, value_name = "LAYOUT", env = "LOCKGATE_LAYOUT")]
+    layout: Option<String>,
+    /// What becomes of migrations below the newest applied one: refuse, warn or apply [default: refuse]
+    #[arg(long, global = true, value_name = "POLICY", env = "LOCKGATE_OUT_OF_ORDER", value_parser = out_of_order())]
+    out_of_order: Option<OutOfOrder>,
     /// Role to take on after logging in, such as the owner of the schema [default: none]
     #[arg(long, global = true, env = "LOCKGATE_ROLE")]
     role: Option<String>,
@@ -156,6 +167,8 @@ enum Command {
     Pause(pause::Arguments),
     /// Say what came of a step that a run was cut off in, where nothing else tells
     Resolve(resolve::Arguments),
+    /// Take a file that has changed for what was applied
+    Repair(repair::Arguments),
     /// Take a backup, or list those that there are
     Backup(backup::Arguments),
     /// Bring a backup's state back; the present database is kept under another name
@@ -257,6 +270,8 @@ async fn run(cli: Cli) -> Result<ExitCode> {
             config: global.config,
             database_url: global.database_url,
             dir: global.dir,
+            layout: global.layout,
+            out_of_order: global.out_of_order,
             role: global.role,
             schema: global.schema,
             backup: crate::backup::Options {
@@ -323,6 +338,7 @@ async fn dispatch(context: &Context, command: Command) -> Result<ExitCode> {
         Command::Restore(arguments) => restore::run(context, &arguments).await,
         Command::Drill(arguments) => drill::run(context, &arguments).await,
         Command::Resolve(arguments) => resolve::run(context, &arguments).await,
+        Command::Repair(arguments) => repair::run(context, &arguments).await,
         Command::Pause(arguments) => pause::run(context, &arguments).await,
         Command::Psql(arguments) => psql::run(context, &arguments).await,
         Command::New(arguments) => new::run(context, &arguments),
@@ -349,7 +365,17 @@ fn duration(text: &str) -> Result<Duration, String> {
 }
 
 fn version(text: &str) -> Result<Version, String> {
-    Version::parse(text).ok_or_else(|| "a version is digits only, such as 001".to_owned())
+    Version::parse(text).ok_or_else(|| {
+        "a version is digits, such as 001, or the name of a repeatable migration, such as R__views".to_owned()
+    })
+}
+
+fn out_of_order() -> impl TypedValueParser<Value = OutOfOrder> {
+    PossibleValuesParser::new(["refuse", "warn", "apply"]).map(|text| match text.as_str() {
+        "apply" => OutOfOrder::Apply,
+        "warn" => OutOfOrder::Warn,
+        _ => OutOfOrder::Refuse,
+    })
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use crate::{
     plan::State,
     postgres::journal::{Recorded, Verification},
     printable::printable,
-    runner::{Health, Outcome, Pause, Plan, PlannedStep, Resolution, Status, Underway},
+    runner::{Health, Outcome, Pause, Plan, PlannedStep, Realigned, Repair, Resolution, Status, Underway},
 };
 
 /// The version of the JSON objects.
@@ -343,6 +343,23 @@ pub fn resolution(resolution: &Resolution, dry_run: bool) -> String {
     let (is, not) = if dry_run { ("would be", "nothing was changed\n") } else { ("is", "") };
     let Resolution { migration, step, statement, verdict, next } = resolution;
     format!("step {step} of {migration} {is} taken as {verdict}: {statement}\nnext: {next}\n{not}")
+}
+
+/// The text of a repair.
+pub fn repair(repair: &Repair, dry_run: bool) -> String {
+    if repair.migrations.is_empty() {
+        return "nothing has drifted: there is nothing to repair\n".to_owned();
+    }
+    let is = if dry_run { "would be" } else { "is" };
+    let mut text = String::new();
+    for Realigned { name, applied, file, changes, .. } in &repair.migrations {
+        let (name, applied, file) = (printable(name), applied.short(), file.short());
+        let _ = writeln!(text, "{name}: the file {file}… {is} taken for what was applied, {applied}…");
+        if let Some(changes) = changes {
+            let _ = writeln!(text, "  {changes}");
+        }
+    }
+    text + if dry_run { "nothing was changed\n" } else { "" }
 }
 
 /// The text of a pause, or of its end.

@@ -5,6 +5,7 @@ mod migration;
 mod outcome;
 mod pause;
 mod recovery;
+mod repair;
 mod resolve;
 mod work;
 
@@ -23,7 +24,7 @@ use crate::{
     error::{Error, Finding, NOTHING_CHANGED, ProgramError, Result, Severity, Stage, blocks},
     failpoint::Failpoint,
     migration::{Direction, Kind, Version},
-    plan::{self, Revert, State},
+    plan::{self, OutOfOrder, Revert, State},
     postgres::{
         Handle, Server, Session, Target, Watch,
         history::{Applied, History},
@@ -33,11 +34,12 @@ use crate::{
         progress::{Progress, Started},
         tables,
     },
-    source::{self, Content, Folder},
+    source::{self, Folder},
 };
 
 pub use outcome::{Done, Health, Outcome, Plan, Planned, PlannedStep, Status, StatusRow, Underway};
 pub use pause::{Pause, pause};
+pub use repair::{Realigned, Repair, plan_repair, repair};
 pub use resolve::{Resolution, Verdict, plan_resolve, resolve};
 
 /// A connected run.
@@ -84,21 +86,29 @@ pub async fn test(config: &Config, run_id: Uuid) -> Result<Health> {
 /// # Errors
 /// When either cannot be read.
 pub async fn status(config: &Config, run_id: Uuid) -> Result<Status> {
-    let folder = source::read(&config.dir)?;
+    let folder = source::read(&config.dir, config.layout.as_deref())?;
     let run = Run::begin(config, run_id).await?;
     let applied = run.applied().await?;
     let started = run.progress.read(&run.session).await?;
-    let rows = plan::states(&folder, &applied).into_iter().filter_map(|(state, migration, row)| {
+    let rows = plan::states(&folder, &applied, config.rules).into_iter().filter_map(|(state, migration, row)| {
         let (version, description, kind) = match (migration, row) {
             (_, Some(row)) => (row.version.clone(), row.description.clone(), row.kind.clone()),
-            (Some(m), None) => (m.version.clone(), m.description.clone(), m.kind().as_str().to_owned()),
+            (Some(m), None) => (m.version.clone(), m.description.clone(), m.kind.as_str().to_owned()),
             (None, None) => return None,
         };
         let underway = started.as_ref().filter(|started| started.version == version).map(Underway::of);
         let state = if underway.is_some() { State::Started } else { state };
         Some(StatusRow { version, description, kind, state, progress: underway, applied: row.cloned() })
     });
-    Ok(Status { database: config.target.database.clone(), migrations: rows.collect(), problems: folder.problems })
+    let migrations = rows.collect();
+    let mut problems = folder.problems.clone();
+    for migration in &folder.migrations {
+        // What is applied is as it is.
+        if plan::is_pending(migration, &applied, config.rules) {
+            problems.extend_from_slice(migration.problems());
+        }
+    }
+    Ok(Status { database: config.target.database.clone(), migrations, problems })
 }
 
 /// Says what [`up`] would do, and changes nothing.
@@ -106,7 +116,7 @@ pub async fn status(config: &Config, run_id: Uuid) -> Result<Status> {
 /// # Errors
 /// Whatever would stop the run before its first check.
 pub async fn plan_up(config: &Config, run_id: Uuid, to: Option<&Version>) -> Result<Plan> {
-    let folder = source::read(&config.dir)?;
+    let folder = source::read(&config.dir, config.layout.as_deref())?;
     let run = Run::begin(config, run_id).await?;
     let work = run.pending(&folder, to).await?;
     run.plan(Direction::Up, &work).await
@@ -117,7 +127,7 @@ pub async fn plan_up(config: &Config, run_id: Uuid, to: Option<&Version>) -> Res
 /// # Errors
 /// Whatever would stop the run before its first check.
 pub async fn plan_down(config: &Config, run_id: Uuid, revert: &Revert) -> Result<Plan> {
-    let folder = source::read(&config.dir)?;
+    let folder = source::read(&config.dir, config.layout.as_deref())?;
     let run = Run::begin(config, run_id).await?;
     let work = run.reverted(&folder, revert).await?;
     run.plan(Direction::Down, &work).await
@@ -128,7 +138,7 @@ pub async fn plan_down(config: &Config, run_id: Uuid, revert: &Revert) -> Result
 /// # Errors
 /// The first that stops it; what was applied before stays applied.
 pub async fn up(config: &Config, run_id: Uuid, to: Option<&Version>) -> Result<Outcome> {
-    let folder = source::read(&config.dir)?;
+    let folder = source::read(&config.dir, config.layout.as_deref())?;
     let mut run = Run::begin(config, run_id).await?;
     let done = run.persistently(async |run| run.up(&folder, to).await).await;
     done.map_err(|error| run.with_the_way_back(error))
@@ -139,7 +149,7 @@ pub async fn up(config: &Config, run_id: Uuid, to: Option<&Version>) -> Result<O
 /// # Errors
 /// The first that stops it; what was reverted before stays reverted.
 pub async fn down(config: &Config, run_id: Uuid, revert: &Revert) -> Result<Outcome> {
-    let folder = source::read(&config.dir)?;
+    let folder = source::read(&config.dir, config.layout.as_deref())?;
     let mut run = Run::begin(config, run_id).await?;
     let done = run.persistently(async |run| run.down(&folder, revert).await).await;
     done.map_err(|error| run.with_the_way_back(error))
@@ -252,7 +262,7 @@ impl<'a> Run<'a> {
             }
         }
         let underway = self.progress.read(&self.session).await?.is_some();
-        let pending = plan::up(&folder.migrations, &applied, to);
+        let pending = plan::up(&folder.migrations, &applied, to, self.config.rules);
         if !underway && folder.problems.is_empty() && pending.is_ok_and(|pending| pending.is_empty()) {
             return self.nothing_to_do(Direction::Up).await;
         }
@@ -269,7 +279,7 @@ impl<'a> Run<'a> {
     }
 
     async fn down(&mut self, folder: &Folder, revert: &Revert) -> Result<Outcome> {
-        if plan::down(&folder.migrations, &self.revertible().await?.0, revert)?.is_empty() {
+        if plan::down(&folder.migrations, &self.revertible().await?.0, revert, self.config.rules)?.is_empty() {
             return self.nothing_to_do(Direction::Down).await;
         }
         self.locked(async |run, waited| {
@@ -315,12 +325,18 @@ impl<'a> Run<'a> {
     /// Everything that is to be applied, loaded and checked.
     async fn pending(&self, folder: &Folder, to: Option<&Version>) -> Result<Vec<Work>> {
         let applied = self.applied().await?;
-        let planned = plan::up(&folder.migrations, &applied, to);
+        let rules = self.config.rules;
+        let planned = plan::up(&folder.migrations, &applied, to, rules);
         // Whatever else is wrong, those not yet applied are tried as well, so that everything is reported at once.
         let candidates = match &planned {
             Ok(pending) => pending.clone(),
-            Err(_) => folder.migrations.iter().filter(|m| !applied.iter().any(|a| a.version == m.version)).collect(),
+            Err(_) => folder.migrations.iter().filter(|m| plan::is_pending(m, &applied, rules)).collect(),
         };
+        if rules.out_of_order == OutOfOrder::Warn {
+            for migration in plan::late(&candidates, &applied) {
+                tracing::warn!(migration = migration.name(), "it came late: newer ones are already applied");
+            }
+        }
         let (work, unfit) = self.stoppable(load(self.config, &candidates)).await??;
         let mut problems = folder.problems.clone();
         problems.extend(unfit);
@@ -375,10 +391,10 @@ impl<'a> Run<'a> {
         let (revertible, started) = self.revertible().await?;
         let applied = self.applied().await?;
         let mut work = Vec::new();
-        for row in plan::down(&folder.migrations, &revertible, revert)? {
+        for row in plan::down(&folder.migrations, &revertible, revert, self.config.rules)? {
             let mut item = match folder.migrations.iter().find(|m| m.version == row.version) {
                 Some(migration) => {
-                    if let (Content::Sql(files), Some(stored)) = (&migration.content, &row.down_script)
+                    if let (Some(files), Some(stored)) = (migration.scripts(), &row.down_script)
                         && files.down.as_ref().is_none_or(|script| script.text() != stored)
                     {
                         let name = migration.name();
@@ -418,7 +434,7 @@ impl<'a> Run<'a> {
         backup: Option<Manifest>,
         findings: Vec<Finding>,
     ) -> Result<Outcome> {
-        let version = self.applied().await?.pop().map(|a| a.version);
+        let version = plan::newest(&self.applied().await?).cloned();
         let journal_head = match self.journal.head(&self.session).await {
             Ok(head) => head,
             // What was done is done, and is to be told.
@@ -704,9 +720,9 @@ impl<'a> Run<'a> {
                 if matches!(self.history.read(&self.session).await, Ok(Some(_))) {
                     self.note(entry).await;
                 }
-                match applied.last() {
-                    Some(last) => {
-                        format!("{what}; the database is at version {}; the lock is released", last.version)
+                match plan::newest(&applied) {
+                    Some(newest) => {
+                        format!("{what}; the database is at version {newest}; the lock is released")
                     }
                     None => format!("{what}; no migration is applied; the lock is released"),
                 }

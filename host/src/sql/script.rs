@@ -57,6 +57,14 @@ impl Script {
     /// All that makes the script unfit to run in the host's transaction, with its place: a string or comment without an end, a
     /// psql command, a statement that would end the transaction, `COPY … FROM STDIN`.
     pub fn parse(text: &str, origin: Origin) -> Result<Self, Vec<Problem>> {
+        Self::parse_with(text, origin, Directives::default())
+    }
+
+    /// The same for a script that is asked for something otherwise than in its text.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse).
+    pub fn parse_with(text: &str, origin: Origin, asked: Directives) -> Result<Self, Vec<Problem>> {
         let text = text.trim_start_matches('\u{feff}').to_owned();
         let mut cutter = Cutter::default();
         let mut problems = Vec::new();
@@ -66,7 +74,7 @@ impl Script {
         if let Some(offset) = text.find('\0') {
             at(offset, "a NUL character, which PostgreSQL does not take".into(), "save it as UTF-8 text");
         }
-        let mut directives = Directives::default();
+        let mut directives = asked;
         let mut offset = 0;
         for token in tokenize(&text) {
             let end = offset + token.len as usize;
