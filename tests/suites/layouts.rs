@@ -96,6 +96,8 @@ async fn a_folder_of_another_tool_takes_pairs_and_components_beside_its_files() 
         "CREATE TABLE sessions ();",
         "DROP TABLE sessions;",
     );
+    // The program that embeds the files is no migration.
+    scenario.write("migrations/embed.go", "package migrations");
     scenario.up().await.succeeds().prints("applied 00002_index").prints("applied 3_sessions");
     scenario.down("3").await.succeeds();
 }

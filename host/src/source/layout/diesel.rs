@@ -29,12 +29,12 @@ impl Layout for Diesel {
     fn read(&self, listing: &Listing, found: &mut Found) {
         super::pairs::read_own(listing, found);
         for name in listing.files().filter(|name| !super::pairs::is_part(name)) {
-            found.stranger(listing.at(name), "`<version>_<description>/up.sql`");
+            found.stranger(listing, name, "`<version>_<description>/up.sql`");
         }
         for name in listing.folders() {
             let (digits, description) = name.split_once('_').unwrap_or((name, ""));
             let Some(version) = Version::parse(&digits.replace('-', "")) else {
-                found.stranger(listing.at(name), "`<version>_<description>/up.sql`");
+                found.stranger(listing, name, "`<version>_<description>/up.sql`");
                 continue;
             };
             match read(listing, name, version, description) {

@@ -33,7 +33,7 @@ impl Layout for Flyway {
         let is_versioned = |version: &Version| {
             stems().any(|(stem, _)| matches!(named(stem), Some(Named::Versioned(other, _)) if other == *version))
         };
-        for name in listing.files().filter(|name| !super::pairs::is_part(name) && *name != "mod.rs") {
+        for name in listing.files().filter(|name| !super::pairs::is_part(name)) {
             if name.strip_suffix(".conf").is_some_and(|script| listing.has(script)) {
                 continue;
             }
@@ -48,7 +48,7 @@ impl Layout for Flyway {
                 }
                 (Some(Named::Repeatable(words)), "sql") => match Version::repeatable(words) {
                     Some(version) => found.drafts.push(draft(listing, name, version, words, Down::Never)),
-                    None => found.stranger(listing.at(name), FORM),
+                    None => found.stranger(listing, name, FORM),
                 },
                 (
                     Some(Named::Versioned(version, words) | Named::Undo(version, words)),
@@ -60,7 +60,7 @@ impl Layout for Flyway {
                     let next = "write the database's state into the history with `lockgate baseline`, and move the file elsewhere";
                     found.problems.push(Problem::new(listing.at(name), "a baseline, which stands for others", next));
                 }
-                _ => found.stranger(listing.at(name), FORM),
+                _ => found.stranger(listing, name, FORM),
             }
         }
         for folder in listing.folders() {

@@ -21,7 +21,7 @@ impl Layout for Graphile {
         super::pairs::read_own(listing, found);
         let is_ours = |name: &&str| !super::pairs::is_part(name) && *name != "current.sql";
         for name in listing.files().filter(is_ours) {
-            found.stranger(listing.at(name), "`committed/<number>.sql`");
+            found.stranger(listing, name, "`committed/<number>.sql`");
         }
         for folder in listing.folders() {
             match folder {
@@ -30,7 +30,7 @@ impl Layout for Graphile {
                     Ok(committed) => read(&committed, found),
                     Err(problem) => found.problems.push(problem),
                 },
-                _ => found.stranger(listing.at(folder), "`committed/<number>.sql`"),
+                _ => found.stranger(listing, folder, "`committed/<number>.sql`"),
             }
         }
     }
@@ -39,7 +39,7 @@ impl Layout for Graphile {
 fn read(committed: &Listing, found: &mut Found) {
     for name in committed.files() {
         let Some((version, description)) = name.strip_suffix(".sql").and_then(numbered) else {
-            found.stranger(committed.at(name), "`committed/<number>.sql`");
+            found.stranger(committed, name, "`committed/<number>.sql`");
             continue;
         };
         let file = Source::file(committed, name);

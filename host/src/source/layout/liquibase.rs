@@ -35,7 +35,8 @@ impl Layout for Liquibase {
             let file = Source::file(listing, name);
             if !name.ends_with(".sql") || !is_formatted(file.text()) {
                 found.stranger(
-                    listing.at(name),
+                    listing,
+                    name,
                     "`<number>_<description>.sql` and begin it with `--liquibase formatted sql`",
                 );
                 continue;

@@ -72,20 +72,20 @@ pub(super) fn of(listing: &Listing, name: Option<&str>) -> &'static dyn Layout {
 }
 
 impl Found {
-    /// Names something that is no migration.
-    fn stranger(&mut self, at: String, form: &str) {
+    /// Names something that is no migration. A program beside them that has no version (`embed.go`, `mod.rs`) is none for its tool either.
+    fn stranger(&mut self, listing: &Listing, name: &str, form: &str) {
+        const PROGRAMS: [&str; 12] = ["go", "rs", "java", "kt", "js", "cjs", "mjs", "ts", "py", "rb", "sh", "json"];
+        let is_program = name.rsplit_once('.').is_some_and(|(_, ending)| PROGRAMS.contains(&ending));
+        if is_program && !name.starts_with(|c: char| c.is_ascii_digit()) {
+            return tracing::debug!(file = name, "it is no migration");
+        }
         self.problems.push(Problem::new(
-            at,
+            listing.at(name),
             "the name is not one of a migration",
             format!(
                 "name it {form}, or move it out of the folder; another layout is chosen by `layout` in lockgate.toml"
             ),
         ));
-    }
-
-    /// Takes what every flat layout may hold: new migrations as pairs of files, and components. True for those.
-    fn own(&self, name: &str) -> bool {
-        pairs::is_part(name)
     }
 }
 
@@ -118,7 +118,7 @@ fn read_single_files(
     const FORM: &str = "`<version>_<description>.sql`";
     pairs::read_own(listing, found);
     for name in listing.files() {
-        if found.own(name) {
+        if pairs::is_part(name) {
             continue;
         }
         let (stem, ending) = name.rsplit_once('.').unwrap_or((name, ""));
@@ -144,7 +144,7 @@ fn read_single_files(
             (Some((version, description)), ending) if foreign.contains(&ending) => {
                 found.drafts.push(Draft::foreign(version, description, listing, name));
             }
-            _ => found.stranger(listing.at(name), FORM),
+            _ => found.stranger(listing, name, FORM),
         }
     }
     for folder in listing.folders() {

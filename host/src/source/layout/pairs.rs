@@ -40,7 +40,7 @@ impl Layout for Pairs {
             "`<version>_<description>` with one of the endings .up.sql, .down.sql, .preflight.sql, .verify.sql, .wasm";
         read_own(listing, found);
         for name in listing.files().filter(|name| !is_part(name)) {
-            found.stranger(listing.at(name), FORM);
+            found.stranger(listing, name, FORM);
         }
         for folder in listing.folders() {
             let what = "a folder among the migrations, which are files";

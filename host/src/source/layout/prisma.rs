@@ -20,7 +20,7 @@ impl Layout for Prisma {
     fn read(&self, listing: &Listing, found: &mut Found) {
         super::pairs::read_own(listing, found);
         for name in listing.files().filter(|name| !super::pairs::is_part(name) && *name != "migration_lock.toml") {
-            found.stranger(listing.at(name), FORM);
+            found.stranger(listing, name, FORM);
         }
         for name in listing.folders() {
             let folder = match listing.folder(name) {
@@ -44,7 +44,7 @@ impl Layout for Prisma {
                     let what = format!("`{SCRIPT}` is missing");
                     found.problems.push(Problem::new(listing.at(name), what, "add it, or remove the folder"));
                 }
-                None => found.stranger(listing.at(name), FORM),
+                None => found.stranger(listing, name, FORM),
             }
         }
     }
