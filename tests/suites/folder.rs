@@ -28,10 +28,7 @@ async fn two_files_with_one_version_are_refused() {
         Scenario::new("one_version").await.migration("1_a", "SELECT 1", "").migration("001_b", "SELECT 1", "");
     is_refused(
         &scenario,
-        &[
-            "is used by several migrations: 001_b.up.sql, 001_b.down.sql, 1_a.up.sql, 1_a.down.sql",
-            "next: give each migration a version of its own",
-        ],
+        &["is used by several migrations: 001_b.up.sql, 1_a.up.sql", "next: give each migration a version of its own"],
     )
     .await;
 }
@@ -41,7 +38,7 @@ async fn a_missing_down_is_refused() {
     let scenario = Scenario::new("no_down").await.file("001_a.up.sql", "SELECT 1");
     is_refused(
         &scenario,
-        &["migrations/001_a: `001_a.down.sql` is missing", "next: write it, or say `-- lockgate: irreversible`"],
+        &["migrations/001_a.up.sql: `001_a.down.sql` is missing", "next: write it, or say `-- lockgate: irreversible`"],
     )
     .await;
 }

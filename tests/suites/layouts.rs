@@ -207,7 +207,7 @@ async fn a_repeatable_migration_runs_again_when_it_has_changed_and_only_then() {
     let before = scenario.state().await;
     scenario
         .write("migrations/R__active_users.sql", "CREATE OR REPLACE VIEW active_users AS SELECT nothing FROM users;");
-    scenario.up().await.exits_with(1).says("R__active_users.sql:1:44");
+    scenario.up().await.exits_with(1).says("R__active_users.sql:1:47");
     scenario.write("migrations/R__active_users.sql", view);
     scenario.run("status --check").await.succeeds();
     let journal = ["schema_migrations_journal".to_owned()];

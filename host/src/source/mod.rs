@@ -197,7 +197,9 @@ mod tests {
 
     fn problems(files: &[(&str, &str)]) -> Vec<String> {
         let folder = folder(files);
-        read(folder.path(), None).unwrap().problems.into_iter().map(|p| p.what).collect()
+        let found = read(folder.path(), None).unwrap();
+        let of_migrations = found.migrations.iter().flat_map(Migration::problems);
+        found.problems.iter().chain(of_migrations).map(|p| p.what.clone()).collect()
     }
 
     #[test]
@@ -235,7 +237,7 @@ mod tests {
         let all = found.join("\n");
         for part in [
             "`001_a.down.sql` is missing",
-            "version 002 is used by several migrations: 002_b.up.sql, 002_b.down.sql, 2_c.up.sql, 2_c.down.sql",
+            "version 002 is used by several migrations: 002_b.up.sql, 2_c.up.sql",
             "`COMMIT` would end the transaction",
             "a string that never ends",
             "`004_e.wasm` is not pinned",
@@ -243,7 +245,7 @@ mod tests {
         ] {
             assert!(all.contains(part), "{part} not in:\n{all}");
         }
-        assert_eq!(found.iter().filter(|p| p.contains("not one of a migration")).count(), 3, "{all}");
+        assert_eq!(found.iter().filter(|p| p.contains("not one of a migration")).count(), 2, "{all}");
     }
 
     #[test]
