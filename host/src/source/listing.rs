@@ -1,6 +1,7 @@
 //! What lies in a folder of migrations. Links that lead out of it are refused, and whatever cannot be opened is named.
 
 use std::{
+    cell::OnceCell,
     fs, io,
     path::{Path, PathBuf},
 };
@@ -28,6 +29,14 @@ pub(super) struct Listing {
 pub(super) struct Entry {
     pub(super) name: String,
     pub(super) is_folder: bool,
+    /// Every layout may look at it.
+    text: OnceCell<Text>,
+}
+
+impl Entry {
+    fn new(name: &str, is_folder: bool) -> Self {
+        Self { name: name.to_owned(), is_folder, text: OnceCell::new() }
+    }
 }
 
 /// A file's text, or why there is none.
@@ -82,8 +91,8 @@ impl Listing {
             Ok(real) if !real.starts_with(&self.root) => {
                 Err(Problem::new(at, "a link that leads out of the migrations folder", "put the file itself here"))
             }
-            Ok(real) if real.is_dir() => Ok(Entry { name: name.to_owned(), is_folder: true }),
-            Ok(real) if real.is_file() => Ok(Entry { name: name.to_owned(), is_folder: false }),
+            Ok(real) if real.is_dir() => Ok(Entry::new(name, true)),
+            Ok(real) if real.is_file() => Ok(Entry::new(name, false)),
             Ok(_) => Err(Problem::new(at, "it is no regular file", "move it elsewhere")),
             Err(e) => Err(Problem::new(at, format!("it cannot be read: {e}"), "mend the link or the permissions")),
         }
@@ -110,7 +119,12 @@ impl Listing {
 
     /// Whether there is a file of this name.
     pub(super) fn has(&self, name: &str) -> bool {
-        self.files().any(|file| file == name)
+        self.find(name).is_some_and(|entry| !entry.is_folder)
+    }
+
+    fn find(&self, name: &str) -> Option<&Entry> {
+        let at = self.entries.binary_search_by(|entry| entry.name.as_str().cmp(name)).ok()?;
+        self.entries.get(at)
     }
 
     /// The names of the files.
@@ -137,6 +151,13 @@ impl Listing {
 
     /// A file's text.
     pub(super) fn text(&self, name: &str) -> Text {
+        match self.find(name) {
+            Some(entry) => entry.text.get_or_init(|| self.read(name)).clone(),
+            None => self.read(name),
+        }
+    }
+
+    fn read(&self, name: &str) -> Text {
         let problem = |what: String, next: &str| Err(Problem::new(self.at(name), what, next));
         let bytes = match fs::read(self.path.join(name)) {
             Ok(bytes) => bytes,

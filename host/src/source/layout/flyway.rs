@@ -3,6 +3,8 @@
 //!
 //! In refinery `U` is another thing: a migration of its own that may come late. A `U` without its `V` is taken for that.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::{Down, Draft, Found, Layout, Listing, Scripts, Source};
 use crate::{error::Problem, migration::Version};
 
@@ -29,21 +31,24 @@ impl Layout for Flyway {
 
     fn read(&self, listing: &Listing, found: &mut Found) {
         super::pairs::read_own(listing, found);
-        let stems = || listing.files().filter_map(|name| name.rsplit_once('.')).filter(|(_, ending)| *ending == "sql");
-        let is_versioned = |version: &Version| {
-            stems().any(|(stem, _)| matches!(named(stem), Some(Named::Versioned(other, _)) if other == *version))
-        };
+        let (mut versioned, mut undos) = (BTreeSet::new(), BTreeMap::new());
+        for name in listing.files() {
+            match name.strip_suffix(".sql").and_then(named) {
+                Some(Named::Versioned(version, _)) => drop(versioned.insert(version)),
+                Some(Named::Undo(version, _)) => drop(undos.insert(version, name)),
+                _ => {}
+            }
+        }
         for name in listing.files().filter(|name| !super::pairs::is_part(name)) {
             if name.strip_suffix(".conf").is_some_and(|script| listing.has(script)) {
                 continue;
             }
             let (stem, ending) = name.rsplit_once('.').unwrap_or((name, ""));
             match (named(stem), ending) {
-                (Some(Named::Undo(version, _)), "sql") if is_versioned(&version) => {}
+                (Some(Named::Undo(version, _)), "sql") if versioned.contains(&version) => {}
                 (Some(Named::Versioned(version, words) | Named::Undo(version, words)), "sql") => {
-                    let undoes = |(stem, _): &(&str, &str)| matches!(named(stem), Some(Named::Undo(undone, _)) if undone == version);
-                    let undo = stems().find(undoes).map(|(stem, _)| format!("{stem}.sql")).filter(|undo| undo != name);
-                    let down = undo.map_or(Down::Never, |undo| Down::Script(script(listing, &undo).0));
+                    let undo = undos.get(&version).filter(|undo| **undo != name);
+                    let down = undo.map_or(Down::Never, |undo| Down::Script(script(listing, undo).0));
                     found.drafts.push(draft(listing, name, version, words, down));
                 }
                 (Some(Named::Repeatable(words)), "sql") => match Version::repeatable(words) {
