@@ -24,6 +24,7 @@ mod kit;
 mod languages;
 mod layouts;
 mod lock;
+mod obstacles;
 mod order;
 mod output;
 mod outside;

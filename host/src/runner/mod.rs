@@ -706,13 +706,14 @@ impl<'a> Run<'a> {
 
     /// Notes a failure in the journal and says what the database is like now.
     async fn state_after(&self, entry: &Entry<'_>, what: &str) -> String {
+        let lost = || match what {
+            NOT_RUN | ROLLED_BACK => {
+                "the connection is lost; the server rolls the migration back and releases the lock".to_owned()
+            }
+            what => format!("the connection is lost and the lock with it; {what}"),
+        };
         if self.session.is_closed() {
-            return match what {
-                NOT_RUN | ROLLED_BACK => {
-                    "the connection is lost; the server rolls the migration back and releases the lock".into()
-                }
-                what => format!("the connection is lost and the lock with it; {what}"),
-            };
+            return lost();
         }
         match self.applied().await {
             Ok(applied) => {
@@ -727,6 +728,8 @@ impl<'a> Run<'a> {
                     None => format!("{what}; no migration is applied; the lock is released"),
                 }
             }
+            // It may have been given up only now.
+            Err(_) if self.session.is_closed() => lost(),
             Err(_) => what.to_owned(),
         }
     }
