@@ -1,32 +1,18 @@
 //! `<version>_<description>.up.sql` and its companions.
 
-use std::fs;
-
 use super::{Content, Group, Migration, Part};
 use crate::{
     error::Problem,
     migration::Checksum,
-    sql::{Directives, Origin, Script, SqlFiles},
+    sql::{Directives, Script, SqlFiles},
 };
 
 pub(super) fn read(group: &Group<'_>) -> Result<Migration, Vec<Problem>> {
     let mut problems = Vec::new();
     let mut script = |part: Part| {
         let path = group.folder.join(group.parts.get(&part)?);
-        let text = match fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(e) => {
-                problems.push(Problem::new(
-                    path.display().to_string(),
-                    format!("it cannot be read: {e}"),
-                    "save it as UTF-8 text",
-                ));
-                return None;
-            }
-        };
-        let checksum = Checksum::of_script(&text);
-        match Script::parse(&text, Origin::File(path)) {
-            Ok(script) => Some((script, checksum)),
+        match Script::read(&path, group.folder) {
+            Ok((script, text)) => Some((script, Checksum::of_script(&text))),
             Err(found) => {
                 problems.extend(found);
                 None
