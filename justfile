@@ -73,6 +73,12 @@ torture FACTOR="1": _lockgate _postgres
 fuzz SECONDS="60":
     for target in component_bytes values statement_guard; do tests/fuzz/run $target "$1"; done
 
+# let a fuzzer, and PostgreSQL's own scanner beside ours, look for scripts that are read wrongly; neither needs the engine
+[group('develop')]
+fuzz-scripts SECONDS="60":
+    tests/fuzz/run scripts "$1"
+    tests/differential/run "$1"
+
 # check format, lints, licences and unused dependencies, and that no merge was left unfinished
 [group('develop')]
 lint:

@@ -34,6 +34,7 @@ mod restore;
 mod restored_objects;
 mod roles;
 mod s3;
+mod scripts;
 mod steps;
 mod stores;
 mod up_and_down;

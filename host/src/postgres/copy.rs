@@ -45,6 +45,17 @@ impl CopyIn {
         Ok(())
     }
 
+    /// Sends data that somebody else holds, a piece at a time.
+    ///
+    /// # Errors
+    /// When the connection is lost.
+    pub async fn write_all(&mut self, data: &[u8]) -> Result<(), DbError> {
+        for piece in data.chunks(PIECE_MAX_BYTES) {
+            self.sink.send(Bytes::copy_from_slice(piece)).await.map_err(|e| db_error(&e))?;
+        }
+        Ok(())
+    }
+
     /// Says that this was all, and returns the number of rows.
     ///
     /// # Errors

@@ -248,6 +248,15 @@ pub(super) fn db_error(error: &tokio_postgres::Error) -> DbError {
             Some(tokio_postgres::error::ErrorPosition::Original(position)) => Some(*position),
             _ => None,
         },
+        excerpt: None,
+        internal_query: match db.position() {
+            Some(tokio_postgres::error::ErrorPosition::Internal { query, .. }) => Some(query.clone()),
+            _ => None,
+        },
+        internal_position: match db.position() {
+            Some(tokio_postgres::error::ErrorPosition::Internal { position, .. }) => Some(*position),
+            _ => None,
+        },
         context: text(db.where_()),
         schema: text(db.schema()),
         table: text(db.table()),
