@@ -3,10 +3,12 @@
 mod batch;
 mod outside;
 mod pace;
+mod rehearsal;
 
 use std::time::{Duration, Instant};
 
 use self::pace::Pace;
+pub(super) use self::rehearsal::Tried;
 use super::{
     ROLLED_BACK, Run,
     course::{Course, Next},
