@@ -18,10 +18,19 @@ fn is_control(statement: &[String]) -> bool {
     statement.first().is_some_and(|word| ["BEGIN", "START", "COMMIT", "END"].contains(&word.as_str()))
 }
 
-/// psql counts every `begin` and `end` in what it takes for a body, whatever they are.
-const PSQL_CUTS_OTHERWISE: &[&str] = &["body_with_names_like_end", "function_called_begin"];
-/// The server has no such type.
-const FAILS: &[&str] = &["new_label_unused"];
+/// psql counts every `begin` and `end` in what it takes for a body, whatever they are, and forgets at the end of a line that a string that is
+/// continued on the next began with `E`. The server does neither.
+const PSQL_CUTS_OTHERWISE: &[&str] = &["body_with_names_like_end", "escapes_continued", "function_called_begin"];
+/// The SQLSTATE with which a script fails, if it does.
+fn fails_with(name: &str, server_version_num: u32) -> Option<&'static str> {
+    match name {
+        // The server has no such type.
+        "new_label_unused" => Some("42704"),
+        // Since version 17, a transaction that has made the type may use what it adds to it.
+        "new_label_of_a_new_type" if server_version_num < 170_000 => Some("55P04"),
+        _ => None,
+    }
+}
 
 #[tokio::test]
 async fn scripts_are_cut_where_psql_cuts_them_and_run() {
@@ -46,10 +55,9 @@ async fn scripts_are_cut_where_psql_cuts_them_and_run() {
         compared += 1;
         let scenario = Scenario::new("runs").await.migration("001_a", &text, "SELECT 1");
         let outcome = scenario.up().await;
-        if FAILS.contains(&name) {
-            outcome.fails_with(1).says("SQLSTATE 42704")
-        } else {
-            outcome.succeeds()
+        match fails_with(name, scenario.value("SHOW server_version_num").await.parse().unwrap()) {
+            Some(sqlstate) => outcome.fails_with(1).says(&format!("SQLSTATE {sqlstate}")),
+            None => outcome.succeeds(),
         };
     }
     assert!(compared >= 25, "only {compared} were compared");
@@ -74,7 +82,7 @@ COPY t FROM STDIN;
     scenario.run("plan").await.succeeds().prints("  COPY t FROM STDIN\n  INSERT").prints("one transaction");
     scenario.up().await.succeeds();
     let rows = scenario.lines("SELECT id, said FROM t ORDER BY id").await;
-    assert_eq!(rows, ["1|it's; \"said\" $$ -- \\ /*", "2|NULL", "3|between", "4|a;\nb", "5|last"]);
+    assert_eq!(rows, ["1|it's; \"said\" $$ -- \\ /*", "2|", "3|between", "4|a;\nb", "5|last"]);
     // Also by the script that the history keeps.
     scenario.remove("migrations/001_t.up.sql");
     scenario.remove("migrations/001_t.down.sql");
@@ -110,9 +118,9 @@ async fn failing(name: &str, up: &str) -> Outcome {
 
 #[tokio::test]
 async fn an_error_shows_the_line_with_a_caret() {
-    failing("error_position", "INSERT INTO t VALUES (1);\n\tSELECT é, nope\u{1b}[2J FROM t; -- x")
+    failing("error_position", "INSERT INTO t VALUES (1);\n\tSELECT 1, 'é\u{1b}[2J', nope FROM t; -- x")
         .await
-        .says("  at migrations/002_b.up.sql:2:9\n    \tSELECT é, nope [2J FROM t; -- x\n    \t       ^\n  cause: ");
+        .says("  at migrations/002_b.up.sql:2:21\n    \tSELECT 1, 'é [2J', nope FROM t; -- x\n    \t                   ^\n  cause: ");
     let long = format!("SELECT {}, nope, {} FROM t;", "1, ".repeat(300) + "1", "2, ".repeat(300) + "2");
     failing("error_long_line", &long)
         .await
@@ -155,24 +163,53 @@ async fn an_error_in_the_data_names_their_line() {
         .never_mentions("2\tsecret");
     failing("error_copy_statement", "COPY nope FROM STDIN;\n1\n\\.\n")
         .await
-        .says("  at migrations/002_b.up.sql:1:1\n")
+        .says("  at migrations/002_b.up.sql:1:6\n    COPY nope FROM STDIN;\n         ^\n")
         .says("relation \"nope\" does not exist");
     failing("error_after_copy", "COPY t FROM STDIN;\n1\t1\n\\.\n\nSELECT 1;\nSELECT nope;")
         .await
         .says("  at migrations/002_b.up.sql:6:8\n    SELECT nope;\n           ^\n");
 }
 
+/// The driver cannot go on from there; the run does.
+#[tokio::test]
+async fn a_copy_that_the_server_does_not_begin_ends_the_migration_once() {
+    let scenario = Scenario::new("copy_option").await.migration("001_t", "CREATE TABLE t (id int);", "DROP TABLE t;");
+    let scenario = scenario.migration("002_b", "COPY t FROM STDIN (FORMAT xls);\n1\n\\.\n", "SELECT 1;");
+    let outcome = scenario
+        .up()
+        .await
+        .fails_with(1)
+        .says("COPY format \"xls\" not recognized")
+        .says("state: the connection is lost; the server rolls");
+    outcome.says("at migrations/002_b.up.sql:1:20").never_mentions("tries");
+    assert_eq!(scenario.applied().await, ["001"]);
+    scenario.is_at_rest().await;
+    scenario.write("migrations/002_b.up.sql", "COPY t FROM STDIN;\n1\n\\.\n");
+    scenario.up().await.succeeds();
+}
+
+#[tokio::test]
+async fn a_check_takes_no_data() {
+    let scenario = Scenario::new("copy_check").await.migration("001_t", "CREATE TABLE t (id int);", "DROP TABLE t;");
+    let scenario = scenario.file("001_t.verify.sql", "SELECT true;\nCOPY t FROM STDIN;\n1\n");
+    scenario.up().await.fails_with(1).says("001_t.verify.sql:2:1").says("a check takes no data");
+}
+
 #[tokio::test]
 async fn an_error_as_json_has_its_fields() {
-    let up = "DO $$ BEGIN RAISE 'no' USING DETAIL = 'd', HINT = 'h', ERRCODE = '23514'; END $$;";
+    let up = "DO $$\nBEGIN RAISE 'no' USING DETAIL='d', HINT='h', ERRCODE='23514'; END $$;";
     let scenario = Scenario::new("error_json").await.migration("001_a", up, "");
     let error = scenario.run("up --no-backup --output json").await.exits_with(1).json()["error"].take();
-    assert_eq!(error["at"], "migrations/001_a.up.sql:1:7");
-    assert_eq!((&error["excerpt"]["line"], &error["excerpt"]["before"]), (&up.into(), &6.into()));
+    assert_eq!(error["at"], "migrations/001_a.up.sql:2:1");
+    let line = up.lines().last().unwrap();
+    assert_eq!(
+        (&error["excerpt"]["line"], &error["excerpt"]["before"]),
+        (&line.chars().take(60).chain(['…']).collect::<String>().into(), &0.into())
+    );
     let said = &error["database"];
     assert_eq!((&said["sqlstate"], &said["message"]), (&"23514".into(), &"no".into()));
     assert_eq!((&said["detail"], &said["hint"]), (&"d".into(), &"h".into()));
-    assert!(said["context"].as_str().unwrap().contains("inline_code_block line 1 (migrations/001_a.up.sql:1)"));
+    assert!(said["context"].as_str().unwrap().contains("inline_code_block line 2 (migrations/001_a.up.sql:2)"));
 }
 
 #[tokio::test]
@@ -310,7 +347,7 @@ async fn included_files_run_in_their_place_and_errors_name_them() {
 async fn content_of(scenario: &Scenario) -> Vec<String> {
     let tables = scenario
         .lines(
-            "SELECT c.oid::regclass FROM pg_class c WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace
+            "SELECT relname FROM pg_class c WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace
              AND relname NOT LIKE 'schema\\_migrations%' ORDER BY 1",
         )
         .await;
@@ -331,7 +368,8 @@ async fn a_dump_with_data_is_a_migration() {
     let large = "SELECT lo_from_bytea(424242, '\\x00ff10'); SELECT setval(pg_get_serial_sequence(c.table_name, c.column_name), 12345)
                  FROM information_schema.columns c WHERE c.column_default LIKE 'nextval%' AND table_schema = 'public' LIMIT 1";
     from.lines(large).await;
-    let dump = from.dump(&["--exclude-table=schema_migrations*"]);
+    from.drop_own_tables().await;
+    let dump = from.dump(&[]);
     for part in ["COPY public.users ", "\nBEGIN;\n", "OWNER TO", "set_config('search_path', '', false)"] {
         assert!(dump.contains(part), "{part}");
     }
@@ -345,10 +383,13 @@ async fn a_dump_with_data_is_a_migration() {
     to.lines("DROP TABLE next").await;
     assert_eq!(content_of(&to).await, content_of(&from).await);
     assert_eq!(to.value("SELECT encode(lo_get(424242), 'hex')").await, "00ff10");
-    let again = to.dump(&["--exclude-table=schema_migrations*"]);
-    let lines = |dump: &str| {
-        let random = ["\\restrict", "\\unrestrict"];
-        dump.lines().filter(|line| !random.iter().any(|r| line.starts_with(r))).map(str::to_owned).collect::<Vec<_>>()
+    to.drop_own_tables().await;
+    // The server itself leaves parentheses out of a condition that it reads a second time.
+    let bare = |dump: &str| {
+        let lines = dump.lines().filter(|line| !line.starts_with("\\restrict") && !line.starts_with("\\unrestrict"));
+        lines.map(|line| line.replace(['(', ')'], "")).collect::<Vec<_>>()
     };
-    assert_eq!(lines(&again), lines(&dump));
+    let (before, after) = (bare(&dump), bare(&to.dump(&[])));
+    let differing = before.iter().zip(&after).find(|(before, after)| before != after);
+    assert_eq!((differing, before.len()), (None, after.len()));
 }

@@ -241,7 +241,7 @@ impl Session {
         let driver = tokio::spawn(driver.in_current_span()).abort_handle();
         let server = prepare(&client).await.map_err(|e| unreachable(target, &e))?;
         let cancel = client.cancel_token();
-        Ok(Self { handle: Handle::of(client), cancel, tls, driver, target: target.clone(), server })
+        Ok(Self { handle: Handle::of(client, driver.clone()), cancel, tls, driver, target: target.clone(), server })
     }
 
     /// For programs and for the host's own statements with parameters.

@@ -1,6 +1,7 @@
 //! New labels of an enum type, which no statement of the same transaction can use (SQLSTATE 55P04).
 //!
-//! Source: PostgreSQL manual, "ALTER TYPE", section "Notes"; a type that the transaction itself has made has no such labels.
+//! Source: PostgreSQL manual, "ALTER TYPE", section "Notes". Since version 17, a type that the transaction itself has made has no such labels;
+//! what an older server says of those is left to it.
 
 use super::{
     outside::{Effect, Name},

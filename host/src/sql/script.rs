@@ -257,6 +257,13 @@ impl Script {
         &self.places
     }
 
+    /// The files that it includes, each as often as it stands in it.
+    pub fn included(&self) -> impl Iterator<Item = &Path> {
+        let mut last = None;
+        let files = self.places.stretches().iter().map(|stretch| stretch.file.as_deref());
+        files.filter(move |file| std::mem::replace(&mut last, *file) != *file).flatten()
+    }
+
     /// What it asks for in its head.
     pub fn directives(&self) -> &Directives {
         &self.directives
@@ -483,11 +490,12 @@ impl Script {
             Some(base + position_of(&self.text[base..], position))
         } else if is("DO") {
             statement.and_then(|statement| self.in_block(statement, &mut error)).or(statement.map(|s| s.start))
-        } else if let Some(data) = statement.and_then(|statement| statement.data.as_ref()) {
-            // The rows are the server's to show, or not.
-            let at = self.in_data(data, &mut error).or(statement.map(|s| s.start));
-            return self.pointing(at, error);
         } else {
+            let data = statement.and_then(|statement| statement.data.as_ref());
+            if let Some(at) = data.and_then(|data| self.in_data(data, &mut error)) {
+                // The rows are the server's to show, or not.
+                return self.pointing(Some(at), error);
+            }
             statement.map(|s| s.start)
         };
         error.excerpt = at.and_then(|at| Excerpt::of(&self.text, at));
@@ -827,6 +835,7 @@ mod tests {
         let (script, kept) = Script::read(&path, root).unwrap();
         assert_eq!(kept, "select 1;\n\nselect 2\n;\nselect 3;");
         assert_eq!(script.statements().count(), 3);
+        assert_eq!(script.included().collect::<Vec<_>>(), [root.join("b.sql")]);
         let (_, kept) = Script::parse_file("\u{feff}select 1", &path, root, Directives::default()).unwrap();
         assert_eq!(kept, "\u{feff}select 1", "the text of a file that includes none is its own");
     }
