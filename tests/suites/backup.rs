@@ -588,6 +588,34 @@ async fn prune_leaves_other_databases_alone() {
 }
 
 #[tokio::test]
+async fn prune_leaves_the_backups_of_other_servers_alone() {
+    let scenario = Scenario::new("prune_server").await.tables(&["a"]);
+    scenario.write("lockgate.toml", "[backup.retention]\nlast = 1\ndaily = 0\nweekly = 0\nmonthly = 0\n");
+    let mut ids = Vec::new();
+    for _ in 0..4 {
+        ids.push(scenario.run("backup").await.succeeds().backup_id());
+    }
+    // The newest two are another server's, whose database has the same name.
+    for id in &ids[2..] {
+        let mut manifest = manifest_of(&scenario, id);
+        manifest.system_identifier = 42;
+        scenario.write(&format!("backups/{id}.json"), manifest.sealed().1);
+    }
+    let left = || {
+        let names = scenario.backups("backups");
+        names.iter().filter_map(|name| name.strip_suffix(".json").map(str::to_owned)).collect::<Vec<_>>()
+    };
+    let pruned = scenario.run("backup prune").await.succeeds();
+    pruned.prints(&format!("keep   {} (last, newest)", ids[1])).prints("2 backups of other servers are left alone");
+    assert_eq!(left(), ids[1..]);
+    let gone = scenario.run("backup prune").env("DB_HOST", "127.0.0.1").env("DB_PORT", "1");
+    gone.await.refuses_with(8).says("`--of-server ID`");
+    let gone = scenario.run("backup prune --of-server 42").env("DB_HOST", "127.0.0.1").env("DB_PORT", "1");
+    gone.await.succeeds().prints(&format!("remove {}", ids[2])).prints(&format!("keep   {}", ids[3]));
+    assert_eq!(left(), [ids[1].clone(), ids[3].clone()]);
+}
+
+#[tokio::test]
 async fn a_run_may_ask_for_a_backup_that_was_restored_once() {
     let scenario = Scenario::new("verify_level").await.tables(&["a"]);
     settings(&scenario, "verify_level = 3");

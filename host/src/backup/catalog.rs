@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Level, Settings,
     manifest::Manifest,
+    origin::Origin,
     store::{Over, Store},
 };
 use crate::error::{Error, NOTHING_CHANGED, Result};
@@ -59,7 +60,7 @@ impl Catalog {
         &self.store
     }
 
-    /// All complete backups, in the order in which they were taken. A manifest that is damaged is logged and left out: it must not stop a run.
+    /// All complete backups; those of one database of a server in the order in which they were taken. A manifest that is damaged is logged and left out: it must not stop a run.
     ///
     /// # Errors
     /// [`Error::Backup`] when the store cannot be read.
@@ -68,15 +69,15 @@ impl Catalog {
         off_the_runtime(move || catalog.list_now()).await
     }
 
-    /// The newest complete backup of a database.
+    /// The newest complete backup of a database of one server.
     ///
     /// # Errors
     /// As [`list`](Self::list).
-    pub async fn newest(&self, database: &str) -> Result<Option<Backup>> {
-        Ok(self.list().await?.into_iter().rfind(|backup| backup.manifest.database == database))
+    pub async fn newest(&self, origin: &Origin) -> Result<Option<Backup>> {
+        Ok(self.list().await?.into_iter().rfind(|backup| origin.has(&backup.manifest)))
     }
 
-    /// The backup of that name, or the newest for `latest`; of this database and no other.
+    /// The backup of that name; of this database and no other, whichever server it is of.
     ///
     /// # Errors
     /// When there is none, or its manifest is damaged.
@@ -85,9 +86,6 @@ impl Catalog {
             what: format!("there is no backup `{id}` of database `{database}` in `{}`", self.store.location()),
             next: "see `lockgate backup list`".into(),
         };
-        if id == "latest" {
-            return self.newest(database).await?.ok_or_else(missing);
-        }
         let (catalog, name) = (self.clone(), id.to_owned());
         let Some(backup) = off_the_runtime(move || catalog.read(&name)).await? else { return Err(missing()) };
         if backup.manifest.database == database {
@@ -128,8 +126,9 @@ impl Catalog {
             }
         }
         backups.sort_by(|a, b| {
-            let order = |backup: &Backup| (backup.manifest.sequence, backup.manifest.created_at);
-            order(a).cmp(&order(b)).then_with(|| a.manifest.id.cmp(&b.manifest.id))
+            let (a, b) = (&a.manifest, &b.manifest);
+            let origin = (&a.database, a.system_identifier).cmp(&(&b.database, b.system_identifier));
+            origin.then_with(|| (a.sequence, a.created_at, &a.id).cmp(&(b.sequence, b.created_at, &b.id)))
         });
         Ok(backups)
     }
@@ -206,15 +205,24 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_newest_is_latest_whatever_the_names_and_the_clocks_say() {
+    async fn the_newest_is_that_of_the_server_whatever_the_names_and_the_clocks_say() {
         let folder = tempfile::tempdir().unwrap();
         let catalog = catalog(folder.path());
-        assert!(catalog.find("auth", "latest").await.is_err());
+        let newest = async |database: &str, system_identifier| {
+            let origin = Origin { database: database.into(), system_identifier };
+            catalog.newest(&origin).await.unwrap().map(|backup| backup.manifest.id)
+        };
+        assert_eq!(newest("auth", 7).await, None);
         written(folder.path(), "b", 1);
         written(folder.path(), "a", 2);
-        assert_eq!(catalog.find("auth", "latest").await.unwrap().manifest.id, "a");
-        assert_eq!(catalog.find("auth", "b").await.unwrap().manifest.id, "b");
-        for (database, id) in [("auth", "c"), ("other", "latest"), ("other", "a"), ("auth", "../a"), ("auth", "")] {
+        let other = Manifest { system_identifier: 8, ..manifest("z", 9, vec![]) };
+        fs::write(folder.path().join("z.json"), other.sealed().1).unwrap();
+        assert_eq!((newest("auth", 7).await.as_deref(), newest("auth", 8).await.as_deref()), (Some("a"), Some("z")));
+        assert_eq!((newest("auth", 9).await, newest("other", 7).await), (None, None));
+        for id in ["b", "z"] {
+            assert_eq!(catalog.find("auth", id).await.unwrap().manifest.id, id);
+        }
+        for (database, id) in [("auth", "c"), ("other", "a"), ("auth", "../a"), ("auth", "")] {
             assert!(catalog.find(database, id).await.is_err(), "{database} {id}");
         }
     }

@@ -7,17 +7,17 @@ use super::{Level, Properties};
 use crate::{migration::hex, postgres::snapshot::Contents};
 
 /// The version of this format.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 
 /// A complete backup.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
-    /// 2.
+    /// 3.
     pub format: u32,
     /// The name to restore it by.
     pub id: String,
-    /// One more than that of the backup before it in the same store: the order in which backups were taken, whatever clocks say.
+    /// One more than that of the backup of this database of this server before it: the order in which they were taken, whatever clocks say.
     pub sequence: u64,
     /// When it was begun, UTC.
     pub created_at: jiff::Timestamp,
@@ -29,6 +29,8 @@ pub struct Manifest {
     pub database: String,
     /// What tells that server and its standbys from all others.
     pub system_identifier: i64,
+    /// Where that server was reached: `host:port`.
+    pub server: String,
     /// The server's version.
     pub server_version: String,
     /// `pg_dump`'s major version.
@@ -212,6 +214,7 @@ pub(super) mod tests {
             run_id: String::new(),
             database: "auth".into(),
             system_identifier: 7,
+            server: "localhost:5432".into(),
             server_version: "15".into(),
             pg_dump_major: 15,
             lockgate_version: "0".into(),
@@ -265,6 +268,6 @@ pub(super) mod tests {
     #[test]
     fn another_format_is_named() {
         let error = Manifest::open("a", br#"{"format": 1, "id": "a"}"#).unwrap_err();
-        assert_eq!(error, "it has format 1, this program reads 2");
+        assert_eq!(error, "it has format 1, this program reads 3");
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod catalog;
 mod child;
+mod choice;
 mod coding;
 mod drill;
 mod dump;
@@ -9,6 +10,7 @@ pub mod encryption;
 mod globals;
 mod manifest;
 mod meter;
+pub mod origin;
 mod properties;
 mod restore;
 pub mod retention;
@@ -20,6 +22,7 @@ pub mod tools;
 pub mod verify;
 
 pub use catalog::{Backup, Catalog};
+pub use choice::{Choice, choose, look_up};
 pub use drill::{Drill, Rpo, Rto, Since, drill};
 pub use manifest::{Content, Encoding, Manifest, Part, Scope};
 pub use properties::{Privilege, Properties, Setting};

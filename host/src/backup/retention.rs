@@ -12,6 +12,7 @@ use serde::Serialize;
 use super::{
     Backup, Catalog, Level, Manifest, Retention,
     catalog::{off_the_runtime, proof_name},
+    origin::Origin,
     store::{Entry, PARTIAL, Store},
 };
 use crate::error::{Error, Result};
@@ -27,6 +28,8 @@ pub struct Pruned {
     pub leftovers: Vec<String>,
     /// The size of all that goes, in bytes.
     pub bytes: u64,
+    /// How many backups of a database of the same name are of other servers, and are left alone.
+    pub of_other_servers: usize,
 }
 
 /// A backup that stays.
@@ -38,7 +41,7 @@ pub struct Kept {
     pub because: Vec<&'static str>,
 }
 
-/// Removes what no rule keeps of a database's backups, and what is left of backups that were never finished.
+/// Removes what no rule keeps of the backups of a database of one server, and what is left of backups that were never finished.
 ///
 /// A file that nobody holds open for writing is such a leftover at once; one of which that cannot be told, after `patience`.
 ///
@@ -46,13 +49,14 @@ pub struct Kept {
 /// When the store cannot be read, or something cannot be removed: what was removed before is gone.
 pub async fn prune(
     catalog: &Catalog,
-    database: &str,
+    origin: &Origin,
     retention: &Retention,
     patience: Duration,
     dry_run: bool,
 ) -> Result<Pruned> {
     let all = catalog.list().await?;
-    let of_it: Vec<Backup> = all.iter().filter(|backup| backup.manifest.database == database).cloned().collect();
+    let (of_it, others): (Vec<Backup>, Vec<Backup>) = all.into_iter().partition(|backup| origin.has(&backup.manifest));
+    let of_other_servers = others.iter().filter(|backup| backup.manifest.database == origin.database).count();
     let kept = kept(&of_it, retention);
     let stays = |id: &str| kept.iter().any(|kept| kept.id == id);
     let going: Vec<Manifest> =
@@ -74,7 +78,7 @@ pub async fn prune(
             }
         }
         let removed = going.into_iter().map(|manifest| manifest.id).collect();
-        Ok(Pruned { kept, removed, leftovers, bytes })
+        Ok(Pruned { kept, removed, leftovers, bytes, of_other_servers })
     })
     .await
 }

@@ -15,6 +15,7 @@ use super::{
     globals,
     manifest::{FORMAT, Manifest, Part},
     meter::Meter,
+    origin::Origin,
     settings::Extent,
     store::{Over, Store, Upload},
     tools::{self, ToolsError},
@@ -77,7 +78,8 @@ pub async fn take(
         next: "mend the cause, or run without a backup: `--no-backup`".into(),
     };
     let tools = tools::find(order.pg_bin.as_deref(), server.major()).map_err(|e| failed(no_tools(&e)))?;
-    let sequence = catalog.list().await?.last().map_or(1, |backup| backup.manifest.sequence + 1);
+    let origin = Origin { database: target.database.clone(), system_identifier: server.system_identifier };
+    let sequence = catalog.newest(&origin).await?.map_or(1, |backup| backup.manifest.sequence + 1);
     let id = unused_id(catalog.store(), created_at, &order.run_id).await?;
     // A store that does not answer must not keep the process from stopping.
     let mut watch = JoinSet::new();
@@ -155,8 +157,9 @@ pub async fn take(
         created_at,
         duration_ms: u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX),
         run_id: order.run_id.clone(),
-        database: target.database.clone(),
-        system_identifier: server.system_identifier,
+        database: origin.database,
+        system_identifier: origin.system_identifier,
+        server: format!("{}:{}", target.host, target.port),
         server_version: server.version.clone(),
         pg_dump_major: tools.major,
         lockgate_version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -13,7 +13,7 @@ use crate::{
 
 #[derive(Args)]
 pub struct Arguments {
-    /// The backup's name, as `backup list` shows it; `latest` for the newest
+    /// The backup's name, as `backup list` shows it; `latest` for the newest of this server
     #[arg(value_name = "BACKUP", required_unless_present = "clean_up")]
     id: Option<String>,
     /// Restore into a new database of this name, and leave the present one alone
@@ -37,14 +37,17 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<ExitCode> {
         return Ok(ExitCode::Done);
     };
     let target = &context.config.target;
+    let choice = backup::choose(&context.config, context.run_id, id).await?;
     if arguments.into.is_none() {
-        context.confirm(&format!("Swap {target} for the backup `{id}`? Its clients are disconnected."))?;
+        let whose = choice.foreign.iter().map(|foreign| format!("Mind: {foreign}.\n")).collect::<String>();
+        let id = &choice.backup.manifest.id;
+        context.confirm(&format!("{whose}Swap {target} for the backup `{id}`? Its clients are disconnected."))?;
     }
     let order = RestoreOrder {
         into: arguments.into.clone(),
         way: Way { jobs: arguments.jobs, temp_dir: arguments.temp_dir.clone() },
     };
-    let restored = runner::restore(&context.config, context.run_id, id, &order).await?;
+    let restored = runner::restore(&context.config, context.run_id, &choice, &order).await?;
     context.print(&restored, report::restored)?;
     Ok(ExitCode::Done)
 }

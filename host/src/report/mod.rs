@@ -284,6 +284,8 @@ pub fn backups(backups: &[Backup], now: jiff::Timestamp) -> String {
         "applied then",
         "taken before",
     ]);
+    let server = |backup: &Backup| backup.manifest.system_identifier;
+    let several_servers = backups.windows(2).any(|pair| server(&pair[0]) != server(&pair[1]));
     for Backup { manifest, level, .. } in backups {
         let mut holds = Vec::new();
         if manifest.is_encrypted() {
@@ -299,7 +301,10 @@ pub fn backups(backups: &[Backup], now: jiff::Timestamp) -> String {
             age(manifest.created_at, now),
             format!("{}{holds}", bytes(manifest.bytes())),
             format!("{} {}", *level as u8, level.as_str()),
-            manifest.database.clone(),
+            match several_servers {
+                true => format!("{} at {} ({})", manifest.database, manifest.server, manifest.system_identifier),
+                false => manifest.database.clone(),
+            },
             manifest.applied.last().cloned().unwrap_or_else(|| "none".into()),
             manifest.precedes.join(", "),
         ]);
@@ -318,6 +323,11 @@ pub fn pruned(pruned: &Pruned, dry_run: bool) -> String {
     }
     for name in &pruned.leftovers {
         let _ = writeln!(text, "remove {name} (left by a backup that was never finished)");
+    }
+    if pruned.of_other_servers > 0 {
+        let n = pruned.of_other_servers;
+        let _ =
+            writeln!(text, "{n} backup{} of other servers {} left alone", plural(n), if n == 1 { "is" } else { "are" });
     }
     let size = bytes(pruned.bytes);
     text + &match (pruned.removed.is_empty() && pruned.leftovers.is_empty(), dry_run) {
