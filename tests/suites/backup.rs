@@ -6,7 +6,7 @@ use lockgate::{
     backup::{Level, Manifest},
     failpoint::Failpoint,
 };
-use lockgate_tests::{Scenario, eventually};
+use lockgate_tests::{Scenario, eventually, make_old};
 
 /// What `pg_dump --version` says of a version that fits every server.
 const NEW: &str = "if [ \"$1\" = --version ]; then exec \"$REAL/pg_dump\" --version; fi\n";
@@ -613,6 +613,27 @@ async fn prune_leaves_the_backups_of_other_servers_alone() {
     let gone = scenario.run("backup prune --of-server 42").env("DB_HOST", "127.0.0.1").env("DB_PORT", "1");
     gone.await.succeeds().prints(&format!("remove {}", ids[2])).prints(&format!("keep   {}", ids[3]));
     assert_eq!(left(), [ids[1].clone(), ids[3].clone()]);
+}
+
+#[tokio::test]
+async fn prune_leaves_a_backup_that_is_under_way_alone() {
+    let scenario = Scenario::new("prune_under_way").await.tables(&["a"]);
+    scenario.up().await.succeeds();
+    let waits =
+        "\"$REAL/pg_dump\" \"$@\" || exit; touch \"$HOME/waiting\"; until [ -e \"$HOME/go\" ]; do sleep 0.05; done";
+    let programs = scenario.made_up_programs(&[("pg_dump", &format!("{NEW}{waits}"))]);
+    let backup = scenario.run("backup --jobs 2").env("LOCKGATE_PG_BIN", &programs).start();
+    eventually("the dump is written", async || scenario.path("waiting").exists()).await;
+    let under_way = scenario.backups("backups");
+    let folder = under_way.iter().find(|name| name.ends_with(".dump.partial")).unwrap();
+    make_old(&scenario.path(&format!("backups/{folder}")));
+    scenario.run("backup prune").await.succeeds().prints("nothing to remove");
+    scenario.run("backup prune --leftovers-after 0s").await.succeeds().prints("nothing to remove");
+    assert_eq!(scenario.backups("backups"), under_way);
+    scenario.write("go", "");
+    let id = backup.end().await.succeeds().backup_id();
+    scenario.run(&format!("backup verify {id}")).await.succeeds();
+    assert!(!scenario.backups("backups").iter().any(|name| name.ends_with(".lease")));
 }
 
 #[tokio::test]

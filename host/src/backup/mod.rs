@@ -8,6 +8,8 @@ mod drill;
 mod dump;
 pub mod encryption;
 mod globals;
+mod id;
+mod lease;
 mod manifest;
 mod meter;
 pub mod origin;

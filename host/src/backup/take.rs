@@ -2,7 +2,7 @@
 //!
 //! Everything streams; memory stays flat whatever the database's size.
 
-use std::{sync::Arc, time::Instant};
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use tokio::task::JoinSet;
 
@@ -13,6 +13,8 @@ use super::{
     dump::{self, Source},
     encryption::{Identities, Recipients},
     globals,
+    id::stem,
+    lease::Lease,
     manifest::{FORMAT, Manifest, Part},
     meter::Meter,
     origin::Origin,
@@ -88,6 +90,9 @@ pub async fn take(
         stopping.requested().await;
         store.give_up();
     });
+    let (store, held) = (Arc::clone(catalog.store()), id.clone());
+    let lease = off_the_runtime(move || Ok(Lease::take(&store, &held))).await?;
+    let lease = lease.map_err(|e| failed(format!("writing to `{}`: {e}", catalog.store().location())))?;
     let recipients = Recipients::parse(&settings.recipients)?;
     let witness = Arc::new(Identities::witness());
     Failpoint::BackupBegun.pass();
@@ -174,7 +179,12 @@ pub async fn take(
         sha256: String::new(),
     };
     let store = Arc::clone(catalog.store());
-    off_the_runtime(move || Ok(publish(&store, written, manifest))).await?.map_err(failed)
+    let published = off_the_runtime(move || {
+        let published = publish(&store, written, manifest);
+        drop(lease);
+        Ok(published)
+    });
+    published.await?.map_err(failed)
 }
 
 fn no_tools(error: &ToolsError) -> String {
@@ -188,7 +198,7 @@ fn no_tools(error: &ToolsError) -> String {
 
 /// Time and run; two backups of one run within a second differ by a number.
 async fn unused_id(store: &Arc<dyn Store>, created_at: jiff::Timestamp, run_id: &str) -> Result<String> {
-    let stem = format!("{}_{}", created_at.strftime("%Y%m%dT%H%M%SZ"), &run_id[run_id.len() - 8..]);
+    let stem = stem(created_at, run_id);
     let (of_store, store) = (store.location(), Arc::clone(store));
     let entries = off_the_runtime(move || Ok(store.entries())).await?;
     let entries = entries.map_err(|e| Error::system(format!("reading `{of_store}`"), e))?;
@@ -214,6 +224,24 @@ fn read_back(part: &Part, unnamed: &Unnamed, witness: &Identities, meter: &Meter
     verify::file(&open, part, Level::Decoded, witness)
 }
 
+/// Whether the store has every file of a backup, each in its size. A folder counts as a whole.
+fn all_there(store: &Arc<dyn Store>, manifest: &Manifest) -> std::io::Result<()> {
+    let mut expected: BTreeMap<&str, u64> = BTreeMap::new();
+    for part in &manifest.parts {
+        *expected.entry(part.file.split('/').next().unwrap_or_default()).or_default() += part.bytes;
+    }
+    let entries = store.entries()?;
+    for (name, bytes) in expected {
+        let what = match entries.iter().find(|entry| entry.name == name) {
+            Some(entry) if entry.bytes == bytes => continue,
+            Some(entry) => format!("`{name}` has {} bytes by now, not {bytes}", entry.bytes),
+            None => format!("`{name}` is gone: somebody has removed it meanwhile"),
+        };
+        return Err(std::io::Error::other(what));
+    }
+    Ok(())
+}
+
 /// First the files under their names, then the manifest. What has a name already is taken away when that fails.
 fn publish(store: &Arc<dyn Store>, written: Vec<(Part, Unnamed)>, manifest: Manifest) -> Result<Manifest, String> {
     let (manifest, text) = manifest.sealed();
@@ -228,7 +256,10 @@ fn publish(store: &Arc<dyn Store>, written: Vec<(Part, Unnamed)>, manifest: Mani
             named.push(part.file.split('/').next().unwrap_or_default().to_owned());
             Failpoint::BackupNamed.pass();
         }
-        store.put(&Manifest::file_name(&manifest.id), &text, Over::Nothing)
+        // Whoever tidied up meanwhile, and took the files for leftovers, must not leave a manifest that tells of what is gone.
+        all_there(store, &manifest)?;
+        store.put(&Manifest::file_name(&manifest.id), &text, Over::Nothing)?;
+        all_there(store, &manifest)
     };
     match all() {
         Ok(()) => {
