@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use lockgate::{
-    backup::{Level, Manifest},
+    backup::{Content, Level, Manifest},
     failpoint::Failpoint,
 };
 use lockgate_tests::{Scenario, eventually, make_old};
@@ -26,9 +26,9 @@ fn settings(scenario: &Scenario, lines: &str) {
 async fn a_backup_is_taken_before_the_first_change_and_read_back() {
     let scenario = Scenario::new("backup").await.tables(&["a"]);
     let id = scenario.run("up").await.succeeds().prints("read back)").backup_id();
-    let files = [".dump.zst", ".globals.sql.zst", ".json"].map(|end| format!("{id}{end}"));
+    let files = [".dump.zst", ".globals.sql.zst", ".json", ".properties.json.zst"].map(|end| format!("{id}{end}"));
     assert_eq!(scenario.backups("backups"), files);
-    assert_eq!(scenario.files("backups").len(), 4, "and what keeps them from being committed");
+    assert_eq!(scenario.files("backups").len(), 5, "and what keeps them from being committed");
     scenario.run("backup list").await.succeeds().prints(&id).prints("none").prints("001_a").prints(scenario.database());
     let second = scenario.run("backup").await.succeeds().backup_id();
     scenario.run("backup list").await.succeeds().prints(&id).prints(&second);
@@ -62,7 +62,7 @@ async fn no_backup_means_none() {
 async fn the_backup_folder_may_be_elsewhere() {
     let scenario = Scenario::new("elsewhere").await.tables(&["a"]);
     scenario.run("up --backup-dir kept/here").await.succeeds();
-    assert_eq!(scenario.backups("kept/here").len(), 3);
+    assert_eq!(scenario.backups("kept/here").len(), 4);
     scenario.run("backup list --backup-dir kept/here").await.succeeds().prints("001_a");
     scenario.run("backup list").await.succeeds().prints("no backups");
 }
@@ -185,7 +185,7 @@ async fn down_takes_a_backup_as_well() {
     let scenario = Scenario::new("down_backup").await.tables(&["a"]);
     scenario.up().await.succeeds();
     scenario.run("down 001").await.succeeds().prints("backed up as ");
-    assert_eq!(scenario.backups("backups").len(), 3);
+    assert_eq!(scenario.backups("backups").len(), 4);
 }
 
 #[tokio::test]
@@ -246,12 +246,8 @@ async fn the_manifest_tells_what_the_snapshot_held_and_fits_its_schema() {
     assert_eq!(manifest.contents.large_objects, 1);
     assert_eq!(manifest.applied, ["001"]);
     assert_eq!(manifest.verified, Level::Decoded);
-    let properties = &manifest.properties;
-    assert_eq!(properties.comment.as_deref(), Some("it's"));
-    assert_eq!((properties.settings[0].name.as_str(), properties.settings[0].value.as_str()), ("work_mem", "5MB"));
-    let privileges = properties.privileges.as_ref().unwrap();
-    assert!(privileges.iter().any(|p| p.grantee.is_none() && p.privilege == "CONNECT"), "{privileges:?}");
-    assert!(!privileges.iter().any(|p| p.privilege == "TEMPORARY"), "{privileges:?}");
+    let contents = [Content::Dump, Content::Properties, Content::Globals];
+    assert_eq!(manifest.parts.iter().map(|part| part.content).collect::<Vec<_>>(), contents);
     let text = std::fs::read_to_string(scenario.path(&format!("backups/{id}.json"))).unwrap();
     assert!(!text.contains(scenario.password()));
 
@@ -310,7 +306,7 @@ async fn an_encrypted_backup_needs_no_private_key_to_be_taken_and_one_to_be_read
     settings(&scenario, &format!("recipients = [\"{public}\"]"));
     let id = scenario.run("up").await.succeeds().prints("encrypted, read back").backup_id();
     scenario.run("backup list").await.succeeds().prints("(encrypted)");
-    for end in ["dump.zst.age", "globals.sql.zst.age"] {
+    for end in ["dump.zst.age", "globals.sql.zst.age", "properties.json.zst.age"] {
         let bytes = std::fs::read(scenario.path(&format!("backups/{id}.{end}"))).unwrap();
         assert!(bytes.starts_with(b"age-encryption.org/v1"), "{end}");
     }
@@ -345,6 +341,44 @@ async fn a_recipient_that_is_none_is_refused_and_a_private_key_not_shown() {
         refused.never_mentions(&private);
     }
     assert!(!scenario.has_history().await);
+}
+
+#[tokio::test]
+async fn the_value_of_a_setting_is_in_nothing_that_can_be_read_without_the_key() {
+    let scenario = Scenario::new("secret_setting").await.tables(&["a"]);
+    scenario.up().await.succeeds();
+    let (database, role, superuser) = (scenario.database(), scenario.role("").await, scenario.superuser().await);
+    superuser.lines(&format!("ALTER DATABASE {database} SET app.jwt_secret = 'open sesame'")).await;
+    superuser.lines(&format!("ALTER ROLE {role} IN DATABASE {database} SET app.other = 'open barley'")).await;
+    let (public, private) = key();
+    settings(&scenario, &format!("recipients = [\"{public}\"]\nidentity = \"own.key\""));
+    private_file(&scenario, "own.key", &private);
+    let hidden = |outcome: lockgate_tests::Outcome| outcome.succeeds().never_mentions("open ");
+    let taken = hidden(scenario.run("-vv backup --output json").await).json();
+    let id = taken["id"].as_str().unwrap().to_owned();
+    hidden(scenario.run("backup list --output json").await);
+    for name in scenario.backups("backups") {
+        let bytes = std::fs::read(scenario.path(&format!("backups/{name}"))).unwrap();
+        assert!(!bytes.windows(5).any(|window| window == b"open "), "{name}");
+    }
+    // The owner may not give settings to another role.
+    let restored = hidden(scenario.run(&format!("restore {id} --output json")).await);
+    let warning = format!("not carried over: ALTER ROLE \"{role}\" IN DATABASE");
+    assert!(
+        restored.says(&warning).json()["warnings"][0]
+            .as_str()
+            .unwrap()
+            .ends_with("\"app.other\" (permission denied (SQLSTATE 42501))")
+    );
+    assert_eq!(scenario.value("SHOW app.jwt_secret").await, "open sesame");
+    superuser_drops(&scenario).await;
+    hidden(scenario.run(&format!("restore {id}")).await);
+    assert_eq!(scenario.value("SHOW app.jwt_secret").await, "open sesame");
+}
+
+async fn superuser_drops(scenario: &Scenario) {
+    let drop = format!("DROP DATABASE {} WITH (FORCE)", scenario.database());
+    scenario.superuser_in("postgres").await.lines(&drop).await;
 }
 
 /// A public and a private key.
@@ -559,7 +593,7 @@ async fn prune_keeps_what_the_rules_keep_and_removes_leftovers_of_its_own_only()
 
     scenario.run("backup prune").await.succeeds().prints(&format!("remove {left}.dump.zst.partial")).prints(" freed");
     let after = scenario.backups("backups");
-    assert_eq!(after.len(), 2 * 3 + 2, "{after:?}");
+    assert_eq!(after.len(), 2 * 4 + 2, "{after:?}");
     assert!(after.contains(&"notes.txt".to_owned()) && after.contains(&format!("{left}.globals.sql.zst")));
     scenario
         .run("backup prune --leftovers-after 0s")
@@ -584,7 +618,7 @@ async fn prune_leaves_other_databases_alone() {
     scenario.run("backup prune").await.succeeds();
     let left = scenario.backups("backups");
     assert!(left.contains(&format!("{name}.json")) && left.contains(&format!("{id}.json")), "{left:?}");
-    assert_eq!(left.len(), 4);
+    assert_eq!(left.len(), 5);
 }
 
 #[tokio::test]
@@ -607,12 +641,17 @@ async fn prune_leaves_the_backups_of_other_servers_alone() {
     };
     let pruned = scenario.run("backup prune").await.succeeds();
     pruned.prints(&format!("keep   {} (last, newest)", ids[1])).prints("2 backups of other servers are left alone");
-    assert_eq!(left(), ids[1..]);
+    let sorted = |ids: &[&String]| {
+        let mut ids: Vec<String> = ids.iter().map(|id| (*id).clone()).collect();
+        ids.sort();
+        ids
+    };
+    assert_eq!(left(), sorted(&[&ids[1], &ids[2], &ids[3]]));
     let gone = scenario.run("backup prune").env("DB_HOST", "127.0.0.1").env("DB_PORT", "1");
     gone.await.refuses_with(8).says("`--of-server ID`");
     let gone = scenario.run("backup prune --of-server 42").env("DB_HOST", "127.0.0.1").env("DB_PORT", "1");
     gone.await.succeeds().prints(&format!("remove {}", ids[2])).prints(&format!("keep   {}", ids[3]));
-    assert_eq!(left(), [ids[1].clone(), ids[3].clone()]);
+    assert_eq!(left(), sorted(&[&ids[1], &ids[3]]));
 }
 
 #[tokio::test]

@@ -537,7 +537,7 @@ async fn a_restore_that_is_killed_anywhere_loses_nothing_and_the_next_one_succee
             superuser.lines(&format!("DROP DATABASE {name} WITH (FORCE)")).await;
         }
         scenario.run("up --no-backup").await.succeeds();
-        assert_eq!(scenario.backups("backups").len(), 3, "{point}");
+        assert_eq!(scenario.backups("backups").len(), 4, "{point}");
     }
 }
 

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{Level, Properties};
+use super::Level;
 use crate::{migration::hex, postgres::snapshot::Contents};
 
 /// The version of this format.
@@ -47,8 +47,6 @@ pub struct Manifest {
     pub scope: Scope,
     /// What the snapshot held.
     pub contents: Contents,
-    /// What belongs to the database as a whole, and is in no dump of it.
-    pub properties: Properties,
     /// Its files.
     pub parts: Vec<Part>,
     /// How far it was proved before this was written.
@@ -84,6 +82,8 @@ pub enum Content {
     DumpDirectory,
     /// Roles and tablespaces, as SQL.
     Globals,
+    /// What belongs to the database as a whole and is in no dump of it, as JSON.
+    Properties,
 }
 
 impl Content {
@@ -92,6 +92,7 @@ impl Content {
         match self {
             Self::Dump | Self::DumpDirectory => "the dump",
             Self::Globals => "the globals",
+            Self::Properties => "the properties",
         }
     }
 }
@@ -223,7 +224,6 @@ pub(super) mod tests {
             precedes: vec![],
             scope: Scope::default(),
             contents: Contents::default(),
-            properties: Properties::default(),
             parts,
             verified: Level::Decoded,
             sha256: String::new(),

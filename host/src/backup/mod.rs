@@ -9,6 +9,7 @@ mod dump;
 pub mod encryption;
 mod globals;
 mod id;
+mod kept;
 mod lease;
 mod manifest;
 mod meter;

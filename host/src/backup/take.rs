@@ -14,6 +14,7 @@ use super::{
     encryption::{Identities, Recipients},
     globals,
     id::stem,
+    kept,
     lease::Lease,
     manifest::{FORMAT, Manifest, Part},
     meter::Meter,
@@ -131,6 +132,12 @@ pub async fn take(
     let contents = counted?;
     Failpoint::DumpWritten.pass();
 
+    let kept = {
+        let (store, id, witness) = (Arc::clone(catalog.store()), id.clone(), Arc::clone(&witness));
+        let recipients = recipients.clone();
+        off_the_runtime(move || Ok(kept::write(&properties, &store, &id, &recipients, &witness))).await?
+    };
+    written.push(kept.map_err(failed)?);
     if settings.globals {
         let (target, tools, store) = (target.clone(), tools.clone(), Arc::clone(catalog.store()));
         let (id, witness) = (id.clone(), Arc::clone(&witness));
@@ -173,7 +180,6 @@ pub async fn take(
         precedes: order.precedes.clone(),
         scope: order.extent.scope.clone(),
         contents,
-        properties,
         parts: written.iter().map(|(part, _)| part.clone()).collect(),
         verified: Level::Decoded,
         sha256: String::new(),

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 pub(super) use fresh::{Fresh, Proved};
 
-use super::{Backup, Manifest, Properties};
+use super::{Backup, Manifest, Properties, kept};
 use crate::{
     config::Config,
     error::{Error, NOTHING_CHANGED, Result},
@@ -112,7 +112,10 @@ pub async fn restore(config: &Config, run_id: Uuid, backup: &Backup, order: &Ord
         unused(&admin, database).await?;
     }
     // What the operator decided last; on a new server, what was so when the backup was taken.
-    let properties = present.as_ref().unwrap_or(&manifest.properties);
+    let properties = match &present {
+        Some(present) => present,
+        None => &kept::properties(config, backup).await?,
+    };
     roles::may_make(&admin, database, &properties.owner, replaces).await?;
     // Not given back: the session that holds it ends with the swap.
     let _runs = match replaces {
