@@ -182,6 +182,46 @@ async fn a_damaged_manifest_is_told_by_name() {
 }
 
 #[tokio::test]
+async fn latest_is_not_an_older_one_where_the_manifest_of_the_newest_is_damaged() {
+    let (scenario, before, older) = spoilt("newest_damaged").await;
+    let present = scenario.state().await;
+    let newest = scenario.run("backup").await.succeeds().backup_id();
+    let path = format!("backups/{newest}.json");
+    let text = std::fs::read(scenario.path(&path)).unwrap();
+    scenario.write(&path, &text[..100]);
+    for command in ["restore latest", "-q restore latest --into aside", "-q drill", "backup verify latest"] {
+        let refused = scenario.run(command).await.refuses_with(7);
+        refused
+            .says(&format!("the manifest of backup `{newest}` is damaged, which may be the newest"))
+            .says(&format!("name the one from before it: `{older}`"));
+    }
+    assert!(kept(&scenario).await.is_empty());
+    scenario.is_still(&present).await;
+    scenario.run("backup list").await.succeeds().prints(&older).prints(&format!("DAMAGED: the manifest of {newest}: "));
+    let list = scenario.run("backup list --output json").await.succeeds().json();
+    assert_eq!(
+        (&list["backups"][0]["id"], &list["damaged"][0]["id"]),
+        (&older.as_str().into(), &newest.as_str().into())
+    );
+    // It must not stop a run.
+    let third = scenario.run("backup").await.succeeds().backup_id();
+    scenario.remove(&path);
+    scenario.run("drill").await.succeeds().prints(&third);
+    scenario.run(&format!("restore {older}")).await.succeeds();
+    scenario.is_still(&before).await;
+}
+
+#[tokio::test]
+async fn latest_is_the_newest_that_can_take_the_place_of_the_database() {
+    let (scenario, before, whole) = spoilt("newest_whole").await;
+    let bare = scenario.run("backup --schema-only").await.succeeds().backup_id();
+    let aside = format!("{}_aside", scenario.database());
+    scenario.run(&format!("restore latest --into {aside}")).await.succeeds().prints(&bare);
+    scenario.run("restore latest").await.succeeds().prints(&format!("from backup {whole}"));
+    scenario.is_still(&before).await;
+}
+
+#[tokio::test]
 async fn a_backup_of_another_database_is_refused() {
     let scenario = Scenario::new("whose_backup").await.tables(&["a"]);
     scenario.up().await.succeeds();

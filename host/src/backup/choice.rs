@@ -2,10 +2,15 @@
 
 use uuid::Uuid;
 
-use super::{Backup, Catalog, origin::Present};
+use super::{
+    Backup, Catalog,
+    catalog::{Damaged, Listing},
+    id,
+    origin::Present,
+};
 use crate::{
     config::Config,
-    error::{Error, Result},
+    error::{Error, NOTHING_CHANGED, Result},
 };
 
 /// The word for the newest.
@@ -20,12 +25,27 @@ pub struct Choice {
     pub foreign: Option<String>,
 }
 
+/// Among which the newest is looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Among {
+    /// Those that leave nothing out, and can take the place of a database.
+    Whole,
+    /// All.
+    All,
+}
+
+impl Among {
+    fn has(self, backup: &Backup) -> bool {
+        self == Self::All || backup.manifest.scope.is_whole()
+    }
+}
+
 /// The backup to restore: of that name, whichever server it is of; or the newest of this server for `latest`. Only where this server has lost the
 /// database and has no backup of it, `latest` may be one of another server: so comes back what a lost server had.
 ///
 /// # Errors
-/// When there is none, its manifest is damaged, or the server cannot be asked.
-pub async fn choose(config: &Config, run_id: Uuid, name: &str) -> Result<Choice> {
+/// When there is none, its manifest is damaged, or the server cannot be asked; for `latest` also when the manifest of what may be newer is damaged.
+pub async fn choose(config: &Config, run_id: Uuid, name: &str, among: Among) -> Result<Choice> {
     let catalog = Catalog::open(&config.backup)?;
     if name != LATEST {
         let backup = catalog.find(&config.target.database, name).await?;
@@ -33,7 +53,11 @@ pub async fn choose(config: &Config, run_id: Uuid, name: &str) -> Result<Choice>
         return Ok(Choice { backup, foreign });
     }
     let present = Present::of(config, run_id).await?;
-    let backup = latest(&catalog, &present).await?;
+    let listing = catalog.list().await?;
+    let backup = match newest(&listing, &present, among)? {
+        Some(backup) => backup,
+        None => of_a_lost_server(&listing, &present, among, &catalog.store().location())?,
+    };
     let foreign = present.foreign(&backup.manifest);
     Ok(Choice { backup, foreign })
 }
@@ -43,30 +67,38 @@ pub async fn choose(config: &Config, run_id: Uuid, name: &str) -> Result<Choice>
 /// # Errors
 /// As [`choose`].
 pub async fn look_up(config: &Config, run_id: Uuid, name: &str) -> Result<Backup> {
-    let catalog = Catalog::open(&config.backup)?;
     match name {
-        LATEST => latest(&catalog, &Present::of(config, run_id).await?).await,
-        name => catalog.find(&config.target.database, name).await,
+        LATEST => Ok(choose(config, run_id, name, Among::All).await?.backup),
+        name => Catalog::open(&config.backup)?.find(&config.target.database, name).await,
     }
 }
 
-async fn latest(catalog: &Catalog, present: &Present) -> Result<Backup> {
-    let (database, location) = (&present.origin.database, catalog.store().location());
-    let (own, others): (Vec<Backup>, Vec<Backup>) = (catalog.list().await?.into_iter())
-        .filter(|backup| backup.manifest.database == *database)
-        .partition(|backup| present.origin.has(&backup.manifest));
-    if let Some(newest) = own.into_iter().next_back() {
-        return Ok(newest);
-    }
-    let Some(newest) = others.last() else {
+/// The newest of this server, if it has any.
+///
+/// # Errors
+/// When the manifest of what may be newer is damaged.
+pub(super) fn newest(listing: &Listing, present: &Present, among: Among) -> Result<Option<Backup>> {
+    let is_one = |backup: &&Backup| present.origin.has(&backup.manifest) && among.has(backup);
+    let newest = listing.backups.iter().rfind(is_one);
+    refuse_outdated(&listing.damaged, newest)?;
+    Ok(newest.cloned())
+}
+
+fn of_a_lost_server(listing: &Listing, present: &Present, among: Among, location: &str) -> Result<Backup> {
+    let database = &present.origin.database;
+    let of_name: Vec<&Backup> =
+        listing.backups.iter().filter(|backup| backup.manifest.database == *database && among.has(backup)).collect();
+    let Some(newest) = of_name.last() else {
+        let whole = if among == Among::Whole { " that leaves nothing out" } else { "" };
         return Err(Error::Refused {
-            what: format!("there is no backup `{LATEST}` of database `{database}` in `{location}`"),
+            what: format!("there is no backup `{LATEST}` of database `{database}` in `{location}`{whole}"),
             next: "see `lockgate backup list`".into(),
         });
     };
     let server = newest.manifest.system_identifier;
-    if !present.exists && others.iter().all(|backup| backup.manifest.system_identifier == server) {
-        return Ok(newest.clone());
+    if !present.exists && of_name.iter().all(|backup| backup.manifest.system_identifier == server) {
+        refuse_outdated(&listing.damaged, Some(newest))?;
+        return Ok((*newest).clone());
     }
     Err(Error::Refused {
         what: format!(
@@ -74,5 +106,23 @@ async fn latest(catalog: &Catalog, present: &Present) -> Result<Backup> {
             present.server, present.origin.system_identifier
         ),
         next: "name the one that is meant by its id: see `lockgate backup list`".into(),
+    })
+}
+
+/// A manifest that is damaged does not tell whose it was. Whoever asks for the newest must not get an older one without a word.
+fn refuse_outdated(damaged: &[Damaged], newest: Option<&Backup>) -> Result<()> {
+    let begun = |id: &str| id::begun(id).to_owned();
+    let may_be_newer =
+        |damaged: &&Damaged| newest.is_none_or(|newest| begun(&damaged.id) >= begun(&newest.manifest.id));
+    let Some(Damaged { id, cause }) = damaged.iter().rfind(may_be_newer) else { return Ok(()) };
+    let instead = match newest {
+        Some(newest) => format!("name the one from before it: `{}`", newest.manifest.id),
+        None => "there is no other of this database".to_owned(),
+    };
+    Err(Error::Backup {
+        what: format!("the manifest of backup `{id}` is damaged, which may be the newest"),
+        cause: cause.clone(),
+        state: NOTHING_CHANGED.into(),
+        next: format!("put a copy of `{id}.json` back; or {instead}; or remove the file, if that backup is not missed"),
     })
 }

@@ -5,6 +5,11 @@ pub(super) fn stem(created_at: jiff::Timestamp, run_id: &str) -> String {
     format!("{}_{}", created_at.strftime("%Y%m%dT%H%M%SZ"), &run_id[run_id.len() - 8..])
 }
 
+/// The part that tells when, by the clock of the machine that took it.
+pub(super) fn begun(id: &str) -> &str {
+    id.split('_').next().unwrap_or_default()
+}
+
 /// `20261123T223303Z_a88137df`, perhaps with a number.
 pub(super) fn is_id(text: &str) -> bool {
     let mut parts = text.split('_');

@@ -24,8 +24,8 @@ mod take;
 pub mod tools;
 pub mod verify;
 
-pub use catalog::{Backup, Catalog};
-pub use choice::{Choice, choose, look_up};
+pub use catalog::{Backup, Catalog, Damaged, Listing};
+pub use choice::{Among, Choice, choose, look_up};
 pub use drill::{Drill, Rpo, Rto, Since, drill};
 pub use manifest::{Content, Encoding, Manifest, Part, Scope};
 pub use properties::{Privilege, Properties, Setting};

@@ -57,7 +57,7 @@ pub async fn prune(
     patience: Duration,
     dry_run: bool,
 ) -> Result<Pruned> {
-    let all = catalog.list().await?;
+    let all = catalog.list().await?.backups;
     let (of_it, others): (Vec<Backup>, Vec<Backup>) = all.into_iter().partition(|backup| origin.has(&backup.manifest));
     let of_other_servers = others.iter().filter(|backup| backup.manifest.database == origin.database).count();
     let kept = kept(&of_it, retention);

@@ -65,8 +65,8 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<ExitCode> {
     let config = &context.config;
     match &arguments.action {
         Some(Action::List) => {
-            let backups = Catalog::open(&config.backup)?.list().await?;
-            context.print(&backups, |list| report::backups(list, jiff::Timestamp::now()))?;
+            let listing = Catalog::open(&config.backup)?.list().await?;
+            context.print(&listing, |list| report::backups(list, jiff::Timestamp::now()))?;
         }
         Some(Action::Verify { id, level }) => {
             let backup = look_up(config, context.run_id, id).await?;

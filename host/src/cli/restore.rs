@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::{Context, Result};
 use crate::{
-    backup::{self, RestoreOrder, Way},
+    backup::{self, Among, RestoreOrder, Way},
     error::ExitCode,
     report, runner,
 };
@@ -37,7 +37,9 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<ExitCode> {
         return Ok(ExitCode::Done);
     };
     let target = &context.config.target;
-    let choice = backup::choose(&context.config, context.run_id, id).await?;
+    // What leaves something out takes nobody's place.
+    let among = if arguments.into.is_some() { Among::All } else { Among::Whole };
+    let choice = backup::choose(&context.config, context.run_id, id, among).await?;
     if arguments.into.is_none() {
         let whose = choice.foreign.iter().map(|foreign| format!("Mind: {foreign}.\n")).collect::<String>();
         let id = &choice.backup.manifest.id;

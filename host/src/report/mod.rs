@@ -6,7 +6,7 @@ use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 
 use crate::{
-    backup::{Backup, Drill, Level, Manifest, Phase, Proof, Restored, Since, retention::Pruned},
+    backup::{Backup, Damaged, Drill, Level, Listing, Manifest, Phase, Proof, Restored, Since, retention::Pruned},
     error::{Error, Finding, Result},
     migration::Direction,
     plan::State,
@@ -269,10 +269,18 @@ pub fn backup(manifest: &Manifest) -> String {
 }
 
 /// The text of the list of backups.
-pub fn backups(backups: &[Backup], now: jiff::Timestamp) -> String {
-    if backups.is_empty() {
-        return "no backups\n".into();
+pub fn backups(listing: &Listing, now: jiff::Timestamp) -> String {
+    let mut text = match listing.backups.is_empty() {
+        true => "no backups\n".to_owned(),
+        false => whole_backups(&listing.backups, now),
+    };
+    for Damaged { id, cause } in &listing.damaged {
+        let _ = writeln!(text, "DAMAGED: the manifest of {id}: {cause}");
     }
+    text
+}
+
+fn whole_backups(backups: &[Backup], now: jiff::Timestamp) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header([
         "backup",
