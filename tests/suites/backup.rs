@@ -347,7 +347,8 @@ async fn a_recipient_that_is_none_is_refused_and_a_private_key_not_shown() {
 async fn the_value_of_a_setting_is_in_nothing_that_can_be_read_without_the_key() {
     let scenario = Scenario::new("secret_setting").await.tables(&["a"]);
     scenario.up().await.succeeds();
-    let (database, role, superuser) = (scenario.database(), scenario.role("").await, scenario.superuser().await);
+    let (database, role) = (scenario.database(), scenario.role("").await);
+    let superuser = scenario.superuser_in("postgres").await;
     superuser.lines(&format!("ALTER DATABASE {database} SET app.jwt_secret = 'open sesame'")).await;
     superuser.lines(&format!("ALTER ROLE {role} IN DATABASE {database} SET app.other = 'open barley'")).await;
     let (public, private) = key();
@@ -493,8 +494,8 @@ async fn several_tables_are_dumped_at_a_time_into_a_folder_of_files() {
     assert!(files.contains(&"toc.dat".to_owned()) && files.len() > 2, "{files:?}");
     scenario.run(&format!("backup verify {id}")).await.succeeds();
     let path = scenario.path(&format!("backups/{id}.dump/{}", files[0]));
-    let mut bytes = std::fs::read(&path).unwrap();
-    let middle = bytes.len() / 2;
+    let whole = std::fs::read(&path).unwrap();
+    let (mut bytes, middle) = (whole.clone(), whole.len() / 2);
     bytes[middle] ^= 1;
     std::fs::write(&path, bytes).unwrap();
     scenario
@@ -502,10 +503,36 @@ async fn several_tables_are_dumped_at_a_time_into_a_folder_of_files() {
         .await
         .fails_with(7)
         .says(&format!("`{id}.dump/{}` is damaged", files[0]));
+    std::fs::write(&path, whole).unwrap();
+
+    let mut cut = manifest_of(&scenario, &id);
+    let part = cut.parts.iter_mut().find(|part| part.file.ends_with(".gz") || part.file.ends_with(".zst")).unwrap();
+    let bytes = &std::fs::read(scenario.path(&format!("backups/{}", part.file))).unwrap()[..20];
+    scenario.write(&format!("backups/{}", part.file), bytes);
+    (part.bytes, part.sha256) = (20, lockgate::migration::Checksum::of_bytes(bytes).to_string());
+    scenario.write(&format!("backups/{id}.json"), cut.sealed().1);
+    scenario.run(&format!("backup verify {id} --level 0")).await.succeeds();
+    scenario.run(&format!("backup verify {id}")).await.fails_with(7).says("the dump cannot be decoded");
 
     scenario.run("backup --jobs 0").await.refuses_with(2).says("at least one is needed");
     settings(&scenario, &format!("recipients = [\"{}\"]", key().0));
     scenario.run("backup --jobs 2").await.refuses_with(2).says("cannot encrypt");
+}
+
+#[tokio::test]
+async fn a_dump_of_several_jobs_that_cannot_be_decoded_is_no_backup() {
+    let scenario = Scenario::new("jobs_cut").await.tables(&["a"]);
+    scenario.up().await.succeeds();
+    scenario.lines("CREATE TABLE x AS SELECT generate_series(1, 1000)").await;
+    let cut = "\"$REAL/pg_dump\" \"$@\" || exit
+for folder; do :; done
+for file in \"$folder\"/*.dat.*; do truncate --size \"<$SIZE\" \"$file\"; done";
+    let programs = scenario.made_up_programs(&[("pg_dump", &format!("{NEW}{cut}"))]);
+    for size in ["40", "1", "0"] {
+        let backup = scenario.run("backup --jobs 2").env("LOCKGATE_PG_BIN", &programs).env("SIZE", size).await;
+        backup.fails_with(7).says("what was just written cannot be read back: the dump cannot be decoded");
+        assert_eq!(scenario.backups("backups"), Vec::<String>::new(), "{size}");
+    }
 }
 
 #[tokio::test]

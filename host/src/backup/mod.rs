@@ -7,6 +7,7 @@ mod coding;
 mod drill;
 mod dump;
 pub mod encryption;
+mod folder;
 mod globals;
 mod id;
 mod kept;

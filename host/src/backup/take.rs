@@ -2,7 +2,7 @@
 //!
 //! Everything streams; memory stays flat whatever the database's size.
 
-use std::{collections::BTreeMap, sync::Arc, time::Instant};
+use std::{collections::BTreeMap, path::Path, sync::Arc, time::Instant};
 
 use tokio::task::JoinSet;
 
@@ -12,7 +12,7 @@ use super::{
     child,
     dump::{self, Source},
     encryption::{Identities, Recipients},
-    globals,
+    folder, globals,
     id::stem,
     kept,
     lease::Lease,
@@ -59,6 +59,15 @@ pub(super) enum Unnamed {
     File(Box<dyn Upload>),
     /// A folder that `pg_dump` has written.
     Folder(dump::Folder),
+}
+
+impl Unnamed {
+    fn folder(&self) -> Option<&Path> {
+        match self {
+            Self::File(_) => None,
+            Self::Folder(folder) => Some(folder.path()),
+        }
+    }
 }
 
 /// Takes a backup and proves it up to level 1 before it says that it has one.
@@ -159,7 +168,12 @@ pub async fn take(
         })
     };
     let checked = meter.tell("reading the backup back", about, order.draw, checking).await?;
-    let written = checked.map_err(|damage| failed(format!("what was just written cannot be read back: {damage}")))?;
+    let unreadable = |damage: String| failed(format!("what was just written cannot be read back: {damage}"));
+    let written = checked.map_err(unreadable)?;
+    if let Some(path) = written.iter().find_map(|(_, unnamed)| unnamed.folder()).map(Path::to_owned) {
+        let pg_restore = tools.restore.clone();
+        child::supervise(stop, move |started| folder::decode(&pg_restore, &path, started)).await.map_err(unreadable)?;
+    }
     Failpoint::BackupReadBack.pass();
 
     let manifest = Manifest {

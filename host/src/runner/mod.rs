@@ -586,7 +586,7 @@ impl<'a> Run<'a> {
         if !recent || !same || !self.journal.is_quiet_since(&self.session, &manifest.id).await? {
             return Ok(None);
         }
-        if let Err(damage) = backup::verify::again(&catalog, settings, manifest).await? {
+        if let Err(damage) = backup::verify::again(&catalog, self.config, manifest).await? {
             tracing::warn!(backup = manifest.id, damage, "the last backup is damaged; a new one is taken");
             return Ok(None);
         }
