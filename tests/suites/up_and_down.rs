@@ -32,7 +32,7 @@ async fn a_second_up_finds_nothing_pending_and_takes_no_backup() {
     let scenario = Scenario::new("up_twice").await.tables(&["a"]);
     scenario.run("up").await.succeeds();
     let (before, backups, journal) = (scenario.state().await, scenario.backups("backups"), scenario.journal().await);
-    assert_eq!(backups.len(), 3, "the dump, the globals and the manifest: {backups:?}");
+    assert_eq!(backups.len(), 4, "the dump, the properties, the globals and the manifest: {backups:?}");
     scenario.run("up").await.succeeds().prints("nothing is pending; the database is at version 001");
     assert_eq!(scenario.backups("backups"), backups);
     assert_eq!(scenario.journal().await, journal);

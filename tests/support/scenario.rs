@@ -405,6 +405,15 @@ fn project() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
 }
 
+/// Makes a file, or a folder with the files in it, one that was written two hours ago.
+pub fn make_old(path: &Path) {
+    let inner = fs::read_dir(path).into_iter().flatten().map(|entry| entry.unwrap().path());
+    for path in inner.chain([path.to_owned()]) {
+        let then = std::time::SystemTime::now() - Duration::from_secs(2 * 3_600);
+        fs::File::open(path).unwrap().set_modified(then).unwrap();
+    }
+}
+
 /// Asks again and again until it holds.
 pub async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let begin = Instant::now();

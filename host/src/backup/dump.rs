@@ -179,6 +179,11 @@ impl Folder {
         Ok(Box::new(File::open(self.0.partial.join(name))?))
     }
 
+    /// Where it is until then.
+    pub(super) fn path(&self) -> &Path {
+        &self.0.partial
+    }
+
     /// Gives it its name; one that has it already keeps it.
     pub(super) fn publish(self) -> io::Result<()> {
         if !self.0.path.exists() {

@@ -5,7 +5,7 @@ use std::time::Instant;
 use uuid::Uuid;
 
 use super::{
-    Backup, Catalog, Level, Phase, Way,
+    Backup, Catalog, Level, Phase, Way, kept,
     restore::{Fresh, Proved, leftovers, maintenance, roles},
     verify,
 };
@@ -87,9 +87,10 @@ async fn restored(config: &Config, backup: &Backup, level: Level, run_id: Uuid) 
         None => failed(backup, cause),
     };
     fresh.check_files().await.map_err(failed)?;
-    fresh.check_roles(&manifest.properties, &owner).await?;
+    let properties = kept::properties(config, backup).await?;
+    fresh.check_roles(&properties, &owner).await?;
     let filled = async {
-        fresh.create(&manifest.properties, &owner).await?;
+        fresh.create(&properties, &owner).await?;
         fresh.fill().await?;
         if level == Level::Restored {
             return Ok(Proved { counted: 0, hashed: 0 });

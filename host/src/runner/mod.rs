@@ -21,7 +21,7 @@ use self::{
     work::{Work, from_history, load},
 };
 use crate::{
-    backup::{self, Catalog, Drill, Extent, Level, Manifest, Restored},
+    backup::{self, Catalog, Choice, Drill, Extent, Level, Manifest, Restored, origin::Origin},
     config::Config,
     error::{Error, Finding, NOTHING_CHANGED, ProgramError, Result, Severity, Stage, blocks},
     failpoint::Failpoint,
@@ -183,9 +183,14 @@ pub async fn backup(config: &Config, run_id: Uuid, extent: Extent) -> Result<Man
 ///
 /// # Errors
 /// As [`backup::restore`]; until the names are swapped nothing has changed.
-pub async fn restore(config: &Config, run_id: Uuid, id: &str, order: &backup::RestoreOrder) -> Result<Restored> {
-    let backup = Catalog::open(&config.backup)?.find(&config.target.database, id).await?;
-    backup::restore(config, run_id, &backup, order).await
+pub async fn restore(config: &Config, run_id: Uuid, choice: &Choice, order: &backup::RestoreOrder) -> Result<Restored> {
+    let Choice { backup, foreign } = choice;
+    if let Some(foreign) = foreign {
+        tracing::warn!("{foreign}");
+    }
+    let mut restored = backup::restore(config, run_id, backup, order).await?;
+    restored.warnings.extend(foreign.clone());
+    Ok(restored)
 }
 
 /// Restores the newest backup into a scratch database, and notes in the journal what came of it.
@@ -587,18 +592,17 @@ impl<'a> Run<'a> {
             return Ok(None);
         }
         let catalog = Catalog::open(settings)?;
-        let Some(backup) = catalog.newest(&self.config.target.database).await? else { return Ok(None) };
+        let Some(backup) = catalog.newest(&Origin::of(&self.session)).await? else { return Ok(None) };
         let (manifest, applied) = (&backup.manifest, self.applied().await?);
         let age = jiff::Timestamp::now().duration_since(manifest.created_at);
         let recent = Duration::try_from(age).is_ok_and(|age| age <= settings.max_age);
-        let same = manifest.system_identifier == self.session.server.system_identifier
-            && manifest.scope.is_whole()
+        let same = manifest.scope.is_whole()
             && manifest.is_encrypted() != settings.recipients.is_empty()
             && manifest.applied.iter().eq(applied.iter().map(|applied| applied.version.as_str()));
         if !recent || !same || !self.journal.is_quiet_since(&self.session, &manifest.id).await? {
             return Ok(None);
         }
-        if let Err(damage) = backup::verify::again(&catalog, settings, manifest).await? {
+        if let Err(damage) = backup::verify::again(&catalog, self.config, manifest).await? {
             tracing::warn!(backup = manifest.id, damage, "the last backup is damaged; a new one is taken");
             return Ok(None);
         }

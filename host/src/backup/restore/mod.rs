@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 pub(super) use fresh::{Fresh, Proved};
 
-use super::{Backup, Manifest, Properties};
+use super::{Backup, Manifest, Properties, kept};
 use crate::{
     config::Config,
     error::{Error, NOTHING_CHANGED, Result},
@@ -117,7 +117,7 @@ pub async fn restore(config: &Config, run_id: Uuid, backup: &Backup, order: &Ord
     let properties = &match &present {
         // What the operator decided last; but the rows are as they were written.
         Some(present) if replaces => present.clone().with_encoding_of(&manifest.properties),
-        _ => manifest.properties.clone(),
+        _ => kept::properties(config, backup).await?,
     };
     roles::may_make(&admin, database, &properties.owner, replaces).await?;
     let mut warnings = Vec::new();

@@ -3,14 +3,14 @@
 use std::{
     fs::{self, File, TryLockError},
     io::{self, Read, Write},
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{FileExt, OpenOptionsExt},
     path::{Path, PathBuf},
     time::SystemTime,
 };
 
 use nix::sys::statvfs::statvfs;
 
-use super::{Entry, Over, Store, Upload, check_name};
+use super::{Entry, Held, LEASE, Over, Store, Upload, check_name};
 use crate::files;
 
 /// What the name of a file ends with while it is written.
@@ -123,6 +123,14 @@ impl Store for Local {
         sync(&self.folder)
     }
 
+    fn hold(&self, name: &str) -> io::Result<Box<dyn Held>> {
+        let path = self.path(name)?;
+        self.make()?;
+        let file = File::options().write(true).create_new(true).mode(0o600).open(&path)?;
+        hold(&file);
+        Ok(Box::new(Lock { file, path }))
+    }
+
     fn remove(&self, name: &str) -> io::Result<()> {
         let path = self.path(name)?;
         let removed = match fs::symlink_metadata(&path) {
@@ -189,8 +197,8 @@ fn look(path: &Path, name: &str) -> io::Result<Entry> {
             Err(TryLockError::WouldBlock) => Some(true),
             Err(TryLockError::Error(_)) => None,
         };
-        let is_partial = metadata.is_file() && name.ends_with(PARTIAL);
-        let in_use = if is_partial { File::open(path).ok().and_then(held) } else { None };
+        let may_be_held = metadata.is_file() && (name.ends_with(PARTIAL) || name.ends_with(LEASE));
+        let in_use = if may_be_held { File::open(path).ok().and_then(held) } else { None };
         return Ok(Entry { name: name.to_owned(), bytes: metadata.len(), modified, in_use });
     }
     let (mut bytes, mut newest): (u64, SystemTime) = (0, modified);
@@ -200,6 +208,22 @@ fn look(path: &Path, name: &str) -> io::Result<Entry> {
         newest = newest.max(metadata.modified()?);
     }
     Ok(Entry { name: name.to_owned(), bytes, modified: newest, in_use: None })
+}
+
+/// A lease: who lives holds its lock; and it is written to now and then, for file systems without locks.
+struct Lock {
+    file: File,
+    path: PathBuf,
+}
+
+impl Held for Lock {
+    fn renew(&mut self) -> io::Result<()> {
+        self.file.write_all_at(b"at work\n", 0)
+    }
+
+    fn release(self: Box<Self>) -> io::Result<()> {
+        fs::remove_file(&self.path)
+    }
 }
 
 struct Written {
