@@ -1,5 +1,7 @@
 //! Outcomes as people and programs read them.
 
+mod adoption;
+
 use std::fmt::Write as _;
 
 use comfy_table::{CellAlignment, Table, presets};
@@ -14,6 +16,8 @@ use crate::{
     printable::printable,
     runner::{Health, Outcome, Pause, Plan, PlannedStep, Realigned, Repair, Resolution, Status, Underway},
 };
+
+pub use adoption::adoption;
 
 /// The version of the JSON objects.
 const FORMAT: u32 = 1;

@@ -1,5 +1,7 @@
 //! A run, from the lock to the outcome.
 
+mod adopt;
+mod baseline;
 mod course;
 mod migration;
 mod outcome;
@@ -27,7 +29,7 @@ use crate::{
     plan::{self, OutOfOrder, Revert, State},
     postgres::{
         Handle, Server, Session, Target, Watch,
-        history::{Applied, History},
+        history::{Applied, EXTERNAL, History},
         journal::{Entry, Event, Journal, Recorded, Verification},
         lock::{self, LockKey},
         preflight::{self, Purpose},
@@ -37,6 +39,8 @@ use crate::{
     source::{self, Folder},
 };
 
+pub use adopt::{Adoption, Order, TakenOver, adopt, plan_adopt};
+pub use baseline::{baseline, plan_baseline};
 pub use outcome::{Done, Health, Outcome, Plan, Planned, PlannedStep, Status, StatusRow, Underway};
 pub use pause::{Pause, pause};
 pub use repair::{Realigned, Repair, plan_repair, repair};
@@ -392,6 +396,17 @@ impl<'a> Run<'a> {
         let applied = self.applied().await?;
         let mut work = Vec::new();
         for row in plan::down(&folder.migrations, &revertible, revert, self.config.rules)? {
+            if row.kind == EXTERNAL {
+                return Err(Error::Refused {
+                    what: format!(
+                        "migration `{}` cannot be reverted: another tool applied it, and Lockgate does not run its script `{}`",
+                        source::name(&row.version, &row.description),
+                        row.filename
+                    ),
+                    next: "write a new migration that takes it back, or `lockgate restore` a backup from before it"
+                        .into(),
+                });
+            }
             let mut item = match folder.migrations.iter().find(|m| m.version == row.version) {
                 Some(migration) => {
                     if let (Some(files), Some(stored)) = (migration.scripts(), &row.down_script)
