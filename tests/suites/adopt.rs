@@ -547,6 +547,33 @@ async fn numbers_that_alembics_revisions_need_are_not_given_twice() {
 }
 
 #[tokio::test]
+async fn a_program_that_the_tool_has_run_is_taken_over_like_a_file() {
+    let scenario = by_name("goose").left_by_it("program").await;
+    scenario.remove("migrations/00002_orders.sql");
+    scenario.write("migrations/00002_orders.go", "package migrations\n");
+    scenario.run("adopt --from goose").await.succeeds().prints("took over 00002_orders.go");
+    scenario.run("status").await.succeeds().prints("2 applied, 1 pending\n");
+    scenario.up().await.succeeds().prints("applied 00003_notes");
+    scenario
+        .run("down --to 1 --no-backup")
+        .await
+        .refuses_with(2)
+        .says("a program of another tool, which does not run here");
+}
+
+#[tokio::test]
+async fn programs_read_what_was_taken_over() {
+    let scenario = by_name("sqlx").left_by_it("json").await;
+    for (option, head) in [(" --dry-run", false), ("", true)] {
+        let adoption = scenario.run(&format!("adopt --from sqlx --output json{option}")).await.succeeds().json();
+        assert_eq!((&adoption["tool"], &adoption["table"]), (&"sqlx".into(), &"public._sqlx_migrations".into()));
+        assert_eq!(adoption["migrations"][1]["version"], "20240101000002");
+        assert_eq!(adoption["migrations"][0]["applied_at"], "2024-01-01T00:00:01.000000Z");
+        assert_eq!((&adoption["version"], adoption["journal_head"].is_string()), (&"20240101000002".into(), head));
+    }
+}
+
+#[tokio::test]
 async fn a_baseline_of_flyway_implies_what_is_below() {
     let scenario = by_name("flyway").left_by_it("baseline").await;
     scenario

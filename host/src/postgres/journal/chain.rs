@@ -263,7 +263,7 @@ impl Journal {
             });
         }
         let sql = format!(
-            "SELECT format('no entry tells that run %s applied or took over %s, which is in the history', h.run_id, h.version)
+            "SELECT format('no entry tells that run %s applied %s, which is in the history', h.run_id, h.version)
              FROM {history} h WHERE NOT EXISTS (
                  SELECT FROM {journal} j
                  WHERE j.event IN ('applied', 'adopted', 'baselined') AND {of_entry} = {of_row} AND j.run_id::text = h.run_id::text)
