@@ -12,6 +12,7 @@ use crate::{
     error::{Problem, Result},
     migration::hex,
     postgres::{Session, quote_literal},
+    source::change_set,
 };
 
 pub(super) struct Liquibase;
@@ -101,7 +102,7 @@ fn changesets(text: &str) -> Vec<(String, String)> {
         let begins = |word: &str| comment.as_deref().is_some_and(|comment| comment.starts_with(word));
         if begins("changeset ") {
             let name = line.trim_start().trim_start_matches('-').trim_start();
-            changesets.push((name_of(name.get("changeset ".len()..).unwrap_or_default()), String::new()));
+            changesets.push((change_set(name.get("changeset ".len()..).unwrap_or_default()).0, String::new()));
             continue;
         }
         let block = line.trim().to_ascii_lowercase();
@@ -121,22 +122,6 @@ fn changesets(text: &str) -> Vec<(String, String)> {
         }
     }
     changesets
-}
-
-/// `author:id` of the line that begins a changeset; either may be quoted.
-fn name_of(line: &str) -> String {
-    let mut rest = line.trim();
-    let mut part = |end: &[char]| {
-        let (part, after) = match rest.strip_prefix('"').and_then(|quoted| quoted.split_once('"')) {
-            Some((part, after)) => (part, after),
-            None => rest.split_at(rest.find(end).unwrap_or(rest.len())),
-        };
-        rest = after.trim_start_matches(':');
-        part.trim().to_owned()
-    };
-    let author = part(&[':']);
-    let id = part(&[' ', '\t']);
-    format!("{author}:{id}")
 }
 
 /// The ninth kind of checksum: MD5 of the MD5 of the SQL without white space.
@@ -160,6 +145,44 @@ mod tests {
         assert_eq!(names, ["ada:1", "b b:2 2"]);
         assert_eq!(found[0].1.trim(), "CREATE TABLE users (id int);");
         assert_eq!(found[1].1.trim(), "CREATE INDEX i\n    ON users (id);");
+    }
+
+    #[test]
+    fn the_checksums_are_those_that_liquibase_writes() {
+        // Written by Liquibase 4.28 into `databasechangelog`.
+        let text = "--liquibase formatted sql\n\
+\n\
+--changeset ada:1 labels:x splitStatements:false\n\
+--comment: some words\n\
+CREATE TABLE tags (id int, -- a note\n\
+\x20  name text);\n\
+CREATE INDEX i ON tags (id);\n\
+--rollback DROP TABLE tags;\n\
+\n\
+-- changeset \"b b\":\"2 2\"\n\
+/* a comment */\n\
+INSERT INTO tags VALUES (1, 'a b\tc');\n\
+--rollback DELETE FROM tags;\n\
+\n\
+--changeset ada:3 stripComments:true\n\
+CREATE VIEW v AS SELECT 1 AS x; -- after\n\
+/* liquibase rollback\n\
+DROP VIEW v;\n\
+*/\n\
+\n\
+--changeset ada:4\n\
+--preconditions onFail:MARK_RAN\n\
+--precondition-sql-check expectedResult:0 SELECT count(*) FROM tags WHERE id = 77\n\
+INSERT INTO tags VALUES (77, 'x');\n\
+--rollback not required\n";
+        let found: Vec<_> = changesets(text).into_iter().map(|(name, sql)| (name, checksum(&sql))).collect();
+        let expected = [
+            ("ada:1", "9:d83634ef8eb3213f8c7c411aad4da787"),
+            ("b b:2 2", "9:6505284f7dc8154e9e1c60a283e455ec"),
+            ("ada:3", "9:44beee70b9cf814946da9da6467e8d76"),
+            ("ada:4", "9:5e9c5871548fbb7f9cf5843eb23bebb1"),
+        ];
+        assert_eq!(found, expected.map(|(name, sum)| (name.to_owned(), sum.to_owned())));
     }
 
     #[test]
