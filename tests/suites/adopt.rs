@@ -469,6 +469,25 @@ async fn a_table_of_our_name_is_told_by_every_command_with_both_ways_out() {
 }
 
 #[tokio::test]
+async fn a_first_run_does_not_repeat_what_another_tool_has_done() {
+    for name in
+        ["atlas", "diesel", "flyway", "liquibase-sql", "node-pg-migrate", "prisma", "refinery", "sqitch", "sqlx"]
+    {
+        let scenario = by_name(name).left_by_it("first_run").await;
+        let before = scenario.state().await;
+        let refused = scenario.up().await.refuses_with(6);
+        refused.says(&format!("{name} has applied ")).says(&format!("`lockgate adopt --from {name}`"));
+        scenario.run("plan").await.refuses_with(6).says("they would run again [other-history]");
+        scenario.is_still(&before).await;
+    }
+    // Small numbers may be the same by chance.
+    let scenario = by_name("goose").left_by_it("by_chance").await;
+    scenario.lines("DROP TABLE users, orders").await;
+    scenario.up().await.succeeds().says("goose has applied 2 of these migrations").prints("3 migrations applied");
+    scenario.run("up --no-backup").await.succeeds().never_mentions("goose");
+}
+
+#[tokio::test]
 async fn a_table_that_was_taken_over_is_kept_under_another_name() {
     let tool = by_name("dbmate");
     let scenario = tool.left_by_it("kept").await;
@@ -559,6 +578,22 @@ async fn a_program_that_the_tool_has_run_is_taken_over_like_a_file() {
         .await
         .refuses_with(2)
         .says("a program of another tool, which does not run here");
+}
+
+#[tokio::test]
+async fn a_folder_of_sqlx_without_ways_down_is_taken_over() {
+    let scenario = by_name("sqlx").left_by_it("simple").await;
+    for file in scenario.files("migrations") {
+        if let Some(stem) = file.strip_suffix(".up.sql") {
+            fs::rename(scenario.path(&format!("migrations/{file}")), scenario.path(&format!("migrations/{stem}.sql")))
+                .unwrap();
+        } else {
+            scenario.remove(&format!("migrations/{file}"));
+        }
+    }
+    scenario.run("adopt --from sqlx").await.succeeds().prints("took over 20240101000001_users.sql");
+    scenario.up().await.succeeds().prints("applied 20240101000003_notes");
+    scenario.down("20240101000003").await.refuses_with(2);
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@
 mod alembic;
 mod atlas;
 mod dbmate;
+mod detect;
 mod diesel;
 mod files;
 mod flyway;
@@ -28,6 +29,7 @@ use std::path::Path;
 use async_trait::async_trait;
 
 pub(crate) use self::{
+    detect::others,
     files::{File, Found},
     ledger::{Foreign, Implied, Ledger},
     place::{Place, Shape, find, set_aside},

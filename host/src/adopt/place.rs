@@ -48,6 +48,11 @@ impl Place {
         self.columns.iter().any(|have| have == column)
     }
 
+    /// Whether it can be this tool's table.
+    pub(super) fn fits(&self, shape: &Shape) -> bool {
+        self.misfit(shape).is_none()
+    }
+
     /// What keeps it from being this tool's table.
     fn misfit(&self, shape: &Shape) -> Option<String> {
         let missing: Vec<&str> = shape.columns.iter().copied().filter(|column| !self.has(column)).collect();
@@ -125,7 +130,7 @@ fn is_ours(place: &Place) -> bool {
     history::is_ours(place.columns.iter().map(String::as_str))
 }
 
-async fn tables(session: &Session, names: &[String]) -> Result<Vec<Place>> {
+pub(super) async fn tables(session: &Session, names: &[String]) -> Result<Vec<Place>> {
     let names: Vec<String> = names.iter().map(|name| quote_literal(name)).collect();
     let sql = format!(
         "SELECT n.nspname, c.relname, string_agg(a.attname, E'\\n' ORDER BY a.attnum)
@@ -143,7 +148,7 @@ async fn tables(session: &Session, names: &[String]) -> Result<Vec<Place>> {
     Ok(rows.into_iter().map(place).collect())
 }
 
-async fn schemas(session: &Session, configured: &str, own: Option<&str>) -> Result<Vec<String>> {
+pub(super) async fn schemas(session: &Session, configured: &str, own: Option<&str>) -> Result<Vec<String>> {
     let path = session.texts("reading the search path", "SELECT unnest(current_schemas(false))").await?;
     let path = path.into_iter().flatten().flatten();
     let mut schemas: Vec<String> = Vec::new();

@@ -9,7 +9,7 @@ use super::Run;
 use crate::{
     adopt::{self, File, Found, Place, Taken, Tool},
     config::Config,
-    error::{Error, Finding, Result},
+    error::{Error, Finding, NOTHING_CHANGED, Result, Stage, blocks},
     failpoint::Failpoint,
     migration::{Direction, Version},
     plan,
@@ -279,6 +279,22 @@ impl Run<'_> {
         let (ours, others) = std::mem::take(&mut agreement.present).into_iter().partition(is_ours);
         agreement.present = others;
         agreement.written = ours;
+    }
+
+    /// Stops a first run that would do again what another tool has done.
+    pub(super) async fn refuse_other_histories(&self, folder: &Folder) -> Result<()> {
+        // Once there is a history, an empty one is one that was taken back.
+        if self.history.read(&self.session).await?.is_some() {
+            return Ok(());
+        }
+        let findings = adopt::others(&self.session, self.history.schema(), folder, &self.config.dir).await?;
+        if blocks(&findings) {
+            return Err(Error::Checks { stage: Stage::HostPreflight, findings, state: NOTHING_CHANGED.into() });
+        }
+        for finding in findings {
+            tracing::warn!(next = finding.hint, "{}", finding.message);
+        }
+        Ok(())
     }
 
     /// The history, unless a migration is half applied.

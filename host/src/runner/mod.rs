@@ -122,6 +122,7 @@ pub async fn status(config: &Config, run_id: Uuid) -> Result<Status> {
 pub async fn plan_up(config: &Config, run_id: Uuid, to: Option<&Version>) -> Result<Plan> {
     let folder = source::read(&config.dir, config.layout.as_deref())?;
     let run = Run::begin(config, run_id).await?;
+    run.refuse_other_histories(&folder).await?;
     let work = run.pending(&folder, to).await?;
     run.plan(Direction::Up, &work).await
 }
@@ -272,6 +273,7 @@ impl<'a> Run<'a> {
         }
         // Another run may have done it while this one waited for the lock.
         self.locked(async |run, waited| {
+            run.refuse_other_histories(folder).await?;
             let work = run.pending(folder, to).await?;
             if work.is_empty() {
                 run.nothing_to_do(Direction::Up).await
