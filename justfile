@@ -52,6 +52,11 @@ guests: _lockgate
 languages: _lockgate _postgres
     @.ci/languages "{{lockgate}}"
 
+# install the migration tools that Lockgate takes over from, for the tests that let them migrate first; those in Rust are built (some minutes)
+[group('develop')]
+peers:
+    @.ci/peers --build
+
 # measure plugins: their start, calls of the host, a table of a million rows rewritten (docs/performance.md)
 [group('develop')]
 bench: _lockgate _postgres

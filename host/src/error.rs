@@ -354,6 +354,15 @@ pub enum Error {
     Folder(Vec<Problem>),
     /// Applied migrations that are no longer what was applied, all at once.
     Drift(Vec<Problem>),
+    /// What another tool has noted does not fit what is here, all at once.
+    Adoption {
+        /// The tool.
+        tool: String,
+        /// Its table.
+        table: String,
+        /// What keeps it from being taken over.
+        problems: Vec<Problem>,
+    },
     /// The tables of the history are not as this program made them.
     DamagedHistory {
         /// What was found.
@@ -458,6 +467,11 @@ pub enum Error {
         /// The run that the history row would carry.
         run_id: String,
     },
+    /// The same while a history was taken over.
+    AdoptionUnknown {
+        /// The run that the history rows would carry.
+        run_id: String,
+    },
     /// A run failed that had taken a backup.
     AfterBackup {
         /// What it failed with.
@@ -532,13 +546,13 @@ impl Error {
             Self::Configuration { .. } | Self::Folder(_) | Self::Refused { .. } | Self::RefusedMidway { .. } => {
                 ExitCode::Usage
             }
-            Self::Drift(_) | Self::DamagedHistory { .. } => ExitCode::Drift,
+            Self::Drift(_) | Self::Adoption { .. } | Self::DamagedHistory { .. } => ExitCode::Drift,
             Self::Checks { .. } => ExitCode::CheckFailed,
             Self::LockHeld { .. } | Self::RestoreUnderWay { .. } => ExitCode::LockHeld,
             Self::Backup { .. } => ExitCode::BackupFailed,
             Self::Unreachable { .. } => ExitCode::Unreachable,
             Self::Database { error, .. } if error.connection_lost => ExitCode::Unreachable,
-            Self::OutcomeUnknown { .. } => ExitCode::OutcomeUnknown,
+            Self::OutcomeUnknown { .. } | Self::AdoptionUnknown { .. } => ExitCode::OutcomeUnknown,
             Self::AfterBackup { error, .. } => error.exit_code(),
             Self::Blocked { .. } => ExitCode::NeedsResolve,
             Self::Migration { .. } | Self::Database { .. } | Self::Interrupted { .. } | Self::System { .. } => {
@@ -573,6 +587,12 @@ impl Error {
             }
             Self::Drift(problems) => plain(
                 count(problems.len(), "the history and the migrations folder disagree in", "place"),
+                list(problems),
+                nothing(),
+                None,
+            ),
+            Self::Adoption { tool, table, problems } => plain(
+                count(problems.len(), &format!("what {tool} noted in `{table}` cannot be taken over:"), "problem"),
                 list(problems),
                 nothing(),
                 None,
@@ -659,6 +679,12 @@ impl Error {
                 vec!["the server's answer to COMMIT did not arrive".into()],
                 Some(format!("unknown: the migration is either applied whole, by run {run_id}, or not at all")),
                 Some("run `lockgate status` once the server answers; the next `lockgate up` goes on from there".into()),
+            ),
+            Self::AdoptionUnknown { run_id } => plain(
+                "the connection was lost while the history was committing".into(),
+                vec!["the server's answer to COMMIT did not arrive".into()],
+                Some(format!("unknown: either all of it was taken over, by run {run_id}, or nothing")),
+                Some("run the same command again once the server answers: it adds what is missing".into()),
             ),
             Self::AfterBackup { error, backup } => {
                 let report = error.report();

@@ -3,6 +3,7 @@
 // A test that cannot be set up must stop there and say why.
 #![allow(clippy::unwrap_used)]
 
+mod adopt;
 mod auth_service;
 mod authors;
 mod backup;

@@ -180,7 +180,7 @@ impl Folder {
     }
 
     /// Where it is until then.
-    pub(super) fn path(&self) -> &Path {
+    pub(super) fn partial(&self) -> &Path {
         &self.0.partial
     }
 

@@ -65,7 +65,7 @@ impl Unnamed {
     fn folder(&self) -> Option<&Path> {
         match self {
             Self::File(_) => None,
-            Self::Folder(folder) => Some(folder.path()),
+            Self::Folder(folder) => Some(folder.partial()),
         }
     }
 }

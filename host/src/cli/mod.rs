@@ -1,6 +1,8 @@
 //! The command line: one file a command; each builds a request, calls the library, and hands the outcome to `report`.
 
+mod adopt;
 mod backup;
+mod baseline;
 mod down;
 mod drill;
 mod history;
@@ -180,6 +182,10 @@ enum Command {
     Resolve(resolve::Arguments),
     /// Take a file that has changed for what was applied
     Repair(repair::Arguments),
+    /// Take over the history that another tool has kept so far
+    Adopt(adopt::Arguments),
+    /// Take migrations as applied that were never run by Lockgate
+    Baseline(baseline::Arguments),
     /// Take a backup, or list those that there are
     Backup(backup::Arguments),
     /// Bring a backup's state back; the present database is kept under another name
@@ -350,6 +356,8 @@ async fn dispatch(context: &Context, command: Command) -> Result<ExitCode> {
         // These stop by themselves, where they can do so cleanly.
         Command::Up(arguments) => up::run(context, &arguments).await,
         Command::Down(arguments) => down::run(context, &arguments).await,
+        Command::Adopt(arguments) => adopt::run(context, &arguments).await,
+        Command::Baseline(arguments) => baseline::run(context, &arguments).await,
         Command::Backup(arguments) => backup::run(context, &arguments).await,
         Command::Restore(arguments) => restore::run(context, &arguments).await,
         Command::Drill(arguments) => drill::run(context, &arguments).await,

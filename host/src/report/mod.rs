@@ -1,5 +1,6 @@
 //! Outcomes as people and programs read them.
 
+mod adoption;
 mod lint;
 mod plan;
 
@@ -18,6 +19,7 @@ use crate::{
     runner::{Health, Outcome, Pause, Realigned, Repair, Resolution, Status, Underway},
 };
 
+pub use adoption::adoption;
 pub use lint::{lint, lint_for_github, rules};
 pub use plan::{plan, rehearsal};
 

@@ -1,5 +1,7 @@
 //! A run, from the lock to the outcome.
 
+mod adopt;
+mod baseline;
 mod course;
 mod linting;
 mod migration;
@@ -29,7 +31,7 @@ use crate::{
     plan::{self, OutOfOrder, Revert, State},
     postgres::{
         Handle, Server, Session, Target, Watch,
-        history::{Applied, History},
+        history::{Applied, EXTERNAL, History},
         journal::{Entry, Event, Journal, Recorded, Verification},
         lock::{self, LockKey},
         preflight::{self, Purpose},
@@ -39,6 +41,8 @@ use crate::{
     source::{self, Folder},
 };
 
+pub use adopt::{Adoption, Order, TakenOver, adopt, plan_adopt};
+pub use baseline::{baseline, plan_baseline};
 pub use linting::{Linted, lint};
 pub use outcome::{
     Done, Health, Outcome, Plan, Planned, PlannedLock, PlannedStatement, PlannedStep, Status, StatusRow, Underway,
@@ -124,6 +128,7 @@ pub async fn status(config: &Config, run_id: Uuid) -> Result<Status> {
 pub async fn plan_up(config: &Config, run_id: Uuid, to: Option<&Version>) -> Result<Plan> {
     let folder = source::read(&config.dir, config.layout.as_deref())?;
     let run = Run::begin(config, run_id).await?;
+    run.refuse_other_histories(&folder).await?;
     let work = run.pending(&folder, to).await?;
     run.plan(Direction::Up, &folder, &work).await
 }
@@ -279,6 +284,7 @@ impl<'a> Run<'a> {
         }
         // Another run may have done it while this one waited for the lock.
         self.locked(async |run, waited| {
+            run.refuse_other_histories(folder).await?;
             let work = run.pending(folder, to).await?;
             if work.is_empty() {
                 run.nothing_to_do(Direction::Up).await
@@ -403,6 +409,17 @@ impl<'a> Run<'a> {
         let applied = self.applied().await?;
         let mut work = Vec::new();
         for row in plan::down(&folder.migrations, &revertible, revert, self.config.rules)? {
+            if row.kind == EXTERNAL {
+                return Err(Error::Refused {
+                    what: format!(
+                        "migration `{}` cannot be reverted: another tool applied it, and Lockgate does not run its script `{}`",
+                        source::name(&row.version, &row.description),
+                        row.filename
+                    ),
+                    next: "write a new migration that takes it back, or `lockgate restore` a backup from before it"
+                        .into(),
+                });
+            }
             let mut item = match folder.migrations.iter().find(|m| m.version == row.version) {
                 Some(migration) => {
                     if let (Some(files), Some(stored)) = (migration.scripts(), &row.down_script)

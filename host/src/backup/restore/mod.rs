@@ -114,10 +114,11 @@ pub async fn restore(config: &Config, run_id: Uuid, backup: &Backup, order: &Ord
     if order.into.is_some() {
         unused(&admin, database).await?;
     }
+    let then = kept::properties(config, backup).await?;
     let properties = &match &present {
         // What the operator decided last; but the rows are as they were written.
-        Some(present) if replaces => present.clone().with_encoding_of(&manifest.properties),
-        _ => kept::properties(config, backup).await?,
+        Some(present) if replaces => present.clone().with_encoding_of(&then),
+        _ => then,
     };
     roles::may_make(&admin, database, &properties.owner, replaces).await?;
     let mut warnings = Vec::new();
