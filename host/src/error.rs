@@ -332,6 +332,8 @@ impl From<DbError> for ProgramError {
 pub enum Stage {
     /// The host's own checks, before anything else.
     HostPreflight,
+    /// The rules for what is pending, before anything else is done about it.
+    Lint,
     /// A migration's checks before it runs.
     Preflight(Version),
     /// A migration's checks before its transaction commits.
@@ -605,6 +607,7 @@ impl Error {
             Self::Checks { stage, findings, state } => plain(
                 match stage {
                     Stage::HostPreflight => "preflight says no".into(),
+                    Stage::Lint => "lint says no".into(),
                     Stage::Preflight(version) => format!("the preflight of migration `{version}` says no"),
                     Stage::Verify(version, direction) => {
                         format!("the verification of migration `{version}` ({direction}) says no")

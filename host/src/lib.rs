@@ -9,6 +9,8 @@ pub mod failpoint;
 mod files;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
+pub mod lint;
+pub mod locks;
 pub mod migration;
 pub mod plan;
 pub mod plugin;

@@ -261,7 +261,7 @@ async fn a_down_of_several_is_refused_whole_when_one_cannot_be_reverted() {
     scenario.up().await.succeeds();
     let before = scenario.state().await;
     for arguments in ["down --to 0 --no-backup", "down --to 0 --dry-run"] {
-        scenario.run(arguments).await.refuses_with(2).says("`001_a` cannot be reverted: it has no `.down.sql`");
+        scenario.run(arguments).await.refuses_with(2).says("`001_a` cannot be reverted: it has no down script");
     }
     // The same where the file is gone, and with it the word of its author.
     scenario.remove("migrations/001_a.up.sql");

@@ -96,6 +96,13 @@ impl Scenario {
         self
     }
 
+    /// With a folder of the fixtures as the folder of migrations.
+    #[must_use]
+    pub fn fixtures(self, path: &str) -> Self {
+        copy_tree(&project().join("tests/fixtures").join(path), &self.migrations());
+        self
+    }
+
     /// With a `lockgate.toml`.
     #[must_use]
     pub fn config(self, text: &str) -> Self {
@@ -105,7 +112,9 @@ impl Scenario {
 
     /// Writes a file, by its path from the scenario's folder.
     pub fn write(&self, path: &str, content: impl AsRef<[u8]>) {
-        fs::write(self.path(path), content).unwrap();
+        let path = self.path(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
     }
 
     /// Removes a file, by its path from the scenario's folder.
@@ -377,6 +386,19 @@ impl Scenario {
 pub(crate) fn fixture(path: &str) -> Vec<u8> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(path);
     fs::read(&path).unwrap_or_else(|e| panic!("`{}`: {e}", path.display()))
+}
+
+fn copy_tree(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let to = to.join(path.file_name().unwrap());
+        if path.is_dir() {
+            copy_tree(&path, &to);
+        } else {
+            fs::copy(&path, &to).unwrap();
+        }
+    }
 }
 
 fn project() -> &'static Path {

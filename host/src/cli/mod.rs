@@ -4,11 +4,13 @@ mod backup;
 mod down;
 mod drill;
 mod history;
+mod lint;
 mod new;
 mod pause;
 mod plan;
 mod plugin;
 mod psql;
+mod repair;
 mod resolve;
 mod restore;
 mod roles;
@@ -22,7 +24,10 @@ use std::{
     time::Duration,
 };
 
-use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use clap::{
+    Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum,
+    builder::{PossibleValuesParser, TypedValueParser},
+};
 use tracing::Instrument as _;
 use uuid::Uuid;
 
@@ -31,6 +36,7 @@ use crate::{
     embedded::Embedded,
     error::{Error, ExitCode, NOTHING_CHANGED, Result},
     migration::Version,
+    plan::OutOfOrder,
     report,
     stop::Stop,
     telemetry,
@@ -73,6 +79,12 @@ struct Global {
     /// Configuration file [default: lockgate.toml, if there is one]
     #[arg(long, global = true, value_name = "FILE", env = "LOCKGATE_CONFIG")]
     config: Option<PathBuf>,
+    /// Layout of the folder, by the name of its tool [default: the one that it seems to have]
+    #[arg(long, global = true, value_name = "LAYOUT", env = "LOCKGATE_LAYOUT")]
+    layout: Option<String>,
+    /// What becomes of migrations below the newest applied one: refuse, warn or apply [default: refuse]
+    #[arg(long, global = true, value_name = "POLICY", env = "LOCKGATE_OUT_OF_ORDER", value_parser = out_of_order())]
+    out_of_order: Option<OutOfOrder>,
     /// Role to take on after logging in, such as the owner of the schema [default: none]
     #[arg(long, global = true, env = "LOCKGATE_ROLE")]
     role: Option<String>,
@@ -118,7 +130,7 @@ struct Global {
     output: Output,
     /// How the log on stderr is written
     #[arg(long, global = true, value_enum, default_value = "text", env = "LOCKGATE_LOG_FORMAT")]
-    log_format: Output,
+    log_format: LogFormat,
     /// Ask nothing
     #[arg(short, long, global = true, env = "LOCKGATE_YES")]
     yes: bool,
@@ -132,6 +144,14 @@ enum EmbeddedWhen {
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Output {
+    Text,
+    Json,
+    /// Workflow commands for GitHub Actions; of `lint` only
+    Github,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum LogFormat {
     Text,
     Json,
 }
@@ -152,10 +172,14 @@ enum Command {
     History(history::Arguments),
     /// Show what `up` would do, and change nothing
     Plan(plan::Arguments),
+    /// Look for what may go wrong with migrations, before they run
+    Lint(lint::Arguments),
     /// Keep the migration under way from going on, or let it
     Pause(pause::Arguments),
     /// Say what came of a step that a run was cut off in, where nothing else tells
     Resolve(resolve::Arguments),
+    /// Take a file that has changed for what was applied
+    Repair(repair::Arguments),
     /// Take a backup, or list those that there are
     Backup(backup::Arguments),
     /// Bring a backup's state back; the present database is kept under another name
@@ -186,7 +210,7 @@ impl Context {
     /// Prints an outcome: text for people, JSON for programs.
     fn print<T: serde::Serialize>(&self, outcome: &T, text: impl FnOnce(&T) -> String) -> Result<()> {
         let body = match self.output {
-            Output::Text => text(outcome),
+            Output::Text | Output::Github => text(outcome),
             Output::Json => report::json(outcome)? + "\n",
         };
         // A reader that went away is no failure of the run.
@@ -224,7 +248,7 @@ pub fn main() -> u8 {
     };
     let color = std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
     let verbosity = if cli.global.quiet { -1 } else { i16::from(cli.global.verbose) };
-    telemetry::init(verbosity, cli.global.log_format == Output::Json, color);
+    telemetry::init(verbosity, cli.global.log_format == LogFormat::Json, color);
     let json = cli.global.output == Output::Json;
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -253,10 +277,16 @@ async fn run(cli: Cli) -> Result<ExitCode> {
     let span = tracing::error_span!("run", run_id = %run_id);
     async {
         let global = cli.global;
+        if global.output == Output::Github && !matches!(cli.command, Command::Lint(_)) {
+            let what = "`--output github` is for `lint` only";
+            return Err(Error::configuration(what, "leave it out, or say `--output json`"));
+        }
         let mut config = Config::load(Options {
             config: global.config,
             database_url: global.database_url,
             dir: global.dir,
+            layout: global.layout,
+            out_of_order: global.out_of_order,
             role: global.role,
             schema: global.schema,
             backup: crate::backup::Options {
@@ -279,6 +309,7 @@ async fn run(cli: Cli) -> Result<ExitCode> {
             // A server that nobody asks would only be started and stopped.
             _ if matches!(&cli.command, Command::Plugin(arguments) if !arguments.asks_a_database()) => false,
             _ if matches!(&cli.command, Command::Roles(_)) => false,
+            _ if matches!(&cli.command, Command::Lint(arguments) if !arguments.asks_a_database()) => false,
             Some(EmbeddedWhen::Always) => true,
             Some(EmbeddedWhen::Auto) => config.names_no_database(),
             None => false,
@@ -323,6 +354,7 @@ async fn dispatch(context: &Context, command: Command) -> Result<ExitCode> {
         Command::Restore(arguments) => restore::run(context, &arguments).await,
         Command::Drill(arguments) => drill::run(context, &arguments).await,
         Command::Resolve(arguments) => resolve::run(context, &arguments).await,
+        Command::Repair(arguments) => repair::run(context, &arguments).await,
         Command::Pause(arguments) => pause::run(context, &arguments).await,
         Command::Psql(arguments) => psql::run(context, &arguments).await,
         Command::New(arguments) => new::run(context, &arguments),
@@ -333,6 +365,7 @@ async fn dispatch(context: &Context, command: Command) -> Result<ExitCode> {
         Command::Status(arguments) => interruptible(context, status::run(context, &arguments)).await,
         Command::History(arguments) => interruptible(context, history::run(context, &arguments)).await,
         Command::Plan(arguments) => interruptible(context, plan::run(context, &arguments)).await,
+        Command::Lint(arguments) => interruptible(context, lint::run(context, &arguments)).await,
     }
 }
 
@@ -349,7 +382,17 @@ fn duration(text: &str) -> Result<Duration, String> {
 }
 
 fn version(text: &str) -> Result<Version, String> {
-    Version::parse(text).ok_or_else(|| "a version is digits only, such as 001".to_owned())
+    Version::parse(text).ok_or_else(|| {
+        "a version is digits, such as 001, or the name of a repeatable migration, such as R__views".to_owned()
+    })
+}
+
+fn out_of_order() -> impl TypedValueParser<Value = OutOfOrder> {
+    PossibleValuesParser::new(["refuse", "warn", "apply"]).map(|text| match text.as_str() {
+        "apply" => OutOfOrder::Apply,
+        "warn" => OutOfOrder::Warn,
+        _ => OutOfOrder::Refuse,
+    })
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use crate::{
 /// The table's name in its schema; the auth service's monitoring reads it.
 pub const TABLE: &str = "schema_migrations";
 
-const COLUMNS: [&str; 12] = [
+const COLUMNS: [&str; 13] = [
     "version",
     "filename",
     "applied_at",
@@ -20,6 +20,7 @@ const COLUMNS: [&str; 12] = [
     "description",
     "kind",
     "checksum",
+    "up_script",
     "down_script",
     "run_id",
     "applied_by",
@@ -27,9 +28,13 @@ const COLUMNS: [&str; 12] = [
     "backup_id",
 ];
 
-/// The row of the version `$1`, however its digits were written. Every name with its schema: the migration may have changed the
-/// search path.
-const IS_VERSION: &str = "version::pg_catalog.numeric OPERATOR(pg_catalog.=) $1::pg_catalog.text::pg_catalog.numeric";
+/// A longer script is not stored as it was applied: a dump of a database is no text that anybody compares by eye.
+const UP_SCRIPT_MAX_BYTES: usize = 1 << 20;
+
+/// The row of the version `$1`, however its digits were written.
+fn is_version() -> String {
+    format!("({}) OPERATOR(pg_catalog.=) ({})", Version::key_sql("version"), Version::key_sql("$1::pg_catalog.text"))
+}
 
 /// One applied migration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -54,6 +59,9 @@ pub struct Applied {
     pub run_id: String,
     /// The backup taken before it, if one was.
     pub backup_id: Option<String>,
+    /// The up script of a SQL migration, as it was then; none where it is larger than a mebibyte.
+    #[serde(skip)]
+    pub up_script: Option<String>,
     /// The down script of a SQL migration, as it was then.
     #[serde(skip)]
     pub down_script: Option<String>,
@@ -72,6 +80,8 @@ pub struct Record<'a> {
     pub kind: &'a str,
     /// See [`Applied`].
     pub checksum: &'a Checksum,
+    /// See [`Applied`].
+    pub up_script: Option<&'a str>,
     /// See [`Applied`].
     pub down_script: Option<&'a str>,
     /// See [`Applied`].
@@ -137,12 +147,14 @@ impl History {
         let sql = format!(
             "SELECT version, filename, description, kind, checksum,
                     to_char(applied_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'),
-                    execution_time_ms, applied_by, run_id::text, backup_id, down_script
-             FROM {} ORDER BY version::numeric",
+                    execution_time_ms, applied_by, run_id::text, backup_id, down_script, up_script
+             FROM {}",
             self.table
         );
         let rows = session.client().query(&sql, &[]).await.map_err(|e| self.unreadable(session, db_error(&e)))?;
-        rows.iter().map(applied).collect::<Result<_>>().map(Some)
+        let mut rows = rows.iter().map(applied).collect::<Result<Vec<_>>>()?;
+        rows.sort_by(|a, b| a.version.cmp(&b.version));
+        Ok(Some(rows))
     }
 
     fn unreadable(&self, session: &Session, error: DbError) -> Error {
@@ -151,8 +163,19 @@ impl History {
 
     /// True when the table holds this version: asked again within the migration's own transaction.
     pub async fn holds(&self, session: &Session, version: &Version) -> Result<bool> {
-        let sql = format!("SELECT EXISTS (SELECT FROM {} WHERE {IS_VERSION})", self.table);
+        let sql = format!("SELECT EXISTS (SELECT FROM {} WHERE {})", self.table, is_version());
         let row = session.client().query_one(&sql, &[&version.as_str()]).await;
+        row.map(|row| row.get(0)).map_err(|e| Error::database("re-reading the history", db_error(&e)))
+    }
+
+    /// The same for a version with this text: a repeatable migration is there before it is applied once more.
+    pub async fn holds_text(&self, session: &Session, version: &Version, checksum: &Checksum) -> Result<bool> {
+        let sql = format!(
+            "SELECT EXISTS (SELECT FROM {} WHERE {} AND checksum OPERATOR(pg_catalog.=) $2)",
+            self.table,
+            is_version()
+        );
+        let row = session.client().query_one(&sql, &[&version.as_str(), &checksum.as_str()]).await;
         row.map(|row| row.get(0)).map_err(|e| Error::database("re-reading the history", db_error(&e)))
     }
 
@@ -161,35 +184,43 @@ impl History {
         let table = &self.table;
         format!(
             "CREATE TABLE IF NOT EXISTS {table} (
-                 version text PRIMARY KEY CHECK (version ~ '^[0-9]+$'),
+                 version text PRIMARY KEY CHECK (version ~ '^([0-9]+([.][0-9]+)*|R__.+)$'),
                  filename text NOT NULL,
                  applied_at timestamptz NOT NULL DEFAULT clock_timestamp(),
                  execution_time_ms bigint NOT NULL CHECK (execution_time_ms >= 0),
                  description text NOT NULL,
                  kind text NOT NULL CHECK (kind IN ('sql', 'component')),
                  checksum text NOT NULL,
+                 up_script text,
                  down_script text,
                  run_id uuid NOT NULL,
                  applied_by text NOT NULL DEFAULT session_user,
                  lockgate_version text NOT NULL,
                  backup_id text
              );
-             CREATE UNIQUE INDEX IF NOT EXISTS {index} ON {table} ((version::numeric));
+             CREATE UNIQUE INDEX IF NOT EXISTS {index} ON {table} (({key}));
              COMMENT ON TABLE {table} IS 'The migrations that are applied. Written by lockgate in the migration''s own transaction.';
              COMMENT ON COLUMN {table}.execution_time_ms IS 'Duration of the steps, without verification and commit.';
              COMMENT ON COLUMN {table}.checksum IS 'SHA-256 of the up script (line endings as LF) or of the component.';
+             COMMENT ON COLUMN {table}.up_script IS 'The up script as it was when the migration was applied, up to a mebibyte.';
              COMMENT ON COLUMN {table}.down_script IS 'The down script as it was when the migration was applied.';",
             index = quote_ident(&format!("{TABLE}_number_key")),
+            key = Version::key_sql("version"),
         )
     }
 
-    /// Records a migration as applied, in the open transaction.
-    pub async fn record(&self, session: &Session, run_id: uuid::Uuid, record: &Record<'_>) -> Result<()> {
+    /// Records a migration as applied, in the open transaction; a repeatable one in the place of its former row. Returns how many rows
+    /// that took away.
+    pub async fn record(&self, session: &Session, run_id: uuid::Uuid, record: &Record<'_>) -> Result<u8> {
+        let former = record.version.is_repeatable() && self.holds(session, record.version).await?;
+        if former {
+            self.forget(session, record.version).await?;
+        }
         let text = |value: Option<&str>| value.map_or_else(|| "NULL".to_owned(), quote_literal);
         let sql = format!(
-            "INSERT INTO {} (version, filename, execution_time_ms, description, kind, checksum, down_script, run_id,
+            "INSERT INTO {} (version, filename, execution_time_ms, description, kind, checksum, up_script, down_script, run_id,
                              lockgate_version, backup_id)
-             VALUES ({}, {}, {}, {}, {}, {}, {}, '{run_id}', '{}', {})",
+             VALUES ({}, {}, {}, {}, {}, {}, {}, {}, '{run_id}', '{}', {})",
             self.table,
             quote_literal(record.version.as_str()),
             quote_literal(record.filename),
@@ -197,17 +228,46 @@ impl History {
             quote_literal(record.description),
             quote_literal(record.kind),
             quote_literal(record.checksum.as_str()),
+            text(record.up_script.filter(|script| script.len() <= UP_SCRIPT_MAX_BYTES)),
             text(record.down_script),
             env!("CARGO_PKG_VERSION"),
             text(record.backup_id),
         );
-        session.batch("recording the migration", &sql).await
+        session.batch("recording the migration", &sql).await?;
+        Ok(u8::from(former))
+    }
+
+    /// Takes the file as it now is for what was applied: another name, digest and scripts, and all else as it was. In the open transaction.
+    pub async fn realign(&self, session: &Session, record: &Record<'_>) -> Result<()> {
+        const DOING: &str = "repairing the history";
+        let text = |value: Option<&str>| value.map_or_else(|| "NULL".to_owned(), quote_literal);
+        // No right to update rows is asked of the role.
+        let sql = format!(
+            "WITH former AS (DELETE FROM {table} WHERE {is_version} RETURNING *)
+             INSERT INTO {table} (version, filename, applied_at, execution_time_ms, description, kind, checksum, up_script, down_script,
+                                  run_id, applied_by, lockgate_version, backup_id)
+             SELECT version, {filename}, applied_at, execution_time_ms, {description}, {kind}, {checksum}, {up_script}, {down_script},
+                    run_id, applied_by, lockgate_version, backup_id FROM former",
+            table = self.table,
+            is_version = is_version(),
+            filename = quote_literal(record.filename),
+            description = quote_literal(record.description),
+            kind = quote_literal(record.kind),
+            checksum = quote_literal(record.checksum.as_str()),
+            up_script = text(record.up_script.filter(|script| script.len() <= UP_SCRIPT_MAX_BYTES)),
+            down_script = text(record.down_script),
+        );
+        let written = session.client().execute(&sql, &[&record.version.as_str()]).await;
+        match written.map_err(|e| Error::database(DOING, db_error(&e)))? {
+            1 => Ok(()),
+            n => Err(Error::system(DOING, format!("{n} rows of `{}` were found, not one", record.version))),
+        }
     }
 
     /// Removes a migration that was reverted, in the open transaction.
     pub async fn forget(&self, session: &Session, version: &Version) -> Result<()> {
         const DOING: &str = "removing the migration from the history";
-        let sql = format!("DELETE FROM {} WHERE {IS_VERSION}", self.table);
+        let sql = format!("DELETE FROM {} WHERE {}", self.table, is_version());
         let removed = session.client().execute(&sql, &[&version.as_str()]).await;
         match removed.map_err(|e| Error::database(DOING, db_error(&e)))? {
             1 => Ok(()),
@@ -231,7 +291,7 @@ fn applied(row: &Row) -> Result<Applied> {
     let text: String = row.get(0);
     let version = Version::parse(&text).ok_or_else(|| Error::DamagedHistory {
         what: format!("the history holds `{text}`, which is no version"),
-        next: "find out who wrote that row; Lockgate writes digits only".into(),
+        next: "find out who wrote that row; Lockgate writes none but digits, dots and `R__name`".into(),
     })?;
     Ok(Applied {
         version,
@@ -245,5 +305,6 @@ fn applied(row: &Row) -> Result<Applied> {
         run_id: row.get(8),
         backup_id: row.get(9),
         down_script: row.get(10),
+        up_script: row.get(11),
     })
 }

@@ -69,6 +69,8 @@ pub enum Event {
     RunFinished,
     /// The database was restored from a backup.
     Restored,
+    /// An operator took a file as it now is for what was applied.
+    Repaired,
     /// A backup was restored into a scratch database, to see whether and how fast that can be done.
     Drilled,
 }
@@ -96,6 +98,7 @@ impl Event {
             Self::Interrupted => "interrupted",
             Self::RunFinished => "run_finished",
             Self::Restored => "restored",
+            Self::Repaired => "repaired",
             Self::Drilled => "drilled",
         }
     }
@@ -106,8 +109,8 @@ impl Event {
 pub struct Entry<'a> {
     /// What happened.
     pub event: Event,
-    /// To which migration, which way.
-    pub migration: Option<(&'a Version, Direction)>,
+    /// To which migration, and which way, if it ran.
+    pub migration: Option<(&'a Version, Option<Direction>)>,
     /// Which try of the transaction under way it was, counted from 1.
     pub attempt: Option<u32>,
     /// Which of its steps.
@@ -127,7 +130,13 @@ impl<'a> Entry<'a> {
     /// The same for a migration.
     #[must_use]
     pub fn migration(self, version: &'a Version, direction: Direction) -> Self {
-        Self { migration: Some((version, direction)), ..self }
+        Self { migration: Some((version, Some(direction))), ..self }
+    }
+
+    /// The same for a migration that does not run.
+    #[must_use]
+    pub fn of_version(self, version: &'a Version) -> Self {
+        Self { migration: Some((version, None)), ..self }
     }
 
     /// The same for one of several tries, counted from 1.
@@ -193,7 +202,9 @@ impl Journal {
     pub async fn append(&self, session: &Session, entry: &Entry<'_>) -> Result<()> {
         let null = || "NULL".to_owned();
         let (version, direction) = match entry.migration {
-            Some((version, direction)) => (quote_literal(version.as_str()), format!("'{direction}'")),
+            Some((version, direction)) => {
+                (quote_literal(version.as_str()), direction.map_or_else(null, |direction| format!("'{direction}'")))
+            }
             None => (null(), null()),
         };
         let sql = format!(

@@ -100,6 +100,7 @@ impl Started {
             applied_by: String::new(),
             run_id: self.run_id.clone(),
             backup_id: None,
+            up_script: None,
             down_script: None,
         }
     }

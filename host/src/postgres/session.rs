@@ -18,7 +18,7 @@ use super::{
     tables,
 };
 use crate::{
-    error::{DbError, Error, ProgramError, Result},
+    error::{Cause, DbError, Error, ProgramError, Result},
     sql::Script,
 };
 
@@ -277,6 +277,12 @@ impl Session {
         let close = seal.as_ref().map_or(String::new(), |seal| format!("; {}", seal.close()));
         let sql = format!("BEGIN; {}; {SYNCHRONOUS_COMMIT}{close}", timeouts.sql("SET LOCAL"));
         self.batch(DOING, &sql).await?;
+        self.baseline(own, seal).await
+    }
+
+    /// What must be the same at the end of the open transaction.
+    async fn baseline(&self, own: &OwnTables, seal: Option<Seal>) -> Result<Transaction> {
+        const DOING: &str = "beginning a transaction";
         let sql = format!(
             "SELECT pg_current_xact_id()::text, {}, {}, {}, {}, {SETTINGS_SQL}",
             signature_sql(["$1", "$2", "$3", "$4"]),
@@ -288,6 +294,53 @@ impl Session {
         let row = row.map_err(|e| Error::database(DOING, db_error(&e)))?;
         let writes = [row.get(2), row.get(3), row.get(4)];
         Ok(Transaction { id: row.get(0), signature: row.get(1), writes, settings: row.get(5), seal })
+    }
+
+    /// Makes the session within the open transaction what it is at the beginning of one: for several migrations in one transaction, of
+    /// which none is to see what another has set, left open or put off.
+    pub async fn as_at_the_beginning(&self, timeouts: Timeouts) -> Result<()> {
+        const DOING: &str = "setting the session back";
+        // What was set to be checked at once, because it was to be seen at the end of the former migration, is put off again; so is what
+        // later migrations make, which is seen at their ends.
+        let at_once = "SELECT DISTINCT pg_catalog.format('%I.%I', n.nspname, c.conname)
+                       FROM pg_catalog.pg_constraint c JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.connamespace
+                       WHERE c.condeferrable AND NOT c.condeferred";
+        let names: Vec<String> = self.texts(DOING, at_once).await?.into_iter().flatten().flatten().collect();
+        let at_once = match names.as_slice() {
+            [] => String::new(),
+            names => format!("SET CONSTRAINTS {} IMMEDIATE; ", names.join(", ")),
+        };
+        let sql = format!(
+            "CLOSE ALL; DISCARD TEMP; RESET ALL; {}; SET CONSTRAINTS ALL DEFERRED; {at_once}{}; {SYNCHRONOUS_COMMIT}",
+            settings_sql(),
+            timeouts.sql("SET LOCAL"),
+        );
+        self.batch(DOING, &sql).await
+    }
+
+    /// Begins a part of the open transaction as [`begin`](Self::begin) begins one, and returns what must be the same at its end.
+    pub async fn begin_part(&self, own: &OwnTables, seal: Option<Seal>) -> Result<Transaction> {
+        if let Some(seal) = &seal {
+            self.batch("sealing a part of a transaction", &seal.close()).await?;
+        }
+        self.baseline(own, seal).await
+    }
+
+    /// Ends a part of the open transaction as [`commit`](Self::commit) would, and commits nothing: what it has put off until then is run
+    /// READ ONLY.
+    ///
+    /// # Errors
+    /// What the server would have refused the commit with.
+    pub async fn end_part(&self, transaction: &Transaction) -> Result<(), ProgramError> {
+        if let Some(seal) = &transaction.seal {
+            self.client().batch_execute(&seal.open_for_good()).await.map_err(|e| ProgramError::from(db_error(&e)))?;
+        }
+        let put_off = async |db: &Handle| db.execute("SET CONSTRAINTS ALL IMMEDIATE", &[]).await;
+        match self.guarded(put_off).await {
+            Ok(run) => run.map(drop).map_err(ProgramError::from),
+            Err(Error::Database { error, .. }) => Err((*error).into()),
+            Err(other) => Err(ProgramError { at: None, cause: Cause::Host(other.report().what) }),
+        }
     }
 
     /// Runs one statement outside a transaction.

@@ -3,10 +3,12 @@
 mod batch;
 mod outside;
 mod pace;
+mod rehearsal;
 
 use std::time::{Duration, Instant};
 
 use self::pace::Pace;
+pub(super) use self::rehearsal::Tried;
 use super::{
     ROLLED_BACK, Run,
     course::{Course, Next},
@@ -379,10 +381,15 @@ impl<'r, 'c> Passage<'r, 'c> {
     async fn planned(&self) -> Result<Course, Stopped> {
         let run = &*self.run;
         // Even if the lock had failed, nothing would run twice.
-        let holds = run.history.holds(&run.session, &self.item.version).await.map_err(Stopped::host("history"))?;
+        let (version, checksum) = (&self.item.version, &self.item.checksum);
+        let holds = match version.is_repeatable() {
+            true => run.history.holds_text(&run.session, version, checksum).await,
+            false => run.history.holds(&run.session, version).await,
+        };
+        let holds = holds.map_err(Stopped::host("history"))?;
         let expected = self.direction == Direction::Down && !self.item.half_applied;
         if holds != expected {
-            let cause = Cause::Host(format!("the history changed under the lock: `{}`", self.item.version));
+            let cause = Cause::Host(format!("the history changed under the lock: `{version}`"));
             return Err(Stopped::at("history", ProgramError { at: None, cause }));
         }
         let program = &self.item.program;
@@ -476,11 +483,13 @@ impl<'r, 'c> Passage<'r, 'c> {
                     description: &item.description,
                     kind: &item.kind,
                     checksum: &item.checksum,
+                    up_script: item.up_script.as_deref(),
                     down_script: item.down_script.as_deref(),
                     execution_time_ms: i64::try_from(took.as_millis()).unwrap_or(i64::MAX),
                     backup_id: self.backup.map(|b| b.id.as_str()),
                 };
-                run.history.record(&run.session, run.run_id, &record).await.map_err(Stopped::host("history"))?;
+                let recorded = run.history.record(&run.session, run.run_id, &record).await;
+                writes.history_deleted = recorded.map_err(Stopped::host("history"))?;
                 writes.history_inserted = 1;
                 Event::Applied
             }

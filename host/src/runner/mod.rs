@@ -1,10 +1,14 @@
 //! A run, from the lock to the outcome.
 
 mod course;
+mod linting;
 mod migration;
 mod outcome;
 mod pause;
+mod planning;
 mod recovery;
+mod rehearsal;
+mod repair;
 mod resolve;
 mod work;
 
@@ -13,7 +17,6 @@ use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 use self::{
-    course::Course,
     migration::Passage,
     work::{Work, from_history, load},
 };
@@ -23,7 +26,7 @@ use crate::{
     error::{Error, Finding, NOTHING_CHANGED, ProgramError, Result, Severity, Stage, blocks},
     failpoint::Failpoint,
     migration::{Direction, Kind, Version},
-    plan::{self, Revert, State},
+    plan::{self, OutOfOrder, Revert, State},
     postgres::{
         Handle, Server, Session, Target, Watch,
         history::{Applied, History},
@@ -33,11 +36,16 @@ use crate::{
         progress::{Progress, Started},
         tables,
     },
-    source::{self, Content, Folder},
+    source::{self, Folder},
 };
 
-pub use outcome::{Done, Health, Outcome, Plan, Planned, PlannedStep, Status, StatusRow, Underway};
+pub use linting::{Linted, lint};
+pub use outcome::{
+    Done, Health, Outcome, Plan, Planned, PlannedLock, PlannedStatement, PlannedStep, Status, StatusRow, Underway,
+};
 pub use pause::{Pause, pause};
+pub use rehearsal::{Moved, NotReached, NotTried, Rehearsal, Rehearsed, RehearsedAs, Taken, rehearse};
+pub use repair::{Realigned, Repair, plan_repair, repair};
 pub use resolve::{Resolution, Verdict, plan_resolve, resolve};
 
 /// A connected run.
@@ -84,21 +92,29 @@ pub async fn test(config: &Config, run_id: Uuid) -> Result<Health> {
 /// # Errors
 /// When either cannot be read.
 pub async fn status(config: &Config, run_id: Uuid) -> Result<Status> {
-    let folder = source::read(&config.dir)?;
+    let folder = source::read(&config.dir, config.layout.as_deref())?;
     let run = Run::begin(config, run_id).await?;
     let applied = run.applied().await?;
     let started = run.progress.read(&run.session).await?;
-    let rows = plan::states(&folder, &applied).into_iter().filter_map(|(state, migration, row)| {
+    let rows = plan::states(&folder, &applied, config.rules).into_iter().filter_map(|(state, migration, row)| {
         let (version, description, kind) = match (migration, row) {
             (_, Some(row)) => (row.version.clone(), row.description.clone(), row.kind.clone()),
-            (Some(m), None) => (m.version.clone(), m.description.clone(), m.kind().as_str().to_owned()),
+            (Some(m), None) => (m.version.clone(), m.description.clone(), m.kind.as_str().to_owned()),
             (None, None) => return None,
         };
         let underway = started.as_ref().filter(|started| started.version == version).map(Underway::of);
         let state = if underway.is_some() { State::Started } else { state };
         Some(StatusRow { version, description, kind, state, progress: underway, applied: row.cloned() })
     });
-    Ok(Status { database: config.target.database.clone(), migrations: rows.collect(), problems: folder.problems })
+    let migrations = rows.collect();
+    let mut problems = folder.problems.clone();
+    for migration in &folder.migrations {
+        // What is applied is as it is.
+        if plan::is_pending(migration, &applied, config.rules) {
+            problems.extend_from_slice(migration.problems());
+        }
+    }
+    Ok(Status { database: config.target.database.clone(), migrations, problems })
 }
 
 /// Says what [`up`] would do, and changes nothing.
@@ -106,10 +122,10 @@ pub async fn status(config: &Config, run_id: Uuid) -> Result<Status> {
 /// # Errors
 /// Whatever would stop the run before its first check.
 pub async fn plan_up(config: &Config, run_id: Uuid, to: Option<&Version>) -> Result<Plan> {
-    let folder = source::read(&config.dir)?;
+    let folder = source::read(&config.dir, config.layout.as_deref())?;
     let run = Run::begin(config, run_id).await?;
     let work = run.pending(&folder, to).await?;
-    run.plan(Direction::Up, &work).await
+    run.plan(Direction::Up, &folder, &work).await
 }
 
 /// Says what [`down`] would do, and changes nothing.
@@ -117,10 +133,10 @@ pub async fn plan_up(config: &Config, run_id: Uuid, to: Option<&Version>) -> Res
 /// # Errors
 /// Whatever would stop the run before its first check.
 pub async fn plan_down(config: &Config, run_id: Uuid, revert: &Revert) -> Result<Plan> {
-    let folder = source::read(&config.dir)?;
+    let folder = source::read(&config.dir, config.layout.as_deref())?;
     let run = Run::begin(config, run_id).await?;
     let work = run.reverted(&folder, revert).await?;
-    run.plan(Direction::Down, &work).await
+    run.plan(Direction::Down, &folder, &work).await
 }
 
 /// Applies what is pending, up to and including `to`.
@@ -128,7 +144,7 @@ pub async fn plan_down(config: &Config, run_id: Uuid, revert: &Revert) -> Result
 /// # Errors
 /// The first that stops it; what was applied before stays applied.
 pub async fn up(config: &Config, run_id: Uuid, to: Option<&Version>) -> Result<Outcome> {
-    let folder = source::read(&config.dir)?;
+    let folder = source::read(&config.dir, config.layout.as_deref())?;
     let mut run = Run::begin(config, run_id).await?;
     let done = run.persistently(async |run| run.up(&folder, to).await).await;
     done.map_err(|error| run.with_the_way_back(error))
@@ -139,7 +155,7 @@ pub async fn up(config: &Config, run_id: Uuid, to: Option<&Version>) -> Result<O
 /// # Errors
 /// The first that stops it; what was reverted before stays reverted.
 pub async fn down(config: &Config, run_id: Uuid, revert: &Revert) -> Result<Outcome> {
-    let folder = source::read(&config.dir)?;
+    let folder = source::read(&config.dir, config.layout.as_deref())?;
     let mut run = Run::begin(config, run_id).await?;
     let done = run.persistently(async |run| run.down(&folder, revert).await).await;
     done.map_err(|error| run.with_the_way_back(error))
@@ -153,7 +169,7 @@ pub async fn backup(config: &Config, run_id: Uuid, extent: Extent) -> Result<Man
     config.backup.check(&extent)?;
     let mut run = Run::begin(config, run_id).await?;
     run.locked(async |run, _| {
-        run.preflight(&[]).await?;
+        run.preflight(&[], run.config.backup.enabled).await?;
         let manifest = run.take_backup(&[], extent).await?;
         if run.history.read(&run.session).await?.is_some() {
             run.journal.append(&run.session, &Entry::of(Event::BackedUp).detail(&manifest.id)).await?;
@@ -252,7 +268,7 @@ impl<'a> Run<'a> {
             }
         }
         let underway = self.progress.read(&self.session).await?.is_some();
-        let pending = plan::up(&folder.migrations, &applied, to);
+        let pending = plan::up(&folder.migrations, &applied, to, self.config.rules);
         if !underway && folder.problems.is_empty() && pending.is_ok_and(|pending| pending.is_empty()) {
             return self.nothing_to_do(Direction::Up).await;
         }
@@ -262,14 +278,14 @@ impl<'a> Run<'a> {
             if work.is_empty() {
                 run.nothing_to_do(Direction::Up).await
             } else {
-                run.execute(Direction::Up, &work, waited).await
+                run.execute(Direction::Up, folder, &work, waited).await
             }
         })
         .await
     }
 
     async fn down(&mut self, folder: &Folder, revert: &Revert) -> Result<Outcome> {
-        if plan::down(&folder.migrations, &self.revertible().await?.0, revert)?.is_empty() {
+        if plan::down(&folder.migrations, &self.revertible().await?.0, revert, self.config.rules)?.is_empty() {
             return self.nothing_to_do(Direction::Down).await;
         }
         self.locked(async |run, waited| {
@@ -277,7 +293,7 @@ impl<'a> Run<'a> {
             if work.is_empty() {
                 run.nothing_to_do(Direction::Down).await
             } else {
-                run.execute(Direction::Down, &work, waited).await
+                run.execute(Direction::Down, folder, &work, waited).await
             }
         })
         .await
@@ -315,12 +331,18 @@ impl<'a> Run<'a> {
     /// Everything that is to be applied, loaded and checked.
     async fn pending(&self, folder: &Folder, to: Option<&Version>) -> Result<Vec<Work>> {
         let applied = self.applied().await?;
-        let planned = plan::up(&folder.migrations, &applied, to);
+        let rules = self.config.rules;
+        let planned = plan::up(&folder.migrations, &applied, to, rules);
         // Whatever else is wrong, those not yet applied are tried as well, so that everything is reported at once.
         let candidates = match &planned {
             Ok(pending) => pending.clone(),
-            Err(_) => folder.migrations.iter().filter(|m| !applied.iter().any(|a| a.version == m.version)).collect(),
+            Err(_) => folder.migrations.iter().filter(|m| plan::is_pending(m, &applied, rules)).collect(),
         };
+        if rules.out_of_order == OutOfOrder::Warn {
+            for migration in plan::late(&candidates, &applied) {
+                tracing::warn!(migration = migration.name(), "it came late: newer ones are already applied");
+            }
+        }
         let (work, unfit) = self.stoppable(load(self.config, &candidates)).await??;
         let mut problems = folder.problems.clone();
         problems.extend(unfit);
@@ -375,10 +397,10 @@ impl<'a> Run<'a> {
         let (revertible, started) = self.revertible().await?;
         let applied = self.applied().await?;
         let mut work = Vec::new();
-        for row in plan::down(&folder.migrations, &revertible, revert)? {
+        for row in plan::down(&folder.migrations, &revertible, revert, self.config.rules)? {
             let mut item = match folder.migrations.iter().find(|m| m.version == row.version) {
                 Some(migration) => {
-                    if let (Content::Sql(files), Some(stored)) = (&migration.content, &row.down_script)
+                    if let (Some(files), Some(stored)) = (migration.scripts(), &row.down_script)
                         && files.down.as_ref().is_none_or(|script| script.text() != stored)
                     {
                         let name = migration.name();
@@ -418,7 +440,7 @@ impl<'a> Run<'a> {
         backup: Option<Manifest>,
         findings: Vec<Finding>,
     ) -> Result<Outcome> {
-        let version = self.applied().await?.pop().map(|a| a.version);
+        let version = plan::newest(&self.applied().await?).cloned();
         let journal_head = match self.journal.head(&self.session).await {
             Ok(head) => head,
             // What was done is done, and is to be told.
@@ -435,9 +457,18 @@ impl<'a> Run<'a> {
     }
 
     /// Under the lock: checks, backup, then one migration after the other.
-    async fn execute(&mut self, direction: Direction, work: &[Work], waited: Duration) -> Result<Outcome> {
+    async fn execute(
+        &mut self,
+        direction: Direction,
+        folder: &Folder,
+        work: &[Work],
+        waited: Duration,
+    ) -> Result<Outcome> {
         self.refuse_paused(work.iter().find_map(|item| item.started.as_ref()))?;
-        let mut findings = self.preflight(work).await?;
+        let mut findings = self.preflight(work, self.config.backup.enabled).await?;
+        if direction == Direction::Up {
+            findings.extend(self.lint(folder, work).await?);
+        }
         // What has begun was let through then.
         if direction == Direction::Up && work[0].started.is_none() {
             findings.extend(self.migration_preflight(&work[0]).await?);
@@ -482,9 +513,9 @@ impl<'a> Run<'a> {
         Ok(Some(Finding::new(Severity::Info, "run-resolved", what)))
     }
 
-    /// The host's checks.
-    async fn preflight(&self, work: &[Work]) -> Result<Vec<Finding>> {
-        let findings = self.host_findings(work).await?;
+    /// The host's checks, with those of a backup or without.
+    async fn preflight(&self, work: &[Work], backup: bool) -> Result<Vec<Finding>> {
+        let findings = self.host_findings(work, backup).await?;
         if blocks(&findings) {
             let state = NOTHING_CHANGED.into();
             return Err(Error::Checks { stage: Stage::HostPreflight, findings, state });
@@ -492,13 +523,14 @@ impl<'a> Run<'a> {
         Ok(findings)
     }
 
-    async fn host_findings(&self, work: &[Work]) -> Result<Vec<Finding>> {
+    /// What the host's checks find; those of a backup are asked where one will be taken.
+    async fn host_findings(&self, work: &[Work], backup: bool) -> Result<Vec<Finding>> {
         let purpose = if work.is_empty() { Purpose::BackUp } else { Purpose::Migrate };
         let context = preflight::Context {
             purpose,
             session: &self.session,
             history: &self.history,
-            backups: if self.config.backup.enabled { Some(Catalog::open(&self.config.backup)?) } else { None },
+            backups: if backup { Some(Catalog::open(&self.config.backup)?) } else { None },
             backup_role: self.config.backup.role.as_deref().unwrap_or(&self.session.server.user),
             pg_bin: self.config.pg_bin.as_deref(),
             components: work.iter().any(|w| w.kind == Kind::Component.as_str()),
@@ -690,13 +722,14 @@ impl<'a> Run<'a> {
 
     /// Notes a failure in the journal and says what the database is like now.
     async fn state_after(&self, entry: &Entry<'_>, what: &str) -> String {
+        let lost = || match what {
+            NOT_RUN | ROLLED_BACK => {
+                "the connection is lost; the server rolls the migration back and releases the lock".to_owned()
+            }
+            what => format!("the connection is lost and the lock with it; {what}"),
+        };
         if self.session.is_closed() {
-            return match what {
-                NOT_RUN | ROLLED_BACK => {
-                    "the connection is lost; the server rolls the migration back and releases the lock".into()
-                }
-                what => format!("the connection is lost and the lock with it; {what}"),
-            };
+            return lost();
         }
         match self.applied().await {
             Ok(applied) => {
@@ -704,13 +737,15 @@ impl<'a> Run<'a> {
                 if matches!(self.history.read(&self.session).await, Ok(Some(_))) {
                     self.note(entry).await;
                 }
-                match applied.last() {
-                    Some(last) => {
-                        format!("{what}; the database is at version {}; the lock is released", last.version)
+                match plan::newest(&applied) {
+                    Some(newest) => {
+                        format!("{what}; the database is at version {newest}; the lock is released")
                     }
                     None => format!("{what}; no migration is applied; the lock is released"),
                 }
             }
+            // It may have been given up only now.
+            Err(_) if self.session.is_closed() => lost(),
             Err(_) => what.to_owned(),
         }
     }
@@ -720,37 +755,6 @@ impl<'a> Run<'a> {
         if let Err(error) = self.journal.append(&self.session, entry).await {
             tracing::error!(%error, "the journal could not be written");
         }
-    }
-
-    async fn plan(&self, direction: Direction, work: &[Work]) -> Result<Plan> {
-        let mut findings = if work.is_empty() { Vec::new() } else { self.host_findings(work).await? };
-        let mut migrations = Vec::new();
-        for (i, item) in work.iter().enumerate() {
-            let timeouts = self.timeouts(item, direction);
-            let begun = item.started.is_some();
-            if i == 0 && direction == Direction::Up && !begun {
-                let asked = self.session.read_only(timeouts, async |db| item.program.preflight(db).await).await?;
-                findings.extend(asked.map_err(|error| not_planned(item, direction, error))?);
-            }
-            let course = match &item.started {
-                // What a run has begun follows the plan that it made then.
-                Some(started) if started.direction == direction => Some(Course::under_way(started)),
-                _ => match self.session.read_only(timeouts, async |db| item.program.plan(direction, db).await).await? {
-                    Ok(steps) => Some(Course::of(steps)),
-                    Err(_) if i > 0 => None,
-                    Err(error) => return Err(not_planned(item, direction, error)),
-                },
-            };
-            migrations.push(Planned {
-                version: item.version.clone(),
-                name: item.name.clone(),
-                kind: item.kind.clone(),
-                atomic: course.as_ref().is_none_or(Course::is_atomic),
-                goes_on_at: course.as_ref().filter(|course| course.stored).map(Course::step_of),
-                steps: course.map(|course| course.steps.iter().flat_map(PlannedStep::of).collect()),
-            });
-        }
-        Ok(Plan { direction, migrations, backup: self.config.backup.enabled, findings })
     }
 }
 

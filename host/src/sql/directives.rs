@@ -29,7 +29,7 @@ impl Refused {
     }
 }
 
-const KNOWN: &str = "the directives known are `irreversible`, `no-transaction`, `new-label-unused`, `lock-timeout=TIME` and `statement-timeout=TIME`";
+const KNOWN: &str = "the directives known are `irreversible`, `no-transaction`, `new-label-unused`, `lock-timeout=TIME`, `statement-timeout=TIME` and `ignore RULE`";
 
 impl Directives {
     /// The same with what another source asks for; where both give a time, this one's holds.
@@ -56,6 +56,17 @@ impl Directives {
     /// # Errors
     /// When there is none like it, it was there before, or a statement stands above it.
     pub(super) fn take(&mut self, directive: &str, in_head: bool) -> Result<(), Refused> {
+        // What a rule of `lint` lets pass stands where that is.
+        if let Some(rules) = directive.strip_prefix("ignore").filter(|rest| rest.is_empty() || rest.starts_with(' ')) {
+            let names_one = rules.split("--").next().is_some_and(|rules| !rules.trim().is_empty());
+            return match names_one {
+                true => Ok(()),
+                false => Err(Refused::new(
+                    "the directive `ignore` without a rule",
+                    "write `ignore RULE`, as `lint` calls it",
+                )),
+            };
+        }
         let (name, value) = match directive.split_once('=') {
             Some((name, value)) => (name.trim(), Some(value.trim())),
             None => (directive, None),
@@ -149,6 +160,17 @@ mod tests {
             let refused = read(directives).unwrap_err();
             assert!(refused.contains(words), "{directives:?}: {refused}");
         }
+        assert!(read(&["ignore"]).unwrap_err().contains("without a rule"));
+        assert!(read(&["ignore -- later"]).is_err() && read(&["ignored x"]).is_err());
         assert!(Directives::default().take("no-transaction", false).is_err_and(|r| r.what.contains("below")));
+    }
+
+    #[test]
+    fn what_lint_is_to_ignore_may_stand_anywhere_and_asks_nothing_of_the_host() {
+        let mut directives = Directives::default();
+        for in_head in [true, false, false] {
+            assert!(directives.take("ignore ban-drop-table, blocking-lock -- at night", in_head).is_ok());
+        }
+        assert_eq!(directives, Directives::default());
     }
 }

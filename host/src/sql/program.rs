@@ -34,7 +34,7 @@ pub struct SqlProgram {
 impl SqlProgram {
     /// A program that runs these files.
     pub fn new(files: SqlFiles) -> Self {
-        let irreversible = files.down.is_none().then(|| "it has no `.down.sql`".to_owned());
+        let irreversible = files.down.is_none().then(|| "it has no down script".to_owned());
         let asked = |script: &Option<Script>| script.as_ref().map(|s| s.directives().timeouts).unwrap_or_default();
         let (up, down) = (asked(&files.up), asked(&files.down));
         Self { files, description: Description { irreversible, up, down, ..Description::default() } }
