@@ -227,8 +227,8 @@ impl DbError {
     fn advice(&self) -> Option<&'static str> {
         match self.sqlstate.as_deref()? {
             "2D000" => Some(
-                "a procedure or a block that commits cannot run in the migration's transaction: write `-- lockgate: no-transaction` \
-                 above the first statement",
+                "a procedure or a block that commits runs outside a transaction only: write `-- lockgate: no-transaction` above \
+                 the first statement, and let it stand in no `BEGIN … COMMIT`",
             ),
             "55P04" => Some(
                 "a label must be committed before it is used: add it in a migration of its own, or write `-- lockgate: no-transaction` \

@@ -135,7 +135,7 @@ async fn a_procedure_cannot_commit() {
     let scenario = Scenario::new("procedure").await.migration("001_a", up, "");
     let before = scenario.state().await;
     scenario.up().await.fails_with(1).says("invalid transaction termination").says("SQLSTATE 2D000").says(
-        "next: a procedure or a block that commits cannot run in the migration's transaction: write `-- lockgate: no-transaction`",
+        "next: a procedure or a block that commits runs outside a transaction only: write `-- lockgate: no-transaction`",
     );
     scenario.is_still(&before).await;
 }

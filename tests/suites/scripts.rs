@@ -130,6 +130,16 @@ async fn an_error_shows_the_line_with_a_caret() {
 }
 
 #[tokio::test]
+async fn an_error_at_the_end_of_a_line_of_five_megabytes_is_found() {
+    let up = format!("INSERT INTO t SELECT length('{}'), 1;SELECT é", "é; ".repeat(1_250_000));
+    failing("error_far_away", &up)
+        .await
+        .says("at migrations/002_b.up.sql:1:3750043\n    …")
+        .says("é; é; '), 1;SELECT é\n")
+        .says(&format!("\n    {}^\n", " ".repeat(61)));
+}
+
+#[tokio::test]
 async fn an_error_without_a_position_shows_its_statement() {
     failing("error_statement", "INSERT INTO t VALUES (1, 1);\nSELECT 1;\n  INSERT INTO t\n  VALUES (1, 2);\nSELECT 2;")
         .await

@@ -1,5 +1,8 @@
 //! A SQL script: checked whole before anything of it is sent, and then sent as the server takes it.
 
+mod errors;
+mod steps;
+
 use std::{
     borrow::Cow,
     ops::Range,
@@ -8,20 +11,14 @@ use std::{
 
 use super::{
     control::controlled,
-    diagnostics::position_of,
     directives::Directives,
     guard::{self, Rule},
-    include, labels,
-    outside::{Effect, Place},
+    include,
     places::{Places, Spot, Walk},
     psql::{self, Command},
-    scan::{Kind, content, tokens},
     split::{Fault, Split, Statement, split},
 };
-use crate::{
-    error::{Cause, DbError, Excerpt, Problem, ProgramError},
-    step::{OutsideStep, Step},
-};
+use crate::error::{Excerpt, Problem};
 
 /// Where a script came from, which decides how it is sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -305,151 +302,6 @@ impl Script {
         Cow::Owned(sent)
     }
 
-    /// The script in the parts that it is run in: one, unless PostgreSQL refuses a statement of it inside a transaction, or the script
-    /// asks that each be committed by itself.
-    pub fn steps(&self) -> Vec<Step> {
-        let parts = self.parts();
-        if parts.iter().all(|part| part.kind == PartKind::Shared) {
-            return vec![Step::Sql(self.clone())];
-        }
-        let mut walk = self.walk();
-        let step = |part: Part| {
-            let script = self.part(part.statements, &mut walk);
-            match part.kind {
-                PartKind::Shared => Step::Sql(script),
-                PartKind::Alone => Step::Alone(script),
-                PartKind::Outside => Step::OutsideTransaction(OutsideStep { statement: script, probe: None }),
-            }
-        };
-        parts.into_iter().map(step).collect()
-    }
-
-    /// The statements, by their numbers, parted by the transactions that they run in.
-    fn parts(&self) -> Vec<Part> {
-        let mut parts: Vec<Part> = Vec::new();
-        let mut groups = self.groups.iter().peekable();
-        let mut n = 0;
-        while n < self.statements.len() {
-            let group = groups.next_if(|group| group.start == n).cloned();
-            let statements = group.clone().unwrap_or(n..n + 1);
-            n = statements.end;
-            let kind = match group {
-                Some(_) => PartKind::Alone,
-                None if self.runs_outside(statements.start) => PartKind::Outside,
-                None if self.directives.no_transaction => PartKind::Alone,
-                None => PartKind::Shared,
-            };
-            match parts.last_mut() {
-                Some(last) if kind == PartKind::Shared && last.kind == kind => last.statements.end = n,
-                _ => parts.push(Part { kind, statements }),
-            }
-        }
-        parts
-    }
-
-    fn runs_outside(&self, n: usize) -> bool {
-        let statement = &self.statements[n];
-        let sql = self.sql(statement);
-        match Place::of(sql) {
-            Place::Outside => true,
-            Place::Either => self.directives.no_transaction,
-            Place::Inside => self.directives.no_transaction && may_commit(statement, sql),
-        }
-    }
-
-    /// Statements as a script of their own, in which each keeps its place.
-    fn part(&self, statements: Range<usize>, walk: &mut Walk<'_>) -> Self {
-        let statements = &self.statements[statements];
-        let (Some(first), Some(last)) = (statements.first(), statements.last()) else { return self.clone() };
-        // The beginning of its line, where that is blank, is what a caret is counted from.
-        let before = &self.text.as_bytes()[..first.start];
-        let blanks = before.iter().rev().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
-        let line = first.start - blanks;
-        let start = if line == 0 || before[line - 1] == b'\n' { line } else { first.start };
-        let places = self.places.from(start, walk);
-        // A semicolon at the end is none of a statement's, but that of a COPY parts it from its data.
-        let end = if last.data.is_some() { last.stop } else { last.end };
-        let moved = |s: &Statement| Statement {
-            start: s.start - start,
-            end: s.end - start,
-            stop: s.stop.min(end) - start,
-            data: s.data.as_ref().map(|data| data.start - start..data.end - start),
-            words: s.words.clone(),
-        };
-        Self {
-            origin: self.origin.clone(),
-            text: self.sent(start..end).into_owned(),
-            places,
-            statements: statements.iter().map(moved).collect(),
-            unsent: Vec::new(),
-            groups: Vec::new(),
-            directives: Directives::default(),
-        }
-    }
-
-    /// What a script that is run in several parts may not hold.
-    fn unfit_in_parts(&self) -> Vec<Objection> {
-        let in_parts = self.directives.no_transaction || (0..self.statements.len()).any(|n| self.runs_outside(n));
-        if !in_parts {
-            return Vec::new();
-        }
-        let mut groups = self.groups.iter().peekable();
-        let objection = |(n, statement): (usize, &Statement)| {
-            while groups.next_if(|group| group.end <= n).is_some() {}
-            let in_group = groups.peek().is_some_and(|group| group.contains(&n));
-            let words: Vec<&str> = statement.words.iter().map(String::as_str).collect();
-            let (what, next) = match words.as_slice() {
-                ["SET", "LOCAL" | "CONSTRAINTS", ..] => return None,
-                ["SET" | "RESET", ..] => (
-                    "a setting for the session, which would not last: the script is run in several transactions",
-                    "name things with their schemas; `SET LOCAL` lasts as long as a transaction",
-                ),
-                ["CREATE", "TEMP" | "TEMPORARY", ..] | ["CREATE", "LOCAL" | "GLOBAL", "TEMP" | "TEMPORARY", ..] => (
-                    "a temporary table, which would not last: the script is run in several transactions",
-                    "make it a table, and drop it at the end",
-                ),
-                ["CREATE", "INDEX", ..] | ["CREATE", "UNIQUE", "INDEX", ..] if !in_group && self.runs_outside(n) => {
-                    match Effect::of(self.sql(statement)) {
-                        Effect::CreateIndex { index: None, .. } => (
-                            "an index without a name, which could not be found again if the run were cut off",
-                            "name it: `CREATE INDEX CONCURRENTLY name ON …`",
-                        ),
-                        _ => return None,
-                    }
-                }
-                _ => return None,
-            };
-            Some(Objection { at: statement.start, what: what.into(), next: next.into() })
-        };
-        self.statements.iter().enumerate().filter_map(objection).collect()
-    }
-
-    /// Uses of labels that the same transaction has added to an enum type.
-    fn labels_used(&self) -> Vec<Objection> {
-        let adds =
-            |s: &Statement| matches!(s.words.as_slice(), [alter, of_type, ..] if alter == "ALTER" && of_type == "TYPE");
-        if self.directives.new_label_unused || !self.statements.iter().any(adds) {
-            return Vec::new();
-        }
-        let uses = self
-            .parts()
-            .into_iter()
-            .filter(|part| part.kind != PartKind::Outside)
-            .flat_map(|part| labels::uses(self.statements[part.statements].iter().map(|s| (s, self.sql(s)))));
-        uses.map(|used| Objection {
-            at: used.at,
-            what: format!(
-                "`{}` looks like the label that was added to {} above, which nothing can use before it is committed (SQLSTATE 55P04)",
-                crate::printable::printable_in(60, &used.label),
-                used.type_name
-            ),
-            next: "add the label in a migration of its own, or write `-- lockgate: no-transaction` above the first statement; if the \
-                   string is no label, write `-- lockgate: new-label-unused` there"
-                .into(),
-        })
-        .collect()
-    }
-
     fn sql(&self, statement: &Statement) -> &str {
         &self.text[statement.start..statement.end]
     }
@@ -479,119 +331,6 @@ impl Script {
     /// `file:line:column` of a statement.
     pub fn place_of(&self, statement: &Statement) -> String {
         self.place(statement.start)
-    }
-
-    /// Turns what the server said of a message that begins at byte `base` of this script, while it worked on the statement of that
-    /// number, into an error that points into the script.
-    pub fn error(&self, base: usize, statement: usize, mut error: DbError) -> ProgramError {
-        let statement = self.statements.get(statement);
-        let is = |word: &str| statement.is_some_and(|s| s.words.first().is_some_and(|first| first == word));
-        let at = if let Some(position) = error.position {
-            Some(base + position_of(&self.text[base..], position))
-        } else if is("DO") {
-            statement.and_then(|statement| self.in_block(statement, &mut error)).or(statement.map(|s| s.start))
-        } else {
-            let data = statement.and_then(|statement| statement.data.as_ref());
-            if let Some(at) = data.and_then(|data| self.in_data(data, &mut error)) {
-                // The rows are the server's to show, or not.
-                return self.pointing(Some(at), error);
-            }
-            statement.map(|s| s.start)
-        };
-        error.excerpt = at.and_then(|at| Excerpt::of(&self.text, at));
-        self.pointing(at, error)
-    }
-
-    fn pointing(&self, at: Option<usize>, error: DbError) -> ProgramError {
-        let at = match at {
-            Some(at) => Some(self.place(at)),
-            None => self.path().map(|path| path.display().to_string()),
-        };
-        ProgramError { at, cause: Cause::Database(Box::new(error)) }
-    }
-
-    /// The line of a `DO` block that its context names; the place is written behind the words that do so.
-    fn in_block(&self, statement: &Statement, error: &mut DbError) -> Option<usize> {
-        const BLOCK: &str = "inline_code_block line ";
-        let context = error.context.as_deref()?;
-        // The innermost comes first; a block that this one has made may stand above it.
-        let from = context.rfind(BLOCK)?;
-        let (line, end) = number_behind(&context[from..], BLOCK)?;
-        let sql = self.sql(statement);
-        let quotes = tokens(sql).filter(|token| matches!(token.kind, Kind::Dollar | Kind::Text(_)));
-        let body = quotes.max_by_key(|token| token.end - token.start)?;
-        let quote = match body.kind {
-            Kind::Dollar => sql[body.start + 1..].find('$')? + 2,
-            _ => sql[body.start..].find('\'')? + 1,
-        };
-        // Within a string in single quotes, a line is a line all the same.
-        let body = statement.start + body.start + quote;
-        let at = nth_line(&self.text, body, line)?;
-        let at = at + (self.text[at..].len() - self.text[at..].trim_start_matches([' ', '\t']).len());
-        self.tell_place(error, from + end, at);
-        Some(at)
-    }
-
-    /// The line of the data that its context names; the place is written behind the words that do so.
-    fn in_data(&self, data: &Range<usize>, error: &mut DbError) -> Option<usize> {
-        let context = error.context.as_deref()?;
-        let from = if context.starts_with("COPY ") { 0 } else { context.find("\nCOPY ")? };
-        let (line, end) = number_behind(&context[from..], ", line ")?;
-        let at = nth_line(&self.text, data.start, line).filter(|at| *at < data.end)?;
-        self.tell_place(error, from + end, at);
-        Some(at)
-    }
-
-    fn tell_place(&self, error: &mut DbError, behind: usize, at: usize) {
-        let Spot { file, line, .. } = self.walk().to(at);
-        if let Some(context) = &mut error.context
-            && let Some(file) = file.or(self.path())
-        {
-            context.insert_str(behind, &format!(" ({}:{line})", file.display()));
-        }
-    }
-}
-
-/// Statements that run together, or one that runs by itself.
-struct Part {
-    kind: PartKind,
-    statements: Range<usize>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum PartKind {
-    Shared,
-    Alone,
-    Outside,
-}
-
-/// Whether a statement may commit in the middle: a call of a procedure, or a block with such words in it.
-fn may_commit(statement: &Statement, sql: &str) -> bool {
-    match statement.words.first().map(String::as_str) {
-        Some("CALL") => true,
-        Some("DO") => tokens(sql).filter_map(|token| content(&token, sql)).any(|body| {
-            tokens(&body).any(|token| {
-                let word = &body[token.start..token.end];
-                token.kind == Kind::Word && ["commit", "rollback", "call"].iter().any(|w| word.eq_ignore_ascii_case(w))
-            })
-        }),
-        _ => false,
-    }
-}
-
-/// The number that follows these words, and the byte behind it.
-fn number_behind(text: &str, words: &str) -> Option<(usize, usize)> {
-    let start = text.find(words)? + words.len();
-    let end = text[start..].find(|c: char| !c.is_ascii_digit()).map_or(text.len(), |n| start + n);
-    Some((text[start..end].parse().ok()?, end))
-}
-
-/// The beginning of the line of that number, of which the first begins at a byte.
-fn nth_line(text: &str, from: usize, line: usize) -> Option<usize> {
-    match line {
-        0 => None,
-        1 => Some(from),
-        _ => text[from..].match_indices('\n').nth(line - 2).map(|(n, _)| from + n + 1),
     }
 }
 
@@ -626,6 +365,10 @@ mod tests {
     use std::{fmt::Write as _, fs, path::Path};
 
     use super::*;
+    use crate::{
+        error::{Cause, DbError, ProgramError},
+        step::Step,
+    };
 
     const FILE: &str = "m/001_a.up.sql";
 
