@@ -186,14 +186,14 @@ fn sql(names: &BTreeSet<String>, size: &str) -> String {
     // A partitioned table is as large as its partitions.
     let table = |oid: &str| {
         format!(
-            "(SELECT pg_catalog.json_build_object('schema', n.nspname, 'name', c.relname, 'bytes', s.bytes, 'rows', s.rows)
-              FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace,
+            "(SELECT pg_catalog.json_build_object('schema', n.nspname, 'name', rel.relname, 'bytes', s.bytes, 'rows', s.rows)
+              FROM pg_catalog.pg_class rel JOIN pg_catalog.pg_namespace n ON n.oid = rel.relnamespace,
                    LATERAL (SELECT coalesce(sum({size}), 0)::int8 AS bytes,
                                    sum(part.reltuples) FILTER (WHERE part.reltuples >= 0)::int8 AS rows
                             FROM pg_catalog.pg_class part
-                            WHERE part.relkind <> 'p' AND part.oid IN (
-                                SELECT c.oid UNION SELECT tree.relid FROM pg_catalog.pg_partition_tree(c.oid) tree)) s
-              WHERE c.oid = {oid})"
+                            WHERE part.relkind NOT IN ('p', 'I') AND part.oid IN (
+                                SELECT rel.oid UNION SELECT tree.relid FROM pg_catalog.pg_partition_tree(rel.oid) tree)) s
+              WHERE rel.oid = {oid})"
         )
     };
     let ends = |other: &str, this: &str| {

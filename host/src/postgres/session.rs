@@ -527,6 +527,13 @@ impl Session {
         let Ok(undone) = undone else {
             // Its process may be stopped, or wait for a disk. It holds the lock as long as it is there, and rolls back in the end.
             self.driver.abort();
+            // Whoever asks next whether the connection is there is to be told that it is not.
+            let gone = async {
+                while !self.is_closed() {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+            };
+            let _ = tokio::time::timeout(TOLD_AFTER, gone).await;
             let message =
                 format!("pid {pid} of the server does not react to a cancellation; the connection is given up");
             let error = DbError { message, connection_lost: true, ..DbError::default() };
