@@ -483,6 +483,65 @@ async fn a_backup_may_leave_rows_out_and_says_so() {
 }
 
 #[tokio::test]
+async fn the_rows_of_partitions_and_children_are_left_out_with_their_table() {
+    let scenario = Scenario::new("scope_partitions").await.tables(&["a"]);
+    scenario.up().await.succeeds();
+    scenario
+        .lines(
+            "CREATE TABLE audit (at date, n int) PARTITION BY RANGE (at);
+             CREATE TABLE y2025 PARTITION OF audit FOR VALUES FROM ('2025-01-01') TO ('2026-01-01') PARTITION BY LIST (n);
+             CREATE TABLE \"Odd \"\"na.me$\" PARTITION OF y2025 DEFAULT; INSERT INTO audit VALUES ('2025-02-03', 1);
+             CREATE TABLE parent (a int); CREATE TABLE child () INHERITS (parent); INSERT INTO child VALUES (1);
+             CREATE TABLE kept AS SELECT 1 AS n",
+        )
+        .await;
+    for (jobs, aside) in [("1", "one"), ("2", "two")] {
+        let excluded = format!("backup --exclude-data audit --exclude-data parent --jobs {jobs}");
+        let id = scenario.run(&excluded).await.succeeds().backup_id();
+        let names =
+            ["Odd \"\"na.me$", "audit", "child", "parent", "y2025"].map(|name| format!("\"public\".\"{name}\""));
+        assert_eq!(manifest_of(&scenario, &id).scope.excluded_tables, names);
+        let aside = format!("{}_{aside}", scenario.database());
+        scenario.run(&format!("restore {id} --into {aside}")).await.succeeds();
+        let rows = "SELECT (SELECT count(*) FROM audit), (SELECT count(*) FROM parent), (SELECT count(*) FROM kept)";
+        assert_eq!(scenario.superuser_in(&aside).await.value(rows).await, "0|0|1");
+    }
+}
+
+#[tokio::test]
+async fn a_pattern_that_names_no_table_is_refused_unless_a_migration_may_make_it() {
+    let scenario = Scenario::new("scope_typo").await.tables(&["a"]);
+    let refused = scenario.run("backup --exclude-data nosuch_tabel").await.refuses_with(2);
+    refused.says("no table is named by `nosuch_tabel`").says("`--exclude-data`");
+    settings(&scenario, "exclude_data = [\"a\"]");
+    scenario.run("backup").await.refuses_with(2).says("no table is named by `a`");
+    assert_eq!(scenario.backups("backups"), Vec::<String>::new());
+    let id = scenario.run("up").await.succeeds().says("no table is named by `a`").backup_id();
+    assert!(manifest_of(&scenario, &id).scope.is_whole(), "nothing is left out of it");
+    let id = scenario.run("backup").await.succeeds().backup_id();
+    assert!(!manifest_of(&scenario, &id).scope.is_whole());
+}
+
+#[tokio::test]
+async fn a_backup_that_could_never_be_restored_is_refused() {
+    let scenario = Scenario::new("scope_keys").await.tables(&["a"]);
+    scenario.up().await.succeeds();
+    scenario.lines("CREATE TABLE refers AS SELECT 1 AS id; INSERT INTO a VALUES (1); ALTER TABLE refers ADD FOREIGN KEY (id) REFERENCES a").await;
+    let refused = scenario.run("backup --exclude-data a").await.refuses_with(2);
+    refused.says("without the rows of `a` a backup could never be restored: a foreign key of `refers` refers to them");
+    let id = scenario.run("backup --exclude-data a --exclude-data refers").await.succeeds().backup_id();
+    scenario.run(&format!("backup verify {id} --level 3")).await.succeeds();
+    let id = scenario.run("backup --exclude-data refers").await.succeeds().backup_id();
+    scenario.run(&format!("backup verify {id} --level 3")).await.succeeds();
+    // What was never validated is not checked when it is restored.
+    scenario
+        .lines("ALTER TABLE refers DROP CONSTRAINT refers_id_fkey, ADD FOREIGN KEY (id) REFERENCES a NOT VALID")
+        .await;
+    let id = scenario.run("backup --exclude-data a").await.succeeds().backup_id();
+    scenario.run(&format!("backup verify {id} --level 3")).await.succeeds();
+}
+
+#[tokio::test]
 async fn several_tables_are_dumped_at_a_time_into_a_folder_of_files() {
     let scenario = Scenario::new("jobs").await.tables(&["a"]);
     scenario.up().await.succeeds();
