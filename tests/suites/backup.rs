@@ -181,6 +181,29 @@ async fn a_backup_folder_that_cannot_be_made_stops_the_run() {
 }
 
 #[tokio::test]
+async fn what_is_beside_the_backups_keeps_nobody_waiting() {
+    let scenario = Scenario::new("beside").await.tables(&["a"]);
+    let id = scenario.run("backup").await.succeeds().backup_id();
+    std::fs::create_dir(scenario.path("backups/lost+found")).unwrap();
+    let pipe = |name: &str| nix::unistd::mkfifo(&scenario.path(name), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    pipe("backups/note.json");
+    let like_ours = "20200101T000000Z_0123abcd";
+    pipe(&format!("backups/{like_ours}.json"));
+    pipe(&format!("backups/{id}.verified.json"));
+    let list = scenario.run("backup list").await.succeeds();
+    list.prints(&id).prints(&format!("DAMAGED: the manifest of {like_ours}: it is no regular file"));
+    scenario.run("up").await.succeeds();
+}
+
+#[tokio::test]
+async fn a_backup_folder_that_is_a_link_to_nothing_is_said_to_be_one() {
+    let scenario = Scenario::new("dangling").await.tables(&["a"]);
+    std::os::unix::fs::symlink("nowhere", scenario.path("link")).unwrap();
+    let failed = scenario.run("backup --backup-dir link").await.fails_with(7);
+    failed.says("`link` is a link to what is not there");
+}
+
+#[tokio::test]
 async fn down_takes_a_backup_as_well() {
     let scenario = Scenario::new("down_backup").await.tables(&["a"]);
     scenario.up().await.succeeds();
