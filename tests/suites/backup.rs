@@ -181,6 +181,29 @@ async fn a_backup_folder_that_cannot_be_made_stops_the_run() {
 }
 
 #[tokio::test]
+async fn what_is_beside_the_backups_keeps_nobody_waiting() {
+    let scenario = Scenario::new("beside").await.tables(&["a"]);
+    let id = scenario.run("backup").await.succeeds().backup_id();
+    std::fs::create_dir(scenario.path("backups/lost+found")).unwrap();
+    let pipe = |name: &str| nix::unistd::mkfifo(&scenario.path(name), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    pipe("backups/note.json");
+    let like_ours = "20200101T000000Z_0123abcd";
+    pipe(&format!("backups/{like_ours}.json"));
+    pipe(&format!("backups/{id}.verified.json"));
+    let list = scenario.run("backup list").await.succeeds();
+    list.prints(&id).prints(&format!("DAMAGED: the manifest of {like_ours}: it is no regular file"));
+    scenario.run("up").await.succeeds();
+}
+
+#[tokio::test]
+async fn a_backup_folder_that_is_a_link_to_nothing_is_said_to_be_one() {
+    let scenario = Scenario::new("dangling").await.tables(&["a"]);
+    std::os::unix::fs::symlink("nowhere", scenario.path("link")).unwrap();
+    let failed = scenario.run("backup --backup-dir link").await.fails_with(7);
+    failed.says("`link` is a link to what is not there");
+}
+
+#[tokio::test]
 async fn down_takes_a_backup_as_well() {
     let scenario = Scenario::new("down_backup").await.tables(&["a"]);
     scenario.up().await.succeeds();
@@ -480,6 +503,65 @@ async fn a_backup_may_leave_rows_out_and_says_so() {
     scenario.run("backup list").await.succeeds().prints("(schema only)");
     assert!(names(&id).is_empty());
     scenario.run("backup --exclude-data x;y").await.refuses_with(2).says("`x;y` is no pattern of tables");
+}
+
+#[tokio::test]
+async fn the_rows_of_partitions_and_children_are_left_out_with_their_table() {
+    let scenario = Scenario::new("scope_partitions").await.tables(&["a"]);
+    scenario.up().await.succeeds();
+    scenario
+        .lines(
+            "CREATE TABLE audit (at date, n int) PARTITION BY RANGE (at);
+             CREATE TABLE y2025 PARTITION OF audit FOR VALUES FROM ('2025-01-01') TO ('2026-01-01') PARTITION BY LIST (n);
+             CREATE TABLE \"Odd \"\"na.me$\" PARTITION OF y2025 DEFAULT; INSERT INTO audit VALUES ('2025-02-03', 1);
+             CREATE TABLE parent (a int); CREATE TABLE child () INHERITS (parent); INSERT INTO child VALUES (1);
+             CREATE TABLE kept AS SELECT 1 AS n",
+        )
+        .await;
+    for (jobs, aside) in [("1", "one"), ("2", "two")] {
+        let excluded = format!("backup --exclude-data audit --exclude-data parent --jobs {jobs}");
+        let id = scenario.run(&excluded).await.succeeds().backup_id();
+        let names =
+            ["Odd \"\"na.me$", "audit", "child", "parent", "y2025"].map(|name| format!("\"public\".\"{name}\""));
+        assert_eq!(manifest_of(&scenario, &id).scope.excluded_tables, names);
+        let aside = format!("{}_{aside}", scenario.database());
+        scenario.run(&format!("restore {id} --into {aside}")).await.succeeds();
+        let rows = "SELECT (SELECT count(*) FROM audit), (SELECT count(*) FROM parent), (SELECT count(*) FROM kept)";
+        assert_eq!(scenario.superuser_in(&aside).await.value(rows).await, "0|0|1");
+    }
+}
+
+#[tokio::test]
+async fn a_pattern_that_names_no_table_is_refused_unless_a_migration_may_make_it() {
+    let scenario = Scenario::new("scope_typo").await.tables(&["a"]);
+    let refused = scenario.run("backup --exclude-data nosuch_tabel").await.refuses_with(2);
+    refused.says("no table is named by `nosuch_tabel`").says("`--exclude-data`");
+    settings(&scenario, "exclude_data = [\"a\"]");
+    scenario.run("backup").await.refuses_with(2).says("no table is named by `a`");
+    assert_eq!(scenario.backups("backups"), Vec::<String>::new());
+    let id = scenario.run("up").await.succeeds().says("no table is named by `a`").backup_id();
+    assert!(manifest_of(&scenario, &id).scope.is_whole(), "nothing is left out of it");
+    let id = scenario.run("backup").await.succeeds().backup_id();
+    assert!(!manifest_of(&scenario, &id).scope.is_whole());
+}
+
+#[tokio::test]
+async fn a_backup_that_could_never_be_restored_is_refused() {
+    let scenario = Scenario::new("scope_keys").await.tables(&["a"]);
+    scenario.up().await.succeeds();
+    scenario.lines("CREATE TABLE refers AS SELECT 1 AS id; INSERT INTO a VALUES (1); ALTER TABLE refers ADD FOREIGN KEY (id) REFERENCES a").await;
+    let refused = scenario.run("backup --exclude-data a").await.refuses_with(2);
+    refused.says("without the rows of `a` a backup could never be restored: a foreign key of `refers` refers to them");
+    let id = scenario.run("backup --exclude-data a --exclude-data refers").await.succeeds().backup_id();
+    scenario.run(&format!("backup verify {id} --level 3")).await.succeeds();
+    let id = scenario.run("backup --exclude-data refers").await.succeeds().backup_id();
+    scenario.run(&format!("backup verify {id} --level 3")).await.succeeds();
+    // What was never validated is not checked when it is restored.
+    scenario
+        .lines("ALTER TABLE refers DROP CONSTRAINT refers_id_fkey, ADD FOREIGN KEY (id) REFERENCES a NOT VALID")
+        .await;
+    let id = scenario.run("backup --exclude-data a").await.succeeds().backup_id();
+    scenario.run(&format!("backup verify {id} --level 3")).await.succeeds();
 }
 
 #[tokio::test]

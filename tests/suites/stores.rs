@@ -221,7 +221,10 @@ fn the_entries_are_what_is_there_and_nothing_from_beside_it() {
         store.put("a.json", b"12345", Over::Nothing).unwrap();
         let mut under_way = store.create("b.dump", 0).unwrap();
         write(under_way.as_mut(), &noise(9 * MIB));
-        for path in ["kept/notes.txt", "kept/.hidden", "kept/folder/inner", "kept2/a.json", "a.json"] {
+        let dump = "20261123T223303Z_a88137df.dump";
+        let of_a_program = format!("kept/{dump}/inner");
+        for path in ["kept/notes.txt", "kept/.hidden", "kept/lost+found/inner", &of_a_program, "kept2/a.json", "a.json"]
+        {
             place.plant(path);
         }
 
@@ -235,7 +238,7 @@ fn the_entries_are_what_is_there_and_nothing_from_beside_it() {
         let complete: Vec<_> = complete.iter().map(|entry| (entry.name.as_str(), entry.bytes, entry.in_use)).collect();
         let mut expected = vec![("a.dump", 9 << 20, None), ("a.json", 5, None), ("notes.txt", 7, None)];
         if let Place::Folder(_) = place {
-            expected.insert(2, ("folder", 7, None));
+            expected.insert(0, (dump, 7, None));
         }
         assert_eq!(complete, expected, "{store:?}");
     }

@@ -52,8 +52,9 @@ impl Source {
         if self.scope.schema_only {
             command.arg("--schema-only");
         }
-        for pattern in &self.scope.excluded_data {
-            command.arg(format!("--exclude-table-data={pattern}"));
+        // Quoted, each is a pattern that nothing else fits.
+        for table in &self.scope.excluded_tables {
+            command.arg(format!("--exclude-table-data={table}"));
         }
         command
     }

@@ -61,14 +61,16 @@ pub struct Manifest {
 pub struct Scope {
     /// All rows.
     pub schema_only: bool,
-    /// The rows of tables with such names.
+    /// The rows of tables with such names, as they were asked for.
     pub excluded_data: Vec<String>,
+    /// What that came to: the tables, with their partitions and children, each with schema and name, quoted.
+    pub excluded_tables: Vec<String>,
 }
 
 impl Scope {
     /// Whether it leaves out nothing.
     pub fn is_whole(&self) -> bool {
-        !self.schema_only && self.excluded_data.is_empty()
+        !self.schema_only && self.excluded_tables.is_empty()
     }
 }
 

@@ -16,7 +16,7 @@ use super::{
     id::stem,
     kept,
     lease::Lease,
-    manifest::{FORMAT, Manifest, Part},
+    manifest::{FORMAT, Manifest, Part, Scope},
     meter::Meter,
     origin::Origin,
     settings::Extent,
@@ -29,6 +29,7 @@ use crate::{
     failpoint::Failpoint,
     postgres::{
         Server, Target,
+        left_out::LeftOut,
         snapshot::{Contents, Snapshot, estimated_bytes},
     },
     stop::Stop,
@@ -110,11 +111,12 @@ pub async fn take(
     let snapshot = Snapshot::take(target, "lockgate backup").await?;
     let about = estimated_bytes(snapshot.session()).await?;
     let properties = Properties::of(snapshot.session(), &target.database).await?.unwrap_or_default();
+    let scope = resolved(&snapshot, order).await?;
     let source = Source {
         target: target.clone(),
         tools: tools.clone(),
         snapshot: snapshot.id.clone(),
-        scope: order.extent.scope.clone(),
+        scope: scope.clone(),
         jobs: order.extent.jobs,
         lock_wait_timeout_ms: order.lock_wait_timeout_ms,
         about_bytes: about,
@@ -129,9 +131,9 @@ pub async fn take(
         })
     };
     let counted = async {
-        match order.extent.scope.schema_only {
+        match scope.schema_only {
             true => Ok(Contents::default()),
-            false => Contents::of(snapshot.session(), order.extent.hashes, &order.extent.scope.excluded_data).await,
+            false => Contents::of(snapshot.session(), order.extent.hashes, &scope.excluded_tables).await,
         }
     };
     let both = async { tokio::join!(dumped, counted) };
@@ -192,7 +194,7 @@ pub async fn take(
         lsn,
         applied: order.applied.clone(),
         precedes: order.precedes.clone(),
-        scope: order.extent.scope.clone(),
+        scope,
         contents,
         parts: written.iter().map(|(part, _)| part.clone()).collect(),
         verified: Level::Decoded,
@@ -205,6 +207,31 @@ pub async fn take(
         Ok(published)
     });
     published.await?.map_err(failed)
+}
+
+/// What is left out of this very snapshot.
+async fn resolved(snapshot: &Snapshot, order: &Order) -> Result<Scope> {
+    let scope = order.extent.scope.clone();
+    let LeftOut { tables, unmatched, broken } = LeftOut::of(snapshot.session(), &scope.excluded_data).await?;
+    const WHERE: &str = "`--exclude-data`, or `exclude_data` under [backup] in lockgate.toml";
+    if let Some((child, parent)) = broken.first() {
+        return Err(Error::Refused {
+            what: format!(
+                "without the rows of `{parent}` a backup could never be restored: a foreign key of `{child}` refers to them"
+            ),
+            next: format!("leave out the rows of `{child}` as well, or keep those of `{parent}`: {WHERE}"),
+        });
+    }
+    if !unmatched.is_empty() {
+        let what =
+            format!("no table is named by `{}`, whose rows are to be left out of the backup", unmatched.join("`, `"));
+        // The migrations that are about to run may be the ones that make it.
+        if order.precedes.is_empty() {
+            return Err(Error::Refused { what, next: format!("mend {WHERE}") });
+        }
+        tracing::warn!("{what}");
+    }
+    Ok(Scope { excluded_tables: tables, ..scope })
 }
 
 fn no_tools(error: &ToolsError) -> String {

@@ -116,9 +116,9 @@ async fn whose(context: &Context, of_server: Option<i64>) -> Result<Origin> {
 /// What the options say, over what the configuration says.
 fn extent(context: &Context, arguments: &Arguments) -> Extent {
     let Extent { scope, hashes, jobs } = context.config.backup.extent();
-    let excluded_data = [scope.excluded_data, arguments.exclude_data.clone()].concat();
+    let excluded_data = [scope.excluded_data.as_slice(), &arguments.exclude_data].concat();
     Extent {
-        scope: Scope { schema_only: arguments.schema_only, excluded_data },
+        scope: Scope { schema_only: arguments.schema_only, excluded_data, ..scope },
         hashes: hashes || arguments.hashes,
         jobs: arguments.jobs.unwrap_or(jobs),
     }

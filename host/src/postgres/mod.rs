@@ -6,6 +6,7 @@ mod cursor;
 mod handle;
 pub mod history;
 pub mod journal;
+pub mod left_out;
 pub mod lock;
 mod notices;
 mod own;

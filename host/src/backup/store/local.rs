@@ -11,7 +11,7 @@ use std::{
 use nix::sys::statvfs::statvfs;
 
 use super::{Entry, Held, LEASE, Over, Store, Upload, check_name};
-use crate::files;
+use crate::{backup::id::is_id, files};
 
 /// What the name of a file ends with while it is written.
 pub const PARTIAL: &str = ".partial";
@@ -42,6 +42,10 @@ impl Local {
 
     /// Makes the folder, if it is not there, so that it outlives a crash of the machine as what is in it does.
     fn make(&self) -> io::Result<()> {
+        if fs::symlink_metadata(&self.folder).is_ok_and(|there| there.is_symlink()) && !self.folder.exists() {
+            let what = format!("`{}` is a link to what is not there", self.folder.display());
+            return Err(io::Error::new(io::ErrorKind::NotFound, what));
+        }
         let absolute = std::path::absolute(&self.folder)?;
         let missing = absolute.ancestors().take_while(|path| !path.exists()).count();
         files::make_uncommitted(&self.folder)?;
@@ -70,10 +74,15 @@ impl Store for Local {
                 continue;
             }
             match look(&entry.path(), &name) {
-                Ok(entry) => entries.push(entry),
+                Ok(entry) => entries.extend(entry),
                 // It was renamed or removed meanwhile.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(error),
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                    tracing::debug!(cause = %error, "`{name}` may not be looked at, and is left out");
+                }
+                Err(error) => {
+                    return Err(io::Error::new(error.kind(), format!("`{}`: {error}", entry.path().display())));
+                }
             }
         }
         Ok(entries)
@@ -85,7 +94,7 @@ impl Store for Local {
             Some((folder, file)) => Self::new(self.path(folder)?).path(file)?,
             None => self.path(name)?,
         };
-        Ok(Box::new(File::open(path)?))
+        open_regular(&path)
     }
 
     fn create(&self, name: &str, _about_bytes: u64) -> io::Result<Box<dyn Upload>> {
@@ -155,6 +164,15 @@ impl Store for Local {
     }
 }
 
+/// Opens a file, and nothing else: to open a pipe waits for somebody who may never come.
+fn open_regular(path: &Path) -> io::Result<Box<dyn Read + Send>> {
+    let file = File::options().read(true).custom_flags(nix::fcntl::OFlag::O_NONBLOCK.bits()).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"));
+    }
+    Ok(Box::new(file))
+}
+
 /// What a folder says of its files outlives a crash of the machine from now on.
 fn sync(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
@@ -187,7 +205,8 @@ pub fn leave_room(folder: &Path) -> io::Result<()> {
     Err(io::Error::new(io::ErrorKind::StorageFull, what))
 }
 
-fn look(path: &Path, name: &str) -> io::Result<Entry> {
+/// Nothing for a folder that no backup has written, such as the `lost+found` of a disk: it is not ours to look into.
+fn look(path: &Path, name: &str) -> io::Result<Option<Entry>> {
     let metadata = fs::symlink_metadata(path)?;
     let modified = metadata.modified()?;
     if !metadata.is_dir() {
@@ -199,7 +218,10 @@ fn look(path: &Path, name: &str) -> io::Result<Entry> {
         };
         let may_be_held = metadata.is_file() && (name.ends_with(PARTIAL) || name.ends_with(LEASE));
         let in_use = if may_be_held { File::open(path).ok().and_then(held) } else { None };
-        return Ok(Entry { name: name.to_owned(), bytes: metadata.len(), modified, in_use });
+        return Ok(Some(Entry { name: name.to_owned(), bytes: metadata.len(), modified, in_use }));
+    }
+    if !name.split_once('.').is_some_and(|(id, _)| is_id(id)) {
+        return Ok(None);
     }
     let (mut bytes, mut newest): (u64, SystemTime) = (0, modified);
     for entry in fs::read_dir(path)? {
@@ -207,7 +229,7 @@ fn look(path: &Path, name: &str) -> io::Result<Entry> {
         bytes += metadata.len();
         newest = newest.max(metadata.modified()?);
     }
-    Ok(Entry { name: name.to_owned(), bytes, modified: newest, in_use: None })
+    Ok(Some(Entry { name: name.to_owned(), bytes, modified: newest, in_use: None }))
 }
 
 /// A lease: who lives holds its lock; and it is written to now and then, for file systems without locks.
