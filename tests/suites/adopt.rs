@@ -329,6 +329,20 @@ async fn a_tool_that_writes_its_table_is_not_read_beside() {
 }
 
 #[tokio::test]
+async fn a_role_that_may_only_read_the_tools_table_takes_it_over() {
+    let scenario = by_name("goose").left_by_it("reader").await;
+    let role = scenario.role("").await;
+    let adopt = || scenario.run_as(&role, "adopt --from goose");
+    scenario.superuser().await.lines(&format!("GRANT USAGE, CREATE ON SCHEMA public TO {role}")).await;
+    adopt().await.fails_with(1).says("permission denied for table goose_db_version");
+    assert!(!scenario.has_history().await);
+    scenario.lines(&format!("GRANT SELECT ON goose_db_version TO {role}")).await;
+    adopt().await.succeeds().prints("2 migrations taken over");
+    let by = "SELECT DISTINCT applied_by FROM schema_migrations";
+    assert_eq!(scenario.superuser().await.value(by).await, role);
+}
+
+#[tokio::test]
 async fn files_that_have_changed_are_refused_by_the_tools_own_checksum() {
     let says = |tool: &str| format!("it has changed since {tool} applied it: its checksum is ");
     for (tool, file) in [

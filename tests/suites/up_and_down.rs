@@ -236,7 +236,7 @@ async fn another_tools_table_is_left_alone() {
         .lines("CREATE TABLE schema_migrations (version bigint PRIMARY KEY); INSERT INTO schema_migrations VALUES (1)")
         .await;
     let before = scenario.state().await;
-    scenario.run("up").await.refuses_with(5).says("is not Lockgate's: it has no filename").says("--schema lockgate");
+    scenario.run("up").await.refuses_with(5).says("is as dbmate makes it, not Lockgate's").says("--schema lockgate");
     before.equals(&scenario.state().await);
 }
 
