@@ -15,8 +15,10 @@ use crate::{
     error::{Error, Problem, Result},
     lint,
     migration::{Checksum, Version},
+    plan::{OutOfOrder, Rules, Sameness},
     plugin::{Cache, Engine, Limits, Rights},
     postgres::{Secret, Target, Timeouts, TlsMode},
+    source,
     stop::Stop,
 };
 
@@ -27,6 +29,10 @@ pub struct Config {
     pub target: Target,
     /// The migrations folder.
     pub dir: PathBuf,
+    /// The layout of that folder; `None`: the one that it seems to have.
+    pub layout: Option<String>,
+    /// How folder and history are compared.
+    pub rules: Rules,
     /// The schema of history and journal.
     pub schema: String,
     /// How backups are taken, kept and proved.
@@ -146,6 +152,10 @@ pub struct Options {
     pub database_url: Option<String>,
     /// `--dir`.
     pub dir: Option<PathBuf>,
+    /// `--layout`.
+    pub layout: Option<String>,
+    /// `--out-of-order`.
+    pub out_of_order: Option<OutOfOrder>,
     /// `--role`.
     pub role: Option<String>,
     /// `--schema`.
@@ -175,6 +185,9 @@ const STATEMENT_LOCK_TIMEOUT_MS: u64 = 3_000;
 #[serde(default, deny_unknown_fields)]
 struct File {
     dir: Option<PathBuf>,
+    layout: Option<String>,
+    checksum: Sameness,
+    out_of_order: OutOfOrder,
     schema: Option<String>,
     lock_timeout_s: Option<u64>,
     reconnect_timeout_s: Option<u64>,
@@ -310,6 +323,8 @@ impl Config {
         Ok(Self {
             target: Target { role: role.map(|(role, _)| role), ..database.target()? },
             dir,
+            layout: layout(options.layout.or(file.layout))?,
+            rules: Rules { sameness: file.checksum, out_of_order: options.out_of_order.unwrap_or(file.out_of_order) },
             schema: options.schema.filter(|s| !s.is_empty()).or(file.schema).unwrap_or_else(|| "public".into()),
             backup: backup::Settings::new(file.backup, file.drill, options.backup)?,
             throwaway: false,
@@ -386,6 +401,19 @@ impl Config {
     pub fn names_no_database(&self) -> bool {
         self.sources.iter().all(|(name, _, _)| *name == "role")
     }
+}
+
+/// The layout that was asked for; `auto` and nothing are the same.
+fn layout(name: Option<String>) -> Result<Option<String>> {
+    let Some(name) = name.filter(|name| name != "auto") else { return Ok(None) };
+    let known = source::layouts();
+    if known.contains(&name.as_str()) {
+        return Ok(Some(name));
+    }
+    Err(Error::configuration(
+        format!("there is no layout `{name}`"),
+        format!("those that there are: auto, {}", known.join(", ")),
+    ))
 }
 
 /// An empty variable counts as none, as in the shell's `${DB_HOST:-localhost}`.

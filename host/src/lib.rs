@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod adopt;
 pub mod backup;
 pub mod cli;
 pub mod config;

@@ -5,32 +5,85 @@ use std::{cmp::Ordering, fmt};
 use serde::{Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
-/// The number that orders migrations, together with the way it was written.
+/// What orders migrations, together with the way it was written: a number of any width, several of them with dots between (`1.2.10`), or
+/// the name of a repeatable migration (`R__views`), which comes after all numbers.
 ///
-/// `001` and `1` are the same version; the text is kept because people and history rows use it.
+/// `001` and `1` are the same version, and so are `1.0` and `1`; the text is kept because people and history rows use it.
 #[derive(Debug, Clone)]
 pub struct Version {
-    number: u64,
+    order: Order,
     text: String,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Order {
+    /// Without zeros at the end.
+    Numbers(Vec<Number>),
+    Repeatable(String),
+}
+
+/// Without zeros at the front: of two numbers the longer one is the greater.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Number {
+    width: usize,
+    digits: String,
+}
+
 impl Version {
-    /// Reads decimal digits. `None` for anything else, and for numbers beyond `u64`.
+    /// What the versions of repeatable migrations begin with.
+    const REPEATABLE: &str = "R__";
+
+    /// Reads decimal digits, with single dots between them or without, or the version of a repeatable migration. `None` for anything
+    /// else.
     pub fn parse(text: &str) -> Option<Self> {
-        let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-        let number = digits.then(|| text.parse().ok())??;
-        Some(Self { number, text: text.to_owned() })
+        if let Some(name) = text.strip_prefix(Self::REPEATABLE) {
+            return Self::repeatable(name);
+        }
+        let mut numbers = text.split('.').map(Number::parse).collect::<Option<Vec<_>>>()?;
+        while numbers.last().is_some_and(|number| number.width == 0) {
+            numbers.pop();
+        }
+        Some(Self { order: Order::Numbers(numbers), text: text.to_owned() })
+    }
+
+    /// The version of a repeatable migration of this name; `None` without one.
+    pub fn repeatable(name: &str) -> Option<Self> {
+        let order = Order::Repeatable(name.to_owned());
+        (!name.is_empty()).then_some(Self { order, text: format!("{}{name}", Self::REPEATABLE) })
+    }
+
+    /// Whether it is a repeatable migration's, which is applied again whenever it has changed.
+    pub fn is_repeatable(&self) -> bool {
+        matches!(self.order, Order::Repeatable(_))
     }
 
     /// The version as it was written, such as `001`.
     pub fn as_str(&self) -> &str {
         &self.text
     }
+
+    /// An SQL expression that is the same for all ways to write one version. Every name with its schema: a migration may have changed the
+    /// search path.
+    pub(crate) fn key_sql(text: &str) -> String {
+        format!(
+            "CASE WHEN {text} OPERATOR(pg_catalog.~) '^[0-9]'
+                  THEN pg_catalog.regexp_replace(pg_catalog.regexp_replace({text}, '(^|[.])0+', '\\1', 'g'), '[.]+$', '')
+                  ELSE {text} END"
+        )
+    }
+}
+
+impl Number {
+    fn parse(text: &str) -> Option<Self> {
+        let all_digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+        let digits = text.trim_start_matches('0').to_owned();
+        all_digits.then_some(Self { width: digits.len(), digits })
+    }
 }
 
 impl PartialEq for Version {
     fn eq(&self, other: &Self) -> bool {
-        self.number == other.number
+        self.order == other.order
     }
 }
 
@@ -44,7 +97,7 @@ impl PartialOrd for Version {
 
 impl Ord for Version {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.number.cmp(&other.number)
+        self.order.cmp(&other.order)
     }
 }
 
@@ -162,8 +215,20 @@ mod tests {
     }
 
     #[test]
+    fn numbers_have_any_width_and_any_number_of_parts() {
+        let sorted = ["0", "0.5", "1", "1.2", "1.10", "2", "20260101000000", "99999999999999999999", "R__a", "R__b"];
+        let versions: Vec<_> = sorted.iter().map(|text| Version::parse(text).unwrap()).collect();
+        assert!(versions.is_sorted_by(|a, b| a < b), "{versions:?}");
+        for (text, other) in [("1.0", "1"), ("01.002", "1.2"), ("0.0", "0"), ("10.0.0", "10")] {
+            assert_eq!(Version::parse(text), Version::parse(other), "{text}");
+        }
+        assert_ne!(Version::parse("1.10"), Version::parse("1.1"));
+        assert!(Version::parse("R__a").unwrap().is_repeatable());
+    }
+
+    #[test]
     fn a_version_is_digits_only() {
-        for text in ["", "-1", "+1", "1a", "１", "99999999999999999999"] {
+        for text in ["", "-1", "+1", "1a", "１", ".1", "1.", "1..2", "R__", "r__a"] {
             assert!(Version::parse(text).is_none(), "{text}");
         }
     }

@@ -1,12 +1,14 @@
 //! What is to run: a pure function of the folder, the history and the target.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     error::{Error, Problem, Result},
     migration::Version,
-    postgres::history::Applied,
+    postgres::history::{Applied, EXTERNAL},
+    printable::printable_in,
     source::{Folder, Migration},
+    sql::without_layout,
 };
 
 /// The state of one version.
@@ -27,46 +29,117 @@ pub enum State {
     Missing,
 }
 
-/// Applied migrations whose file has changed.
-pub fn drift(found: &[Migration], applied: &[Applied]) -> Vec<Problem> {
-    drifted(found, applied).into_iter().map(|(_, problem)| problem).collect()
+/// What makes two texts of a migration the same: `checksum` in `lockgate.toml`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Sameness {
+    /// Every character, but for line endings and a byte order mark.
+    #[default]
+    Exact,
+    /// Every word: a formatter may change blanks and lines. Only where the history holds the script that was applied.
+    IgnoreWhitespace,
 }
 
-fn drifted<'a>(found: &'a [Migration], applied: &[Applied]) -> Vec<(&'a Version, Problem)> {
-    found
-        .iter()
+/// What becomes of a migration that arrives below the newest applied one: `out_of_order` in `lockgate.toml`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OutOfOrder {
+    /// The run is refused.
+    #[default]
+    Refuse,
+    /// It is applied, and the run says so.
+    Warn,
+    /// It is applied.
+    Apply,
+}
+
+/// How folder and history are compared.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Rules {
+    /// What makes two texts the same.
+    pub sameness: Sameness,
+    /// What becomes of late arrivals.
+    pub out_of_order: OutOfOrder,
+}
+
+impl Rules {
+    /// Whether the file is no longer what was applied.
+    pub fn differ(self, migration: &Migration, row: &Applied) -> bool {
+        if migration.checksum == row.checksum {
+            return false;
+        }
+        let scripts = migration.scripts().and_then(|files| files.up.as_ref()).zip(row.up_script.as_ref());
+        match (self.sameness, scripts) {
+            (Sameness::IgnoreWhitespace, Some((now, then))) => without_layout(now.text()) != without_layout(then),
+            _ => true,
+        }
+    }
+}
+
+/// Applied migrations whose file has changed. A repeatable one may.
+pub fn drifted<'a>(found: &'a [Migration], applied: &[Applied], rules: Rules) -> Vec<(&'a Migration, Problem)> {
+    let versioned = found.iter().filter(|migration| !migration.version.is_repeatable());
+    versioned
         .filter_map(|migration| {
             let row = applied.iter().find(|a| a.version == migration.version)?;
-            (row.checksum != migration.checksum).then(|| {
+            rules.differ(migration, row).then(|| {
                 let what = format!(
-                    "it has changed since it was applied on {}: its digest is {}…, {}… was applied",
+                    "it has changed since it was applied on {}: its digest is {}…, {}… was applied{}",
                     row.applied_at,
                     migration.checksum.short(),
-                    row.checksum.short()
+                    row.checksum.short(),
+                    changes(migration, row).map(|changes| format!("; {changes}")).unwrap_or_default()
                 );
-                let next = "put the applied file back, and make the change a new migration";
-                (&migration.version, Problem::new(&migration.filename, what, next))
+                let next = "put the applied file back, and make the change a new migration; or take the file as it is for what was \
+                            applied: `lockgate repair`";
+                (migration, Problem::new(&migration.filename, what, next))
             })
         })
         .collect()
+}
+
+/// Where a file differs from the script that was stored when it was applied, if it was.
+pub fn changes(migration: &Migration, row: &Applied) -> Option<String> {
+    const MAX_CHARS: usize = 80;
+    let now = migration.scripts()?.up.as_ref()?.text();
+    let then = row.up_script.as_ref()?;
+    let (now, then): (Vec<&str>, Vec<&str>) = (now.lines().collect(), then.lines().collect());
+    let first = now.iter().zip(&then).take_while(|(now, then)| now == then).count();
+    let rest = (&now[first..], &then[first..]);
+    let last = rest.0.iter().rev().zip(rest.1.iter().rev()).take_while(|(now, then)| now == then).count();
+    let line = |lines: &[&str]| lines.get(first).map(|line| printable_in(MAX_CHARS, line.trim()));
+    let more = (rest.0.len().max(rest.1.len()) - last).saturating_sub(1);
+    let more = if more == 0 { String::new() } else { format!(", and {more} more lines after it") };
+    match (line(&then), line(&now)) {
+        (Some(then), Some(now)) => Some(format!("line {} was `{then}` and is `{now}`{more}", first + 1)),
+        (Some(then), None) => Some(format!("line {} was `{then}` and is gone{more}", first + 1)),
+        (None, Some(now)) => Some(format!("line {} is new: `{now}`{more}", first + 1)),
+        (None, None) => None,
+    }
 }
 
 /// Applied migrations whose file is gone.
 pub fn missing<'a>(folder: &Folder, applied: &'a [Applied]) -> Vec<&'a Applied> {
     let is_there =
         |version| folder.refused.contains(version) || folder.migrations.iter().any(|m| m.version == *version);
-    applied.iter().filter(|row| !is_there(&row.version)).collect()
+    applied.iter().filter(|row| row.kind != EXTERNAL && !is_there(&row.version)).collect()
 }
 
-/// The migrations to apply, in order, up to and including `to`.
+/// The migrations to apply, in order, up to and including `to`; then, where there is no such limit, the repeatable ones that are new or
+/// have changed.
 ///
 /// # Errors
-/// [`Error::Drift`] for changed files, [`Error::Refused`] for late arrivals below the newest applied version, and for a target that
-/// does not exist.
-pub fn up<'a>(found: &'a [Migration], applied: &[Applied], to: Option<&Version>) -> Result<Vec<&'a Migration>> {
-    let changed = drift(found, applied);
+/// [`Error::Drift`] for changed files, [`Error::Refused`] for late arrivals below the newest applied version where they are refused, and
+/// for a target that does not exist.
+pub fn up<'a>(
+    found: &'a [Migration],
+    applied: &[Applied],
+    to: Option<&Version>,
+    rules: Rules,
+) -> Result<Vec<&'a Migration>> {
+    let changed = drifted(found, applied, rules);
     if !changed.is_empty() {
-        return Err(Error::Drift(changed));
+        return Err(Error::Drift(changed.into_iter().map(|(_, problem)| problem).collect()));
     }
     if let Some(to) = to
         && !found.iter().any(|m| m.version == *to)
@@ -76,22 +149,38 @@ pub fn up<'a>(found: &'a [Migration], applied: &[Applied], to: Option<&Version>)
             next: "see `lockgate status` for those that there are".into(),
         });
     }
-    let is_applied = |m: &&Migration| applied.iter().any(|a| a.version == m.version);
-    let pending: Vec<&Migration> =
-        found.iter().filter(|m| !is_applied(m)).filter(|m| to.is_none_or(|to| m.version <= *to)).collect();
-    let newest = applied.iter().map(|a| &a.version).max();
-    let late: Vec<String> = pending
-        .iter()
-        .filter(|m| newest.is_some_and(|newest| m.version < *newest))
-        .map(|m| format!("`{}`", m.name()))
-        .collect();
-    if let (Some(newest), false) = (newest, late.is_empty()) {
+    let pending = found.iter().filter(|migration| is_pending(migration, applied, rules));
+    let pending: Vec<&Migration> = pending.filter(|m| to.is_none_or(|to| m.version <= *to)).collect();
+    let late = late(&pending, applied);
+    if let (Some(newest), OutOfOrder::Refuse, false) = (newest(applied), rules.out_of_order, late.is_empty()) {
+        let late: Vec<String> = late.iter().map(|m| format!("`{}`", m.name())).collect();
         return Err(Error::Refused {
             what: format!("{} came late: version {newest} is already applied", late.join(", ")),
-            next: format!("give it a version above {newest}, so that every database runs the same order"),
+            next: format!(
+                "give it a version above {newest}, so that every database runs the same order; or allow it: `--out-of-order apply`"
+            ),
         });
     }
     Ok(pending)
+}
+
+/// Whether a migration is to be applied: it is not in the history, or it is repeatable and has changed.
+pub fn is_pending(migration: &Migration, applied: &[Applied], rules: Rules) -> bool {
+    match applied.iter().find(|row| row.version == migration.version) {
+        Some(row) => migration.version.is_repeatable() && rules.differ(migration, row),
+        None => true,
+    }
+}
+
+/// The newest applied version; a repeatable migration has none.
+pub fn newest(applied: &[Applied]) -> Option<&Version> {
+    applied.iter().map(|row| &row.version).filter(|version| !version.is_repeatable()).max()
+}
+
+/// Those of the pending migrations that arrive below the newest applied one.
+pub fn late<'a>(pending: &[&'a Migration], applied: &[Applied]) -> Vec<&'a Migration> {
+    let Some(newest) = newest(applied) else { return Vec::new() };
+    pending.iter().copied().filter(|migration| migration.version < *newest).collect()
 }
 
 /// What `down` was asked for.
@@ -107,14 +196,26 @@ pub enum Revert {
 ///
 /// # Errors
 /// [`Error::Refused`] when the version is not applied or later ones are; [`Error::Drift`] for changed files.
-pub fn down<'a>(found: &[Migration], applied: &'a [Applied], revert: &Revert) -> Result<Vec<&'a Applied>> {
+pub fn down<'a>(
+    found: &[Migration],
+    applied: &'a [Applied],
+    revert: &Revert,
+    rules: Rules,
+) -> Result<Vec<&'a Applied>> {
     let above = |version: &Version| {
-        let mut above: Vec<&Applied> = applied.iter().filter(|a| a.version > *version).collect();
+        let is_above = |row: &&Applied| row.version > *version && !row.version.is_repeatable();
+        let mut above: Vec<&Applied> = applied.iter().filter(is_above).collect();
         above.sort_by(|a, b| b.version.cmp(&a.version));
         above
     };
     let chosen = match revert {
         Revert::Above(version) => above(version),
+        Revert::Only(version) if version.is_repeatable() => {
+            return Err(Error::Refused {
+                what: format!("`{version}` is repeatable: there is no way down"),
+                next: "change the file to what it should make, then run `lockgate up`".into(),
+            });
+        }
         Revert::Only(version) => {
             let Some(row) = applied.iter().find(|a| a.version == *version) else {
                 return Err(Error::Refused {
@@ -137,9 +238,9 @@ pub fn down<'a>(found: &[Migration], applied: &'a [Applied], revert: &Revert) ->
             vec![row]
         }
     };
-    let changed: Vec<Problem> = drifted(found, applied)
+    let changed: Vec<Problem> = drifted(found, applied, rules)
         .into_iter()
-        .filter(|(v, _)| chosen.iter().any(|a| a.version == **v))
+        .filter(|(migration, _)| chosen.iter().any(|a| a.version == migration.version))
         .map(|(_, p)| p)
         .collect();
     if changed.is_empty() { Ok(chosen) } else { Err(Error::Drift(changed)) }
@@ -149,6 +250,7 @@ pub fn down<'a>(found: &[Migration], applied: &'a [Applied], revert: &Revert) ->
 pub fn states<'a>(
     folder: &'a Folder,
     applied: &'a [Applied],
+    rules: Rules,
 ) -> Vec<(State, Option<&'a Migration>, Option<&'a Applied>)> {
     let found = &folder.migrations;
     let mut versions: Vec<&Version> =
@@ -159,9 +261,12 @@ pub fn states<'a>(
         let migration = found.iter().find(|m| m.version == *version);
         let row = applied.iter().find(|a| a.version == *version);
         let state = match (migration, row) {
-            (Some(migration), Some(row)) if migration.checksum != row.checksum => State::Drifted,
+            (Some(migration), Some(_)) if is_pending(migration, applied, rules) => State::Pending,
+            (Some(migration), Some(row)) if rules.differ(migration, row) => State::Drifted,
             (Some(_), Some(_)) => State::Applied,
             (Some(_), None) => State::Pending,
+            // Its script lies elsewhere.
+            (None, Some(row)) if row.kind == EXTERNAL => State::Applied,
             (None, _) if folder.refused.contains(version) => State::Refused,
             (None, _) => State::Missing,
         };
@@ -173,7 +278,13 @@ pub fn states<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{migration::Checksum, source::Content, sql::SqlFiles};
+    use crate::{
+        migration::{Checksum, Kind},
+        source::Content,
+        sql::{Origin, Script, SqlFiles},
+    };
+
+    const RULES: Rules = Rules { sameness: Sameness::Exact, out_of_order: OutOfOrder::Refuse };
 
     fn version(text: &str) -> Version {
         Version::parse(text).unwrap()
@@ -184,8 +295,9 @@ mod tests {
             version: version(v),
             description: "x".into(),
             filename: format!("{v}_x.up.sql"),
+            kind: Kind::Sql,
             checksum: Checksum::of_bytes(v.as_bytes()),
-            content: Content::Sql(Box::new(SqlFiles { up: None, down: None, preflight: None, verify: None })),
+            content: Ok(Content::Sql(Box::new(SqlFiles { up: None, down: None, preflight: None, verify: None }))),
         };
         versions.iter().map(migration).collect()
     }
@@ -202,6 +314,7 @@ mod tests {
             applied_by: String::new(),
             run_id: String::new(),
             backup_id: None,
+            up_script: None,
             down_script: None,
         };
         versions.iter().map(row).collect()
@@ -214,31 +327,77 @@ mod tests {
     #[test]
     fn pending_is_what_is_not_applied_up_to_the_target() {
         let (found, applied) = (found(&["1", "2", "3"]), applied(&["1"]));
-        assert_eq!(names(&up(&found, &applied, None).unwrap()), ["2", "3"]);
-        assert_eq!(names(&up(&found, &applied, Some(&version("002"))).unwrap()), ["2"]);
-        assert!(matches!(up(&found, &applied, Some(&version("9"))), Err(Error::Refused { .. })));
+        assert_eq!(names(&up(&found, &applied, None, RULES).unwrap()), ["2", "3"]);
+        assert_eq!(names(&up(&found, &applied, Some(&version("002")), RULES).unwrap()), ["2"]);
+        assert!(matches!(up(&found, &applied, Some(&version("9")), RULES), Err(Error::Refused { .. })));
     }
 
     #[test]
     fn late_arrivals_are_refused() {
-        assert!(matches!(up(&found(&["1", "2", "3"]), &applied(&["1", "3"]), None), Err(Error::Refused { .. })));
+        assert!(matches!(up(&found(&["1", "2", "3"]), &applied(&["1", "3"]), None, RULES), Err(Error::Refused { .. })));
+    }
+
+    #[test]
+    fn late_arrivals_are_applied_where_that_is_the_rule() {
+        let (found, applied) = (found(&["1", "2", "3"]), applied(&["1", "3", "R__views"]));
+        for out_of_order in [OutOfOrder::Apply, OutOfOrder::Warn] {
+            let pending = up(&found, &applied, None, Rules { out_of_order, ..RULES }).unwrap();
+            assert_eq!(names(&pending), ["2"]);
+            assert_eq!(names(&late(&pending, &applied)), ["2"]);
+        }
+    }
+
+    #[test]
+    fn a_repeatable_migration_is_pending_whenever_it_has_changed_and_never_goes_down() {
+        let (mut found, applied) = (found(&["1", "2", "R__a", "R__b"]), applied(&["1", "R__a", "R__b"]));
+        found[3].checksum = Checksum::of_bytes(b"other");
+        assert_eq!(names(&up(&found, &applied, None, RULES).unwrap()), ["2", "R__b"]);
+        assert_eq!(names(&up(&found, &applied, Some(&version("2")), RULES).unwrap()), ["2"]);
+        assert_eq!(newest(&applied), Some(&version("1")));
+        assert_eq!(down(&found, &applied, &Revert::Above(version("0")), RULES).unwrap().len(), 1);
+        assert!(matches!(down(&found, &applied, &Revert::Only(version("R__a")), RULES), Err(Error::Refused { .. })));
+    }
+
+    #[test]
+    fn drift_tells_what_differs_and_whitespace_may_where_that_is_the_rule() {
+        let mut found = found(&["1"]);
+        let script = Script::parse("create table t (\n    a int\n);", Origin::File("1_x.up.sql".into())).unwrap();
+        found[0].checksum = Checksum::of_bytes(b"other");
+        found[0].content =
+            Ok(Content::Sql(Box::new(SqlFiles { up: Some(script), down: None, preflight: None, verify: None })));
+        let mut applied = applied(&["1"]);
+        let drift = |applied: &[Applied], sameness| {
+            drifted(&found, applied, Rules { sameness, ..RULES }).pop().map(|(_, p)| p.what)
+        };
+        assert!(drift(&applied, Sameness::IgnoreWhitespace).is_some(), "nothing tells that only blanks have changed");
+        applied[0].up_script = Some("create table t (a int);".into());
+        assert_eq!(drift(&applied, Sameness::IgnoreWhitespace), None);
+        let said = drift(&applied, Sameness::Exact).unwrap();
+        assert!(
+            said.ends_with("line 1 was `create table t (a int);` and is `create table t (`, and 2 more lines after it"),
+            "{said}"
+        );
+        applied[0].up_script = Some("create table t (\n    b int\n);".into());
+        let said = drift(&applied, Sameness::IgnoreWhitespace).unwrap();
+        assert!(said.ends_with("line 2 was `b int` and is `a int`"), "{said}");
     }
 
     #[test]
     fn drift_stops_both_ways() {
         let mut changed = found(&["1", "2"]);
         changed[0].checksum = Checksum::of_bytes(b"other");
-        assert!(matches!(up(&changed, &applied(&["1"]), None), Err(Error::Drift(p)) if p.len() == 1));
-        assert!(matches!(down(&changed, &applied(&["1"]), &Revert::Only(version("1"))), Err(Error::Drift(_))));
+        assert!(matches!(up(&changed, &applied(&["1"]), None, RULES), Err(Error::Drift(p)) if p.len() == 1));
+        assert!(matches!(down(&changed, &applied(&["1"]), &Revert::Only(version("1")), RULES), Err(Error::Drift(_))));
         let changed = Folder { migrations: changed, ..Folder::default() };
-        assert_eq!(states(&changed, &applied(&["1"]))[0].0, State::Drifted);
+        assert_eq!(states(&changed, &applied(&["1"]), RULES)[0].0, State::Drifted);
     }
 
     #[test]
     fn down_takes_the_newest_or_says_what_is_in_the_way() {
         let applied = applied(&["1", "2", "3"]);
         let reverted = |revert| {
-            down(&[], &applied, &revert).map(|rows| rows.iter().map(|a| a.version.to_string()).collect::<Vec<_>>())
+            down(&[], &applied, &revert, RULES)
+                .map(|rows| rows.iter().map(|a| a.version.to_string()).collect::<Vec<_>>())
         };
         assert_eq!(reverted(Revert::Only(version("3"))).unwrap(), ["3"]);
         assert_eq!(reverted(Revert::Above(version("0"))).unwrap(), ["3", "2", "1"]);
@@ -250,7 +409,7 @@ mod tests {
     #[test]
     fn a_file_that_is_gone_is_missing() {
         let (mut folder, applied) = (Folder { migrations: found(&["2"]), ..Folder::default() }, applied(&["1"]));
-        let states = |folder: &Folder| states(folder, &applied).into_iter().map(|(s, ..)| s).collect::<Vec<_>>();
+        let states = |folder: &Folder| states(folder, &applied, RULES).into_iter().map(|(s, ..)| s).collect::<Vec<_>>();
         assert_eq!(states(&folder), [State::Missing, State::Pending]);
         assert_eq!(missing(&folder, &applied).len(), 1);
         folder.refused.insert(version("1"));

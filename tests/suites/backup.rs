@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use lockgate::{
-    backup::{Level, Manifest},
+    backup::{Content, Level, Manifest},
     failpoint::Failpoint,
 };
-use lockgate_tests::{Scenario, eventually};
+use lockgate_tests::{Scenario, eventually, make_old};
 
 /// What `pg_dump --version` says of a version that fits every server.
 const NEW: &str = "if [ \"$1\" = --version ]; then exec \"$REAL/pg_dump\" --version; fi\n";
@@ -26,9 +26,9 @@ fn settings(scenario: &Scenario, lines: &str) {
 async fn a_backup_is_taken_before_the_first_change_and_read_back() {
     let scenario = Scenario::new("backup").await.tables(&["a"]);
     let id = scenario.run("up").await.succeeds().prints("read back)").backup_id();
-    let files = [".dump.zst", ".globals.sql.zst", ".json"].map(|end| format!("{id}{end}"));
+    let files = [".dump.zst", ".globals.sql.zst", ".json", ".properties.json.zst"].map(|end| format!("{id}{end}"));
     assert_eq!(scenario.backups("backups"), files);
-    assert_eq!(scenario.files("backups").len(), 4, "and what keeps them from being committed");
+    assert_eq!(scenario.files("backups").len(), 5, "and what keeps them from being committed");
     scenario.run("backup list").await.succeeds().prints(&id).prints("none").prints("001_a").prints(scenario.database());
     let second = scenario.run("backup").await.succeeds().backup_id();
     scenario.run("backup list").await.succeeds().prints(&id).prints(&second);
@@ -62,7 +62,7 @@ async fn no_backup_means_none() {
 async fn the_backup_folder_may_be_elsewhere() {
     let scenario = Scenario::new("elsewhere").await.tables(&["a"]);
     scenario.run("up --backup-dir kept/here").await.succeeds();
-    assert_eq!(scenario.backups("kept/here").len(), 3);
+    assert_eq!(scenario.backups("kept/here").len(), 4);
     scenario.run("backup list --backup-dir kept/here").await.succeeds().prints("001_a");
     scenario.run("backup list").await.succeeds().prints("no backups");
 }
@@ -181,11 +181,34 @@ async fn a_backup_folder_that_cannot_be_made_stops_the_run() {
 }
 
 #[tokio::test]
+async fn what_is_beside_the_backups_keeps_nobody_waiting() {
+    let scenario = Scenario::new("beside").await.tables(&["a"]);
+    let id = scenario.run("backup").await.succeeds().backup_id();
+    std::fs::create_dir(scenario.path("backups/lost+found")).unwrap();
+    let pipe = |name: &str| nix::unistd::mkfifo(&scenario.path(name), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    pipe("backups/note.json");
+    let like_ours = "20200101T000000Z_0123abcd";
+    pipe(&format!("backups/{like_ours}.json"));
+    pipe(&format!("backups/{id}.verified.json"));
+    let list = scenario.run("backup list").await.succeeds();
+    list.prints(&id).prints(&format!("DAMAGED: the manifest of {like_ours}: it is no regular file"));
+    scenario.run("up").await.succeeds();
+}
+
+#[tokio::test]
+async fn a_backup_folder_that_is_a_link_to_nothing_is_said_to_be_one() {
+    let scenario = Scenario::new("dangling").await.tables(&["a"]);
+    std::os::unix::fs::symlink("nowhere", scenario.path("link")).unwrap();
+    let failed = scenario.run("backup --backup-dir link").await.fails_with(7);
+    failed.says("`link` is a link to what is not there");
+}
+
+#[tokio::test]
 async fn down_takes_a_backup_as_well() {
     let scenario = Scenario::new("down_backup").await.tables(&["a"]);
     scenario.up().await.succeeds();
     scenario.run("down 001").await.succeeds().prints("backed up as ");
-    assert_eq!(scenario.backups("backups").len(), 3);
+    assert_eq!(scenario.backups("backups").len(), 4);
 }
 
 #[tokio::test]
@@ -246,12 +269,8 @@ async fn the_manifest_tells_what_the_snapshot_held_and_fits_its_schema() {
     assert_eq!(manifest.contents.large_objects, 1);
     assert_eq!(manifest.applied, ["001"]);
     assert_eq!(manifest.verified, Level::Decoded);
-    let properties = &manifest.properties;
-    assert_eq!(properties.comment.as_deref(), Some("it's"));
-    assert_eq!((properties.settings[0].name.as_str(), properties.settings[0].value.as_str()), ("work_mem", "5MB"));
-    let privileges = properties.privileges.as_ref().unwrap();
-    assert!(privileges.iter().any(|p| p.grantee.is_none() && p.privilege == "CONNECT"), "{privileges:?}");
-    assert!(!privileges.iter().any(|p| p.privilege == "TEMPORARY"), "{privileges:?}");
+    let contents = [Content::Dump, Content::Properties, Content::Globals];
+    assert_eq!(manifest.parts.iter().map(|part| part.content).collect::<Vec<_>>(), contents);
     let text = std::fs::read_to_string(scenario.path(&format!("backups/{id}.json"))).unwrap();
     assert!(!text.contains(scenario.password()));
 
@@ -310,7 +329,7 @@ async fn an_encrypted_backup_needs_no_private_key_to_be_taken_and_one_to_be_read
     settings(&scenario, &format!("recipients = [\"{public}\"]"));
     let id = scenario.run("up").await.succeeds().prints("encrypted, read back").backup_id();
     scenario.run("backup list").await.succeeds().prints("(encrypted)");
-    for end in ["dump.zst.age", "globals.sql.zst.age"] {
+    for end in ["dump.zst.age", "globals.sql.zst.age", "properties.json.zst.age"] {
         let bytes = std::fs::read(scenario.path(&format!("backups/{id}.{end}"))).unwrap();
         assert!(bytes.starts_with(b"age-encryption.org/v1"), "{end}");
     }
@@ -345,6 +364,45 @@ async fn a_recipient_that_is_none_is_refused_and_a_private_key_not_shown() {
         refused.never_mentions(&private);
     }
     assert!(!scenario.has_history().await);
+}
+
+#[tokio::test]
+async fn the_value_of_a_setting_is_in_nothing_that_can_be_read_without_the_key() {
+    let scenario = Scenario::new("secret_setting").await.tables(&["a"]);
+    scenario.up().await.succeeds();
+    let (database, role) = (scenario.database(), scenario.role("").await);
+    let superuser = scenario.superuser_in("postgres").await;
+    superuser.lines(&format!("ALTER DATABASE {database} SET app.jwt_secret = 'open sesame'")).await;
+    superuser.lines(&format!("ALTER ROLE {role} IN DATABASE {database} SET app.other = 'open barley'")).await;
+    let (public, private) = key();
+    settings(&scenario, &format!("recipients = [\"{public}\"]\nidentity = \"own.key\""));
+    private_file(&scenario, "own.key", &private);
+    let hidden = |outcome: lockgate_tests::Outcome| outcome.succeeds().never_mentions("open ");
+    let taken = hidden(scenario.run("-vv backup --output json").await).json();
+    let id = taken["id"].as_str().unwrap().to_owned();
+    hidden(scenario.run("backup list --output json").await);
+    for name in scenario.backups("backups") {
+        let bytes = std::fs::read(scenario.path(&format!("backups/{name}"))).unwrap();
+        assert!(!bytes.windows(5).any(|window| window == b"open "), "{name}");
+    }
+    // The owner may not give settings to another role.
+    let restored = hidden(scenario.run(&format!("restore {id} --output json")).await);
+    let warning = format!("not carried over: ALTER ROLE \"{role}\" IN DATABASE");
+    assert!(
+        restored.says(&warning).json()["warnings"][0]
+            .as_str()
+            .unwrap()
+            .ends_with("\"app.other\" (permission denied (SQLSTATE 42501))")
+    );
+    assert_eq!(scenario.value("SHOW app.jwt_secret").await, "open sesame");
+    superuser_drops(&scenario).await;
+    hidden(scenario.run(&format!("restore {id}")).await);
+    assert_eq!(scenario.value("SHOW app.jwt_secret").await, "open sesame");
+}
+
+async fn superuser_drops(scenario: &Scenario) {
+    let drop = format!("DROP DATABASE {} WITH (FORCE)", scenario.database());
+    scenario.superuser_in("postgres").await.lines(&drop).await;
 }
 
 /// A public and a private key.
@@ -448,6 +506,65 @@ async fn a_backup_may_leave_rows_out_and_says_so() {
 }
 
 #[tokio::test]
+async fn the_rows_of_partitions_and_children_are_left_out_with_their_table() {
+    let scenario = Scenario::new("scope_partitions").await.tables(&["a"]);
+    scenario.up().await.succeeds();
+    scenario
+        .lines(
+            "CREATE TABLE audit (at date, n int) PARTITION BY RANGE (at);
+             CREATE TABLE y2025 PARTITION OF audit FOR VALUES FROM ('2025-01-01') TO ('2026-01-01') PARTITION BY LIST (n);
+             CREATE TABLE \"Odd \"\"na.me$\" PARTITION OF y2025 DEFAULT; INSERT INTO audit VALUES ('2025-02-03', 1);
+             CREATE TABLE parent (a int); CREATE TABLE child () INHERITS (parent); INSERT INTO child VALUES (1);
+             CREATE TABLE kept AS SELECT 1 AS n",
+        )
+        .await;
+    for (jobs, aside) in [("1", "one"), ("2", "two")] {
+        let excluded = format!("backup --exclude-data audit --exclude-data parent --jobs {jobs}");
+        let id = scenario.run(&excluded).await.succeeds().backup_id();
+        let names =
+            ["Odd \"\"na.me$", "audit", "child", "parent", "y2025"].map(|name| format!("\"public\".\"{name}\""));
+        assert_eq!(manifest_of(&scenario, &id).scope.excluded_tables, names);
+        let aside = format!("{}_{aside}", scenario.database());
+        scenario.run(&format!("restore {id} --into {aside}")).await.succeeds();
+        let rows = "SELECT (SELECT count(*) FROM audit), (SELECT count(*) FROM parent), (SELECT count(*) FROM kept)";
+        assert_eq!(scenario.superuser_in(&aside).await.value(rows).await, "0|0|1");
+    }
+}
+
+#[tokio::test]
+async fn a_pattern_that_names_no_table_is_refused_unless_a_migration_may_make_it() {
+    let scenario = Scenario::new("scope_typo").await.tables(&["a"]);
+    let refused = scenario.run("backup --exclude-data nosuch_tabel").await.refuses_with(2);
+    refused.says("no table is named by `nosuch_tabel`").says("`--exclude-data`");
+    settings(&scenario, "exclude_data = [\"a\"]");
+    scenario.run("backup").await.refuses_with(2).says("no table is named by `a`");
+    assert_eq!(scenario.backups("backups"), Vec::<String>::new());
+    let id = scenario.run("up").await.succeeds().says("no table is named by `a`").backup_id();
+    assert!(manifest_of(&scenario, &id).scope.is_whole(), "nothing is left out of it");
+    let id = scenario.run("backup").await.succeeds().backup_id();
+    assert!(!manifest_of(&scenario, &id).scope.is_whole());
+}
+
+#[tokio::test]
+async fn a_backup_that_could_never_be_restored_is_refused() {
+    let scenario = Scenario::new("scope_keys").await.tables(&["a"]);
+    scenario.up().await.succeeds();
+    scenario.lines("CREATE TABLE refers AS SELECT 1 AS id; INSERT INTO a VALUES (1); ALTER TABLE refers ADD FOREIGN KEY (id) REFERENCES a").await;
+    let refused = scenario.run("backup --exclude-data a").await.refuses_with(2);
+    refused.says("without the rows of `a` a backup could never be restored: a foreign key of `refers` refers to them");
+    let id = scenario.run("backup --exclude-data a --exclude-data refers").await.succeeds().backup_id();
+    scenario.run(&format!("backup verify {id} --level 3")).await.succeeds();
+    let id = scenario.run("backup --exclude-data refers").await.succeeds().backup_id();
+    scenario.run(&format!("backup verify {id} --level 3")).await.succeeds();
+    // What was never validated is not checked when it is restored.
+    scenario
+        .lines("ALTER TABLE refers DROP CONSTRAINT refers_id_fkey, ADD FOREIGN KEY (id) REFERENCES a NOT VALID")
+        .await;
+    let id = scenario.run("backup --exclude-data a").await.succeeds().backup_id();
+    scenario.run(&format!("backup verify {id} --level 3")).await.succeeds();
+}
+
+#[tokio::test]
 async fn several_tables_are_dumped_at_a_time_into_a_folder_of_files() {
     let scenario = Scenario::new("jobs").await.tables(&["a"]);
     scenario.up().await.succeeds();
@@ -459,8 +576,8 @@ async fn several_tables_are_dumped_at_a_time_into_a_folder_of_files() {
     assert!(files.contains(&"toc.dat".to_owned()) && files.len() > 2, "{files:?}");
     scenario.run(&format!("backup verify {id}")).await.succeeds();
     let path = scenario.path(&format!("backups/{id}.dump/{}", files[0]));
-    let mut bytes = std::fs::read(&path).unwrap();
-    let middle = bytes.len() / 2;
+    let whole = std::fs::read(&path).unwrap();
+    let (mut bytes, middle) = (whole.clone(), whole.len() / 2);
     bytes[middle] ^= 1;
     std::fs::write(&path, bytes).unwrap();
     scenario
@@ -468,10 +585,36 @@ async fn several_tables_are_dumped_at_a_time_into_a_folder_of_files() {
         .await
         .fails_with(7)
         .says(&format!("`{id}.dump/{}` is damaged", files[0]));
+    std::fs::write(&path, whole).unwrap();
+
+    let mut cut = manifest_of(&scenario, &id);
+    let part = cut.parts.iter_mut().find(|part| part.file.ends_with(".gz") || part.file.ends_with(".zst")).unwrap();
+    let bytes = &std::fs::read(scenario.path(&format!("backups/{}", part.file))).unwrap()[..20];
+    scenario.write(&format!("backups/{}", part.file), bytes);
+    (part.bytes, part.sha256) = (20, lockgate::migration::Checksum::of_bytes(bytes).to_string());
+    scenario.write(&format!("backups/{id}.json"), cut.sealed().1);
+    scenario.run(&format!("backup verify {id} --level 0")).await.succeeds();
+    scenario.run(&format!("backup verify {id}")).await.fails_with(7).says("the dump cannot be decoded");
 
     scenario.run("backup --jobs 0").await.refuses_with(2).says("at least one is needed");
     settings(&scenario, &format!("recipients = [\"{}\"]", key().0));
     scenario.run("backup --jobs 2").await.refuses_with(2).says("cannot encrypt");
+}
+
+#[tokio::test]
+async fn a_dump_of_several_jobs_that_cannot_be_decoded_is_no_backup() {
+    let scenario = Scenario::new("jobs_cut").await.tables(&["a"]);
+    scenario.up().await.succeeds();
+    scenario.lines("CREATE TABLE x AS SELECT generate_series(1, 1000)").await;
+    let cut = "\"$REAL/pg_dump\" \"$@\" || exit
+for folder; do :; done
+for file in \"$folder\"/*.dat.*; do truncate --size \"<$SIZE\" \"$file\"; done";
+    let programs = scenario.made_up_programs(&[("pg_dump", &format!("{NEW}{cut}"))]);
+    for size in ["40", "1", "0"] {
+        let backup = scenario.run("backup --jobs 2").env("LOCKGATE_PG_BIN", &programs).env("SIZE", size).await;
+        backup.fails_with(7).says("what was just written cannot be read back: the dump cannot be decoded");
+        assert_eq!(scenario.backups("backups"), Vec::<String>::new(), "{size}");
+    }
 }
 
 #[tokio::test]
@@ -559,7 +702,7 @@ async fn prune_keeps_what_the_rules_keep_and_removes_leftovers_of_its_own_only()
 
     scenario.run("backup prune").await.succeeds().prints(&format!("remove {left}.dump.zst.partial")).prints(" freed");
     let after = scenario.backups("backups");
-    assert_eq!(after.len(), 2 * 3 + 2, "{after:?}");
+    assert_eq!(after.len(), 2 * 4 + 2, "{after:?}");
     assert!(after.contains(&"notes.txt".to_owned()) && after.contains(&format!("{left}.globals.sql.zst")));
     scenario
         .run("backup prune --leftovers-after 0s")
@@ -584,7 +727,61 @@ async fn prune_leaves_other_databases_alone() {
     scenario.run("backup prune").await.succeeds();
     let left = scenario.backups("backups");
     assert!(left.contains(&format!("{name}.json")) && left.contains(&format!("{id}.json")), "{left:?}");
-    assert_eq!(left.len(), 4);
+    assert_eq!(left.len(), 5);
+}
+
+#[tokio::test]
+async fn prune_leaves_the_backups_of_other_servers_alone() {
+    let scenario = Scenario::new("prune_server").await.tables(&["a"]);
+    scenario.write("lockgate.toml", "[backup.retention]\nlast = 1\ndaily = 0\nweekly = 0\nmonthly = 0\n");
+    let mut ids = Vec::new();
+    for _ in 0..4 {
+        ids.push(scenario.run("backup").await.succeeds().backup_id());
+    }
+    // The newest two are another server's, whose database has the same name.
+    for id in &ids[2..] {
+        let mut manifest = manifest_of(&scenario, id);
+        manifest.system_identifier = 42;
+        scenario.write(&format!("backups/{id}.json"), manifest.sealed().1);
+    }
+    let left = || {
+        let names = scenario.backups("backups");
+        names.iter().filter_map(|name| name.strip_suffix(".json").map(str::to_owned)).collect::<Vec<_>>()
+    };
+    let pruned = scenario.run("backup prune").await.succeeds();
+    pruned.prints(&format!("keep   {} (last, newest)", ids[1])).prints("2 backups of other servers are left alone");
+    let sorted = |ids: &[&String]| {
+        let mut ids: Vec<String> = ids.iter().map(|id| (*id).clone()).collect();
+        ids.sort();
+        ids
+    };
+    assert_eq!(left(), sorted(&[&ids[1], &ids[2], &ids[3]]));
+    let gone = scenario.run("backup prune").env("DB_HOST", "127.0.0.1").env("DB_PORT", "1");
+    gone.await.refuses_with(8).says("`--of-server ID`");
+    let gone = scenario.run("backup prune --of-server 42").env("DB_HOST", "127.0.0.1").env("DB_PORT", "1");
+    gone.await.succeeds().prints(&format!("remove {}", ids[2])).prints(&format!("keep   {}", ids[3]));
+    assert_eq!(left(), sorted(&[&ids[1], &ids[3]]));
+}
+
+#[tokio::test]
+async fn prune_leaves_a_backup_that_is_under_way_alone() {
+    let scenario = Scenario::new("prune_under_way").await.tables(&["a"]);
+    scenario.up().await.succeeds();
+    let waits =
+        "\"$REAL/pg_dump\" \"$@\" || exit; touch \"$HOME/waiting\"; until [ -e \"$HOME/go\" ]; do sleep 0.05; done";
+    let programs = scenario.made_up_programs(&[("pg_dump", &format!("{NEW}{waits}"))]);
+    let backup = scenario.run("backup --jobs 2").env("LOCKGATE_PG_BIN", &programs).start();
+    eventually("the dump is written", async || scenario.path("waiting").exists()).await;
+    let under_way = scenario.backups("backups");
+    let folder = under_way.iter().find(|name| name.ends_with(".dump.partial")).unwrap();
+    make_old(&scenario.path(&format!("backups/{folder}")));
+    scenario.run("backup prune").await.succeeds().prints("nothing to remove");
+    scenario.run("backup prune --leftovers-after 0s").await.succeeds().prints("nothing to remove");
+    assert_eq!(scenario.backups("backups"), under_way);
+    scenario.write("go", "");
+    let id = backup.end().await.succeeds().backup_id();
+    scenario.run(&format!("backup verify {id}")).await.succeeds();
+    assert!(!scenario.backups("backups").iter().any(|name| name.ends_with(".lease")));
 }
 
 #[tokio::test]

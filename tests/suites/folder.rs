@@ -28,10 +28,7 @@ async fn two_files_with_one_version_are_refused() {
         Scenario::new("one_version").await.migration("1_a", "SELECT 1", "").migration("001_b", "SELECT 1", "");
     is_refused(
         &scenario,
-        &[
-            "is used by several migrations: 001_b.up.sql, 001_b.down.sql, 1_a.up.sql, 1_a.down.sql",
-            "next: give each migration a version of its own",
-        ],
+        &["is used by several migrations: 001_b.up.sql, 1_a.up.sql", "next: give each migration a version of its own"],
     )
     .await;
 }
@@ -41,7 +38,7 @@ async fn a_missing_down_is_refused() {
     let scenario = Scenario::new("no_down").await.file("001_a.up.sql", "SELECT 1");
     is_refused(
         &scenario,
-        &["migrations/001_a: `001_a.down.sql` is missing", "next: write it, or say `-- lockgate: irreversible`"],
+        &["migrations/001_a.up.sql: `001_a.down.sql` is missing", "next: write it, or say `-- lockgate: irreversible`"],
     )
     .await;
 }
@@ -52,7 +49,7 @@ async fn a_down_that_is_missing_on_purpose_is_accepted() {
         Scenario::new("irreversible").await.file("001_a.up.sql", "-- lockgate: irreversible\nCREATE TABLE a ();");
     scenario.up().await.succeeds().prints("applied 001_a");
     let before = scenario.state().await;
-    scenario.down("001").await.refuses_with(2).says("`001_a` cannot be reverted: it has no `.down.sql`");
+    scenario.down("001").await.refuses_with(2).says("`001_a` cannot be reverted: it has no down script");
     scenario.is_still(&before).await;
 }
 
@@ -71,7 +68,8 @@ async fn a_script_that_would_end_the_transaction_is_refused_with_its_line() {
         &[
             "migrations/001_a.up.sql:3:3: `COMMIT` would end the transaction that the host owns",
             "migrations/001_a.down.sql:1:7: `ROLLBACK` would end the transaction",
-            "next: remove it: every migration runs in one transaction of the host's",
+            "    COMMIT;\n        ^",
+            "next: the host begins and commits: remove it, or let the file begin with `BEGIN` and end with `COMMIT`",
         ],
     )
     .await;
@@ -84,11 +82,15 @@ async fn a_script_that_never_ends_a_string_is_refused_with_its_place() {
 }
 
 #[tokio::test]
-async fn a_psql_command_and_inline_data_are_refused() {
-    let scenario = Scenario::new("psql").await.migration("001_a", "SELECT 1;\n\\set x 1\n", "COPY t FROM STDIN;");
+async fn a_psql_command_and_rows_for_the_client_are_refused() {
+    let scenario = Scenario::new("psql").await.migration("001_a", "SELECT 1;\n\\set x 1\n", "COPY t TO STDOUT;");
     is_refused(
         &scenario,
-        &["migrations/001_a.up.sql:2:1: a psql command", "001_a.down.sql:1:1: `COPY` with inline data"],
+        &[
+            "migrations/001_a.up.sql:2:1: `\\set` is a psql command",
+            "next: write the value itself",
+            "001_a.down.sql:1:1: `COPY` would send rows to the client",
+        ],
     )
     .await;
 }

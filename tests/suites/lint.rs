@@ -244,3 +244,13 @@ async fn the_ways_of_the_auth_service_are_sound() {
         assert!(!outcome.stdout.contains(rule), "{}", outcome.stdout);
     }
 }
+
+#[tokio::test]
+async fn what_a_script_includes_has_its_place_in_that_file() {
+    let scenario = Scenario::new("lint_included").await;
+    std::fs::create_dir(scenario.path("migrations/parts")).unwrap();
+    scenario.write("migrations/parts/drop.sql", "-- gone\n  DROP TABLE t;\n");
+    let scenario = scenario.migration("001_t", "SELECT 1;\n\\i parts/drop.sql\nDROP VIEW v;", "SELECT 1;");
+    let outcome = scenario.run("lint").await;
+    outcome.prints("parts/drop.sql:2:3: warn: ").prints("001_t.up.sql:3:1: warn: ");
+}

@@ -3,6 +3,7 @@
 // A test that cannot be set up must stop there and say why.
 #![allow(clippy::unwrap_used)]
 
+mod adopt;
 mod auth_service;
 mod authors;
 mod backup;
@@ -22,8 +23,11 @@ mod interface;
 mod journal;
 mod kit;
 mod languages;
+mod layouts;
 mod lint;
 mod lock;
+mod obstacles;
+mod order;
 mod output;
 mod outside;
 mod plans;
@@ -33,6 +37,7 @@ mod restore;
 mod restored_objects;
 mod roles;
 mod s3;
+mod scripts;
 mod steps;
 mod stores;
 mod up_and_down;

@@ -128,8 +128,9 @@ async fn json_is_one_documented_object() {
     let backup = up["backup"]["id"].as_str().unwrap();
 
     let list = scenario.run("backup list --output json").await.succeeds().json();
-    assert_eq!(list[0]["id"], backup);
-    assert_eq!(list[0]["precedes"], serde_json::json!(["001_a", "002_b"]));
+    assert_eq!(list["backups"][0]["id"], backup);
+    assert_eq!(list["backups"][0]["precedes"], serde_json::json!(["001_a", "002_b"]));
+    assert_eq!(list["damaged"], serde_json::json!([]));
 
     let status = scenario.run("status --output json").await.succeeds().json();
     assert_eq!(status["database"], database);

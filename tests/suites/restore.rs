@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use lockgate::failpoint::Failpoint;
+use lockgate::{backup::Manifest, failpoint::Failpoint};
 use lockgate_tests::{Scenario, eventually};
 
 /// A program that is the command, and ends at the transition that `FAILPOINTS` names.
@@ -178,6 +178,46 @@ async fn a_damaged_manifest_is_told_by_name() {
     let before = scenario.state().await;
     scenario.write(&format!("backups/{id}.json"), "{");
     scenario.run(&format!("restore {id}")).await.fails_with(7).says(&format!("the manifest `{id}.json`"));
+    scenario.is_still(&before).await;
+}
+
+#[tokio::test]
+async fn latest_is_not_an_older_one_where_the_manifest_of_the_newest_is_damaged() {
+    let (scenario, before, older) = spoilt("newest_damaged").await;
+    let present = scenario.state().await;
+    let newest = scenario.run("backup").await.succeeds().backup_id();
+    let path = format!("backups/{newest}.json");
+    let text = std::fs::read(scenario.path(&path)).unwrap();
+    scenario.write(&path, &text[..100]);
+    for command in ["restore latest", "-q restore latest --into aside", "-q drill", "backup verify latest"] {
+        let refused = scenario.run(command).await.refuses_with(7);
+        refused
+            .says(&format!("the manifest of backup `{newest}` is damaged, which may be the newest"))
+            .says(&format!("name the one from before it: `{older}`"));
+    }
+    assert!(kept(&scenario).await.is_empty());
+    scenario.is_still(&present).await;
+    scenario.run("backup list").await.succeeds().prints(&older).prints(&format!("DAMAGED: the manifest of {newest}: "));
+    let list = scenario.run("backup list --output json").await.succeeds().json();
+    assert_eq!(
+        (&list["backups"][0]["id"], &list["damaged"][0]["id"]),
+        (&older.as_str().into(), &newest.as_str().into())
+    );
+    // It must not stop a run.
+    let third = scenario.run("backup").await.succeeds().backup_id();
+    scenario.remove(&path);
+    scenario.run("drill").await.succeeds().prints(&third);
+    scenario.run(&format!("restore {older}")).await.succeeds();
+    scenario.is_still(&before).await;
+}
+
+#[tokio::test]
+async fn latest_is_the_newest_that_can_take_the_place_of_the_database() {
+    let (scenario, before, whole) = spoilt("newest_whole").await;
+    let bare = scenario.run("backup --schema-only").await.succeeds().backup_id();
+    let aside = format!("{}_aside", scenario.database());
+    scenario.run(&format!("restore latest --into {aside}")).await.succeeds().prints(&bare);
+    scenario.run("restore latest").await.succeeds().prints(&format!("from backup {whole}"));
     scenario.is_still(&before).await;
 }
 
@@ -537,7 +577,7 @@ async fn a_restore_that_is_killed_anywhere_loses_nothing_and_the_next_one_succee
             superuser.lines(&format!("DROP DATABASE {name} WITH (FORCE)")).await;
         }
         scenario.run("up --no-backup").await.succeeds();
-        assert_eq!(scenario.backups("backups").len(), 3, "{point}");
+        assert_eq!(scenario.backups("backups").len(), 4, "{point}");
     }
 }
 
@@ -640,4 +680,57 @@ async fn a_journal_from_before_the_chain_is_carried_over_as_well() {
         .prints("4 entries of the journal since the backup were carried over");
     assert_eq!(scenario.journal().await, [noted, vec!["restored".to_owned()]].concat());
     scenario.run("history --verify").await.succeeds().prints("4 entries are from before the chain");
+}
+
+/// Makes a backup one of another server.
+fn of_another_server(scenario: &Scenario, id: &str) {
+    let path = format!("backups/{id}.json");
+    let mut manifest = Manifest::open(id, &std::fs::read(scenario.path(&path)).unwrap()).unwrap();
+    (manifest.system_identifier, manifest.server) = (42, "staging:5432".into());
+    scenario.write(&path, manifest.sealed().1);
+}
+
+#[tokio::test]
+async fn latest_is_never_one_of_another_server_that_has_a_database_of_the_same_name() {
+    let (scenario, before, own) = spoilt("whose_server").await;
+    let theirs = scenario.run("backup").await.succeeds().backup_id();
+    of_another_server(&scenario, &theirs);
+    scenario.run("drill").await.succeeds().prints(&format!("backup {own} is proved to level 3"));
+    scenario.run("backup verify latest").await.succeeds().prints(&own);
+    scenario.run("restore latest").await.succeeds().prints(&format!("from backup {own}"));
+    scenario.is_still(&before).await;
+    scenario.run("backup list").await.succeeds().prints("at staging:5432 (42)");
+    // Numbered after its own, not after theirs.
+    let next = scenario.run("backup").await.succeeds().backup_id();
+    let text = std::fs::read(scenario.path(&format!("backups/{next}.json"))).unwrap();
+    assert_eq!(Manifest::open(&next, &text).unwrap().sequence, 2);
+}
+
+#[tokio::test]
+async fn a_backup_of_another_server_is_restored_when_it_is_named_or_all_that_is_left_and_that_is_said() {
+    let (scenario, before, id) = spoilt("lost_server").await;
+    let present = scenario.state().await;
+    of_another_server(&scenario, &id);
+    let refused = scenario.run("restore latest").await.refuses_with(2);
+    refused
+        .says("there is no backup of database")
+        .says("of this server (")
+        .says("name the one that is meant by its id");
+    let refused = scenario.run("restore latest --into aside").await.refuses_with(2);
+    refused.says("those there are of other servers");
+    scenario.run("drill").await.refuses_with(2).says("of this server (");
+    scenario.is_still(&present).await;
+
+    let says = format!(
+        "backup `{id}` is of another server: it was taken at staging:5432 (system identifier 42), and this is "
+    );
+    let named = scenario.run(&format!("restore {id} --output json")).await.succeeds().says(&says).json();
+    let warnings = named["warnings"].as_array().unwrap();
+    assert!(warnings.iter().any(|warning| warning.as_str().unwrap().starts_with(&says)), "{warnings:?}");
+    scenario.is_still(&before).await;
+
+    let drop = format!("DROP DATABASE {} WITH (FORCE)", scenario.database());
+    scenario.superuser_in("postgres").await.lines(&drop).await;
+    scenario.run("restore latest").await.succeeds().prints(&format!("from backup {id}")).says(&says);
+    scenario.is_still(&before).await;
 }

@@ -5,9 +5,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use lockgate::backup::store::{Over, S3, S3Settings, ServerSideEncryption, Store};
+use lockgate::backup::store::{LEASE, Over, S3, S3Settings, ServerSideEncryption, Store};
 use lockgate_tests::{
-    Call, Scenario, eventually,
+    Call, Scenario, eventually, make_old,
     s3::{ACCESS_KEY, BUCKET, Fault, Method, S3Server, SECRET_KEY, StatusCode},
 };
 
@@ -253,6 +253,57 @@ fn run(scenario: &Scenario, arguments: &str) -> Call {
     call.env("AWS_ACCESS_KEY_ID", ACCESS_KEY).env("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
 }
 
+/// Whether what is left is what says that somebody is at work, and nothing else.
+fn is_a_lease(keys: &[String]) -> bool {
+    matches!(keys, [key] if key.ends_with(LEASE))
+}
+
+#[tokio::test]
+async fn prune_leaves_what_a_backup_under_way_has_finished_in_a_bucket_alone() {
+    let server = S3Server::start();
+    let scenario = Scenario::new("bucket_prune").await.tables(&["a"]).config(&server.config());
+    scenario.up().await.succeeds();
+    let waits =
+        "touch \"$HOME/waiting\"; until [ -e \"$HOME/go\" ]; do sleep 0.05; done; exec \"$REAL/pg_dumpall\" \"$@\"";
+    let programs = scenario.made_up_programs(&[("pg_dumpall", waits)]);
+    let backup = run(&scenario, "backup").env("LOCKGATE_PG_BIN", &programs).start();
+    eventually("the dump is finished", async || scenario.path("waiting").exists()).await;
+    // The time of an object in parts is when its upload was begun, which may be hours ago.
+    let keys = server.keys();
+    let dump = keys.iter().find(|key| key.ends_with(".dump.zst")).unwrap();
+    make_old(&server.path(dump));
+    run(&scenario, "backup prune").await.succeeds().prints("nothing to remove");
+    run(&scenario, "backup prune --leftovers-after 0s").await.succeeds().prints("nothing to remove");
+    assert_eq!(server.keys(), keys);
+    scenario.write("go", "");
+    let id = backup.end().await.succeeds().backup_id();
+    run(&scenario, &format!("backup verify {id}")).await.succeeds();
+}
+
+#[tokio::test]
+async fn a_backup_that_somebody_takes_a_file_of_before_its_manifest_is_none() {
+    let server = S3Server::start();
+    let scenario = Scenario::new("bucket_taken").await.tables(&["a"]).config(&server.config());
+    scenario.up().await.succeeds();
+    let arguments = format!("backup --backup-dir s3://{BUCKET}/auth");
+    let backup = scenario
+        .run_program(std::path::Path::new(env!("CARGO_BIN_EXE_torture")), &arguments)
+        .env("AWS_ACCESS_KEY_ID", ACCESS_KEY)
+        .env("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
+        .env("FAILPOINTS", "BackupReadBack=sleep(3000)")
+        .start();
+    let reads_the_globals = |(method, target, _): &(Method, String, lockgate_tests::s3::HeaderMap)| {
+        *method == Method::GET && target.contains(".globals.")
+    };
+    // The dump comes first.
+    eventually("the dump was read back", async || server.requests().iter().any(reads_the_globals)).await;
+    let dump = server.keys().into_iter().find(|key| key.ends_with(".dump.zst")).unwrap();
+    std::fs::remove_file(server.path(&dump)).unwrap();
+    let name = dump.trim_start_matches("auth/");
+    backup.end().await.fails_with(7).says(&format!("`{name}` is gone: somebody has removed it meanwhile"));
+    assert_eq!(server.keys(), Vec::<String>::new());
+}
+
 /// A database whose dump has several parts, and a migration that waits for it.
 async fn large(name: &str, server: &S3Server) -> Scenario {
     let scenario = Scenario::new(name).await.tables(&["a", "b"]).config(&server.config());
@@ -288,8 +339,8 @@ async fn a_bucket_that_goes_away_during_the_backup_stops_the_run_and_leaves_noth
     let server = S3Server::start();
     let scenario = large("bucket_gone", &server).await;
     let before = scenario.state().await;
-    // The upload is begun and has a part.
-    server.goes_wrong(Fault::Ends, 2, 1);
+    // The lease is there, the upload is begun and has a part.
+    server.goes_wrong(Fault::Ends, 3, 1);
     run(&scenario, "up")
         .await
         .fails_with(7)
@@ -297,7 +348,7 @@ async fn a_bucket_that_goes_away_during_the_backup_stops_the_run_and_leaves_noth
         .says("s3://backups/auth")
         .says("state: no migration was run");
     assert!(server.went_wrong());
-    assert_eq!(server.keys(), Vec::<String>::new());
+    assert!(is_a_lease(&server.keys()), "{:?}", server.keys());
     assert_eq!(scenario.journal().await.last().unwrap(), "backup_failed");
     scenario.is_still(&before).await;
 }
@@ -315,15 +366,22 @@ async fn a_bucket_that_cannot_be_reached_stops_the_run_before_anything_is_done()
 async fn a_run_that_is_killed_during_the_upload_leaves_nothing_that_looks_complete() {
     let server = S3Server::start();
     let scenario = large("bucket_killed", &server).await;
-    server.goes_wrong(Fault::Hangs, 2, 1);
+    server.goes_wrong(Fault::Hangs, 3, 1);
     let killed = run(&scenario, "up").start();
     eventually("a part is under way", async || server.went_wrong()).await;
     killed.kill();
     killed.end().await;
-    assert_eq!((server.keys(), server.unfinished()), (Vec::<String>::new(), 1));
+    assert!(is_a_lease(&server.keys()) && server.unfinished() == 1, "{:?}", server.keys());
     scenario.is_gone().await;
+    let lease = server.keys().remove(0);
     let id = run(&scenario, "up").await.succeeds().prints("applied 002_b").backup_id();
     run(&scenario, "backup list").await.succeeds().prints(&id);
+    // It is not known yet that nobody will renew it.
+    run(&scenario, "backup prune --leftovers-after 0s").await.succeeds().prints("nothing to remove");
+    make_old(&server.path(&lease));
+    let left = lease.trim_start_matches("auth/");
+    run(&scenario, "backup prune --leftovers-after 0s").await.succeeds().prints(&format!("remove {left}"));
+    assert!(server.keys().iter().all(|key| key.starts_with(&format!("auth/{id}."))), "{:?}", server.keys());
 }
 
 #[tokio::test]
@@ -331,7 +389,7 @@ async fn a_run_that_is_stopped_while_the_bucket_does_not_answer_ends_soon_and_le
     let server = S3Server::start();
     let scenario = large("bucket_hangs", &server).await;
     let before = scenario.state().await;
-    server.goes_wrong(Fault::Hangs, 2, 1);
+    server.goes_wrong(Fault::Hangs, 3, 1);
     let stopped = run(&scenario, "up").start();
     eventually("a part is under way", async || server.went_wrong()).await;
     let begin = Instant::now();

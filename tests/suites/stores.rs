@@ -7,8 +7,8 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use lockgate::backup::store::{Entry, Local, Over, PARTIAL, Store, Upload};
-use lockgate_tests::S3Server;
+use lockgate::backup::store::{Entry, Held, LEASE, Local, Over, PARTIAL, Store, Upload};
+use lockgate_tests::{S3Server, make_old};
 use tempfile::TempDir;
 
 const MIB: usize = 1 << 20;
@@ -40,6 +40,16 @@ impl Place {
                 std::fs::write(path, b"foreign").unwrap();
             }
             Self::Bucket(server) => server.plant(path, b"foreign"),
+        }
+    }
+}
+
+impl Place {
+    /// Makes a file one that was written two hours ago.
+    fn make_old(&self, name: &str) {
+        match self {
+            Self::Folder(folder) => make_old(&folder.path().join("kept").join(name)),
+            Self::Bucket(server) => make_old(&server.path(&format!("kept/{name}"))),
         }
     }
 }
@@ -211,7 +221,10 @@ fn the_entries_are_what_is_there_and_nothing_from_beside_it() {
         store.put("a.json", b"12345", Over::Nothing).unwrap();
         let mut under_way = store.create("b.dump", 0).unwrap();
         write(under_way.as_mut(), &noise(9 * MIB));
-        for path in ["kept/notes.txt", "kept/.hidden", "kept/folder/inner", "kept2/a.json", "a.json"] {
+        let dump = "20261123T223303Z_a88137df.dump";
+        let of_a_program = format!("kept/{dump}/inner");
+        for path in ["kept/notes.txt", "kept/.hidden", "kept/lost+found/inner", &of_a_program, "kept2/a.json", "a.json"]
+        {
             place.plant(path);
         }
 
@@ -225,9 +238,32 @@ fn the_entries_are_what_is_there_and_nothing_from_beside_it() {
         let complete: Vec<_> = complete.iter().map(|entry| (entry.name.as_str(), entry.bytes, entry.in_use)).collect();
         let mut expected = vec![("a.dump", 9 << 20, None), ("a.json", 5, None), ("notes.txt", 7, None)];
         if let Place::Folder(_) = place {
-            expected.insert(2, ("folder", 7, None));
+            expected.insert(0, (dump, 7, None));
         }
         assert_eq!(complete, expected, "{store:?}");
+    }
+}
+
+#[test]
+fn a_lease_tells_that_its_holder_lives() {
+    for (place, store) in each() {
+        let name = format!("a{LEASE}");
+        let entry = || store.entries().unwrap().into_iter().find(|entry| entry.name == name);
+        let mut held = store.hold(&name).unwrap();
+        assert_eq!(store.hold(&name).err().expect("it is held").kind(), ErrorKind::AlreadyExists, "{store:?}");
+        // The bucket tells seconds.
+        place.make_old(&name);
+        let old = entry().unwrap();
+        held.renew().unwrap();
+        let renewed = entry().unwrap();
+        assert!(renewed.modified > old.modified + Duration::from_secs(3_600), "{store:?}: {old:?} {renewed:?}");
+        let is_folder = matches!(place, Place::Folder(_));
+        assert_eq!(renewed.in_use, is_folder.then_some(true), "{store:?}");
+        held.release().unwrap();
+        assert_eq!(entry(), None, "{store:?}");
+        // As when the process is killed.
+        drop::<Box<dyn Held>>(store.hold(&name).unwrap());
+        assert_eq!(entry().unwrap().in_use, is_folder.then_some(false), "{store:?}");
     }
 }
 

@@ -32,7 +32,7 @@ async fn a_second_up_finds_nothing_pending_and_takes_no_backup() {
     let scenario = Scenario::new("up_twice").await.tables(&["a"]);
     scenario.run("up").await.succeeds();
     let (before, backups, journal) = (scenario.state().await, scenario.backups("backups"), scenario.journal().await);
-    assert_eq!(backups.len(), 3, "the dump, the globals and the manifest: {backups:?}");
+    assert_eq!(backups.len(), 4, "the dump, the properties, the globals and the manifest: {backups:?}");
     scenario.run("up").await.succeeds().prints("nothing is pending; the database is at version 001");
     assert_eq!(scenario.backups("backups"), backups);
     assert_eq!(scenario.journal().await, journal);
@@ -236,7 +236,7 @@ async fn another_tools_table_is_left_alone() {
         .lines("CREATE TABLE schema_migrations (version bigint PRIMARY KEY); INSERT INTO schema_migrations VALUES (1)")
         .await;
     let before = scenario.state().await;
-    scenario.run("up").await.refuses_with(5).says("is not Lockgate's: it has no filename").says("--schema lockgate");
+    scenario.run("up").await.refuses_with(5).says("is as dbmate makes it, not Lockgate's").says("--schema lockgate");
     before.equals(&scenario.state().await);
 }
 
@@ -261,7 +261,7 @@ async fn a_down_of_several_is_refused_whole_when_one_cannot_be_reverted() {
     scenario.up().await.succeeds();
     let before = scenario.state().await;
     for arguments in ["down --to 0 --no-backup", "down --to 0 --dry-run"] {
-        scenario.run(arguments).await.refuses_with(2).says("`001_a` cannot be reverted: it has no `.down.sql`");
+        scenario.run(arguments).await.refuses_with(2).says("`001_a` cannot be reverted: it has no down script");
     }
     // The same where the file is gone, and with it the word of its author.
     scenario.remove("migrations/001_a.up.sql");

@@ -268,9 +268,14 @@ impl S3Server {
         names.filter(|name| name.starts_with(".upload-")).count()
     }
 
+    /// Where it keeps an object.
+    pub fn path(&self, key: &str) -> PathBuf {
+        self.folder.path().join("root").join(BUCKET).join(key)
+    }
+
     /// Puts something into the bucket that is none of Lockgate's.
     pub fn plant(&self, key: &str, bytes: &[u8]) {
-        let path = self.folder.path().join("root").join(BUCKET).join(key);
+        let path = self.path(key);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, bytes).unwrap();
     }

@@ -96,6 +96,13 @@ impl Scenario {
         self
     }
 
+    /// With a folder of the fixtures as the folder of migrations.
+    #[must_use]
+    pub fn fixtures(self, path: &str) -> Self {
+        copy_tree(&project().join("tests/fixtures").join(path), &self.migrations());
+        self
+    }
+
     /// With a `lockgate.toml`.
     #[must_use]
     pub fn config(self, text: &str) -> Self {
@@ -105,7 +112,9 @@ impl Scenario {
 
     /// Writes a file, by its path from the scenario's folder.
     pub fn write(&self, path: &str, content: impl AsRef<[u8]>) {
-        fs::write(self.path(path), content).unwrap();
+        let path = self.path(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
     }
 
     /// Removes a file, by its path from the scenario's folder.
@@ -333,16 +342,43 @@ impl Scenario {
         .await;
     }
 
-    /// `pg_dump --schema-only`.
+    /// `pg_dump --schema-only`, without what differs from one dump to the next.
     pub fn schema_dump(&self) -> String {
-        let Target { host, port, database, user, password, .. } = self.database.server().as_superuser(self.database());
-        programs::schema_dump(&[
+        programs::unrestricted(&self.dump(&["--schema-only"]))
+    }
+
+    /// What `pg_dump` prints of the whole database, as a script.
+    pub fn dump(&self, arguments: &[&str]) -> String {
+        programs::output("pg_dump", arguments, &Self::environment(self.database.server().as_superuser(self.database())))
+    }
+
+    /// The statements that psql sends when the owner runs a script with it, whatever comes of them.
+    pub fn sent_by_psql(&self, script: &Path) -> Vec<String> {
+        let log = self.path("psql.log");
+        let arguments =
+            ["--no-psqlrc", "--quiet", "--log-file", log.to_str().unwrap(), "--file", script.to_str().unwrap()];
+        programs::output("psql", &arguments, &Self::environment(self.target.clone()));
+        let log = fs::read_to_string(log).unwrap();
+        // As version 17 and later write it, and those before.
+        let begins = ["/******** QUERY *********/\n", "********* QUERY **********\n"];
+        let ends = ["\n/************************/\n", "\n**************************\n"];
+        let newer = usize::from(!log.contains(begins[0]));
+        let said =
+            log.split(begins[newer]).skip(1).map(|rest| rest.split(ends[newer]).next().unwrap_or(rest).to_owned());
+        let sent = said.collect();
+        fs::remove_file(self.path("psql.log")).unwrap();
+        sent
+    }
+
+    fn environment(target: Target) -> Vec<(&'static str, String)> {
+        let Target { host, port, database, user, password, .. } = target;
+        vec![
             ("PGHOST", host),
             ("PGPORT", port.to_string()),
             ("PGDATABASE", database),
             ("PGUSER", user),
             ("PGPASSWORD", password.as_ref().map(Secret::reveal).unwrap_or_default().to_owned()),
-        ])
+        ]
     }
 }
 
@@ -352,8 +388,30 @@ pub(crate) fn fixture(path: &str) -> Vec<u8> {
     fs::read(&path).unwrap_or_else(|e| panic!("`{}`: {e}", path.display()))
 }
 
+fn copy_tree(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let to = to.join(path.file_name().unwrap());
+        if path.is_dir() {
+            copy_tree(&path, &to);
+        } else {
+            fs::copy(&path, &to).unwrap();
+        }
+    }
+}
+
 fn project() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+}
+
+/// Makes a file, or a folder with the files in it, one that was written two hours ago.
+pub fn make_old(path: &Path) {
+    let inner = fs::read_dir(path).into_iter().flatten().map(|entry| entry.unwrap().path());
+    for path in inner.chain([path.to_owned()]) {
+        let then = std::time::SystemTime::now() - Duration::from_secs(2 * 3_600);
+        fs::File::open(path).unwrap().set_modified(then).unwrap();
+    }
 }
 
 /// Asks again and again until it holds.

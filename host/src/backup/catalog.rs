@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Level, Settings,
+    id::is_id,
     manifest::Manifest,
+    origin::Origin,
     store::{Over, Store},
 };
 use crate::error::{Error, NOTHING_CHANGED, Result};
@@ -27,6 +29,24 @@ pub struct Backup {
     pub level: Level,
     /// When it reached that.
     pub proved_at: jiff::Timestamp,
+}
+
+/// What a store holds.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Listing {
+    /// The complete backups; those of one database of a server in the order in which they were taken.
+    pub backups: Vec<Backup>,
+    /// Those of which only a damaged manifest is there, by their names.
+    pub damaged: Vec<Damaged>,
+}
+
+/// A backup with a damaged manifest. Nobody knows what it was of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Damaged {
+    /// Its name.
+    pub id: String,
+    /// What is wrong with it.
+    pub cause: String,
 }
 
 /// What a later proof of a backup leaves beside it.
@@ -59,24 +79,24 @@ impl Catalog {
         &self.store
     }
 
-    /// All complete backups, in the order in which they were taken. A manifest that is damaged is logged and left out: it must not stop a run.
+    /// All that is there. A manifest that is damaged is logged, and must not stop a run.
     ///
     /// # Errors
     /// [`Error::Backup`] when the store cannot be read.
-    pub async fn list(&self) -> Result<Vec<Backup>> {
+    pub async fn list(&self) -> Result<Listing> {
         let catalog = self.clone();
         off_the_runtime(move || catalog.list_now()).await
     }
 
-    /// The newest complete backup of a database.
+    /// The newest complete backup of a database of one server, whatever else may be damaged.
     ///
     /// # Errors
     /// As [`list`](Self::list).
-    pub async fn newest(&self, database: &str) -> Result<Option<Backup>> {
-        Ok(self.list().await?.into_iter().rfind(|backup| backup.manifest.database == database))
+    pub async fn newest(&self, origin: &Origin) -> Result<Option<Backup>> {
+        Ok(self.list().await?.backups.into_iter().rfind(|backup| origin.has(&backup.manifest)))
     }
 
-    /// The backup of that name, or the newest for `latest`; of this database and no other.
+    /// The backup of that name; of this database and no other, whichever server it is of.
     ///
     /// # Errors
     /// When there is none, or its manifest is damaged.
@@ -85,9 +105,6 @@ impl Catalog {
             what: format!("there is no backup `{id}` of database `{database}` in `{}`", self.store.location()),
             next: "see `lockgate backup list`".into(),
         };
-        if id == "latest" {
-            return self.newest(database).await?.ok_or_else(missing);
-        }
         let (catalog, name) = (self.clone(), id.to_owned());
         let Some(backup) = off_the_runtime(move || catalog.read(&name)).await? else { return Err(missing()) };
         if backup.manifest.database == database {
@@ -114,29 +131,32 @@ impl Catalog {
         noted.map_err(|e| self.unusable("be written", &e))
     }
 
-    fn list_now(&self) -> Result<Vec<Backup>> {
+    fn list_now(&self) -> Result<Listing> {
         let entries = self.store.entries().map_err(|e| self.unusable("be read", &e))?;
         let ids = entries.iter().filter_map(|entry| entry.name.strip_suffix(".json"));
-        let mut backups = Vec::new();
-        for id in ids.filter(|id| !id.contains('.')) {
+        let Listing { mut backups, mut damaged } = Listing::default();
+        for id in ids.filter(|id| is_id(id)) {
             match self.read(id) {
                 Ok(backup) => backups.extend(backup),
                 Err(error) => {
                     let report = error.report();
-                    tracing::warn!(cause = report.causes.join("; "), "{}; it is left out", report.what);
+                    let cause = report.causes.join("; ");
+                    tracing::warn!(cause, "{}; it is left out", report.what);
+                    damaged.push(Damaged { id: id.to_owned(), cause });
                 }
             }
         }
+        damaged.sort_by(|a, b| a.id.cmp(&b.id));
         backups.sort_by(|a, b| {
-            let order = |backup: &Backup| (backup.manifest.sequence, backup.manifest.created_at);
-            order(a).cmp(&order(b)).then_with(|| a.manifest.id.cmp(&b.manifest.id))
+            let (a, b) = (&a.manifest, &b.manifest);
+            let origin = (&a.database, a.system_identifier).cmp(&(&b.database, b.system_identifier));
+            origin.then_with(|| (a.sequence, a.created_at, &a.id).cmp(&(b.sequence, b.created_at, &b.id)))
         });
-        Ok(backups)
+        Ok(Listing { backups, damaged })
     }
 
     fn read(&self, id: &str) -> Result<Option<Backup>> {
-        // What is no name of a file is no name of a backup.
-        if id.is_empty() || id.starts_with('.') || id.contains(['/', '\\', '.']) {
+        if !is_id(id) {
             return Ok(None);
         }
         let name = Manifest::file_name(id);
@@ -195,6 +215,10 @@ mod tests {
     use super::*;
     use crate::backup::{manifest::tests::manifest, store::Local};
 
+    const A: &str = "20260101T000000Z_0000000a";
+    const B: &str = "20260101T000000Z_0000000b";
+    const Z: &str = "20260101T000000Z_0000000f";
+
     fn catalog(folder: &Path) -> Catalog {
         Catalog { store: Arc::new(Local::new(folder.to_owned())) }
     }
@@ -206,42 +230,60 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_newest_is_latest_whatever_the_names_and_the_clocks_say() {
+    async fn the_newest_is_that_of_the_server_whatever_the_names_and_the_clocks_say() {
         let folder = tempfile::tempdir().unwrap();
         let catalog = catalog(folder.path());
-        assert!(catalog.find("auth", "latest").await.is_err());
-        written(folder.path(), "b", 1);
-        written(folder.path(), "a", 2);
-        assert_eq!(catalog.find("auth", "latest").await.unwrap().manifest.id, "a");
-        assert_eq!(catalog.find("auth", "b").await.unwrap().manifest.id, "b");
-        for (database, id) in [("auth", "c"), ("other", "latest"), ("other", "a"), ("auth", "../a"), ("auth", "")] {
+        let newest = async |database: &str, system_identifier| {
+            let origin = Origin { database: database.into(), system_identifier };
+            catalog.newest(&origin).await.unwrap().map(|backup| backup.manifest.id)
+        };
+        assert_eq!(newest("auth", 7).await, None);
+        written(folder.path(), B, 1);
+        written(folder.path(), A, 2);
+        let other = Manifest { system_identifier: 8, ..manifest(Z, 9, vec![]) };
+        fs::write(folder.path().join(format!("{Z}.json")), other.sealed().1).unwrap();
+        assert_eq!((newest("auth", 7).await.as_deref(), newest("auth", 8).await.as_deref()), (Some(A), Some(Z)));
+        assert_eq!((newest("auth", 9).await, newest("other", 7).await), (None, None));
+        for id in [B, Z] {
+            assert_eq!(catalog.find("auth", id).await.unwrap().manifest.id, id);
+        }
+        for (database, id) in [
+            ("auth", "20260101T000000Z_0000000c"),
+            ("other", A),
+            ("auth", "../20260101T000000Z_0000000a"),
+            ("auth", ""),
+        ] {
             assert!(catalog.find(database, id).await.is_err(), "{database} {id}");
         }
     }
 
     #[tokio::test]
-    async fn a_damaged_manifest_is_named_when_asked_for_and_left_out_of_the_list() {
+    async fn a_damaged_manifest_is_named_when_asked_for_and_told_apart_in_the_list() {
         let folder = tempfile::tempdir().unwrap();
         let catalog = catalog(folder.path());
-        written(folder.path(), "a", 1);
-        fs::write(folder.path().join("b.json"), "{").unwrap();
-        assert_eq!(catalog.list().await.unwrap().len(), 1);
-        let text = catalog.find("auth", "b").await.unwrap_err().to_string();
-        assert!(text.contains("the manifest `b.json` of backup `b` is damaged"), "{text}");
+        written(folder.path(), A, 1);
+        fs::write(folder.path().join(format!("{B}.json")), "{").unwrap();
+        fs::write(folder.path().join("notes.json"), "{").unwrap();
+        let listing = catalog.list().await.unwrap();
+        let damaged: Vec<&str> = listing.damaged.iter().map(|damaged| damaged.id.as_str()).collect();
+        assert_eq!((listing.backups.len(), damaged), (1, vec![B]), "and what is no backup's is nobody's business");
+        let text = catalog.find("auth", B).await.unwrap_err().to_string();
+        assert!(text.contains(&format!("the manifest `{B}.json` of backup `{B}` is damaged")), "{text}");
     }
 
     #[tokio::test]
     async fn a_proof_counts_for_its_own_backup_only() {
         let folder = tempfile::tempdir().unwrap();
         let catalog = catalog(folder.path());
-        written(folder.path(), "a", 1);
-        written(folder.path(), "b", 2);
+        written(folder.path(), A, 1);
+        written(folder.path(), B, 2);
         let level = async |id: &str| catalog.find("auth", id).await.unwrap().level;
-        catalog.note_proof(&catalog.find("auth", "a").await.unwrap(), Level::Compared).await.unwrap();
-        catalog.note_proof(&catalog.find("auth", "a").await.unwrap(), Level::Restored).await.unwrap();
-        assert_eq!((level("a").await, level("b").await), (Level::Compared, Level::Decoded));
-        fs::copy(folder.path().join("a.verified.json"), folder.path().join("b.verified.json")).unwrap();
-        assert_eq!(level("b").await, Level::Decoded);
-        assert_eq!(catalog.list().await.unwrap().len(), 2, "a proof is no manifest");
+        catalog.note_proof(&catalog.find("auth", A).await.unwrap(), Level::Compared).await.unwrap();
+        catalog.note_proof(&catalog.find("auth", A).await.unwrap(), Level::Restored).await.unwrap();
+        assert_eq!((level(A).await, level(B).await), (Level::Compared, Level::Decoded));
+        fs::copy(folder.path().join(format!("{A}.verified.json")), folder.path().join(format!("{B}.verified.json")))
+            .unwrap();
+        assert_eq!(level(B).await, Level::Decoded);
+        assert_eq!(catalog.list().await.unwrap().backups.len(), 2, "a proof is no manifest");
     }
 }

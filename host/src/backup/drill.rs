@@ -3,7 +3,7 @@
 
 use uuid::Uuid;
 
-use super::{Backup, Catalog, Level, Proof, prove, restore::maintenance};
+use super::{Among, Backup, Catalog, Level, Proof, choice, origin::Present, prove, restore::maintenance};
 use crate::{
     config::Config,
     error::{Error, Result},
@@ -114,9 +114,9 @@ impl Rpo {
 /// Restores the newest backup that leaves nothing out.
 ///
 /// # Errors
-/// [`Error::Refused`] when there is none; [`Error::Backup`] when it cannot be restored.
+/// [`Error::Refused`] when there is none; [`Error::Backup`] when it cannot be restored, or the manifest of what may be newer is damaged.
 pub async fn drill(config: &Config, run_id: Uuid) -> Result<Drill> {
-    let backup = newest_whole(config).await?;
+    let backup = newest_whole(config, run_id).await?;
     let proof = prove(config, &backup, Level::Compared, run_id).await?;
     let archiver = archiver(&maintenance(&config.target, run_id).await?).await?;
     let targets = config.backup.targets;
@@ -130,12 +130,15 @@ pub async fn drill(config: &Config, run_id: Uuid) -> Result<Drill> {
     })
 }
 
-async fn newest_whole(config: &Config) -> Result<Backup> {
-    let database = &config.target.database;
-    let is_whole = |backup: &Backup| backup.manifest.database == *database && backup.manifest.scope.is_whole();
-    let newest = Catalog::open(&config.backup)?.list().await?.into_iter().rfind(is_whole);
+/// Of this server: that the backups of another can be restored says nothing of this one's.
+async fn newest_whole(config: &Config, run_id: Uuid) -> Result<Backup> {
+    let present = Present::of(config, run_id).await?;
+    let newest = choice::newest(&Catalog::open(&config.backup)?.list().await?, &present, Among::Whole)?;
     newest.ok_or_else(|| Error::Refused {
-        what: format!("there is no backup of database `{database}` that leaves nothing out"),
+        what: format!(
+            "there is no backup of database `{}` of this server ({}) that leaves nothing out",
+            present.origin.database, present.server
+        ),
         next: "take one: `lockgate backup`".into(),
     })
 }

@@ -52,8 +52,9 @@ impl Source {
         if self.scope.schema_only {
             command.arg("--schema-only");
         }
-        for pattern in &self.scope.excluded_data {
-            command.arg(format!("--exclude-table-data={pattern}"));
+        // Quoted, each is a pattern that nothing else fits.
+        for table in &self.scope.excluded_tables {
+            command.arg(format!("--exclude-table-data={table}"));
         }
         command
     }
@@ -177,6 +178,11 @@ impl Folder {
     pub(super) fn read_back(&self, file: &str) -> io::Result<Box<dyn Read + Send>> {
         let name = file.rsplit('/').next().unwrap_or_default();
         Ok(Box::new(File::open(self.0.partial.join(name))?))
+    }
+
+    /// Where it is until then.
+    pub(super) fn partial(&self) -> &Path {
+        &self.0.partial
     }
 
     /// Gives it its name; one that has it already keeps it.

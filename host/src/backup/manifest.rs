@@ -3,21 +3,21 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{Level, Properties};
+use super::Level;
 use crate::{migration::hex, postgres::snapshot::Contents};
 
 /// The version of this format.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 
 /// A complete backup.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
-    /// 2.
+    /// 3.
     pub format: u32,
     /// The name to restore it by.
     pub id: String,
-    /// One more than that of the backup before it in the same store: the order in which backups were taken, whatever clocks say.
+    /// One more than that of the backup of this database of this server before it: the order in which they were taken, whatever clocks say.
     pub sequence: u64,
     /// When it was begun, UTC.
     pub created_at: jiff::Timestamp,
@@ -29,6 +29,8 @@ pub struct Manifest {
     pub database: String,
     /// What tells that server and its standbys from all others.
     pub system_identifier: i64,
+    /// Where that server was reached: `host:port`.
+    pub server: String,
     /// The server's version.
     pub server_version: String,
     /// `pg_dump`'s major version.
@@ -45,8 +47,6 @@ pub struct Manifest {
     pub scope: Scope,
     /// What the snapshot held.
     pub contents: Contents,
-    /// What belongs to the database as a whole, and is in no dump of it.
-    pub properties: Properties,
     /// Its files.
     pub parts: Vec<Part>,
     /// How far it was proved before this was written.
@@ -61,14 +61,16 @@ pub struct Manifest {
 pub struct Scope {
     /// All rows.
     pub schema_only: bool,
-    /// The rows of tables with such names.
+    /// The rows of tables with such names, as they were asked for.
     pub excluded_data: Vec<String>,
+    /// What that came to: the tables, with their partitions and children, each with schema and name, quoted.
+    pub excluded_tables: Vec<String>,
 }
 
 impl Scope {
     /// Whether it leaves out nothing.
     pub fn is_whole(&self) -> bool {
-        !self.schema_only && self.excluded_data.is_empty()
+        !self.schema_only && self.excluded_tables.is_empty()
     }
 }
 
@@ -82,6 +84,8 @@ pub enum Content {
     DumpDirectory,
     /// Roles and tablespaces, as SQL.
     Globals,
+    /// What belongs to the database as a whole and is in no dump of it, as JSON.
+    Properties,
 }
 
 impl Content {
@@ -90,6 +94,7 @@ impl Content {
         match self {
             Self::Dump | Self::DumpDirectory => "the dump",
             Self::Globals => "the globals",
+            Self::Properties => "the properties",
         }
     }
 }
@@ -212,6 +217,7 @@ pub(super) mod tests {
             run_id: String::new(),
             database: "auth".into(),
             system_identifier: 7,
+            server: "localhost:5432".into(),
             server_version: "15".into(),
             pg_dump_major: 15,
             lockgate_version: "0".into(),
@@ -220,7 +226,6 @@ pub(super) mod tests {
             precedes: vec![],
             scope: Scope::default(),
             contents: Contents::default(),
-            properties: Properties::default(),
             parts,
             verified: Level::Decoded,
             sha256: String::new(),
@@ -265,6 +270,6 @@ pub(super) mod tests {
     #[test]
     fn another_format_is_named() {
         let error = Manifest::open("a", br#"{"format": 1, "id": "a"}"#).unwrap_err();
-        assert_eq!(error, "it has format 1, this program reads 2");
+        assert_eq!(error, "it has format 1, this program reads 3");
     }
 }

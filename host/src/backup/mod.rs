@@ -2,13 +2,19 @@
 
 pub mod catalog;
 mod child;
+mod choice;
 mod coding;
 mod drill;
 mod dump;
 pub mod encryption;
+mod folder;
 mod globals;
+mod id;
+mod kept;
+mod lease;
 mod manifest;
 mod meter;
+pub mod origin;
 mod properties;
 mod restore;
 pub mod retention;
@@ -19,7 +25,8 @@ mod take;
 pub mod tools;
 pub mod verify;
 
-pub use catalog::{Backup, Catalog};
+pub use catalog::{Backup, Catalog, Damaged, Listing};
+pub use choice::{Among, Choice, choose, look_up};
 pub use drill::{Drill, Rpo, Rto, Since, drill};
 pub use manifest::{Content, Encoding, Manifest, Part, Scope};
 pub use properties::{Privilege, Properties, Setting};

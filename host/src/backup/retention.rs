@@ -8,11 +8,15 @@ use std::{
 
 use jiff::{civil::Weekday, tz::TimeZone};
 use serde::Serialize;
+use uuid::Uuid;
 
 use super::{
     Backup, Catalog, Level, Manifest, Retention,
     catalog::{off_the_runtime, proof_name},
-    store::{Entry, PARTIAL, Store},
+    id::{self, is_id},
+    lease,
+    origin::Origin,
+    store::{Entry, LEASE, Over, PARTIAL, Store},
 };
 use crate::error::{Error, Result};
 
@@ -27,6 +31,8 @@ pub struct Pruned {
     pub leftovers: Vec<String>,
     /// The size of all that goes, in bytes.
     pub bytes: u64,
+    /// How many backups of a database of the same name are of other servers, and are left alone.
+    pub of_other_servers: usize,
 }
 
 /// A backup that stays.
@@ -38,7 +44,7 @@ pub struct Kept {
     pub because: Vec<&'static str>,
 }
 
-/// Removes what no rule keeps of a database's backups, and what is left of backups that were never finished.
+/// Removes what no rule keeps of the backups of a database of one server, and what is left of backups that were never finished.
 ///
 /// A file that nobody holds open for writing is such a leftover at once; one of which that cannot be told, after `patience`.
 ///
@@ -46,13 +52,14 @@ pub struct Kept {
 /// When the store cannot be read, or something cannot be removed: what was removed before is gone.
 pub async fn prune(
     catalog: &Catalog,
-    database: &str,
+    origin: &Origin,
     retention: &Retention,
     patience: Duration,
     dry_run: bool,
 ) -> Result<Pruned> {
-    let all = catalog.list().await?;
-    let of_it: Vec<Backup> = all.iter().filter(|backup| backup.manifest.database == database).cloned().collect();
+    let all = catalog.list().await?.backups;
+    let (of_it, others): (Vec<Backup>, Vec<Backup>) = all.into_iter().partition(|backup| origin.has(&backup.manifest));
+    let of_other_servers = others.iter().filter(|backup| backup.manifest.database == origin.database).count();
     let kept = kept(&of_it, retention);
     let stays = |id: &str| kept.iter().any(|kept| kept.id == id);
     let going: Vec<Manifest> =
@@ -61,7 +68,10 @@ pub async fn prune(
     off_the_runtime(move || {
         let reading = |e| Error::system(format!("reading `{}`", store.location()), e);
         let entries = store.entries().map_err(reading)?;
-        let leftovers = leftovers(&entries, SystemTime::now(), patience);
+        let leftovers = match candidates(&entries).is_empty() {
+            true => Vec::new(),
+            false => leftovers(&entries, now(&store), patience),
+        };
         let size_of = |name: &str| entries.iter().find(|entry| entry.name == name).map_or(0, |entry| entry.bytes);
         let bytes =
             leftovers.iter().map(|name| size_of(name)).sum::<u64>() + going.iter().map(Manifest::bytes).sum::<u64>();
@@ -74,7 +84,7 @@ pub async fn prune(
             }
         }
         let removed = going.into_iter().map(|manifest| manifest.id).collect();
-        Ok(Pruned { kept, removed, leftovers, bytes })
+        Ok(Pruned { kept, removed, leftovers, bytes, of_other_servers })
     })
     .await
 }
@@ -145,16 +155,33 @@ fn month(backup: &Backup) -> String {
     backup.manifest.created_at.strftime("%Y-%m").to_string()
 }
 
-/// Files with the names that a backup gives, of which no manifest tells. Whatever else is in the store is not ours.
-fn leftovers(entries: &[Entry], now: SystemTime, patience: Duration) -> Vec<String> {
+/// What time it is by the store's own clock, which tells when its files were written: a file of this moment says so. Ours is only near it.
+fn now(store: &Arc<dyn Store>) -> SystemTime {
+    let name = format!("{}.clock", id::stem(jiff::Timestamp::now(), &Uuid::now_v7().to_string()));
+    let asked = store.put(&name, b"", Over::Nothing).and_then(|()| store.entries());
+    if let Err(error) = store.remove(&name) {
+        tracing::warn!(cause = %error, "`{name}` could not be removed");
+    }
+    let told = asked.map(|entries| entries.into_iter().find(|entry| entry.name == name));
+    told.ok().flatten().map_or_else(SystemTime::now, |entry| entry.modified)
+}
+
+/// What has a name that a backup gives, and no manifest tells of. Whatever else is in the store is not ours.
+fn candidates(entries: &[Entry]) -> Vec<&Entry> {
     let manifests: HashSet<&str> = entries.iter().filter_map(|entry| entry.name.strip_suffix(".json")).collect();
-    let is_left = |entry: &&Entry| {
+    let is_candidate = |entry: &&Entry| {
         let Some((id, rest)) = entry.name.split_once('.') else { return false };
-        if !is_id(id) || rest == "json" {
-            return false;
-        }
-        let partial = entry.name.ends_with(PARTIAL);
-        if manifests.contains(id) && !partial {
+        let temporary = [PARTIAL, LEASE].iter().any(|end| entry.name.ends_with(end));
+        is_id(id) && rest != "json" && (temporary || !manifests.contains(id))
+    };
+    entries.iter().filter(is_candidate).collect()
+}
+
+/// Those of them that are left, since nobody is at work on that backup.
+fn leftovers(entries: &[Entry], now: SystemTime, patience: Duration) -> Vec<String> {
+    let at_work: HashSet<&str> = entries.iter().filter_map(|entry| lease::holder(entry, now)).collect();
+    let is_left = |entry: &&Entry| {
+        if entry.name.split_once('.').is_some_and(|(id, _)| at_work.contains(id)) {
             return false;
         }
         let rested = now.duration_since(entry.modified).is_ok_and(|age| age >= patience);
@@ -163,21 +190,10 @@ fn leftovers(entries: &[Entry], now: SystemTime, patience: Duration) -> Vec<Stri
             None => rested,
         }
     };
-    let mut names: Vec<String> = entries.iter().filter(is_left).map(|entry| entry.name.clone()).collect();
+    let mut names: Vec<String> =
+        candidates(entries).into_iter().filter(is_left).map(|entry| entry.name.clone()).collect();
     names.sort();
     names
-}
-
-/// `20261123T223303Z_a88137df`, perhaps with a number.
-fn is_id(text: &str) -> bool {
-    let mut parts = text.split('_');
-    let (time, run, number) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default(), parts.next());
-    let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    let is_time = time.len() == 16
-        && time.ends_with('Z')
-        && time.split_once('T').is_some_and(|(day, rest)| digits(day) && digits(rest.trim_end_matches('Z')));
-    let is_run = run.len() == 8 && run.bytes().all(|b| b.is_ascii_hexdigit());
-    is_time && is_run && number.is_none_or(digits) && parts.next().is_none()
 }
 
 #[cfg(test)]
@@ -263,6 +279,14 @@ mod tests {
             entry("20261123T223306Z_a88137df.dump.zst", 9_999, None),
             entry("20261123T223306Z_a88137df_2.globals.sql.zst", 0, None),
             entry("20261123T223307Z_a88137df.verified.json", 9_999, None),
+            entry("20261123T223308Z_a88137df.dump", 9_999, None),
+            entry("20261123T223308Z_a88137df.globals.sql.zst.partial", 9_999, Some(false)),
+            entry("20261123T223308Z_a88137df.lease", 0, None),
+            entry("20261123T223309Z_a88137df.dump.partial", 9_999, None),
+            entry("20261123T223309Z_a88137df.lease", 9_999, Some(true)),
+            entry("20261123T223310Z_a88137df.dump", 9_999, None),
+            entry("20261123T223310Z_a88137df.lease", 9_999, None),
+            entry("20261123T223303Z_a88137df.lease", 0, Some(false)),
             entry("holiday.dump.zst", 9_999, None),
             entry("notes.json", 9_999, None),
             entry(".gitignore", 9_999, None),
@@ -270,22 +294,13 @@ mod tests {
         assert_eq!(
             leftovers(&entries, now, Duration::from_secs(3_600)),
             [
+                "20261123T223303Z_a88137df.lease",
                 "20261123T223304Z_a88137df.dump.zst.partial",
                 "20261123T223306Z_a88137df.dump.zst",
-                "20261123T223307Z_a88137df.verified.json"
+                "20261123T223307Z_a88137df.verified.json",
+                "20261123T223310Z_a88137df.dump",
+                "20261123T223310Z_a88137df.lease"
             ]
         );
-    }
-
-    #[test]
-    fn only_our_own_names_are_ids() {
-        for id in ["20261123T223303Z_a88137df", "20261123T223303Z_a88137df_2"] {
-            assert!(is_id(id), "{id}");
-        }
-        for other in
-            ["", "20261123T223303Z", "20261123T223303Z_a88137dg", "20261123T223303Z_a88137df_x", "2026_a88137df"]
-        {
-            assert!(!is_id(other), "{other}");
-        }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 use uuid::Uuid;
 
 use super::{
-    Backup, Catalog, Level, Phase, Way,
+    Backup, Catalog, Level, Phase, Way, kept,
     restore::{Fresh, Proved, leftovers, maintenance, roles},
     verify,
 };
@@ -87,9 +87,10 @@ async fn restored(config: &Config, backup: &Backup, level: Level, run_id: Uuid) 
         None => failed(backup, cause),
     };
     fresh.check_files().await.map_err(failed)?;
-    fresh.check_roles(&manifest.properties, &owner).await?;
+    let properties = kept::properties(config, backup).await?;
+    fresh.check_roles(&properties, &owner).await?;
     let filled = async {
-        fresh.create(&manifest.properties, &owner).await?;
+        fresh.create(&properties, &owner).await?;
         fresh.fill().await?;
         if level == Level::Restored {
             return Ok(Proved { counted: 0, hashed: 0 });
@@ -97,9 +98,20 @@ async fn restored(config: &Config, backup: &Backup, level: Level, run_id: Uuid) 
         fresh.analyze().await?;
         fresh.compare().await
     };
-    let filled = filled.await;
-    fresh.discard().await;
-    let proved = filled.map_err(failed)?;
+    let proved = match filled.await {
+        Ok(proved) => proved,
+        Err(cause) => {
+            fresh.discard().await;
+            return Err(failed(cause));
+        }
+    };
+    // A proof that leaves a copy of the database behind would fill the server's disk in time.
+    fresh.discarded().await.map_err(|cause| Error::Backup {
+        what: format!("backup `{}` was proved, but a copy of the database is left", manifest.id),
+        cause,
+        state: NOTHING_CHANGED.into(),
+        next: "mend the cause, then run `lockgate restore --clean-up`".into(),
+    })?;
     // Without rows there was nothing to compare.
     let reached = if manifest.scope.schema_only { Level::Restored } else { level };
     Ok(Proof {

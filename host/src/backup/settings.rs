@@ -204,7 +204,7 @@ impl Settings {
 
     /// What a backup of a run holds, and how it is taken.
     pub fn extent(&self) -> Extent {
-        let scope = Scope { schema_only: false, excluded_data: self.excluded_data.clone() };
+        let scope = Scope { excluded_data: self.excluded_data.clone(), ..Scope::default() };
         Extent { scope, hashes: self.hashes, jobs: self.jobs }
     }
 

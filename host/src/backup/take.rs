@@ -2,7 +2,7 @@
 //!
 //! Everything streams; memory stays flat whatever the database's size.
 
-use std::{sync::Arc, time::Instant};
+use std::{collections::BTreeMap, path::Path, sync::Arc, time::Instant};
 
 use tokio::task::JoinSet;
 
@@ -12,9 +12,13 @@ use super::{
     child,
     dump::{self, Source},
     encryption::{Identities, Recipients},
-    globals,
-    manifest::{FORMAT, Manifest, Part},
+    folder, globals,
+    id::stem,
+    kept,
+    lease::Lease,
+    manifest::{FORMAT, Manifest, Part, Scope},
     meter::Meter,
+    origin::Origin,
     settings::Extent,
     store::{Over, Store, Upload},
     tools::{self, ToolsError},
@@ -25,6 +29,7 @@ use crate::{
     failpoint::Failpoint,
     postgres::{
         Server, Target,
+        left_out::LeftOut,
         snapshot::{Contents, Snapshot, estimated_bytes},
     },
     stop::Stop,
@@ -57,6 +62,15 @@ pub(super) enum Unnamed {
     Folder(dump::Folder),
 }
 
+impl Unnamed {
+    fn folder(&self) -> Option<&Path> {
+        match self {
+            Self::File(_) => None,
+            Self::Folder(folder) => Some(folder.partial()),
+        }
+    }
+}
+
 /// Takes a backup and proves it up to level 1 before it says that it has one.
 ///
 /// # Errors
@@ -77,7 +91,8 @@ pub async fn take(
         next: "mend the cause, or run without a backup: `--no-backup`".into(),
     };
     let tools = tools::find(order.pg_bin.as_deref(), server.major()).map_err(|e| failed(no_tools(&e)))?;
-    let sequence = catalog.list().await?.last().map_or(1, |backup| backup.manifest.sequence + 1);
+    let origin = Origin { database: target.database.clone(), system_identifier: server.system_identifier };
+    let sequence = catalog.newest(&origin).await?.map_or(1, |backup| backup.manifest.sequence + 1);
     let id = unused_id(catalog.store(), created_at, &order.run_id).await?;
     // A store that does not answer must not keep the process from stopping.
     let mut watch = JoinSet::new();
@@ -86,6 +101,9 @@ pub async fn take(
         stopping.requested().await;
         store.give_up();
     });
+    let (store, held) = (Arc::clone(catalog.store()), id.clone());
+    let lease = off_the_runtime(move || Ok(Lease::take(&store, &held))).await?;
+    let lease = lease.map_err(|e| failed(format!("writing to `{}`: {e}", catalog.store().location())))?;
     let recipients = Recipients::parse(&settings.recipients)?;
     let witness = Arc::new(Identities::witness());
     Failpoint::BackupBegun.pass();
@@ -93,11 +111,12 @@ pub async fn take(
     let snapshot = Snapshot::take(target, "lockgate backup").await?;
     let about = estimated_bytes(snapshot.session()).await?;
     let properties = Properties::of(snapshot.session(), &target.database).await?.unwrap_or_default();
+    let scope = resolved(&snapshot, order).await?;
     let source = Source {
         target: target.clone(),
         tools: tools.clone(),
         snapshot: snapshot.id.clone(),
-        scope: order.extent.scope.clone(),
+        scope: scope.clone(),
         jobs: order.extent.jobs,
         lock_wait_timeout_ms: order.lock_wait_timeout_ms,
         about_bytes: about,
@@ -112,9 +131,9 @@ pub async fn take(
         })
     };
     let counted = async {
-        match order.extent.scope.schema_only {
+        match scope.schema_only {
             true => Ok(Contents::default()),
-            false => Contents::of(snapshot.session(), order.extent.hashes, &order.extent.scope.excluded_data).await,
+            false => Contents::of(snapshot.session(), order.extent.hashes, &scope.excluded_tables).await,
         }
     };
     let both = async { tokio::join!(dumped, counted) };
@@ -124,6 +143,12 @@ pub async fn take(
     let contents = counted?;
     Failpoint::DumpWritten.pass();
 
+    let kept = {
+        let (store, id, witness) = (Arc::clone(catalog.store()), id.clone(), Arc::clone(&witness));
+        let recipients = recipients.clone();
+        off_the_runtime(move || Ok(kept::write(&properties, &store, &id, &recipients, &witness))).await?
+    };
+    written.push(kept.map_err(failed)?);
     if settings.globals {
         let (target, tools, store) = (target.clone(), tools.clone(), Arc::clone(catalog.store()));
         let (id, witness) = (id.clone(), Arc::clone(&witness));
@@ -145,7 +170,12 @@ pub async fn take(
         })
     };
     let checked = meter.tell("reading the backup back", about, order.draw, checking).await?;
-    let written = checked.map_err(|damage| failed(format!("what was just written cannot be read back: {damage}")))?;
+    let unreadable = |damage: String| failed(format!("what was just written cannot be read back: {damage}"));
+    let written = checked.map_err(unreadable)?;
+    if let Some(path) = written.iter().find_map(|(_, unnamed)| unnamed.folder()).map(Path::to_owned) {
+        let pg_restore = tools.restore.clone();
+        child::supervise(stop, move |started| folder::decode(&pg_restore, &path, started)).await.map_err(unreadable)?;
+    }
     Failpoint::BackupReadBack.pass();
 
     let manifest = Manifest {
@@ -155,23 +185,53 @@ pub async fn take(
         created_at,
         duration_ms: u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX),
         run_id: order.run_id.clone(),
-        database: target.database.clone(),
-        system_identifier: server.system_identifier,
+        database: origin.database,
+        system_identifier: origin.system_identifier,
+        server: format!("{}:{}", target.host, target.port),
         server_version: server.version.clone(),
         pg_dump_major: tools.major,
         lockgate_version: env!("CARGO_PKG_VERSION").to_owned(),
         lsn,
         applied: order.applied.clone(),
         precedes: order.precedes.clone(),
-        scope: order.extent.scope.clone(),
+        scope,
         contents,
-        properties,
         parts: written.iter().map(|(part, _)| part.clone()).collect(),
         verified: Level::Decoded,
         sha256: String::new(),
     };
     let store = Arc::clone(catalog.store());
-    off_the_runtime(move || Ok(publish(&store, written, manifest))).await?.map_err(failed)
+    let published = off_the_runtime(move || {
+        let published = publish(&store, written, manifest);
+        drop(lease);
+        Ok(published)
+    });
+    published.await?.map_err(failed)
+}
+
+/// What is left out of this very snapshot.
+async fn resolved(snapshot: &Snapshot, order: &Order) -> Result<Scope> {
+    let scope = order.extent.scope.clone();
+    let LeftOut { tables, unmatched, broken } = LeftOut::of(snapshot.session(), &scope.excluded_data).await?;
+    const WHERE: &str = "`--exclude-data`, or `exclude_data` under [backup] in lockgate.toml";
+    if let Some((child, parent)) = broken.first() {
+        return Err(Error::Refused {
+            what: format!(
+                "without the rows of `{parent}` a backup could never be restored: a foreign key of `{child}` refers to them"
+            ),
+            next: format!("leave out the rows of `{child}` as well, or keep those of `{parent}`: {WHERE}"),
+        });
+    }
+    if !unmatched.is_empty() {
+        let what =
+            format!("no table is named by `{}`, whose rows are to be left out of the backup", unmatched.join("`, `"));
+        // The migrations that are about to run may be the ones that make it.
+        if order.precedes.is_empty() {
+            return Err(Error::Refused { what, next: format!("mend {WHERE}") });
+        }
+        tracing::warn!("{what}");
+    }
+    Ok(Scope { excluded_tables: tables, ..scope })
 }
 
 fn no_tools(error: &ToolsError) -> String {
@@ -185,7 +245,7 @@ fn no_tools(error: &ToolsError) -> String {
 
 /// Time and run; two backups of one run within a second differ by a number.
 async fn unused_id(store: &Arc<dyn Store>, created_at: jiff::Timestamp, run_id: &str) -> Result<String> {
-    let stem = format!("{}_{}", created_at.strftime("%Y%m%dT%H%M%SZ"), &run_id[run_id.len() - 8..]);
+    let stem = stem(created_at, run_id);
     let (of_store, store) = (store.location(), Arc::clone(store));
     let entries = off_the_runtime(move || Ok(store.entries())).await?;
     let entries = entries.map_err(|e| Error::system(format!("reading `{of_store}`"), e))?;
@@ -211,6 +271,24 @@ fn read_back(part: &Part, unnamed: &Unnamed, witness: &Identities, meter: &Meter
     verify::file(&open, part, Level::Decoded, witness)
 }
 
+/// Whether the store has every file of a backup, each in its size. A folder counts as a whole.
+fn all_there(store: &Arc<dyn Store>, manifest: &Manifest) -> std::io::Result<()> {
+    let mut expected: BTreeMap<&str, u64> = BTreeMap::new();
+    for part in &manifest.parts {
+        *expected.entry(part.file.split('/').next().unwrap_or_default()).or_default() += part.bytes;
+    }
+    let entries = store.entries()?;
+    for (name, bytes) in expected {
+        let what = match entries.iter().find(|entry| entry.name == name) {
+            Some(entry) if entry.bytes == bytes => continue,
+            Some(entry) => format!("`{name}` has {} bytes by now, not {bytes}", entry.bytes),
+            None => format!("`{name}` is gone: somebody has removed it meanwhile"),
+        };
+        return Err(std::io::Error::other(what));
+    }
+    Ok(())
+}
+
 /// First the files under their names, then the manifest. What has a name already is taken away when that fails.
 fn publish(store: &Arc<dyn Store>, written: Vec<(Part, Unnamed)>, manifest: Manifest) -> Result<Manifest, String> {
     let (manifest, text) = manifest.sealed();
@@ -225,7 +303,10 @@ fn publish(store: &Arc<dyn Store>, written: Vec<(Part, Unnamed)>, manifest: Mani
             named.push(part.file.split('/').next().unwrap_or_default().to_owned());
             Failpoint::BackupNamed.pass();
         }
-        store.put(&Manifest::file_name(&manifest.id), &text, Over::Nothing)
+        // Whoever tidied up meanwhile, and took the files for leftovers, must not leave a manifest that tells of what is gone.
+        all_there(store, &manifest)?;
+        store.put(&Manifest::file_name(&manifest.id), &text, Over::Nothing)?;
+        all_there(store, &manifest)
     };
     match all() {
         Ok(()) => {

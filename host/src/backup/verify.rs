@@ -7,13 +7,16 @@ use std::{
 };
 
 use super::{
-    Catalog, Level, Settings,
+    Catalog, Level,
     catalog::off_the_runtime,
+    child,
     coding::{Decoder, compare_raw},
     encryption::Identities,
-    manifest::{Encoding, Manifest, Part},
+    folder,
+    manifest::{Content, Encoding, Manifest, Part},
     meter::Meter,
     store::Store,
+    tools,
 };
 use crate::{
     config::Config,
@@ -54,7 +57,10 @@ pub async fn prove(catalog: &Catalog, config: &Config, manifest: &Manifest, leve
             }))
         })
     };
-    let checked = meter.tell("verifying the backup", manifest.bytes(), config.draw, work).await?;
+    let mut checked = meter.tell("verifying the backup", manifest.bytes(), config.draw, work).await?;
+    if checked.is_ok() && level != Level::Digest {
+        checked = decode_folder(catalog, config, manifest).await;
+    }
     checked.map_err(|cause| Error::Backup {
         what: format!("backup `{}` is not as it was written", manifest.id),
         cause,
@@ -67,15 +73,34 @@ pub async fn prove(catalog: &Catalog, config: &Config, manifest: &Manifest, leve
 ///
 /// # Errors
 /// When the keys cannot be read. The inner result tells what is wrong with the backup.
-pub async fn again(catalog: &Catalog, settings: &Settings, manifest: &Manifest) -> Result<Result<(), String>> {
+pub async fn again(catalog: &Catalog, config: &Config, manifest: &Manifest) -> Result<Result<(), String>> {
+    let settings = &config.backup;
     let readable = !manifest.is_encrypted() || settings.identity.is_some();
     let level = if readable { Level::Decoded.min(settings.verify_level) } else { Level::Digest };
     let keys = match readable {
         true => identities(manifest, settings.identity.as_deref())?,
         false => Identities::default(),
     };
-    let (store, manifest) = (Arc::clone(catalog.store()), manifest.clone());
-    off_the_runtime(move || Ok(files(&store, &manifest, level, &keys))).await
+    let (store, files_of) = (Arc::clone(catalog.store()), manifest.clone());
+    let checked = off_the_runtime(move || Ok(files(&store, &files_of, level, &keys))).await?;
+    match level {
+        Level::Digest => Ok(checked),
+        _ if checked.is_err() => Ok(checked),
+        _ => Ok(decode_folder(catalog, config, manifest).await),
+    }
+}
+
+/// Decodes the folder that `pg_dump` has written, if the backup has one: its files by themselves tell only whether they are what was written.
+async fn decode_folder(catalog: &Catalog, config: &Config, manifest: &Manifest) -> Result<(), String> {
+    let part = manifest.parts.iter().find(|part| part.content == Content::DumpDirectory);
+    let Some(name) = part.and_then(|part| part.file.split('/').next()) else { return Ok(()) };
+    let Some(folder) = catalog.store().folder().map(|folder| folder.join(name)) else {
+        return Err(format!("`{name}` cannot be decoded where it is: it must be in a folder of this machine"));
+    };
+    let major = manifest.pg_dump_major;
+    let tools = tools::find(config.pg_bin.as_deref(), major)
+        .map_err(|_| format!("`{name}` cannot be decoded without the `pg_restore` of PostgreSQL {major} or newer"))?;
+    child::supervise(&config.stop, move |started| folder::decode(&tools.restore, &folder, started)).await
 }
 
 /// Checks every file of a backup.

@@ -1,6 +1,8 @@
 //! The command line: one file a command; each builds a request, calls the library, and hands the outcome to `report`.
 
+mod adopt;
 mod backup;
+mod baseline;
 mod down;
 mod drill;
 mod history;
@@ -10,6 +12,7 @@ mod pause;
 mod plan;
 mod plugin;
 mod psql;
+mod repair;
 mod resolve;
 mod restore;
 mod roles;
@@ -23,7 +26,10 @@ use std::{
     time::Duration,
 };
 
-use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use clap::{
+    Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum,
+    builder::{PossibleValuesParser, TypedValueParser},
+};
 use tracing::Instrument as _;
 use uuid::Uuid;
 
@@ -32,6 +38,7 @@ use crate::{
     embedded::Embedded,
     error::{Error, ExitCode, NOTHING_CHANGED, Result},
     migration::Version,
+    plan::OutOfOrder,
     report,
     stop::Stop,
     telemetry,
@@ -74,6 +81,12 @@ struct Global {
     /// Configuration file [default: lockgate.toml, if there is one]
     #[arg(long, global = true, value_name = "FILE", env = "LOCKGATE_CONFIG")]
     config: Option<PathBuf>,
+    /// Layout of the folder, by the name of its tool [default: the one that it seems to have]
+    #[arg(long, global = true, value_name = "LAYOUT", env = "LOCKGATE_LAYOUT")]
+    layout: Option<String>,
+    /// What becomes of migrations below the newest applied one: refuse, warn or apply [default: refuse]
+    #[arg(long, global = true, value_name = "POLICY", env = "LOCKGATE_OUT_OF_ORDER", value_parser = out_of_order())]
+    out_of_order: Option<OutOfOrder>,
     /// Role to take on after logging in, such as the owner of the schema [default: none]
     #[arg(long, global = true, env = "LOCKGATE_ROLE")]
     role: Option<String>,
@@ -167,6 +180,12 @@ enum Command {
     Pause(pause::Arguments),
     /// Say what came of a step that a run was cut off in, where nothing else tells
     Resolve(resolve::Arguments),
+    /// Take a file that has changed for what was applied
+    Repair(repair::Arguments),
+    /// Take over the history that another tool has kept so far
+    Adopt(adopt::Arguments),
+    /// Take migrations as applied that were never run by Lockgate
+    Baseline(baseline::Arguments),
     /// Take a backup, or list those that there are
     Backup(backup::Arguments),
     /// Bring a backup's state back; the present database is kept under another name
@@ -272,6 +291,8 @@ async fn run(cli: Cli) -> Result<ExitCode> {
             config: global.config,
             database_url: global.database_url,
             dir: global.dir,
+            layout: global.layout,
+            out_of_order: global.out_of_order,
             role: global.role,
             schema: global.schema,
             backup: crate::backup::Options {
@@ -335,10 +356,13 @@ async fn dispatch(context: &Context, command: Command) -> Result<ExitCode> {
         // These stop by themselves, where they can do so cleanly.
         Command::Up(arguments) => up::run(context, &arguments).await,
         Command::Down(arguments) => down::run(context, &arguments).await,
+        Command::Adopt(arguments) => adopt::run(context, &arguments).await,
+        Command::Baseline(arguments) => baseline::run(context, &arguments).await,
         Command::Backup(arguments) => backup::run(context, &arguments).await,
         Command::Restore(arguments) => restore::run(context, &arguments).await,
         Command::Drill(arguments) => drill::run(context, &arguments).await,
         Command::Resolve(arguments) => resolve::run(context, &arguments).await,
+        Command::Repair(arguments) => repair::run(context, &arguments).await,
         Command::Pause(arguments) => pause::run(context, &arguments).await,
         Command::Psql(arguments) => psql::run(context, &arguments).await,
         Command::New(arguments) => new::run(context, &arguments),
@@ -366,7 +390,17 @@ fn duration(text: &str) -> Result<Duration, String> {
 }
 
 fn version(text: &str) -> Result<Version, String> {
-    Version::parse(text).ok_or_else(|| "a version is digits only, such as 001".to_owned())
+    Version::parse(text).ok_or_else(|| {
+        "a version is digits, such as 001, or the name of a repeatable migration, such as R__views".to_owned()
+    })
+}
+
+fn out_of_order() -> impl TypedValueParser<Value = OutOfOrder> {
+    PossibleValuesParser::new(["refuse", "warn", "apply"]).map(|text| match text.as_str() {
+        "apply" => OutOfOrder::Apply,
+        "warn" => OutOfOrder::Warn,
+        _ => OutOfOrder::Refuse,
+    })
 }
 
 #[cfg(test)]

@@ -6,14 +6,14 @@ use clap::Args;
 
 use super::{Context, Result};
 use crate::{
-    backup::{self, RestoreOrder, Way},
+    backup::{self, Among, RestoreOrder, Way},
     error::ExitCode,
     report, runner,
 };
 
 #[derive(Args)]
 pub struct Arguments {
-    /// The backup's name, as `backup list` shows it; `latest` for the newest
+    /// The backup's name, as `backup list` shows it; `latest` for the newest of this server
     #[arg(value_name = "BACKUP", required_unless_present = "clean_up")]
     id: Option<String>,
     /// Restore into a new database of this name, and leave the present one alone
@@ -25,6 +25,9 @@ pub struct Arguments {
     /// Where the dump is decoded to for more than one job [default: TMPDIR, or /tmp]
     #[arg(long, value_name = "FOLDER")]
     temp_dir: Option<PathBuf>,
+    /// Put everything into the usual tablespace of the server, whatever the backup says
+    #[arg(long)]
+    no_tablespaces: bool,
     /// Only remove what restores and drills that were cut off have left, and open the database if one of them left it closed
     #[arg(long, conflicts_with_all = ["id", "into", "jobs", "temp_dir"])]
     clean_up: bool,
@@ -37,14 +40,23 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<ExitCode> {
         return Ok(ExitCode::Done);
     };
     let target = &context.config.target;
+    // What leaves something out takes nobody's place.
+    let among = if arguments.into.is_some() { Among::All } else { Among::Whole };
+    let choice = backup::choose(&context.config, context.run_id, id, among).await?;
     if arguments.into.is_none() {
-        context.confirm(&format!("Swap {target} for the backup `{id}`? Its clients are disconnected."))?;
+        let whose = choice.foreign.iter().map(|foreign| format!("Mind: {foreign}.\n")).collect::<String>();
+        let id = &choice.backup.manifest.id;
+        context.confirm(&format!("{whose}Swap {target} for the backup `{id}`? Its clients are disconnected."))?;
     }
     let order = RestoreOrder {
         into: arguments.into.clone(),
-        way: Way { jobs: arguments.jobs, temp_dir: arguments.temp_dir.clone() },
+        way: Way {
+            jobs: arguments.jobs,
+            temp_dir: arguments.temp_dir.clone(),
+            no_tablespaces: arguments.no_tablespaces,
+        },
     };
-    let restored = runner::restore(&context.config, context.run_id, id, &order).await?;
+    let restored = runner::restore(&context.config, context.run_id, &choice, &order).await?;
     context.print(&restored, report::restored)?;
     Ok(ExitCode::Done)
 }

@@ -193,7 +193,7 @@ pub fn check(
 impl Found<'_> {
     fn finding(self, rule: Rule, level: Level) -> Finding {
         let (file, line, column) = self.part.locate(self.offset);
-        Finding { rule, level, file: file.to_owned(), line, column, message: self.message, help: self.help }
+        Finding { rule, level, file, line, column, message: self.message, help: self.help }
     }
 }
 

@@ -11,8 +11,8 @@ use super::{
 use crate::{
     error::{Error, Problem, Result},
     locks::{self, Locks},
-    source::{Content, Migration},
-    sql::{Origin, Script, locate},
+    source::Migration,
+    sql::{Directives, Places, Script},
     step::Step,
 };
 
@@ -42,6 +42,8 @@ pub(super) struct Part {
     pub(super) side: Side,
     file: String,
     text: String,
+    /// Where each piece of the text is: what it includes is in another file.
+    places: Places,
     statements: Vec<Statement>,
     ignores: Ignores,
     /// Whether its statements share transactions.
@@ -55,8 +57,6 @@ pub(super) struct Statement {
     pub(super) end: usize,
     /// The statements of the same number share a transaction.
     pub(super) transaction: usize,
-    /// File, line and column: what a script includes is in another file.
-    at: (String, usize, usize),
     /// Whether it holds rows, or is too long, and is no matter of squawk's.
     pub(super) holds_data: bool,
     /// Why it could not be read.
@@ -68,7 +68,7 @@ pub(super) struct Statement {
 impl Subject {
     /// A migration of the folder; `None` of a component, whose code tells nothing before it runs.
     pub fn of(migration: &Migration) -> Option<Self> {
-        let Content::Sql(files) = &migration.content else { return None };
+        let files = migration.scripts()?;
         let irreversible = files.up.as_ref().is_some_and(|up| up.directives().irreversible);
         Some(Self {
             up: files.up.as_ref().map(|script| Part::of(script, Side::Up)),
@@ -160,7 +160,7 @@ impl Subject {
 
     #[cfg(test)]
     pub(crate) fn for_tests(up: &str, down: Option<&str>) -> Self {
-        let script = |text: &str, file: &str| Script::parse(text, Origin::File(file.into())).unwrap();
+        let script = |text: &str, file: &str| Script::parse(text, crate::sql::Origin::File(file.into())).unwrap();
         let up = script(up, "m/001_a.up.sql");
         Self {
             goes_both_ways: !up.directives().irreversible,
@@ -176,7 +176,8 @@ fn read(path: &Path) -> Result<Script, Vec<Problem>> {
     let text = fs::read_to_string(path).map_err(|error| {
         vec![Problem::new(at, format!("it cannot be read: {error}"), "name a file of UTF-8 text that is there")]
     })?;
-    Script::parse(&text, Origin::File(path.to_owned()))
+    let beside = path.parent().unwrap_or(Path::new("."));
+    Script::parse_file(&text, path, beside, Directives::default()).map(|(script, _)| script)
 }
 
 fn is_same(a: &Path, b: &Path) -> bool {
@@ -192,7 +193,7 @@ impl Part {
         let transactions: Vec<usize> = transactions.collect();
         let (mut statements, mut ignores, mut before) = (Vec::new(), Ignores::default(), 0);
         for (i, (statement, sql)) in script.statements().enumerate() {
-            let start = statement.start();
+            let start = statement.start;
             comments(&text, before..start, &mut ignores);
             let holds_data = sql.len() > locks::PARSED_MAX_BYTES || locks::holds_data(sql);
             if !holds_data {
@@ -204,10 +205,6 @@ impl Part {
                 start,
                 end: before,
                 transaction: transactions.get(i).copied().unwrap_or_default(),
-                at: place(&script.place_of(statement)).unwrap_or_else(|| {
-                    let (line, column) = locate(&text, start);
-                    (file.clone(), line, column)
-                }),
                 holds_data,
                 unread: parsed.as_ref().err().copied(),
                 locks: Locks::of_parsed(&parsed),
@@ -216,7 +213,7 @@ impl Part {
         }
         comments(&text, before..text.len(), &mut ignores);
         let in_transaction = !script.directives().no_transaction;
-        Self { side, file, text, statements, ignores, in_transaction }
+        Self { side, file, text, places: script.places().clone(), statements, ignores, in_transaction }
     }
 
     pub(super) fn file(&self) -> &str {
@@ -241,15 +238,10 @@ impl Part {
     }
 
     /// File, line and column of a byte.
-    pub(super) fn locate(&self, offset: usize) -> (&str, usize, usize) {
-        let inside = self.statements.iter().find(|statement| (statement.start..statement.end).contains(&offset));
-        let Some(statement) = inside else {
-            let (line, column) = locate(&self.text, offset);
-            return (&self.file, line, column);
-        };
-        let (line, column) = locate(&self.text[statement.start..], offset - statement.start);
-        let (file, first_line, first_column) = &statement.at;
-        (file, first_line + line - 1, if line == 1 { first_column + column - 1 } else { column })
+    pub(super) fn locate(&self, offset: usize) -> (String, usize, usize) {
+        let spot = self.places.walk(&self.text).to(offset);
+        let file = spot.file.map_or_else(|| self.file.clone(), |file| file.display().to_string());
+        (file, spot.line, spot.column)
     }
 
     /// Whether a comment stands above, in or behind the statement at a place.
@@ -284,11 +276,11 @@ fn statements_of(step: &Step) -> usize {
     }
 }
 
-/// File, line and column of a place that ends with `:line:column`.
-fn place(place: &str) -> Option<(String, usize, usize)> {
-    let (rest, column) = place.rsplit_once(':')?;
-    let (file, line) = rest.rsplit_once(':')?;
-    Some((file.to_owned(), line.parse().ok()?, column.parse().ok()?))
+/// Line and column of a byte.
+fn locate(text: &str, offset: usize) -> (usize, usize) {
+    let places = Places::default();
+    let spot = places.walk(text).to(offset);
+    (spot.line, spot.column)
 }
 
 /// Takes over the comments of a piece of a script.

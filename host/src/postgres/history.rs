@@ -12,7 +12,13 @@ use crate::{
 /// The table's name in its schema; the auth service's monitoring reads it.
 pub const TABLE: &str = "schema_migrations";
 
-const COLUMNS: [&str; 12] = [
+/// The kind of what another tool applied and Lockgate cannot run.
+pub const EXTERNAL: &str = "external";
+
+/// How many rows are written in one statement.
+const ROWS_A_STATEMENT: usize = 200;
+
+const COLUMNS: [&str; 13] = [
     "version",
     "filename",
     "applied_at",
@@ -20,6 +26,7 @@ const COLUMNS: [&str; 12] = [
     "description",
     "kind",
     "checksum",
+    "up_script",
     "down_script",
     "run_id",
     "applied_by",
@@ -27,9 +34,13 @@ const COLUMNS: [&str; 12] = [
     "backup_id",
 ];
 
-/// The row of the version `$1`, however its digits were written. Every name with its schema: the migration may have changed the
-/// search path.
-const IS_VERSION: &str = "version::pg_catalog.numeric OPERATOR(pg_catalog.=) $1::pg_catalog.text::pg_catalog.numeric";
+/// A longer script is not stored as it was applied: a dump of a database is no text that anybody compares by eye.
+const UP_SCRIPT_MAX_BYTES: usize = 1 << 20;
+
+/// The row of the version `$1`, however its digits were written.
+fn is_version() -> String {
+    format!("({}) OPERATOR(pg_catalog.=) ({})", Version::key_sql("version"), Version::key_sql("$1::pg_catalog.text"))
+}
 
 /// One applied migration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -40,7 +51,7 @@ pub struct Applied {
     pub filename: String,
     /// The words of the file's name.
     pub description: String,
-    /// `sql` or `component`.
+    /// `sql`, `component` or `external`.
     pub kind: String,
     /// The digest of the script or component that ran.
     pub checksum: Checksum,
@@ -54,6 +65,9 @@ pub struct Applied {
     pub run_id: String,
     /// The backup taken before it, if one was.
     pub backup_id: Option<String>,
+    /// The up script of a SQL migration, as it was then; none where it is larger than a mebibyte.
+    #[serde(skip)]
+    pub up_script: Option<String>,
     /// The down script of a SQL migration, as it was then.
     #[serde(skip)]
     pub down_script: Option<String>,
@@ -73,11 +87,39 @@ pub struct Record<'a> {
     /// See [`Applied`].
     pub checksum: &'a Checksum,
     /// See [`Applied`].
+    pub up_script: Option<&'a str>,
+    /// See [`Applied`].
     pub down_script: Option<&'a str>,
     /// See [`Applied`].
     pub execution_time_ms: i64,
     /// See [`Applied`].
     pub backup_id: Option<&'a str>,
+}
+
+/// A migration that was applied before Lockgate kept the history.
+#[derive(Debug, Clone)]
+pub struct Adopted<'a> {
+    /// What the row says.
+    pub record: Record<'a>,
+    /// When it was applied, RFC 3339; `None`: nobody knows, and the row says now.
+    pub applied_at: Option<&'a str>,
+}
+
+/// Whether a table of these columns is one that this program made.
+pub fn is_ours<'a>(columns: impl IntoIterator<Item = &'a str>) -> bool {
+    let columns: Vec<&str> = columns.into_iter().collect();
+    COLUMNS.iter().all(|column| columns.contains(column))
+}
+
+/// Which tool makes a table `schema_migrations` of these columns, if that is known.
+pub fn maker<'a>(columns: impl IntoIterator<Item = &'a str>) -> Option<&'static str> {
+    let mut columns: Vec<&str> = columns.into_iter().collect();
+    columns.sort_unstable();
+    match columns.as_slice() {
+        ["dirty", "version"] => Some("golang-migrate"),
+        ["version"] => Some("dbmate"),
+        _ => None,
+    }
 }
 
 /// The history in one schema.
@@ -108,41 +150,60 @@ impl History {
     /// # Errors
     /// [`Error::DamagedHistory`] when the table is not one that this program made.
     pub async fn read(&self, session: &Session) -> Result<Option<Vec<Applied>>> {
-        let columns: Vec<String> = session
-            .client()
-            .query(
-                "SELECT attname::text FROM pg_catalog.pg_attribute
-                 WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped",
-                &[&self.table],
-            )
-            .await
-            .map_err(|e| self.unreadable(session, db_error(&e)))?
-            .iter()
-            .map(|row| row.get(0))
-            .collect();
+        let columns = self.columns(session).await?;
         if columns.is_empty() {
             return Ok(None);
         }
-        let missing: Vec<&str> = COLUMNS.into_iter().filter(|c| !columns.iter().any(|have| have == c)).collect();
-        if !missing.is_empty() {
-            return Err(Error::DamagedHistory {
-                what: format!(
-                    "the table `{}.{TABLE}` is not Lockgate's: it has no {}",
-                    self.schema,
-                    missing.join(", ")
-                ),
-                next: "keep another tool's table by choosing another schema for Lockgate's: `--schema lockgate`".into(),
-            });
-        }
+        self.check_ours(&columns)?;
         let sql = format!(
             "SELECT version, filename, description, kind, checksum,
                     to_char(applied_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'),
-                    execution_time_ms, applied_by, run_id::text, backup_id, down_script
-             FROM {} ORDER BY version::numeric",
+                    execution_time_ms, applied_by, run_id::text, backup_id, down_script, up_script
+             FROM {}",
             self.table
         );
         let rows = session.client().query(&sql, &[]).await.map_err(|e| self.unreadable(session, db_error(&e)))?;
-        rows.iter().map(applied).collect::<Result<_>>().map(Some)
+        let mut rows = rows.iter().map(applied).collect::<Result<Vec<_>>>()?;
+        rows.sort_by(|a, b| a.version.cmp(&b.version));
+        Ok(Some(rows))
+    }
+
+    /// The columns of the table, whosever it is; none when it does not exist yet.
+    ///
+    /// # Errors
+    /// When that cannot be found out.
+    pub async fn columns(&self, session: &Session) -> Result<Vec<String>> {
+        let sql = "SELECT attname::text FROM pg_catalog.pg_attribute
+                   WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped";
+        let rows = session.client().query(sql, &[&self.table]).await;
+        let rows = rows.map_err(|e| self.unreadable(session, db_error(&e)))?;
+        Ok(rows.iter().map(|row| row.get(0)).collect())
+    }
+
+    /// Whether the table is one that this program made.
+    ///
+    /// # Errors
+    /// [`Error::DamagedHistory`], with the ways out where it is another tool's.
+    fn check_ours(&self, columns: &[String]) -> Result<()> {
+        let has = |column: &&str| columns.iter().any(|have| have == column);
+        let missing: Vec<&str> = COLUMNS.into_iter().filter(|column| !has(column)).collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let name = format!("{}.{TABLE}", self.schema);
+        Err(match maker(columns.iter().map(String::as_str)) {
+            Some(tool) => Error::DamagedHistory {
+                what: format!("the table `{name}` is as {tool} makes it, not Lockgate's"),
+                next: format!(
+                    "take its history over (`lockgate adopt --from {tool} --take-over` renames the table and keeps it), or leave it \
+                     there and keep Lockgate's own in another schema: `--schema lockgate`, with every command"
+                ),
+            },
+            None => Error::DamagedHistory {
+                what: format!("the table `{name}` is not Lockgate's: it has no {}", missing.join(", ")),
+                next: "keep another tool's table by choosing another schema for Lockgate's: `--schema lockgate`".into(),
+            },
+        })
     }
 
     fn unreadable(&self, session: &Session, error: DbError) -> Error {
@@ -151,8 +212,19 @@ impl History {
 
     /// True when the table holds this version: asked again within the migration's own transaction.
     pub async fn holds(&self, session: &Session, version: &Version) -> Result<bool> {
-        let sql = format!("SELECT EXISTS (SELECT FROM {} WHERE {IS_VERSION})", self.table);
+        let sql = format!("SELECT EXISTS (SELECT FROM {} WHERE {})", self.table, is_version());
         let row = session.client().query_one(&sql, &[&version.as_str()]).await;
+        row.map(|row| row.get(0)).map_err(|e| Error::database("re-reading the history", db_error(&e)))
+    }
+
+    /// The same for a version with this text: a repeatable migration is there before it is applied once more.
+    pub async fn holds_text(&self, session: &Session, version: &Version, checksum: &Checksum) -> Result<bool> {
+        let sql = format!(
+            "SELECT EXISTS (SELECT FROM {} WHERE {} AND checksum OPERATOR(pg_catalog.=) $2)",
+            self.table,
+            is_version()
+        );
+        let row = session.client().query_one(&sql, &[&version.as_str(), &checksum.as_str()]).await;
         row.map(|row| row.get(0)).map_err(|e| Error::database("re-reading the history", db_error(&e)))
     }
 
@@ -161,35 +233,43 @@ impl History {
         let table = &self.table;
         format!(
             "CREATE TABLE IF NOT EXISTS {table} (
-                 version text PRIMARY KEY CHECK (version ~ '^[0-9]+$'),
+                 version text PRIMARY KEY CHECK (version ~ '^([0-9]+([.][0-9]+)*|R__.+)$'),
                  filename text NOT NULL,
                  applied_at timestamptz NOT NULL DEFAULT clock_timestamp(),
                  execution_time_ms bigint NOT NULL CHECK (execution_time_ms >= 0),
                  description text NOT NULL,
-                 kind text NOT NULL CHECK (kind IN ('sql', 'component')),
+                 kind text NOT NULL CHECK (kind IN ('sql', 'component', 'external')),
                  checksum text NOT NULL,
+                 up_script text,
                  down_script text,
                  run_id uuid NOT NULL,
                  applied_by text NOT NULL DEFAULT session_user,
                  lockgate_version text NOT NULL,
                  backup_id text
              );
-             CREATE UNIQUE INDEX IF NOT EXISTS {index} ON {table} ((version::numeric));
+             CREATE UNIQUE INDEX IF NOT EXISTS {index} ON {table} (({key}));
              COMMENT ON TABLE {table} IS 'The migrations that are applied. Written by lockgate in the migration''s own transaction.';
              COMMENT ON COLUMN {table}.execution_time_ms IS 'Duration of the steps, without verification and commit.';
              COMMENT ON COLUMN {table}.checksum IS 'SHA-256 of the up script (line endings as LF) or of the component.';
+             COMMENT ON COLUMN {table}.up_script IS 'The up script as it was when the migration was applied, up to a mebibyte.';
              COMMENT ON COLUMN {table}.down_script IS 'The down script as it was when the migration was applied.';",
             index = quote_ident(&format!("{TABLE}_number_key")),
+            key = Version::key_sql("version"),
         )
     }
 
-    /// Records a migration as applied, in the open transaction.
-    pub async fn record(&self, session: &Session, run_id: uuid::Uuid, record: &Record<'_>) -> Result<()> {
+    /// Records a migration as applied, in the open transaction; a repeatable one in the place of its former row. Returns how many rows
+    /// that took away.
+    pub async fn record(&self, session: &Session, run_id: uuid::Uuid, record: &Record<'_>) -> Result<u8> {
+        let former = record.version.is_repeatable() && self.holds(session, record.version).await?;
+        if former {
+            self.forget(session, record.version).await?;
+        }
         let text = |value: Option<&str>| value.map_or_else(|| "NULL".to_owned(), quote_literal);
         let sql = format!(
-            "INSERT INTO {} (version, filename, execution_time_ms, description, kind, checksum, down_script, run_id,
+            "INSERT INTO {} (version, filename, execution_time_ms, description, kind, checksum, up_script, down_script, run_id,
                              lockgate_version, backup_id)
-             VALUES ({}, {}, {}, {}, {}, {}, {}, '{run_id}', '{}', {})",
+             VALUES ({}, {}, {}, {}, {}, {}, {}, {}, '{run_id}', '{}', {})",
             self.table,
             quote_literal(record.version.as_str()),
             quote_literal(record.filename),
@@ -197,17 +277,91 @@ impl History {
             quote_literal(record.description),
             quote_literal(record.kind),
             quote_literal(record.checksum.as_str()),
+            text(record.up_script.filter(|script| script.len() <= UP_SCRIPT_MAX_BYTES)),
             text(record.down_script),
             env!("CARGO_PKG_VERSION"),
             text(record.backup_id),
         );
-        session.batch("recording the migration", &sql).await
+        session.batch("recording the migration", &sql).await?;
+        Ok(u8::from(former))
+    }
+
+    /// Takes the file as it now is for what was applied: another name, digest and scripts, and all else as it was. In the open transaction.
+    pub async fn realign(&self, session: &Session, record: &Record<'_>) -> Result<()> {
+        const DOING: &str = "repairing the history";
+        let text = |value: Option<&str>| value.map_or_else(|| "NULL".to_owned(), quote_literal);
+        // No right to update rows is asked of the role.
+        let sql = format!(
+            "WITH former AS (DELETE FROM {table} WHERE {is_version} RETURNING *)
+             INSERT INTO {table} (version, filename, applied_at, execution_time_ms, description, kind, checksum, up_script, down_script,
+                                  run_id, applied_by, lockgate_version, backup_id)
+             SELECT version, {filename}, applied_at, execution_time_ms, {description}, {kind}, {checksum}, {up_script}, {down_script},
+                    run_id, applied_by, lockgate_version, backup_id FROM former",
+            table = self.table,
+            is_version = is_version(),
+            filename = quote_literal(record.filename),
+            description = quote_literal(record.description),
+            kind = quote_literal(record.kind),
+            checksum = quote_literal(record.checksum.as_str()),
+            up_script = text(record.up_script.filter(|script| script.len() <= UP_SCRIPT_MAX_BYTES)),
+            down_script = text(record.down_script),
+        );
+        let written = session.client().execute(&sql, &[&record.version.as_str()]).await;
+        match written.map_err(|e| Error::database(DOING, db_error(&e)))? {
+            1 => Ok(()),
+            n => Err(Error::system(DOING, format!("{n} rows of `{}` were found, not one", record.version))),
+        }
+    }
+
+    /// Records migrations that were applied before, in the open transaction.
+    pub async fn adopt(&self, session: &Session, run_id: uuid::Uuid, rows: &[Adopted<'_>]) -> Result<()> {
+        for rows in rows.chunks(ROWS_A_STATEMENT) {
+            let values: Vec<String> = rows.iter().map(|row| row.values(run_id)).collect();
+            let sql = format!(
+                "INSERT INTO {} (version, filename, applied_at, execution_time_ms, description, kind, checksum, up_script, down_script,
+                                 run_id, lockgate_version)
+                 VALUES {}",
+                self.table,
+                values.join(",\n")
+            );
+            session.batch("recording the migrations", &sql).await?;
+        }
+        Ok(())
+    }
+
+    /// How many rows a run has written: a trigger of somebody's may have kept some away.
+    pub async fn count_of_run(&self, session: &Session, run_id: uuid::Uuid) -> Result<usize> {
+        let sql = format!("SELECT count(*) FROM {} WHERE run_id::text = $1", self.table);
+        let row = session.client().query_one(&sql, &[&run_id.to_string()]).await;
+        let row = row.map_err(|e| Error::database("re-reading the history", db_error(&e)))?;
+        Ok(usize::try_from(row.get::<_, i64>(0)).unwrap_or_default())
+    }
+
+    /// Gives the table that is in the way another name, in the open transaction; it keeps its rows, and whatever depends on it.
+    pub async fn set_aside(&self, session: &Session, name: &str) -> Result<()> {
+        let renamed = quote_ident(name);
+        let key = quote_ident(&format!("{TABLE}_pkey"));
+        // The key of the new table takes the old one's name.
+        let sql = format!(
+            "ALTER TABLE {table} RENAME TO {renamed};
+             DO $do$ BEGIN
+                 IF EXISTS (SELECT FROM pg_catalog.pg_constraint
+                            WHERE conrelid = {literal}::regclass AND conname = '{TABLE}_pkey') THEN
+                     ALTER TABLE {schema}.{renamed} RENAME CONSTRAINT {key} TO {key_renamed};
+                 END IF;
+             END $do$;",
+            table = self.table,
+            schema = quote_ident(&self.schema),
+            literal = quote_literal(&format!("{}.{renamed}", quote_ident(&self.schema))),
+            key_renamed = quote_ident(&format!("{name}_pkey")),
+        );
+        session.batch("renaming the table that is in the way", &sql).await
     }
 
     /// Removes a migration that was reverted, in the open transaction.
     pub async fn forget(&self, session: &Session, version: &Version) -> Result<()> {
         const DOING: &str = "removing the migration from the history";
-        let sql = format!("DELETE FROM {} WHERE {IS_VERSION}", self.table);
+        let sql = format!("DELETE FROM {} WHERE {}", self.table, is_version());
         let removed = session.client().execute(&sql, &[&version.as_str()]).await;
         match removed.map_err(|e| Error::database(DOING, db_error(&e)))? {
             1 => Ok(()),
@@ -227,11 +381,31 @@ impl History {
     }
 }
 
+impl Adopted<'_> {
+    fn values(&self, run_id: uuid::Uuid) -> String {
+        let text = |value: Option<&str>| value.map_or_else(|| "NULL".to_owned(), quote_literal);
+        let record = &self.record;
+        let applied_at = self.applied_at.map_or_else(|| "clock_timestamp()".to_owned(), quote_literal);
+        format!(
+            "({}, {}, {applied_at}, {}, {}, {}, {}, {}, {}, '{run_id}', '{}')",
+            quote_literal(record.version.as_str()),
+            quote_literal(record.filename),
+            record.execution_time_ms,
+            quote_literal(record.description),
+            quote_literal(record.kind),
+            quote_literal(record.checksum.as_str()),
+            text(record.up_script.filter(|script| script.len() <= UP_SCRIPT_MAX_BYTES)),
+            text(record.down_script),
+            env!("CARGO_PKG_VERSION"),
+        )
+    }
+}
+
 fn applied(row: &Row) -> Result<Applied> {
     let text: String = row.get(0);
     let version = Version::parse(&text).ok_or_else(|| Error::DamagedHistory {
         what: format!("the history holds `{text}`, which is no version"),
-        next: "find out who wrote that row; Lockgate writes digits only".into(),
+        next: "find out who wrote that row; Lockgate writes none but digits, dots and `R__name`".into(),
     })?;
     Ok(Applied {
         version,
@@ -245,5 +419,19 @@ fn applied(row: &Row) -> Result<Applied> {
         run_id: row.get(8),
         backup_id: row.get(9),
         down_script: row.get(10),
+        up_script: row.get(11),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_makers_of_a_table_are_known_by_its_columns() {
+        assert_eq!(maker(["version", "dirty"]), Some("golang-migrate"));
+        assert_eq!(maker(["version"]), Some("dbmate"));
+        assert_eq!(maker(["version", "inserted_at"]), None);
+        assert!(is_ours(COLUMNS) && !is_ours(["version", "dirty"]));
+    }
 }

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     error::{Cause, DbError, Error, ProgramError, Result},
-    sql::{Origin, Script},
+    sql::Script,
 };
 
 /// What the server said of itself when the session began.
@@ -241,7 +241,7 @@ impl Session {
         let driver = tokio::spawn(driver.in_current_span()).abort_handle();
         let server = prepare(&client).await.map_err(|e| unreachable(target, &e))?;
         let cancel = client.cancel_token();
-        Ok(Self { handle: Handle::of(client), cancel, tls, driver, target: target.clone(), server })
+        Ok(Self { handle: Handle::of(client, driver.clone()), cancel, tls, driver, target: target.clone(), server })
     }
 
     /// For programs and for the host's own statements with parameters.
@@ -350,9 +350,9 @@ impl Session {
     pub async fn outside(&self, timeouts: Timeouts, statement: &Script) -> Result<(), ProgramError> {
         self.client().batch_execute(&timeouts.sql("SET")).await.map_err(|e| ProgramError::from(db_error(&e)))?;
         let mut result = Ok(());
-        for (part, sql) in statement.statements() {
+        for (n, (part, sql)) in statement.statements().enumerate() {
             let executed = self.handle.execute(sql, &[]).await;
-            result = executed.map(drop).map_err(|error| statement.error(part.start(), error));
+            result = executed.map(drop).map_err(|error| statement.error(part.start, n, error));
         }
         if !self.is_closed() {
             self.reset().await;
@@ -388,21 +388,6 @@ impl Session {
         let result = work(&self.handle).await;
         self.undo(DOING, "ROLLBACK TO SAVEPOINT lockgate_guard; RELEASE SAVEPOINT lockgate_guard").await?;
         Ok(result)
-    }
-
-    /// Runs a script within the open transaction: a file whole, a component's SQL one statement a message.
-    pub async fn run_script(&self, script: &Script) -> Result<(), ProgramError> {
-        match script.origin {
-            Origin::File(_) | Origin::History(_) => {
-                self.client().batch_execute(script.text()).await.map_err(|e| script.error(0, db_error(&e)))
-            }
-            Origin::Plugin => {
-                for (statement, sql) in script.statements() {
-                    self.handle.execute(sql, &[]).await.map_err(|error| script.error(statement.start(), error))?;
-                }
-                Ok(())
-            }
-        }
     }
 
     /// Runs what was deferred to the commit, so that it fails now, before the verification, and not after it.

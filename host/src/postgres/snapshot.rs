@@ -1,8 +1,10 @@
 //! A snapshot of a database that `pg_dump` shares, and what it holds: so that a restored database can be compared with it.
 
+use std::collections::HashSet;
+
 use serde::{Deserialize, Serialize};
 
-use super::{connect::Target, quote_ident, quote_literal, session::Session};
+use super::{connect::Target, quote_ident, session::Session};
 use crate::error::{Error, Result};
 
 /// How many tables are asked about in one round trip.
@@ -73,28 +75,21 @@ impl Snapshot {
 impl Contents {
     /// Counts the rows of every table, and hashes them where that is asked for, as the session's transaction sees them.
     ///
-    /// `without_rows` are patterns of tables that are left out.
+    /// `without_rows` are tables that are left out, as [`LeftOut`](super::left_out::LeftOut) names them.
     ///
     /// # Errors
     /// When a table may not be read.
     pub async fn of(session: &Session, hashes: bool, without_rows: &[String]) -> Result<Self> {
         const DOING: &str = "counting the rows of the tables";
-        let mut left_out = String::new();
-        for pattern in without_rows {
-            left_out += &format!(" AND NOT ({})", matches(pattern));
-        }
-        let sql = format!(
-            "SELECT n.nspname, c.relname,
+        let sql = "SELECT n.nspname, c.relname,
                     (SELECT string_agg('lockgate_row.' || quote_ident(attname), ', ' ORDER BY attname COLLATE \"C\") FROM pg_attribute
                      WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped)
              FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
              WHERE c.relkind = 'r' AND c.relpersistence <> 't'
                AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'
                AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
-               {left_out}
-             ORDER BY n.nspname COLLATE \"C\", c.relname COLLATE \"C\""
-        );
-        let tables = session.texts(DOING, &sql).await?;
+             ORDER BY n.nspname COLLATE \"C\", c.relname COLLATE \"C\"";
+        let tables = session.texts(DOING, sql).await?;
         // How a value is written depends on these. A policy must make the question fail, not the answer smaller.
         let settings = "SET LOCAL search_path = pg_catalog; SET LOCAL TimeZone = 'UTC'; SET LOCAL DateStyle = 'ISO, YMD';
                         SET LOCAL IntervalStyle = 'iso_8601'; SET LOCAL bytea_output = 'hex'; SET LOCAL extra_float_digits = 3;
@@ -107,7 +102,8 @@ impl Contents {
             }
             _ => None,
         });
-        let names: Vec<(String, &str)> = names.collect();
+        let left_out: HashSet<&String> = without_rows.iter().collect();
+        let names: Vec<(String, &str)> = names.filter(|(name, _)| !left_out.contains(name)).collect();
         let mut contents = Self::default();
         for names in names.chunks(TABLES_A_QUESTION) {
             let ask = |(name, columns): &(String, &str)| {
@@ -168,25 +164,6 @@ pub async fn estimated_bytes(session: &Session) -> Result<u64> {
     let rows = session.texts("measuring the tables", sql).await?;
     let text = rows.into_iter().next().and_then(|mut row| row.pop().flatten());
     Ok(text.and_then(|text| text.parse().ok()).unwrap_or_default())
-}
-
-/// A condition for a pattern as `pg_dump` takes it: `table` or `schema.table`, with `*` and `?`.
-fn matches(pattern: &str) -> String {
-    let regex = |text: &str| {
-        let text: String = text
-            .chars()
-            .map(|c| match c {
-                '*' => ".*".to_owned(),
-                '?' => ".".to_owned(),
-                c => c.to_lowercase().to_string(),
-            })
-            .collect();
-        quote_literal(&format!("^({text})$"))
-    };
-    match pattern.split_once('.') {
-        Some((schema, name)) => format!("n.nspname ~ {} AND c.relname ~ {}", regex(schema), regex(name)),
-        None => format!("c.relname ~ {} AND pg_table_is_visible(c.oid)", regex(pattern)),
-    }
 }
 
 #[cfg(test)]

@@ -36,6 +36,15 @@ pub async fn ensure_within(session: &Session, history: &History) -> Result<()> {
     session.batch("making the tables of the history", &making(history)).await
 }
 
+/// The same in the open transaction, where nothing of them is there yet or another tool's table has just been renamed.
+///
+/// # Errors
+/// When the role may not.
+pub async fn make(session: &Session, history: &History) -> Result<()> {
+    session.batch("making the tables of the history", &making(history)).await
+}
+
+/// [`ddl`], and the schema before it.
 fn making(history: &History) -> String {
     let schema = quote_ident(history.schema());
     // Not IF NOT EXISTS alone: that demands the right to create schemas even where this one is there.

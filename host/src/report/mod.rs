@@ -1,5 +1,6 @@
 //! Outcomes as people and programs read them.
 
+mod adoption;
 mod lint;
 mod plan;
 
@@ -9,15 +10,16 @@ use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 
 use crate::{
-    backup::{Backup, Drill, Level, Manifest, Phase, Proof, Restored, Since, retention::Pruned},
+    backup::{Backup, Damaged, Drill, Level, Listing, Manifest, Phase, Proof, Restored, Since, retention::Pruned},
     error::{Error, Finding, Result},
     migration::Direction,
     plan::State,
     postgres::journal::{Recorded, Verification},
     printable::printable,
-    runner::{Health, Outcome, Pause, Resolution, Status, Underway},
+    runner::{Health, Outcome, Pause, Realigned, Repair, Resolution, Status, Underway},
 };
 
+pub use adoption::adoption;
 pub use lint::{lint, lint_for_github, rules};
 pub use plan::{plan, rehearsal};
 
@@ -250,10 +252,18 @@ pub fn backup(manifest: &Manifest) -> String {
 }
 
 /// The text of the list of backups.
-pub fn backups(backups: &[Backup], now: jiff::Timestamp) -> String {
-    if backups.is_empty() {
-        return "no backups\n".into();
+pub fn backups(listing: &Listing, now: jiff::Timestamp) -> String {
+    let mut text = match listing.backups.is_empty() {
+        true => "no backups\n".to_owned(),
+        false => whole_backups(&listing.backups, now),
+    };
+    for Damaged { id, cause } in &listing.damaged {
+        let _ = writeln!(text, "DAMAGED: the manifest of {id}: {cause}");
     }
+    text
+}
+
+fn whole_backups(backups: &[Backup], now: jiff::Timestamp) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header([
         "backup",
@@ -265,6 +275,8 @@ pub fn backups(backups: &[Backup], now: jiff::Timestamp) -> String {
         "applied then",
         "taken before",
     ]);
+    let server = |backup: &Backup| backup.manifest.system_identifier;
+    let several_servers = backups.windows(2).any(|pair| server(&pair[0]) != server(&pair[1]));
     for Backup { manifest, level, .. } in backups {
         let mut holds = Vec::new();
         if manifest.is_encrypted() {
@@ -280,7 +292,10 @@ pub fn backups(backups: &[Backup], now: jiff::Timestamp) -> String {
             age(manifest.created_at, now),
             format!("{}{holds}", bytes(manifest.bytes())),
             format!("{} {}", *level as u8, level.as_str()),
-            manifest.database.clone(),
+            match several_servers {
+                true => format!("{} at {} ({})", manifest.database, manifest.server, manifest.system_identifier),
+                false => manifest.database.clone(),
+            },
             manifest.applied.last().cloned().unwrap_or_else(|| "none".into()),
             manifest.precedes.join(", "),
         ]);
@@ -299,6 +314,11 @@ pub fn pruned(pruned: &Pruned, dry_run: bool) -> String {
     }
     for name in &pruned.leftovers {
         let _ = writeln!(text, "remove {name} (left by a backup that was never finished)");
+    }
+    if pruned.of_other_servers > 0 {
+        let n = pruned.of_other_servers;
+        let _ =
+            writeln!(text, "{n} backup{} of other servers {} left alone", plural(n), if n == 1 { "is" } else { "are" });
     }
     let size = bytes(pruned.bytes);
     text + &match (pruned.removed.is_empty() && pruned.leftovers.is_empty(), dry_run) {
@@ -324,6 +344,23 @@ pub fn resolution(resolution: &Resolution, dry_run: bool) -> String {
     let (is, not) = if dry_run { ("would be", "nothing was changed\n") } else { ("is", "") };
     let Resolution { migration, step, statement, verdict, next } = resolution;
     format!("step {step} of {migration} {is} taken as {verdict}: {statement}\nnext: {next}\n{not}")
+}
+
+/// The text of a repair.
+pub fn repair(repair: &Repair, dry_run: bool) -> String {
+    if repair.migrations.is_empty() {
+        return "nothing has drifted: there is nothing to repair\n".to_owned();
+    }
+    let is = if dry_run { "would be" } else { "is" };
+    let mut text = String::new();
+    for Realigned { name, applied, file, changes, .. } in &repair.migrations {
+        let (name, applied, file) = (printable(name), applied.short(), file.short());
+        let _ = writeln!(text, "{name}: the file {file}… {is} taken for what was applied, {applied}…");
+        if let Some(changes) = changes {
+            let _ = writeln!(text, "  {changes}");
+        }
+    }
+    text + if dry_run { "nothing was changed\n" } else { "" }
 }
 
 /// The text of a pause, or of its end.

@@ -30,13 +30,15 @@ pub struct Linted {
 /// # Errors
 /// When a file or the folder cannot be read, or the database not reached.
 pub async fn lint(config: &Config, run_id: Uuid, files: &[PathBuf], online: bool) -> Result<Linted> {
-    let folder = match source::read(&config.dir) {
+    let folder = match source::read(&config.dir, config.layout.as_deref()) {
         // Files that were named are looked at wherever they are.
         Err(_) if !files.is_empty() => source::Folder::default(),
         folder => folder?,
     };
     let (subjects, problems): (Vec<Subject>, Vec<Problem>) = if files.is_empty() {
-        (folder.migrations.iter().filter_map(Subject::of).collect(), folder.problems)
+        let unfit = folder.migrations.iter().flat_map(|migration| migration.problems().to_vec());
+        let problems = folder.problems.iter().cloned().chain(unfit).collect();
+        (folder.migrations.iter().filter_map(Subject::of).collect(), problems)
     } else {
         (Subject::of_files(&folder.migrations, files)?, Vec::new())
     };

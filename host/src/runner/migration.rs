@@ -214,6 +214,15 @@ impl<'r, 'c> Passage<'r, 'c> {
         };
         let config = self.run.config;
         let lost = self.run.session.is_closed();
+        // The connection was given up for what the server said, which it would say again.
+        let said =
+            |error: &ProgramError| error.cause.database().is_some_and(|e| e.sqlstate.is_some() && !e.connection_lost);
+        if lost && unknown.is_none() && matches!(&error, Error::Migration { error, .. } if said(error)) {
+            if let Err(cause) = self.run.reconnect().await {
+                tracing::warn!(%cause, "the server was not found again");
+            }
+            return Err(error);
+        }
         let again = self.tries <= config.persistence.retries && config.stop.asked().is_none();
         // Whether the COMMIT took place is found out even if nothing is tried again.
         if !(lost && (again || unknown.is_some())) && !(again && passing(&error)) {
@@ -372,10 +381,15 @@ impl<'r, 'c> Passage<'r, 'c> {
     async fn planned(&self) -> Result<Course, Stopped> {
         let run = &*self.run;
         // Even if the lock had failed, nothing would run twice.
-        let holds = run.history.holds(&run.session, &self.item.version).await.map_err(Stopped::host("history"))?;
+        let (version, checksum) = (&self.item.version, &self.item.checksum);
+        let holds = match version.is_repeatable() {
+            true => run.history.holds_text(&run.session, version, checksum).await,
+            false => run.history.holds(&run.session, version).await,
+        };
+        let holds = holds.map_err(Stopped::host("history"))?;
         let expected = self.direction == Direction::Down && !self.item.half_applied;
         if holds != expected {
-            let cause = Cause::Host(format!("the history changed under the lock: `{}`", self.item.version));
+            let cause = Cause::Host(format!("the history changed under the lock: `{version}`"));
             return Err(Stopped::at("history", ProgramError { at: None, cause }));
         }
         let program = &self.item.program;
@@ -469,11 +483,13 @@ impl<'r, 'c> Passage<'r, 'c> {
                     description: &item.description,
                     kind: &item.kind,
                     checksum: &item.checksum,
+                    up_script: item.up_script.as_deref(),
                     down_script: item.down_script.as_deref(),
                     execution_time_ms: i64::try_from(took.as_millis()).unwrap_or(i64::MAX),
                     backup_id: self.backup.map(|b| b.id.as_str()),
                 };
-                run.history.record(&run.session, run.run_id, &record).await.map_err(Stopped::host("history"))?;
+                let recorded = run.history.record(&run.session, run.run_id, &record).await;
+                writes.history_deleted = recorded.map_err(Stopped::host("history"))?;
                 writes.history_inserted = 1;
                 Event::Applied
             }

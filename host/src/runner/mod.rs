@@ -1,5 +1,7 @@
 //! A run, from the lock to the outcome.
 
+mod adopt;
+mod baseline;
 mod course;
 mod linting;
 mod migration;
@@ -8,6 +10,7 @@ mod pause;
 mod planning;
 mod recovery;
 mod rehearsal;
+mod repair;
 mod resolve;
 mod work;
 
@@ -20,30 +23,33 @@ use self::{
     work::{Work, from_history, load},
 };
 use crate::{
-    backup::{self, Catalog, Drill, Extent, Level, Manifest, Restored},
+    backup::{self, Catalog, Choice, Drill, Extent, Level, Manifest, Restored, origin::Origin},
     config::Config,
     error::{Error, Finding, NOTHING_CHANGED, ProgramError, Result, Severity, Stage, blocks},
     failpoint::Failpoint,
     migration::{Direction, Kind, Version},
-    plan::{self, Revert, State},
+    plan::{self, OutOfOrder, Revert, State},
     postgres::{
         Handle, Server, Session, Target, Watch,
-        history::{Applied, History},
+        history::{Applied, EXTERNAL, History},
         journal::{Entry, Event, Journal, Recorded, Verification},
         lock::{self, LockKey},
         preflight::{self, Purpose},
         progress::{Progress, Started},
         tables,
     },
-    source::{self, Content, Folder},
+    source::{self, Folder},
 };
 
+pub use adopt::{Adoption, Order, TakenOver, adopt, plan_adopt};
+pub use baseline::{baseline, plan_baseline};
 pub use linting::{Linted, lint};
 pub use outcome::{
     Done, Health, Outcome, Plan, Planned, PlannedLock, PlannedStatement, PlannedStep, Status, StatusRow, Underway,
 };
 pub use pause::{Pause, pause};
 pub use rehearsal::{Moved, NotReached, NotTried, Rehearsal, Rehearsed, RehearsedAs, Taken, rehearse};
+pub use repair::{Realigned, Repair, plan_repair, repair};
 pub use resolve::{Resolution, Verdict, plan_resolve, resolve};
 
 /// A connected run.
@@ -90,21 +96,29 @@ pub async fn test(config: &Config, run_id: Uuid) -> Result<Health> {
 /// # Errors
 /// When either cannot be read.
 pub async fn status(config: &Config, run_id: Uuid) -> Result<Status> {
-    let folder = source::read(&config.dir)?;
+    let folder = source::read(&config.dir, config.layout.as_deref())?;
     let run = Run::begin(config, run_id).await?;
     let applied = run.applied().await?;
     let started = run.progress.read(&run.session).await?;
-    let rows = plan::states(&folder, &applied).into_iter().filter_map(|(state, migration, row)| {
+    let rows = plan::states(&folder, &applied, config.rules).into_iter().filter_map(|(state, migration, row)| {
         let (version, description, kind) = match (migration, row) {
             (_, Some(row)) => (row.version.clone(), row.description.clone(), row.kind.clone()),
-            (Some(m), None) => (m.version.clone(), m.description.clone(), m.kind().as_str().to_owned()),
+            (Some(m), None) => (m.version.clone(), m.description.clone(), m.kind.as_str().to_owned()),
             (None, None) => return None,
         };
         let underway = started.as_ref().filter(|started| started.version == version).map(Underway::of);
         let state = if underway.is_some() { State::Started } else { state };
         Some(StatusRow { version, description, kind, state, progress: underway, applied: row.cloned() })
     });
-    Ok(Status { database: config.target.database.clone(), migrations: rows.collect(), problems: folder.problems })
+    let migrations = rows.collect();
+    let mut problems = folder.problems.clone();
+    for migration in &folder.migrations {
+        // What is applied is as it is.
+        if plan::is_pending(migration, &applied, config.rules) {
+            problems.extend_from_slice(migration.problems());
+        }
+    }
+    Ok(Status { database: config.target.database.clone(), migrations, problems })
 }
 
 /// Says what [`up`] would do, and changes nothing.
@@ -112,8 +126,9 @@ pub async fn status(config: &Config, run_id: Uuid) -> Result<Status> {
 /// # Errors
 /// Whatever would stop the run before its first check.
 pub async fn plan_up(config: &Config, run_id: Uuid, to: Option<&Version>) -> Result<Plan> {
-    let folder = source::read(&config.dir)?;
+    let folder = source::read(&config.dir, config.layout.as_deref())?;
     let run = Run::begin(config, run_id).await?;
+    run.refuse_other_histories(&folder).await?;
     let work = run.pending(&folder, to).await?;
     run.plan(Direction::Up, &folder, &work).await
 }
@@ -123,7 +138,7 @@ pub async fn plan_up(config: &Config, run_id: Uuid, to: Option<&Version>) -> Res
 /// # Errors
 /// Whatever would stop the run before its first check.
 pub async fn plan_down(config: &Config, run_id: Uuid, revert: &Revert) -> Result<Plan> {
-    let folder = source::read(&config.dir)?;
+    let folder = source::read(&config.dir, config.layout.as_deref())?;
     let run = Run::begin(config, run_id).await?;
     let work = run.reverted(&folder, revert).await?;
     run.plan(Direction::Down, &folder, &work).await
@@ -134,7 +149,7 @@ pub async fn plan_down(config: &Config, run_id: Uuid, revert: &Revert) -> Result
 /// # Errors
 /// The first that stops it; what was applied before stays applied.
 pub async fn up(config: &Config, run_id: Uuid, to: Option<&Version>) -> Result<Outcome> {
-    let folder = source::read(&config.dir)?;
+    let folder = source::read(&config.dir, config.layout.as_deref())?;
     let mut run = Run::begin(config, run_id).await?;
     let done = run.persistently(async |run| run.up(&folder, to).await).await;
     done.map_err(|error| run.with_the_way_back(error))
@@ -145,7 +160,7 @@ pub async fn up(config: &Config, run_id: Uuid, to: Option<&Version>) -> Result<O
 /// # Errors
 /// The first that stops it; what was reverted before stays reverted.
 pub async fn down(config: &Config, run_id: Uuid, revert: &Revert) -> Result<Outcome> {
-    let folder = source::read(&config.dir)?;
+    let folder = source::read(&config.dir, config.layout.as_deref())?;
     let mut run = Run::begin(config, run_id).await?;
     let done = run.persistently(async |run| run.down(&folder, revert).await).await;
     done.map_err(|error| run.with_the_way_back(error))
@@ -173,9 +188,14 @@ pub async fn backup(config: &Config, run_id: Uuid, extent: Extent) -> Result<Man
 ///
 /// # Errors
 /// As [`backup::restore`]; until the names are swapped nothing has changed.
-pub async fn restore(config: &Config, run_id: Uuid, id: &str, order: &backup::RestoreOrder) -> Result<Restored> {
-    let backup = Catalog::open(&config.backup)?.find(&config.target.database, id).await?;
-    backup::restore(config, run_id, &backup, order).await
+pub async fn restore(config: &Config, run_id: Uuid, choice: &Choice, order: &backup::RestoreOrder) -> Result<Restored> {
+    let Choice { backup, foreign } = choice;
+    if let Some(foreign) = foreign {
+        tracing::warn!("{foreign}");
+    }
+    let mut restored = backup::restore(config, run_id, backup, order).await?;
+    restored.warnings.extend(foreign.clone());
+    Ok(restored)
 }
 
 /// Restores the newest backup into a scratch database, and notes in the journal what came of it.
@@ -258,12 +278,13 @@ impl<'a> Run<'a> {
             }
         }
         let underway = self.progress.read(&self.session).await?.is_some();
-        let pending = plan::up(&folder.migrations, &applied, to);
+        let pending = plan::up(&folder.migrations, &applied, to, self.config.rules);
         if !underway && folder.problems.is_empty() && pending.is_ok_and(|pending| pending.is_empty()) {
             return self.nothing_to_do(Direction::Up).await;
         }
         // Another run may have done it while this one waited for the lock.
         self.locked(async |run, waited| {
+            run.refuse_other_histories(folder).await?;
             let work = run.pending(folder, to).await?;
             if work.is_empty() {
                 run.nothing_to_do(Direction::Up).await
@@ -275,7 +296,7 @@ impl<'a> Run<'a> {
     }
 
     async fn down(&mut self, folder: &Folder, revert: &Revert) -> Result<Outcome> {
-        if plan::down(&folder.migrations, &self.revertible().await?.0, revert)?.is_empty() {
+        if plan::down(&folder.migrations, &self.revertible().await?.0, revert, self.config.rules)?.is_empty() {
             return self.nothing_to_do(Direction::Down).await;
         }
         self.locked(async |run, waited| {
@@ -321,12 +342,18 @@ impl<'a> Run<'a> {
     /// Everything that is to be applied, loaded and checked.
     async fn pending(&self, folder: &Folder, to: Option<&Version>) -> Result<Vec<Work>> {
         let applied = self.applied().await?;
-        let planned = plan::up(&folder.migrations, &applied, to);
+        let rules = self.config.rules;
+        let planned = plan::up(&folder.migrations, &applied, to, rules);
         // Whatever else is wrong, those not yet applied are tried as well, so that everything is reported at once.
         let candidates = match &planned {
             Ok(pending) => pending.clone(),
-            Err(_) => folder.migrations.iter().filter(|m| !applied.iter().any(|a| a.version == m.version)).collect(),
+            Err(_) => folder.migrations.iter().filter(|m| plan::is_pending(m, &applied, rules)).collect(),
         };
+        if rules.out_of_order == OutOfOrder::Warn {
+            for migration in plan::late(&candidates, &applied) {
+                tracing::warn!(migration = migration.name(), "it came late: newer ones are already applied");
+            }
+        }
         let (work, unfit) = self.stoppable(load(self.config, &candidates)).await??;
         let mut problems = folder.problems.clone();
         problems.extend(unfit);
@@ -381,10 +408,21 @@ impl<'a> Run<'a> {
         let (revertible, started) = self.revertible().await?;
         let applied = self.applied().await?;
         let mut work = Vec::new();
-        for row in plan::down(&folder.migrations, &revertible, revert)? {
+        for row in plan::down(&folder.migrations, &revertible, revert, self.config.rules)? {
+            if row.kind == EXTERNAL {
+                return Err(Error::Refused {
+                    what: format!(
+                        "migration `{}` cannot be reverted: another tool applied it, and Lockgate does not run its script `{}`",
+                        source::name(&row.version, &row.description),
+                        row.filename
+                    ),
+                    next: "write a new migration that takes it back, or `lockgate restore` a backup from before it"
+                        .into(),
+                });
+            }
             let mut item = match folder.migrations.iter().find(|m| m.version == row.version) {
                 Some(migration) => {
-                    if let (Content::Sql(files), Some(stored)) = (&migration.content, &row.down_script)
+                    if let (Some(files), Some(stored)) = (migration.scripts(), &row.down_script)
                         && files.down.as_ref().is_none_or(|script| script.text() != stored)
                     {
                         let name = migration.name();
@@ -424,7 +462,7 @@ impl<'a> Run<'a> {
         backup: Option<Manifest>,
         findings: Vec<Finding>,
     ) -> Result<Outcome> {
-        let version = self.applied().await?.pop().map(|a| a.version);
+        let version = plan::newest(&self.applied().await?).cloned();
         let journal_head = match self.journal.head(&self.session).await {
             Ok(head) => head,
             // What was done is done, and is to be told.
@@ -571,18 +609,17 @@ impl<'a> Run<'a> {
             return Ok(None);
         }
         let catalog = Catalog::open(settings)?;
-        let Some(backup) = catalog.newest(&self.config.target.database).await? else { return Ok(None) };
+        let Some(backup) = catalog.newest(&Origin::of(&self.session)).await? else { return Ok(None) };
         let (manifest, applied) = (&backup.manifest, self.applied().await?);
         let age = jiff::Timestamp::now().duration_since(manifest.created_at);
         let recent = Duration::try_from(age).is_ok_and(|age| age <= settings.max_age);
-        let same = manifest.system_identifier == self.session.server.system_identifier
-            && manifest.scope.is_whole()
+        let same = manifest.scope.is_whole()
             && manifest.is_encrypted() != settings.recipients.is_empty()
             && manifest.applied.iter().eq(applied.iter().map(|applied| applied.version.as_str()));
         if !recent || !same || !self.journal.is_quiet_since(&self.session, &manifest.id).await? {
             return Ok(None);
         }
-        if let Err(damage) = backup::verify::again(&catalog, settings, manifest).await? {
+        if let Err(damage) = backup::verify::again(&catalog, self.config, manifest).await? {
             tracing::warn!(backup = manifest.id, damage, "the last backup is damaged; a new one is taken");
             return Ok(None);
         }
@@ -706,13 +743,14 @@ impl<'a> Run<'a> {
 
     /// Notes a failure in the journal and says what the database is like now.
     async fn state_after(&self, entry: &Entry<'_>, what: &str) -> String {
+        let lost = || match what {
+            NOT_RUN | ROLLED_BACK => {
+                "the connection is lost; the server rolls the migration back and releases the lock".to_owned()
+            }
+            what => format!("the connection is lost and the lock with it; {what}"),
+        };
         if self.session.is_closed() {
-            return match what {
-                NOT_RUN | ROLLED_BACK => {
-                    "the connection is lost; the server rolls the migration back and releases the lock".into()
-                }
-                what => format!("the connection is lost and the lock with it; {what}"),
-            };
+            return lost();
         }
         match self.applied().await {
             Ok(applied) => {
@@ -720,13 +758,15 @@ impl<'a> Run<'a> {
                 if matches!(self.history.read(&self.session).await, Ok(Some(_))) {
                     self.note(entry).await;
                 }
-                match applied.last() {
-                    Some(last) => {
-                        format!("{what}; the database is at version {}; the lock is released", last.version)
+                match plan::newest(&applied) {
+                    Some(newest) => {
+                        format!("{what}; the database is at version {newest}; the lock is released")
                     }
                     None => format!("{what}; no migration is applied; the lock is released"),
                 }
             }
+            // It may have been given up only now.
+            Err(_) if self.session.is_closed() => lost(),
             Err(_) => what.to_owned(),
         }
     }

@@ -157,7 +157,11 @@ impl Run<'_> {
     pub(super) async fn stand(&self, version: &Version, direction: Direction) -> Result<Stand> {
         let applied = self.history.holds(&self.session, version).await?;
         let ended = match direction {
-            Direction::Up if applied => Some(self.history.holds_of_run(&self.session, version, self.run_id).await?),
+            Direction::Up if applied => {
+                let ours = self.history.holds_of_run(&self.session, version, self.run_id).await?;
+                // A repeatable migration was there before.
+                if version.is_repeatable() && !ours { None } else { Some(ours) }
+            }
             Direction::Down if !applied => {
                 let ours = self.journal.holds(&self.session, Event::Reverted, version).await?;
                 // Not ours, and half applied: that is still to be taken back.

@@ -39,7 +39,7 @@ type Held = BTreeSet<(u32, Mode)>;
 /// # Errors
 /// Whatever stops it before the first migration. What stops it in one is in the [`Rehearsal`].
 pub async fn rehearse(config: &Config, run_id: Uuid, to: Option<&Version>) -> Result<Rehearsal> {
-    let folder = source::read(&config.dir)?;
+    let folder = source::read(&config.dir, config.layout.as_deref())?;
     let mut run = Run::begin(config, run_id).await?;
     run.persistently(async |run| run.rehearse(&folder, to).await).await
 }
@@ -48,7 +48,7 @@ impl Run<'_> {
     async fn rehearse(&mut self, folder: &Folder, to: Option<&Version>) -> Result<Rehearsal> {
         let applied = self.applied().await?;
         let underway = self.progress.read(&self.session).await?.is_some();
-        let pending = plan::up(&folder.migrations, &applied, to);
+        let pending = plan::up(&folder.migrations, &applied, to, self.config.rules);
         if !underway && folder.problems.is_empty() && pending.is_ok_and(|pending| pending.is_empty()) {
             return Ok(self.rehearsal(Vec::new()));
         }

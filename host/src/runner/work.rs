@@ -6,8 +6,8 @@ use crate::{
     error::{Cause, Error, NOTHING_CHANGED, Problem, Result},
     migration::{Checksum, Kind, Version},
     postgres::{history::Applied, progress::Started},
-    source::{Content, Folder, Migration},
-    sql::SqlProgram,
+    source::{self, Folder, Migration},
+    sql::{Script, SqlProgram},
     step::Program,
 };
 
@@ -19,6 +19,7 @@ pub(super) struct Work {
     pub(super) description: String,
     pub(super) kind: String,
     pub(super) checksum: Checksum,
+    pub(super) up_script: Option<String>,
     pub(super) down_script: Option<String>,
     pub(super) program: Box<dyn Program>,
     /// How far an earlier run came with it.
@@ -57,10 +58,14 @@ impl Work {
     }
 }
 
+fn text(script: Option<&Script>) -> Option<String> {
+    script.map(|script| script.text().to_owned())
+}
+
 /// Makes migrations ready to run; components compile beside one another.
 pub(super) async fn load(config: &Config, migrations: &[&Migration]) -> Result<(Vec<Work>, Vec<Problem>)> {
     // Without a component there is no engine to start.
-    let engine = match migrations.iter().any(|m| m.kind() == Kind::Component) {
+    let engine = match migrations.iter().any(|m| m.kind == Kind::Component) {
         true => Some(config.engine()?),
         false => None,
     };
@@ -73,17 +78,15 @@ pub(super) async fn load(config: &Config, migrations: &[&Migration]) -> Result<(
                 name: migration.name(),
                 filename: migration.filename.clone(),
                 description: migration.description.clone(),
-                kind: migration.kind().as_str().to_owned(),
+                kind: migration.kind.as_str().to_owned(),
                 checksum: migration.checksum.clone(),
-                down_script: match &migration.content {
-                    Content::Sql(files) => files.down.as_ref().map(|script| script.text().to_owned()),
-                    Content::Component(_) => None,
-                },
+                up_script: text(migration.scripts().and_then(|files| files.up.as_ref())),
+                down_script: text(migration.scripts().and_then(|files| files.down.as_ref())),
                 program,
                 started: None,
                 half_applied: false,
             }),
-            Err(problem) => problems.push(problem),
+            Err(found) => problems.extend(found),
         }
     }
     Ok((work, problems))
@@ -92,8 +95,8 @@ pub(super) async fn load(config: &Config, migrations: &[&Migration]) -> Result<(
 /// A migration whose files are gone can still go down: by the script that was stored when it was applied, or by a component with the
 /// digest that was stored then, under whatever name it now is in the folder.
 pub(super) async fn from_history(config: &Config, folder: &Folder, row: &Applied) -> Result<Work> {
-    let name = format!("{}_{}", row.version, row.description);
-    let is_it = |m: &&Migration| m.kind() == Kind::Component && m.checksum == row.checksum;
+    let name = source::name(&row.version, &row.description);
+    let is_it = |m: &&Migration| m.kind == Kind::Component && m.checksum == row.checksum;
     if let Some(renamed) = folder.migrations.iter().find(is_it) {
         let (mut loaded, problems) = load(config, &[renamed]).await?;
         let Some(work) = loaded.pop() else { return Err(Error::Folder(problems)) };
@@ -123,6 +126,7 @@ pub(super) async fn from_history(config: &Config, folder: &Folder, row: &Applied
         description: row.description.clone(),
         kind: row.kind.clone(),
         checksum: row.checksum.clone(),
+        up_script: None,
         down_script: None,
         program: Box::new(program),
         started: None,

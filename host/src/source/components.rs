@@ -1,68 +1,68 @@
-//! `<version>_<description>.wasm`, pinned in `lockgate.lock`.
+//! `<version>_<description>.wasm`, pinned in `lockgate.lock`: in every layout.
 
-use std::{fs, path::Path};
+use std::fs;
 
-use super::{Content, Group, Migration, Part, lockfile::Pins};
-use crate::{error::Problem, migration::Checksum};
+use super::{Content, Folder, Migration, listing::Listing, lockfile::Pins};
+use crate::{
+    error::Problem,
+    migration::{Checksum, Kind, Version},
+};
 
+const ENDING: &str = ".wasm";
 const PIN: &str = "review it, then run `lockgate plugin pin`";
 
-pub(super) fn read(group: &Group<'_>, pins: &Pins) -> Result<Migration, Vec<Problem>> {
-    let filename = &group.parts[&Part::Component];
-    let path = group.folder.join(filename);
-    let at = path.display().to_string();
-    let mut problems = Vec::new();
-    if group.parts.len() > 1 {
-        let names: Vec<&str> = group.parts.values().map(String::as_str).collect();
-        let what = format!("one migration is both SQL and a component: {}", names.join(", "));
-        problems.push(Problem::new(
-            &at,
-            what,
-            "a component brings its own checks and its own down: remove the SQL files",
-        ));
-    }
-    let bytes = match fs::read(&path) {
-        Ok(bytes) => bytes,
-        Err(e) => {
-            problems.push(Problem::new(&at, format!("it cannot be read: {e}"), "mend the permissions"));
-            return Err(problems);
+/// The components of a folder whose pins are right; what is wrong with others, and pins without a file, are problems of the folder.
+pub(super) fn read(listing: &Listing, pins: &Pins, folder: &mut Folder) -> Vec<Migration> {
+    let mut migrations = Vec::new();
+    for name in listing.files() {
+        let Some((version, description)) = name.strip_suffix(ENDING).and_then(|stem| stem.split_once('_')) else {
+            continue;
+        };
+        let Some(version) = Version::parse(version) else { continue };
+        match component(listing, name, version.clone(), description, pins) {
+            Ok(migration) => migrations.push(migration),
+            Err(problem) => {
+                folder.refused.insert(version);
+                folder.problems.push(problem);
+            }
         }
-    };
+    }
+    for name in pins.keys().filter(|name| !listing.has(name)) {
+        let what = format!("`{name}` is pinned, but not there");
+        folder.problems.push(Problem::new(listing.at(name), what, "put it back, or run `lockgate plugin pin`"));
+    }
+    migrations
+}
+
+fn component(
+    listing: &Listing,
+    name: &str,
+    version: Version,
+    description: &str,
+    pins: &Pins,
+) -> Result<Migration, Problem> {
+    let at = listing.at(name);
+    let bytes = fs::read(listing.path.join(name))
+        .map_err(|e| Problem::new(&at, format!("it cannot be read: {e}"), "mend the permissions"))?;
     let checksum = Checksum::of_bytes(&bytes);
-    match pins.get(filename) {
-        None => problems.push(Problem::new(&at, format!("`{filename}` is not pinned in lockgate.lock"), PIN)),
+    match pins.get(name) {
+        None => return Err(Problem::new(at, format!("`{name}` is not pinned in lockgate.lock"), PIN)),
         Some(pinned) if pinned.digest != checksum => {
             let what = format!(
-                "`{filename}` is not the one that was pinned: its digest is {}…, not {}…",
+                "`{name}` is not the one that was pinned: its digest is {}…, not {}…",
                 checksum.short(),
                 pinned.digest.short()
             );
-            problems.push(Problem::new(&at, what, PIN));
+            return Err(Problem::new(at, what, PIN));
         }
         Some(_) => {}
     }
-    if !problems.is_empty() {
-        return Err(problems);
-    }
     Ok(Migration {
-        version: group.version.clone(),
-        description: group.description(),
-        filename: filename.clone(),
+        version,
+        description: description.to_owned(),
+        filename: name.to_owned(),
+        kind: Kind::Component,
         checksum,
-        content: Content::Component(bytes),
+        content: Ok(Content::Component(bytes)),
     })
-}
-
-/// A pin without its file is a migration that was lost on the way.
-pub(super) fn check_absent(pins: &Pins, migrations: &[Migration], folder: &Path, problems: &mut Vec<Problem>) {
-    for name in pins.keys() {
-        if !migrations.iter().any(|m| m.filename == *name) && !folder.join(name).exists() {
-            let what = format!("`{name}` is pinned, but not there");
-            problems.push(Problem::new(
-                folder.join(name).display().to_string(),
-                what,
-                "put it back, or run `lockgate plugin pin`",
-            ));
-        }
-    }
 }

@@ -1,18 +1,26 @@
 //! A folder of migrations: every file is understood, or named as a problem. Nothing is silently left out.
 
 mod components;
+mod draft;
+mod layout;
+mod listing;
 pub mod lockfile;
-mod sql_files;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs, io,
+    fs,
     path::{Path, PathBuf},
 };
 
+pub(crate) use self::layout::change_set;
+use self::{
+    draft::Draft,
+    layout::Found,
+    listing::{Listing, unreadable},
+};
 use crate::{
     config::Config,
-    error::{Error, Problem, Result},
+    error::{Problem, Result},
     migration::{Checksum, Kind, Version},
     plugin::{ComponentProgram, Engine},
     sql::{SqlFiles, SqlProgram},
@@ -22,16 +30,18 @@ use crate::{
 /// A migration as it lies in the folder.
 #[derive(Debug, Clone)]
 pub struct Migration {
-    /// The digits of its name.
+    /// What orders it among the others.
     pub version: Version,
     /// The words of its name.
     pub description: String,
-    /// The file that is applied: the `.up.sql` or the component.
+    /// The file that is applied (the up script or the component), by its path within the folder.
     pub filename: String,
-    /// The digest of that file.
+    /// What it is made of.
+    pub kind: Kind,
+    /// The digest of what is applied.
     pub checksum: Checksum,
-    /// Its content.
-    pub content: Content,
+    /// Its content, or all that is wrong with it. That counts when it is to run: a file that another tool has applied is as it is.
+    pub content: Result<Content, Vec<Problem>>,
 }
 
 /// What a migration is made of.
@@ -44,39 +54,54 @@ pub enum Content {
 }
 
 impl Migration {
-    /// `sql` or `component`.
-    pub fn kind(&self) -> Kind {
-        match self.content {
-            Content::Sql(_) => Kind::Sql,
-            Content::Component(_) => Kind::Component,
-        }
-    }
-
     /// Version and description, as messages call it.
     pub fn name(&self) -> String {
-        format!("{}_{}", self.version, self.description)
+        name(&self.version, &self.description)
+    }
+
+    /// What is wrong with its content.
+    pub fn problems(&self) -> &[Problem] {
+        self.content.as_ref().err().map_or(&[], Vec::as_slice)
+    }
+
+    /// Its scripts, where it has some that can be read.
+    pub fn scripts(&self) -> Option<&SqlFiles> {
+        match &self.content {
+            Ok(Content::Sql(files)) => Some(files),
+            _ => None,
+        }
     }
 
     /// Makes it ready to run. A component needs an engine, and the operator's word on all that it requires.
     ///
     /// # Errors
-    /// Why a component cannot run here.
-    pub async fn program(&self, engine: Option<&Engine>, config: &Config) -> Result<Box<dyn Program>, Problem> {
+    /// Why it cannot run here.
+    pub async fn program(&self, engine: Option<&Engine>, config: &Config) -> Result<Box<dyn Program>, Vec<Problem>> {
         let bytes = match &self.content {
-            Content::Sql(files) => return Ok(Box::new(SqlProgram::new(SqlFiles::clone(files)))),
-            Content::Component(bytes) => bytes.clone(),
+            Err(problems) => return Err(problems.clone()),
+            Ok(Content::Sql(files)) => return Ok(Box::new(SqlProgram::new(SqlFiles::clone(files)))),
+            Ok(Content::Component(bytes)) => bytes.clone(),
         };
         let name = self.filename.strip_suffix(".wasm").unwrap_or(&self.filename);
-        let rights = config.rights_of(name, &self.checksum)?;
+        let rights = config.rights_of(name, &self.checksum).map_err(|problem| vec![problem])?;
         let loaded = match engine {
             Some(engine) => ComponentProgram::load(engine, bytes, &self.checksum, rights.clone()).await,
             None => Err("there is no WebAssembly engine to run it".to_owned()),
         };
         let program = loaded.map_err(|what| {
-            Problem::new(&self.filename, what, "build it again with `lockgate plugin build`, then pin it")
+            vec![Problem::new(&self.filename, what, "build it again with `lockgate plugin build`, then pin it")]
         })?;
-        rights.check(name, &self.filename, &self.checksum, program.describe())?;
+        rights.check(name, &self.filename, &self.checksum, program.describe()).map_err(|problem| vec![problem])?;
         Ok(Box::new(program))
+    }
+}
+
+/// How a migration is called: version and description. The version of a repeatable one says both.
+pub fn name(version: &Version, description: &str) -> String {
+    if version.is_repeatable() || description.is_empty() {
+        version.to_string()
+    } else {
+        format!("{version}_{description}")
     }
 }
 
@@ -85,115 +110,59 @@ impl Migration {
 pub struct Folder {
     /// In order of version.
     pub migrations: Vec<Migration>,
-    /// Versions whose files are there and have a problem.
+    /// Versions whose files are there, but which of them is meant cannot be told.
     pub refused: BTreeSet<Version>,
-    /// All problems, in order of file name.
+    /// What is wrong with the folder itself, in order of file name.
     pub problems: Vec<Problem>,
 }
 
-/// The parts of a file's name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Part {
-    Up,
-    Down,
-    Preflight,
-    Verify,
-    Component,
-}
-
-const PARTS: [(&str, Part); 5] = [
-    (".up.sql", Part::Up),
-    (".down.sql", Part::Down),
-    (".preflight.sql", Part::Preflight),
-    (".verify.sql", Part::Verify),
-    (".wasm", Part::Component),
-];
-
-/// The files of one version.
-#[derive(Debug)]
-struct Group<'a> {
-    version: Version,
-    /// Version and description, without the ending.
-    stem: String,
-    folder: &'a Path,
-    parts: BTreeMap<Part, String>,
-}
-
-impl Group<'_> {
-    fn description(&self) -> String {
-        self.stem.split_once('_').map_or("", |(_, words)| words).to_owned()
+impl Folder {
+    /// The migration of this version.
+    pub fn find(&self, version: &Version) -> Option<&Migration> {
+        self.migrations.iter().find(|migration| migration.version == *version)
     }
 }
 
-/// Reads the folder whole.
+/// The layouts that `layout` in `lockgate.toml` may name.
+pub fn layouts() -> Vec<&'static str> {
+    layout::names()
+}
+
+/// Reads the folder whole, in the layout of this name, or in the one that it seems to have.
 ///
 /// # Errors
-/// When the folder itself cannot be read. What is wrong within it is in [`Folder::problems`].
-pub fn read(folder: &Path) -> Result<Folder> {
-    let unreadable = |e| unreadable(folder, &e);
-    let root = folder.canonicalize().map_err(unreadable)?;
-    let mut names = Vec::new();
-    for entry in fs::read_dir(folder).map_err(unreadable)? {
-        names.push(entry.map_err(unreadable)?.file_name());
-    }
-    names.sort();
+/// When the folder itself cannot be read. What is wrong within it is in [`Folder::problems`], and what is wrong with one migration is with
+/// that one.
+pub fn read(folder: &Path, layout: Option<&str>) -> Result<Folder> {
+    let mut listing = Listing::of(folder)?;
+    let mut folder = Folder { problems: std::mem::take(&mut listing.problems), ..Folder::default() };
+    let layout = layout::of(&listing, layout);
+    tracing::debug!(layout = layout.name(), "the layout of the folder");
+    let mut found = Found::default();
+    layout.read(&listing, &mut found);
+    folder.problems.extend(found.problems);
 
-    let mut found = Folder::default();
-    let mut groups: BTreeMap<Version, Vec<Group<'_>>> = BTreeMap::new();
-    for name in names {
-        let Some(name) = name.to_str() else {
-            let at = name.to_string_lossy().into_owned();
-            found.problems.push(Problem::new(at, "the name is not UTF-8", "rename it"));
-            continue;
-        };
-        if name.starts_with('.') || name == lockfile::NAME || name.ends_with(".md") {
-            continue;
-        }
-        match understand(folder, &root, name) {
-            Ok((version, stem, part)) => {
-                let same = groups.entry(version.clone()).or_default();
-                match same.iter_mut().find(|g| g.stem == stem) {
-                    Some(group) => {
-                        group.parts.insert(part, name.to_owned());
-                    }
-                    None => {
-                        same.push(Group { version, stem, folder, parts: BTreeMap::from([(part, name.to_owned())]) });
-                    }
-                }
-            }
-            Err(problem) => found.problems.push(problem),
-        }
-    }
-    let pins = lockfile::read(folder).unwrap_or_else(|problem| {
-        found.problems.push(problem);
+    let pins = lockfile::read(&listing.path).unwrap_or_else(|problem| {
+        folder.problems.push(problem);
         lockfile::Pins::new()
     });
-    for same in groups.into_values() {
-        if same.len() > 1 {
-            found.refused.insert(same[0].version.clone());
-            let names: Vec<&str> = same.iter().flat_map(|g| g.parts.values()).map(String::as_str).collect();
-            let what = format!("version {} is used by several migrations: {}", same[0].version, names.join(", "));
-            found.problems.push(Problem::new(&same[0].stem, what, "give each migration a version of its own"));
+    let sql = found.drafts.into_iter().map(Draft::into_migration);
+    let mut versions: BTreeMap<Version, Vec<Migration>> = BTreeMap::new();
+    for migration in sql.chain(components::read(&listing, &pins, &mut folder)) {
+        versions.entry(migration.version.clone()).or_default().push(migration);
+    }
+    for (version, same) in versions {
+        if let [_, _, ..] = same.as_slice() {
+            let names: Vec<&str> = same.iter().map(|m| m.filename.as_str()).collect();
+            let what = format!("version {version} is used by several migrations: {}", names.join(", "));
+            let at = listing.at(&same[0].filename);
+            folder.problems.push(Problem::new(at, what, "give each migration a version of its own"));
+            folder.refused.insert(version);
             continue;
         }
-        for group in same {
-            let version = group.version.clone();
-            let migration = if group.parts.contains_key(&Part::Component) {
-                components::read(&group, &pins)
-            } else {
-                sql_files::read(&group)
-            };
-            match migration {
-                Ok(migration) => found.migrations.push(migration),
-                Err(problems) => {
-                    found.refused.insert(version);
-                    found.problems.extend(problems);
-                }
-            }
-        }
+        folder.migrations.extend(same);
     }
-    components::check_absent(&pins, &found.migrations, folder, &mut found.problems);
-    Ok(found)
+    Ok(folder)
 }
 
 /// The files of a migrations folder that are named as components, in order.
@@ -215,44 +184,6 @@ pub fn components(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
     Ok(components)
 }
 
-fn unreadable(folder: &Path, error: &io::Error) -> Error {
-    Error::configuration(
-        format!("the migrations folder `{}` cannot be read: {error}", folder.display()),
-        "name it with `--dir`, or run from the folder that holds `migrations`",
-    )
-}
-
-fn understand(folder: &Path, root: &Path, name: &str) -> Result<(Version, String, Part), Problem> {
-    const FORM: &str = "name it `<version>_<description>` with a-z, 0-9 and _, and one of the endings .up.sql, .down.sql, \
-                        .preflight.sql, .verify.sql, .wasm; or move it out of the folder";
-    let path = folder.join(name);
-    let at = path.display().to_string();
-    if path.is_dir() {
-        return Err(Problem::new(at, "a folder among the migrations, which are files", "move it elsewhere"));
-    }
-    match path.canonicalize() {
-        Ok(real) if real.starts_with(root) && real.is_file() => {}
-        Ok(real) if real.starts_with(root) => {
-            return Err(Problem::new(at, "it is no regular file", "move it elsewhere"));
-        }
-        Ok(_) => {
-            return Err(Problem::new(at, "a link that leads out of the migrations folder", "put the file itself here"));
-        }
-        Err(e) => return Err(Problem::new(at, format!("it cannot be read: {e}"), "mend the link or the permissions")),
-    }
-    let Some((stem, part)) = PARTS.iter().find_map(|(ending, part)| Some((name.strip_suffix(ending)?, *part))) else {
-        return Err(Problem::new(at, "the name is not one of a migration", FORM));
-    };
-    let word = |s: &str| !s.is_empty() && s.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
-    match stem.split_once('_') {
-        Some((digits, description)) if word(description) => match Version::parse(digits) {
-            Some(version) => Ok((version, stem.to_owned(), part)),
-            None => Err(Problem::new(at, format!("`{digits}` is no version"), FORM)),
-        },
-        _ => Err(Problem::new(at, "the name is not one of a migration", FORM)),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -267,7 +198,9 @@ mod tests {
 
     fn problems(files: &[(&str, &str)]) -> Vec<String> {
         let folder = folder(files);
-        read(folder.path()).unwrap().problems.into_iter().map(|p| p.what).collect()
+        let found = read(folder.path(), None).unwrap();
+        let of_migrations = found.migrations.iter().flat_map(Migration::problems);
+        found.problems.iter().chain(of_migrations).map(|p| p.what.clone()).collect()
     }
 
     #[test]
@@ -281,7 +214,7 @@ mod tests {
             (".gitkeep", ""),
             ("README.md", ""),
         ]);
-        let found = read(folder.path()).unwrap();
+        let found = read(folder.path(), None).unwrap();
         assert!(found.problems.is_empty(), "{:?}", found.problems);
         assert_eq!(found.migrations.iter().map(Migration::name).collect::<Vec<_>>(), ["009_a", "10_b"]);
     }
@@ -305,7 +238,7 @@ mod tests {
         let all = found.join("\n");
         for part in [
             "`001_a.down.sql` is missing",
-            "version 002 is used by several migrations: 002_b.up.sql, 002_b.down.sql, 2_c.up.sql, 2_c.down.sql",
+            "version 002 is used by several migrations: 002_b.up.sql, 2_c.up.sql",
             "`COMMIT` would end the transaction",
             "a string that never ends",
             "`004_e.wasm` is not pinned",
@@ -313,7 +246,7 @@ mod tests {
         ] {
             assert!(all.contains(part), "{part} not in:\n{all}");
         }
-        assert_eq!(found.iter().filter(|p| p.contains("not one of a migration")).count(), 3, "{all}");
+        assert_eq!(found.iter().filter(|p| p.contains("not one of a migration")).count(), 2, "{all}");
     }
 
     #[test]
@@ -338,7 +271,7 @@ mod tests {
         let outside = folder(&[("secret.sql", "select 1")]);
         let inside = folder(&[("001_a.down.sql", "")]);
         std::os::unix::fs::symlink(outside.path().join("secret.sql"), inside.path().join("001_a.up.sql")).unwrap();
-        let found = read(inside.path()).unwrap();
+        let found = read(inside.path(), None).unwrap();
         assert!(found.problems.iter().any(|p| p.what.contains("leads out")), "{:?}", found.problems);
     }
 

@@ -11,6 +11,8 @@ pub struct Directives {
     pub irreversible: bool,
     /// `no-transaction`: each of its statements commits by itself.
     pub no_transaction: bool,
+    /// `new-label-unused`: a string below an `ALTER TYPE … ADD VALUE` that looks like the new label is none.
+    pub new_label_unused: bool,
     /// `lock-timeout=5s`, `statement-timeout=10min`.
     pub timeouts: TimeoutsAsked,
 }
@@ -27,9 +29,23 @@ impl Refused {
     }
 }
 
-const KNOWN: &str = "the directives known are `irreversible`, `no-transaction`, `lock-timeout=TIME`, `statement-timeout=TIME` and `ignore RULE`";
+const KNOWN: &str = "the directives known are `irreversible`, `no-transaction`, `new-label-unused`, `lock-timeout=TIME`, `statement-timeout=TIME` and `ignore RULE`";
 
 impl Directives {
+    /// The same with what another source asks for; where both give a time, this one's holds.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        Self {
+            irreversible: self.irreversible || other.irreversible,
+            no_transaction: self.no_transaction || other.no_transaction,
+            new_label_unused: self.new_label_unused || other.new_label_unused,
+            timeouts: TimeoutsAsked {
+                lock_ms: self.timeouts.lock_ms.or(other.timeouts.lock_ms),
+                statement_ms: self.timeouts.statement_ms.or(other.timeouts.statement_ms),
+            },
+        }
+    }
+
     /// The directive in a line comment, if it is one.
     pub(super) fn in_comment(comment: &str) -> Option<&str> {
         comment.trim_start_matches('-').trim_start().strip_prefix("lockgate:").map(str::trim)
@@ -58,6 +74,7 @@ impl Directives {
         let new = match (name, value) {
             ("irreversible", None) => !std::mem::replace(&mut self.irreversible, true),
             ("no-transaction", None) => !std::mem::replace(&mut self.no_transaction, true),
+            ("new-label-unused", None) => !std::mem::replace(&mut self.new_label_unused, true),
             ("lock-timeout", Some(value)) => self.timeouts.lock_ms.replace(milliseconds(value)?).is_none(),
             ("statement-timeout", Some(value)) => self.timeouts.statement_ms.replace(milliseconds(value)?).is_none(),
             _ => return Err(Refused::new(format!("an unknown directive `{directive}`"), KNOWN)),
@@ -116,6 +133,15 @@ mod tests {
         let read = read(&["no-transaction", "lock-timeout=5s", "statement-timeout = 10min"]).unwrap();
         assert_eq!(read.timeouts, TimeoutsAsked { lock_ms: Some(5_000), statement_ms: Some(600_000) });
         assert!(read.no_transaction && !read.irreversible);
+    }
+
+    #[test]
+    fn what_two_sources_ask_for_holds_together() {
+        let text = read(&["lock-timeout=5s", "new-label-unused"]).unwrap();
+        let layout = read(&["no-transaction", "lock-timeout=1s", "statement-timeout=2s"]).unwrap();
+        let both = text.or(layout);
+        assert!(both.no_transaction && both.new_label_unused && !both.irreversible);
+        assert_eq!(both.timeouts, TimeoutsAsked { lock_ms: Some(5_000), statement_ms: Some(2_000) });
     }
 
     #[test]

@@ -18,7 +18,7 @@ use crate::{
     config::{Batches, Config, EmbeddedConfig, Persistence, PluginConfig, SharedEngine},
     error::{Error, NOTHING_CHANGED, ProgramError},
     migration::{Direction, Version},
-    plan::Revert,
+    plan::{Revert, Rules},
     plugin::{Cache, Engine, Limits, pin::pin},
     postgres::{Handle, Session, Target, Timeouts, history::History},
     runner::{self, Outcome},
@@ -196,6 +196,8 @@ pub(super) fn config(target: Target, dir: &Path) -> Config {
     Config {
         target,
         dir: dir.to_owned(),
+        layout: None,
+        rules: Rules::default(),
         schema: SCHEMA.into(),
         backup: backup::Settings::none(),
         throwaway: true,

@@ -26,37 +26,71 @@ pub(super) async fn create(
     admin.batch(DOING, &create_sql(admin.server.major(), fresh, properties, owner)).await?;
     Failpoint::DatabaseMade.pass();
     let name = quote_ident(fresh);
+    // Nobody but who fills it gets in: the login that the session began with, where that is not the owner.
     let open = format!(
-        "BEGIN; COMMENT ON DATABASE {name} IS {}; ALTER DATABASE {name} ALLOW_CONNECTIONS true; COMMIT",
+        "BEGIN; COMMENT ON DATABASE {name} IS {}; REVOKE ALL ON DATABASE {name} FROM PUBLIC;
+         GRANT CONNECT, TEMPORARY ON DATABASE {name} TO SESSION_USER;
+         ALTER DATABASE {name} ALLOW_CONNECTIONS true; COMMIT",
         quote_literal(mark)
     );
     admin.batch(DOING, &open).await?;
     Failpoint::DatabaseMarked.pass();
-    Ok(try_each(admin, properties.settings.iter().map(|setting| setting_sql(fresh, setting))).await)
+    Ok(try_each(admin, properties.settings.iter().map(|setting| Statement::of(fresh, setting))).await)
 }
 
 /// Gives it its privileges and its connection limit, which would be in the way of whoever fills it.
 pub(super) async fn dress(admin: &Session, fresh: &str, properties: &Properties) -> Vec<String> {
-    let mut statements = Vec::new();
-    if let Some(privileges) = &properties.privileges {
-        statements.push(format!("REVOKE ALL ON DATABASE {} FROM PUBLIC", quote_ident(fresh)));
-        statements.extend(privileges.iter().filter_map(|privilege| grant_sql(fresh, privilege)));
-    }
+    // What PostgreSQL gives where nobody says otherwise. Until now nobody was let in.
+    let usual =
+        ["CONNECT", "TEMPORARY"].map(|word| Privilege { grantee: None, privilege: word.into(), grantable: false });
+    let privileges = properties.privileges.as_deref().unwrap_or(&usual);
+    let not_the_owners = format!(
+        "DO $do$ BEGIN IF session_user <> {} THEN REVOKE ALL ON DATABASE {} FROM SESSION_USER; END IF; END $do$",
+        quote_literal(&properties.owner),
+        quote_ident(fresh)
+    );
+    let mut statements = vec![not_the_owners];
+    statements.extend(privileges.iter().filter_map(|privilege| grant_sql(fresh, privilege)));
     if properties.connection_limit >= 0 {
         let limit = properties.connection_limit;
         statements.push(format!("ALTER DATABASE {} CONNECTION LIMIT {limit}", quote_ident(fresh)));
     }
-    try_each(admin, statements.into_iter()).await
+    try_each(admin, statements.into_iter().map(Statement::open)).await
+}
+
+/// A statement, and what may be told of it.
+struct Statement {
+    sql: String,
+    told: String,
+    /// What must never be told. May be empty.
+    secret: String,
+}
+
+impl Statement {
+    fn open(sql: String) -> Self {
+        Self { told: sql.clone(), sql, secret: String::new() }
+    }
+
+    /// The value of a setting may be a password: its name is told, and no more.
+    fn of(fresh: &str, setting: &Setting) -> Self {
+        let told = format!("ALTER {} SET {}", altered(fresh, setting), quote_ident(&setting.name));
+        Self { sql: setting_sql(fresh, setting), told, secret: setting.value.clone() }
+    }
+
+    /// What the server says of it may quote the value.
+    fn without_secret(&self, cause: &str) -> String {
+        if self.secret.is_empty() { cause.to_owned() } else { cause.replace(&self.secret, "…") }
+    }
 }
 
 /// What only a superuser may set, or what names a role that is not there, is told; the data matters more.
-async fn try_each(admin: &Session, statements: impl Iterator<Item = String>) -> Vec<String> {
+async fn try_each(admin: &Session, statements: impl Iterator<Item = Statement>) -> Vec<String> {
     let mut failed = Vec::new();
     for statement in statements {
-        if let Err(error) = admin.batch("setting up the new database", &statement).await {
-            let cause = error.report().causes.join("; ");
-            tracing::warn!(cause, "not carried over: {statement}");
-            failed.push(format!("not carried over: {statement} ({cause})"));
+        if let Err(error) = admin.batch("setting up the new database", &statement.sql).await {
+            let (told, cause) = (&statement.told, statement.without_secret(&error.report().causes.join("; ")));
+            tracing::warn!(cause, "not carried over: {told}");
+            failed.push(format!("not carried over: {told} ({cause})"));
         }
     }
     failed
@@ -99,17 +133,21 @@ const LISTS: [&str; 6] = [
     "unix_socket_directories",
 ];
 
-fn setting_sql(fresh: &str, setting: &Setting) -> String {
-    let Setting { role, name, value } = setting;
-    let of = match role {
+/// Whom a setting is set for.
+fn altered(fresh: &str, setting: &Setting) -> String {
+    match &setting.role {
         None => format!("DATABASE {}", quote_ident(fresh)),
         Some(role) => format!("ROLE {} IN DATABASE {}", quote_ident(role), quote_ident(fresh)),
-    };
+    }
+}
+
+fn setting_sql(fresh: &str, setting: &Setting) -> String {
+    let Setting { name, value, .. } = setting;
     let value = match LISTS.contains(&name.to_ascii_lowercase().as_str()) {
         true => names_of(value).iter().map(|name| quote_literal(name)).collect::<Vec<_>>().join(", "),
         false => quote_literal(value),
     };
-    format!("ALTER {of} SET {} TO {value}", quote_ident(name))
+    format!("ALTER {} SET {} TO {value}", altered(fresh, setting), quote_ident(name))
 }
 
 /// The names in a list such as `"$user", public`; one empty name for an empty list.
@@ -164,6 +202,17 @@ mod tests {
         );
         let privilege = Privilege { grantee: None, privilege: evil.into(), grantable: false };
         assert_eq!(grant_sql("n", &privilege), None);
+    }
+
+    #[test]
+    fn the_value_of_a_setting_is_not_told() {
+        let statement = Statement::of("n", &setting(Some("r"), "app.secret", "hush"));
+        assert!(statement.sql.ends_with("TO 'hush'"));
+        assert_eq!(statement.told, "ALTER ROLE \"r\" IN DATABASE \"n\" SET \"app.secret\"");
+        let cause = "invalid value for parameter \"app.secret\": \"hush\"";
+        assert_eq!(statement.without_secret(cause), "invalid value for parameter \"app.secret\": \"…\"");
+        let empty = Statement::of("n", &setting(None, "app.secret", ""));
+        assert_eq!(empty.without_secret(cause), cause);
     }
 
     #[test]

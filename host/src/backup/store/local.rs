@@ -3,15 +3,15 @@
 use std::{
     fs::{self, File, TryLockError},
     io::{self, Read, Write},
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{FileExt, OpenOptionsExt},
     path::{Path, PathBuf},
     time::SystemTime,
 };
 
 use nix::sys::statvfs::statvfs;
 
-use super::{Entry, Over, Store, Upload, check_name};
-use crate::files;
+use super::{Entry, Held, LEASE, Over, Store, Upload, check_name};
+use crate::{backup::id::is_id, files};
 
 /// What the name of a file ends with while it is written.
 pub const PARTIAL: &str = ".partial";
@@ -42,6 +42,10 @@ impl Local {
 
     /// Makes the folder, if it is not there, so that it outlives a crash of the machine as what is in it does.
     fn make(&self) -> io::Result<()> {
+        if fs::symlink_metadata(&self.folder).is_ok_and(|there| there.is_symlink()) && !self.folder.exists() {
+            let what = format!("`{}` is a link to what is not there", self.folder.display());
+            return Err(io::Error::new(io::ErrorKind::NotFound, what));
+        }
         let absolute = std::path::absolute(&self.folder)?;
         let missing = absolute.ancestors().take_while(|path| !path.exists()).count();
         files::make_uncommitted(&self.folder)?;
@@ -70,10 +74,15 @@ impl Store for Local {
                 continue;
             }
             match look(&entry.path(), &name) {
-                Ok(entry) => entries.push(entry),
+                Ok(entry) => entries.extend(entry),
                 // It was renamed or removed meanwhile.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(error),
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                    tracing::debug!(cause = %error, "`{name}` may not be looked at, and is left out");
+                }
+                Err(error) => {
+                    return Err(io::Error::new(error.kind(), format!("`{}`: {error}", entry.path().display())));
+                }
             }
         }
         Ok(entries)
@@ -85,7 +94,7 @@ impl Store for Local {
             Some((folder, file)) => Self::new(self.path(folder)?).path(file)?,
             None => self.path(name)?,
         };
-        Ok(Box::new(File::open(path)?))
+        open_regular(&path)
     }
 
     fn create(&self, name: &str, _about_bytes: u64) -> io::Result<Box<dyn Upload>> {
@@ -123,6 +132,14 @@ impl Store for Local {
         sync(&self.folder)
     }
 
+    fn hold(&self, name: &str) -> io::Result<Box<dyn Held>> {
+        let path = self.path(name)?;
+        self.make()?;
+        let file = File::options().write(true).create_new(true).mode(0o600).open(&path)?;
+        hold(&file);
+        Ok(Box::new(Lock { file, path }))
+    }
+
     fn remove(&self, name: &str) -> io::Result<()> {
         let path = self.path(name)?;
         let removed = match fs::symlink_metadata(&path) {
@@ -145,6 +162,15 @@ impl Store for Local {
     fn folder(&self) -> Option<&Path> {
         Some(&self.folder)
     }
+}
+
+/// Opens a file, and nothing else: to open a pipe waits for somebody who may never come.
+fn open_regular(path: &Path) -> io::Result<Box<dyn Read + Send>> {
+    let file = File::options().read(true).custom_flags(nix::fcntl::OFlag::O_NONBLOCK.bits()).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"));
+    }
+    Ok(Box::new(file))
 }
 
 /// What a folder says of its files outlives a crash of the machine from now on.
@@ -179,7 +205,8 @@ pub fn leave_room(folder: &Path) -> io::Result<()> {
     Err(io::Error::new(io::ErrorKind::StorageFull, what))
 }
 
-fn look(path: &Path, name: &str) -> io::Result<Entry> {
+/// Nothing for a folder that no backup has written, such as the `lost+found` of a disk: it is not ours to look into.
+fn look(path: &Path, name: &str) -> io::Result<Option<Entry>> {
     let metadata = fs::symlink_metadata(path)?;
     let modified = metadata.modified()?;
     if !metadata.is_dir() {
@@ -189,9 +216,12 @@ fn look(path: &Path, name: &str) -> io::Result<Entry> {
             Err(TryLockError::WouldBlock) => Some(true),
             Err(TryLockError::Error(_)) => None,
         };
-        let is_partial = metadata.is_file() && name.ends_with(PARTIAL);
-        let in_use = if is_partial { File::open(path).ok().and_then(held) } else { None };
-        return Ok(Entry { name: name.to_owned(), bytes: metadata.len(), modified, in_use });
+        let may_be_held = metadata.is_file() && (name.ends_with(PARTIAL) || name.ends_with(LEASE));
+        let in_use = if may_be_held { File::open(path).ok().and_then(held) } else { None };
+        return Ok(Some(Entry { name: name.to_owned(), bytes: metadata.len(), modified, in_use }));
+    }
+    if !name.split_once('.').is_some_and(|(id, _)| is_id(id)) {
+        return Ok(None);
     }
     let (mut bytes, mut newest): (u64, SystemTime) = (0, modified);
     for entry in fs::read_dir(path)? {
@@ -199,7 +229,23 @@ fn look(path: &Path, name: &str) -> io::Result<Entry> {
         bytes += metadata.len();
         newest = newest.max(metadata.modified()?);
     }
-    Ok(Entry { name: name.to_owned(), bytes, modified: newest, in_use: None })
+    Ok(Some(Entry { name: name.to_owned(), bytes, modified: newest, in_use: None }))
+}
+
+/// A lease: who lives holds its lock; and it is written to now and then, for file systems without locks.
+struct Lock {
+    file: File,
+    path: PathBuf,
+}
+
+impl Held for Lock {
+    fn renew(&mut self) -> io::Result<()> {
+        self.file.write_all_at(b"at work\n", 0)
+    }
+
+    fn release(self: Box<Self>) -> io::Result<()> {
+        fs::remove_file(&self.path)
+    }
 }
 
 struct Written {

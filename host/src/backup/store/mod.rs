@@ -23,6 +23,9 @@ pub use settings::{S3Settings, ServerSideEncryption};
 
 use crate::error::{Error, Result};
 
+/// What the name of a [lease](Store::hold) ends with.
+pub const LEASE: &str = ".lease";
+
 /// A place for backups. Names lead nowhere else, and have no folder in them, except where one is [read](Self::read).
 pub trait Store: fmt::Debug + Send + Sync {
     /// As people write it: `backups`, `s3://bucket/prefix`.
@@ -46,6 +49,12 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// # Errors
     /// [`io::ErrorKind::AlreadyExists`] when there is one of that name that it is not to replace.
     fn put(&self, name: &str, bytes: &[u8], over: Over) -> io::Result<()>;
+
+    /// Makes a small file that says that somebody is at work, as long as it is renewed. Its name ends with [`LEASE`].
+    ///
+    /// # Errors
+    /// When there is one of that name.
+    fn hold(&self, name: &str) -> io::Result<Box<dyn Held>>;
 
     /// Removes a file, or a folder that a program has written. One that is not there is no error.
     fn remove(&self, name: &str) -> io::Result<()>;
@@ -75,6 +84,15 @@ pub trait Upload: Write + Send {
     fn publish(self: Box<Self>) -> io::Result<()>;
 }
 
+/// A lease that somebody holds. Dropped, it stays, as when its holder is killed.
+pub trait Held: Send {
+    /// Makes it new again.
+    fn renew(&mut self) -> io::Result<()>;
+
+    /// Removes it.
+    fn release(self: Box<Self>) -> io::Result<()>;
+}
+
 /// Whether a file may take the place of another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Over {
@@ -93,7 +111,7 @@ pub struct Entry {
     pub bytes: u64,
     /// When it was last written to.
     pub modified: SystemTime,
-    /// Whether somebody is writing it right now, where the store can tell.
+    /// Whether somebody is writing or holding it right now, where the store can tell.
     pub in_use: Option<bool>,
 }
 

@@ -19,11 +19,11 @@ struct Fit {
 
 pub async fn run(context: &Context) -> Result<ExitCode> {
     let config = &context.config;
-    let mut folder = source::read(&config.dir)?;
-    let components: Vec<_> = folder.migrations.iter().filter(|m| m.kind() == Kind::Component).collect();
+    let mut folder = source::read(&config.dir, config.layout.as_deref())?;
+    let components: Vec<_> = folder.migrations.iter().filter(|m| m.kind == Kind::Component).collect();
     let engine = if components.is_empty() { None } else { Some(config.engine()?) };
     let programs = join_all(components.iter().map(|m| m.program(engine.as_ref(), config))).await;
-    folder.problems.extend(programs.into_iter().filter_map(Result::err));
+    folder.problems.extend(programs.into_iter().filter_map(Result::err).flatten());
     if !folder.problems.is_empty() {
         return Err(Error::Folder(folder.problems));
     }

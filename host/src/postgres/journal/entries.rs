@@ -61,9 +61,11 @@ impl Journal {
                  SELECT id, to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'), run_id::text, event, version,
                         direction, (to_jsonb(j) ->> 'attempt')::int4, to_jsonb(j) ->> 'step', duration_ms, detail, db_user,
                         os_user, host, host(client_address), application, to_jsonb(j) ->> 'hash'
-                 FROM {} j WHERE $2::text IS NULL OR ltrim(version, '0') = ltrim($2::text, '0') ORDER BY id DESC LIMIT $1
+                 FROM {} j WHERE $2::text IS NULL OR {} = {} ORDER BY id DESC LIMIT $1
              ) last ORDER BY id",
-            self.table
+            self.table,
+            Version::key_sql("version"),
+            Version::key_sql("$2::text"),
         );
         let rows = session.client().query(&sql, &[&i64::from(limit), &version.map(Version::as_str)]).await;
         let rows = rows.map_err(|e| Error::database("reading the journal", db_error(&e)))?;

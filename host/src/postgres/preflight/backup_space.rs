@@ -6,7 +6,7 @@ use nix::unistd::{AccessFlags, access};
 
 use super::Context;
 use crate::{
-    backup::Catalog,
+    backup::{Catalog, origin::Origin},
     error::{Error, Finding, Result, Severity},
     postgres::snapshot::estimated_bytes,
 };
@@ -32,7 +32,7 @@ pub(super) async fn check(context: &Context<'_>, backups: &Catalog) -> Result<Ve
         }
     }
     // An S3 store that cannot be reached is found here, before anything else is done.
-    let last = backups.newest(&context.session.target.database).await?.map_or(0, |backup| backup.manifest.bytes());
+    let last = backups.newest(&Origin::of(context.session)).await?.map_or(0, |backup| backup.manifest.bytes());
     let tables = estimated_bytes(context.session).await?;
     #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     let needed = (tables as f64 * SHARE_OF_TABLES).max(last as f64 * SHARE_OF_LAST_BACKUP) as u64;

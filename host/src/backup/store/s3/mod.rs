@@ -6,6 +6,7 @@
 mod connect;
 mod download;
 mod failure;
+mod lease;
 mod requests;
 mod upload;
 
@@ -19,12 +20,14 @@ use std::{
 use bytes::Bytes;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, aws::AmazonS3, path::Path};
 
-use self::{download::Download, failure::Failure, requests::Requests, upload::Object};
+use self::{download::Download, failure::Failure, lease::Lease, requests::Requests, upload::Object};
 use super::{Entry, Over, S3Settings, Store, Upload, check_name};
 use crate::error::{Error, Result};
 
 /// How long the store is asked whether it has what it would not confirm.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long tidying up may take: the store may well be gone.
+const TIDY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// See the module.
 pub struct S3 {
@@ -163,6 +166,11 @@ impl Store for S3 {
                 Over::Anything => bucket.client.put(&path, bytes.into()).await.map(drop),
             }
         })
+    }
+
+    fn hold(&self, name: &str) -> io::Result<Box<dyn super::Held>> {
+        self.put(name, b"at work\n", Over::Nothing)?;
+        Ok(Box::new(Lease { bucket: self.bucket.clone(), path: self.path(name)?, name: self.full_name(name) }))
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {

@@ -4,13 +4,12 @@ use std::{
     collections::VecDeque,
     io::{self, Read, Write},
     mem,
-    time::Duration,
 };
 
 use bytes::Bytes;
 use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt, PutMultipartOptions, Result, path::Path};
 
-use super::{Bucket, LOOK_TIMEOUT, download::Download, failure::Failure, requests::Pending};
+use super::{Bucket, LOOK_TIMEOUT, TIDY_TIMEOUT, download::Download, failure::Failure, requests::Pending};
 
 /// The smallest part. S3 takes none below 5 MiB but the last, and each costs a request.
 const PART_MIN_BYTES: usize = 8 << 20;
@@ -24,8 +23,6 @@ const DOUBLE_EVERY: usize = 250;
 const PART_MAX_BYTES: usize = 1 << 30;
 /// What all buffers together may take, as long as the parts are small enough.
 const BUFFERS_BYTES: usize = 48 << 20;
-/// How long tidying up may take: the store may well be gone.
-const TIDY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// See the module.
 pub(super) struct Object {

@@ -1,0 +1,95 @@
+//! Lockgate's own layout, golang-migrate's and that of sqlx's reversible migrations: `<version>_<description>.up.sql` and `.down.sql`,
+//! with Lockgate's `.preflight.sql`, `.verify.sql` and `.wasm` beside them.
+
+use std::collections::BTreeMap;
+
+use super::{Down, Draft, Found, Layout, Listing, Scripts, Source, numbered};
+use crate::{error::Problem, migration::Version};
+
+pub(super) struct Pairs;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Part {
+    Up,
+    Down,
+    Preflight,
+    Verify,
+}
+
+const PARTS: [(&str, Part); 4] = [
+    (".up.sql", Part::Up),
+    (".down.sql", Part::Down),
+    (".preflight.sql", Part::Preflight),
+    (".verify.sql", Part::Verify),
+];
+
+/// The ending of a component; those are read elsewhere, for every layout.
+const COMPONENT: &str = ".wasm";
+
+impl Layout for Pairs {
+    fn name(&self) -> &'static str {
+        "pairs"
+    }
+
+    fn recognises(&self, listing: &Listing) -> bool {
+        listing.files().any(|name| PARTS.iter().any(|(ending, _)| name.ends_with(ending)))
+    }
+
+    fn read(&self, listing: &Listing, found: &mut Found) {
+        const FORM: &str =
+            "`<version>_<description>` with one of the endings .up.sql, .down.sql, .preflight.sql, .verify.sql, .wasm";
+        read_own(listing, found);
+        for name in listing.files().filter(|name| !is_part(name)) {
+            found.stranger(listing, name, FORM);
+        }
+        for folder in listing.folders() {
+            let what = "a folder among the migrations, which are files";
+            found.problems.push(Problem::new(listing.at(folder), what, "move it elsewhere"));
+        }
+    }
+}
+
+/// Whether a file is named as a part of such a migration, or as a component.
+pub(super) fn is_part(name: &str) -> bool {
+    stem(name).is_some() || name.strip_suffix(COMPONENT).is_some_and(|stem| described(stem).is_some())
+}
+
+fn stem(name: &str) -> Option<(&str, Part)> {
+    let (ending, part) = PARTS.iter().find(|(ending, _)| name.ends_with(ending))?;
+    let stem = name.strip_suffix(ending)?;
+    described(stem).map(|_| (stem, *part))
+}
+
+fn described(stem: &str) -> Option<(Version, &str)> {
+    numbered(stem).filter(|(_, words)| !words.is_empty() && stem.contains('_'))
+}
+
+/// Reads those files of a folder that are of this layout, whatever else is in it.
+pub(super) fn read_own(listing: &Listing, found: &mut Found) {
+    let mut migrations: BTreeMap<&str, BTreeMap<Part, &str>> = BTreeMap::new();
+    for name in listing.files() {
+        if let Some((stem, part)) = stem(name) {
+            migrations.entry(stem).or_default().insert(part, name);
+        }
+    }
+    for (stem, parts) in migrations {
+        let Some((version, description)) = described(stem) else { continue };
+        let up_name = format!("{stem}.up.sql");
+        if !parts.contains_key(&Part::Up) {
+            let there = parts.values().copied().collect::<Vec<_>>().join(", ");
+            let what = format!("`{up_name}` is missing, though {there} is there");
+            found.problems.push(Problem::new(listing.at(stem), what, "add it, or remove the rest"));
+            continue;
+        }
+        let source = |part: Part| parts.get(&part).map(|name| Source::file(listing, name));
+        let scripts = Scripts {
+            preflight: source(Part::Preflight),
+            verify: source(Part::Verify),
+            ..Scripts::new(
+                Source::file(listing, &up_name),
+                source(Part::Down).map_or_else(|| Down::Missing(format!("{stem}.down.sql")), Down::Script),
+            )
+        };
+        found.drafts.push(Draft::sql(version, description, listing.filename(&up_name), scripts));
+    }
+}

@@ -1,0 +1,190 @@
+//! What lies in a folder of migrations. Links that lead out of it are refused, and whatever cannot be opened is named.
+
+use std::{
+    cell::OnceCell,
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use super::lockfile;
+use crate::{
+    error::{Error, Problem, Result},
+    migration::Checksum,
+};
+
+/// A folder, in order of names.
+#[derive(Debug)]
+pub(super) struct Listing {
+    /// Where it is.
+    pub(super) path: PathBuf,
+    /// Its path within the folder of migrations, with a slash at the end; empty for that one itself.
+    prefix: String,
+    /// The folder of migrations, as it was named, and what it really is.
+    pub(super) top: PathBuf,
+    root: PathBuf,
+    pub(super) entries: Vec<Entry>,
+    pub(super) problems: Vec<Problem>,
+}
+
+/// Something in a folder.
+#[derive(Debug, Clone)]
+pub(super) struct Entry {
+    pub(super) name: String,
+    pub(super) is_folder: bool,
+    /// Every layout may look at it.
+    text: OnceCell<Text>,
+}
+
+impl Entry {
+    fn new(name: &str, is_folder: bool) -> Self {
+        Self { name: name.to_owned(), is_folder, text: OnceCell::new() }
+    }
+}
+
+/// A file's text, or why there is none.
+#[derive(Debug, Clone)]
+pub(super) struct Text {
+    pub(super) text: Result<String, Problem>,
+    /// The digest of the text, or of the bytes where they are no text.
+    pub(super) checksum: Checksum,
+}
+
+impl Listing {
+    /// Reads the names in the folder of migrations.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub(super) fn of(folder: &Path) -> Result<Self> {
+        let root = folder.canonicalize().map_err(|e| unreadable(folder, &e))?;
+        Self::within(folder, String::new(), folder, root).map_err(|e| unreadable(folder, &e))
+    }
+
+    fn within(path: &Path, prefix: String, top: &Path, root: PathBuf) -> io::Result<Self> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(path)? {
+            names.push(entry?.file_name());
+        }
+        names.sort();
+        let top = top.to_owned();
+        let mut listing = Self { path: path.to_owned(), prefix, top, root, entries: Vec::new(), problems: Vec::new() };
+        for name in names {
+            let Some(name) = name.to_str() else {
+                let at = path.join(&name).to_string_lossy().into_owned();
+                listing.problems.push(Problem::new(at, "the name is not UTF-8", "rename it"));
+                continue;
+            };
+            if name.starts_with('.') || name == lockfile::NAME || name.ends_with(".md") {
+                continue;
+            }
+            match listing.entry(name) {
+                Ok(entry) => listing.entries.push(entry),
+                Err(problem) => listing.problems.push(problem),
+            }
+        }
+        Ok(listing)
+    }
+
+    fn entry(&self, name: &str) -> Result<Entry, Problem> {
+        let path = self.path.join(name);
+        let at = path.display().to_string();
+        if name.chars().any(char::is_control) {
+            return Err(Problem::new(at.escape_debug().to_string(), "a control character in the name", "rename it"));
+        }
+        match path.canonicalize() {
+            Ok(real) if !real.starts_with(&self.root) => {
+                Err(Problem::new(at, "a link that leads out of the migrations folder", "put the file itself here"))
+            }
+            Ok(real) if real.is_dir() => Ok(Entry::new(name, true)),
+            Ok(real) if real.is_file() => Ok(Entry::new(name, false)),
+            Ok(_) => Err(Problem::new(at, "it is no regular file", "move it elsewhere")),
+            Err(e) => Err(Problem::new(at, format!("it cannot be read: {e}"), "mend the link or the permissions")),
+        }
+    }
+
+    /// A folder within.
+    pub(super) fn folder(&self, name: &str) -> Result<Self, Problem> {
+        let path = self.path.join(name);
+        let prefix = format!("{}{name}/", self.prefix);
+        Self::within(&path, prefix, &self.top, self.root.clone()).map_err(|e| {
+            Problem::new(path.display().to_string(), format!("it cannot be read: {e}"), "mend the permissions")
+        })
+    }
+
+    /// The name of a file as the history keeps it: its path within the folder of migrations.
+    pub(super) fn filename(&self, name: &str) -> String {
+        format!("{}{name}", self.prefix)
+    }
+
+    /// The place of a file, for messages.
+    pub(super) fn at(&self, name: &str) -> String {
+        self.path.join(name).display().to_string()
+    }
+
+    /// Whether there is a file of this name.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.find(name).is_some_and(|entry| !entry.is_folder)
+    }
+
+    fn find(&self, name: &str) -> Option<&Entry> {
+        let at = self.entries.binary_search_by(|entry| entry.name.as_str().cmp(name)).ok()?;
+        self.entries.get(at)
+    }
+
+    /// The names of the files.
+    pub(super) fn files(&self) -> impl Iterator<Item = &str> {
+        self.entries.iter().filter(|entry| !entry.is_folder).map(|entry| entry.name.as_str())
+    }
+
+    /// The folders within.
+    pub(super) fn folders(&self) -> impl Iterator<Item = &str> {
+        self.entries.iter().filter(|entry| entry.is_folder).map(|entry| entry.name.as_str())
+    }
+
+    /// The same without some of its entries: files that the layout reads otherwise.
+    pub(super) fn without(&self, names: &[&str]) -> Self {
+        let entries = self.entries.iter().filter(|entry| !names.contains(&entry.name.as_str())).cloned().collect();
+        Self {
+            path: self.path.clone(),
+            prefix: self.prefix.clone(),
+            top: self.top.clone(),
+            root: self.root.clone(),
+            entries,
+            problems: Vec::new(),
+        }
+    }
+
+    /// A file's text.
+    pub(super) fn text(&self, name: &str) -> Text {
+        match self.find(name) {
+            Some(entry) => entry.text.get_or_init(|| self.read(name)).clone(),
+            None => self.read(name),
+        }
+    }
+
+    fn read(&self, name: &str) -> Text {
+        let problem = |what: String, next: &str| Err(Problem::new(self.at(name), what, next));
+        let bytes = match fs::read(self.path.join(name)) {
+            Ok(bytes) => bytes,
+            Err(e) => {
+                let text = problem(format!("it cannot be read: {e}"), "mend the permissions");
+                return Text { text, checksum: Checksum::of_bytes(b"") };
+            }
+        };
+        match String::from_utf8(bytes) {
+            Ok(text) => Text { checksum: Checksum::of_script(&text), text: Ok(text) },
+            Err(error) => {
+                let line =
+                    error.as_bytes()[..error.utf8_error().valid_up_to()].iter().filter(|b| **b == b'\n').count() + 1;
+                let text = problem(format!("it is not UTF-8: see line {line}"), "save it as UTF-8 text");
+                Text { text, checksum: Checksum::of_bytes(error.as_bytes()) }
+            }
+        }
+    }
+}
+
+pub(super) fn unreadable(folder: &Path, error: &io::Error) -> Error {
+    Error::configuration(
+        format!("the migrations folder `{}` cannot be read: {error}", folder.display()),
+        "name it with `--dir`, or run from the folder that holds `migrations`",
+    )
+}
