@@ -7,6 +7,7 @@ use std::fmt::{self, Write as _};
 use serde::Serialize;
 
 use crate::{
+    backup::WayBack,
     migration::{Direction, Version},
     printable::printable_lines,
 };
@@ -361,8 +362,8 @@ pub enum Error {
     AfterBackup {
         /// What it failed with.
         error: Box<Error>,
-        /// The backup.
-        backup: String,
+        /// The command that brings back what was before it.
+        way_back: WayBack,
     },
     /// The process was asked to stop while a command ran.
     Interrupted {
@@ -542,9 +543,9 @@ impl Error {
                 Some(format!("unknown: the migration is either applied whole, by run {run_id}, or not at all")),
                 Some("run `lockgate status` once the server answers; the next `lockgate up` goes on from there".into()),
             ),
-            Self::AfterBackup { error, backup } => {
+            Self::AfterBackup { error, way_back } => {
                 let report = error.report();
-                let way_back = format!("to go back to before this run: `lockgate restore {backup}`");
+                let way_back = format!("to go back to before this run: {way_back}");
                 let next = report.next.map_or(way_back.clone(), |next| format!("{next}; {way_back}"));
                 Report { next: Some(next), ..report }
             }

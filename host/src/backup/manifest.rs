@@ -68,6 +68,14 @@ pub struct Scope {
 }
 
 impl Scope {
+    /// What it leaves out, as part of a sentence.
+    pub fn left_out(&self) -> String {
+        match self.schema_only {
+            true => "all rows".to_owned(),
+            false => format!("the rows of {}", self.excluded_data.join(", ")),
+        }
+    }
+
     /// Whether it leaves out nothing.
     pub fn is_whole(&self) -> bool {
         !self.schema_only && self.excluded_tables.is_empty()

@@ -24,6 +24,7 @@ pub mod store;
 mod take;
 pub mod tools;
 pub mod verify;
+mod way_back;
 
 pub use catalog::{Backup, Catalog, Damaged, Listing};
 pub use choice::{Among, Choice, choose, look_up};
@@ -34,6 +35,7 @@ pub use restore::{Order as RestoreOrder, Phase, Restored, Way, clean_up, restore
 pub use scratch::{Proof, prove};
 pub use settings::{Extent, Level, Options, Retention, Section, Settings, Targets};
 pub use take::{Order, take};
+pub use way_back::WayBack;
 
 use std::{fs, io::Write, os::unix::fs::OpenOptionsExt, path::PathBuf, process::Command};
 
