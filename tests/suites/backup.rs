@@ -641,6 +641,46 @@ async fn a_recent_backup_serves_only_while_nothing_has_changed() {
 }
 
 #[tokio::test]
+async fn a_backup_for_another_key_does_not_serve() {
+    let scenario = Scenario::new("other_key").await.tables(&["a", "b"]);
+    scenario.run("up --no-backup --to 1").await.succeeds();
+    let (old, new) = (key().0, key().0);
+    let configured = |keys: &str| settings(&scenario, &format!("max_age_s = 3600\nrecipients = [{keys}]"));
+    configured(&format!("\"{old}\", \"{new}\""));
+    let id = scenario.run("backup").await.succeeds().backup_id();
+    configured(&format!("\"{new}\", \"{old}\""));
+    scenario.run("up").await.succeeds().prints(&format!("backup {id} of "));
+    scenario.run("backup").await.succeeds();
+    configured(&format!("\"{new}\""));
+    scenario.run("down 2").await.succeeds().prints("backed up as ");
+}
+
+#[tokio::test]
+async fn a_database_whose_name_looks_like_settings_is_backed_up() {
+    let scenario = Scenario::new("odd_name").await.tables(&["a"]);
+    let (name, superuser) = (format!("{} x=y 'z'", scenario.database()), scenario.superuser_in("postgres").await);
+    superuser.lines(&format!("CREATE DATABASE \"{name}\"")).await;
+    let id = scenario.run_as("postgres", "backup").env("DB_NAME", &name).await.succeeds().backup_id();
+    assert!(manifest_of(&scenario, &id).parts.iter().any(|part| part.content == Content::Globals));
+    scenario.run_as("postgres", &format!("restore {id}")).env("DB_NAME", &name).await.succeeds();
+}
+
+#[tokio::test]
+async fn what_keeps_the_rows_from_being_counted_is_told_beside_what_pg_dump_says() {
+    let scenario = Scenario::new("both_fail").await.tables(&["a", "b"]);
+    scenario.run("up --no-backup --to 1").await.succeeds();
+    let gone = "\"$REAL/psql\" -X -q -c \"SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE application_name LIKE 'lockgate backup%' AND datname = current_database() AND pid <> pg_backend_pid()\" >/dev/null
+echo 'pg_dump: error: it follows from that' >&2
+exit 1";
+    let programs = scenario.made_up_programs(&[("pg_dump", &format!("{NEW}{gone}"))]);
+    // Counting is not done before the connection is gone.
+    scenario.lines("CREATE TABLE many AS SELECT generate_series(1, 3000000)").await;
+    let failed = scenario.run("backup --hashes").env("LOCKGATE_PG_BIN", &programs).await.fails_with(7);
+    failed.says("pg_dump: error: it follows from that").says("the server failed while counting the rows of the tables");
+}
+
+#[tokio::test]
 async fn a_backup_that_is_too_old_or_leaves_something_out_does_not_serve() {
     let scenario = Scenario::new("too_old").await.tables(&["a", "b"]);
     scenario.run("up --no-backup --to 1").await.succeeds();

@@ -47,6 +47,8 @@ pub struct Manifest {
     pub scope: Scope,
     /// What the snapshot held.
     pub contents: Contents,
+    /// The public keys that it is encrypted for; none where it is not encrypted.
+    pub recipients: Vec<String>,
     /// Its files.
     pub parts: Vec<Part>,
     /// How far it was proved before this was written.
@@ -234,6 +236,7 @@ pub(super) mod tests {
             precedes: vec![],
             scope: Scope::default(),
             contents: Contents::default(),
+            recipients: vec![],
             parts,
             verified: Level::Decoded,
             sha256: String::new(),

@@ -82,6 +82,11 @@ pub(crate) fn libpq(command: &mut Command, target: &Target, application_name: &s
     Ok(folder)
 }
 
+/// A name as a connection string, so that one with a `=` in it is not taken for settings.
+pub(crate) fn conninfo(database: &str) -> String {
+    format!("dbname='{}'", database.replace('\\', "\\\\").replace('\'', "\\'"))
+}
+
 /// The system's certificates as one file. Left alone, libpq looks in the home folder only (`sslrootcert=system` came with 16).
 fn system_certificates() -> Option<PathBuf> {
     let named = std::env::var_os("SSL_CERT_FILE").map(PathBuf::from);

@@ -19,6 +19,7 @@ use super::{
     manifest::{FORMAT, Manifest, Part, Scope},
     meter::Meter,
     origin::Origin,
+    restore::why,
     settings::Extent,
     store::{Over, Store, Upload},
     tools::{self, ToolsError},
@@ -139,8 +140,13 @@ pub async fn take(
     let both = async { tokio::join!(dumped, counted) };
     let (dumped, counted) = meter.tell("backing up", about, order.draw, both).await;
     snapshot.end().await;
-    let mut written = dumped.map_err(failed)?;
-    let contents = counted?;
+    let (mut written, contents) = match (dumped, counted) {
+        (Ok(written), Ok(contents)) => (written, contents),
+        (Ok(_), Err(error)) => return Err(error),
+        (Err(cause), Ok(_)) => return Err(failed(cause)),
+        // Each may be what the other fails by: they share a snapshot.
+        (Err(cause), Err(error)) => return Err(failed(format!("{cause}; and {}", why(&error)))),
+    };
     Failpoint::DumpWritten.pass();
 
     let kept = {
@@ -196,6 +202,7 @@ pub async fn take(
         precedes: order.precedes.clone(),
         scope,
         contents,
+        recipients: settings.recipients.clone(),
         parts: written.iter().map(|(part, _)| part.clone()).collect(),
         verified: Level::Decoded,
         sha256: String::new(),

@@ -588,7 +588,7 @@ impl<'a> Run<'a> {
         let age = jiff::Timestamp::now().duration_since(manifest.created_at);
         let recent = Duration::try_from(age).is_ok_and(|age| age <= settings.max_age);
         let same = manifest.scope.is_whole()
-            && manifest.is_encrypted() != settings.recipients.is_empty()
+            && sorted(&manifest.recipients) == sorted(&settings.recipients)
             && manifest.applied.iter().eq(applied.iter().map(|applied| applied.version.as_str()));
         if !recent || !same || !self.journal.is_quiet_since(&self.session, &manifest.id).await? {
             return Ok(None);
@@ -779,6 +779,13 @@ impl<'a> Run<'a> {
         }
         Ok(Plan { direction, migrations, backup: self.config.backup.enabled, findings })
     }
+}
+
+/// The order of keys means nothing.
+fn sorted(keys: &[String]) -> Vec<&str> {
+    let mut keys: Vec<&str> = keys.iter().map(|key| key.trim()).collect();
+    keys.sort_unstable();
+    keys
 }
 
 const NOT_RUN: &str = "it was not run";
