@@ -181,7 +181,7 @@ impl Folder {
     }
 
     /// Where it is until then.
-    pub(super) fn path(&self) -> &Path {
+    pub(super) fn written(&self) -> &Path {
         &self.0.partial
     }
 

@@ -16,6 +16,7 @@ mod manifest;
 mod meter;
 pub mod origin;
 mod properties;
+mod publish;
 mod restore;
 pub mod retention;
 mod scratch;
@@ -23,6 +24,7 @@ mod settings;
 pub mod store;
 mod take;
 pub mod tools;
+mod unfinished;
 pub mod verify;
 mod way_back;
 
