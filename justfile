@@ -52,6 +52,11 @@ guests: _lockgate
 languages: _lockgate _postgres
     @.ci/languages "{{lockgate}}"
 
+# install the migration tools that Lockgate takes over from, for the tests that let them migrate first; those in Rust are built (some minutes)
+[group('develop')]
+peers:
+    @.ci/peers --build
+
 # measure plugins: their start, calls of the host, a table of a million rows rewritten (docs/performance.md)
 [group('develop')]
 bench: _lockgate _postgres
@@ -72,6 +77,12 @@ torture FACTOR="1": _lockgate _postgres
 [group('develop')]
 fuzz SECONDS="60":
     for target in component_bytes values statement_guard; do tests/fuzz/run $target "$1"; done
+
+# let a fuzzer, and PostgreSQL's own scanner beside ours, look for scripts that are read wrongly; neither needs the engine
+[group('develop')]
+fuzz-scripts SECONDS="60":
+    tests/fuzz/run scripts "$1"
+    tests/differential/run "$1"
 
 # check format, lints, licences and unused dependencies, and that no merge was left unfinished
 [group('develop')]

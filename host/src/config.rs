@@ -13,6 +13,7 @@ use serde::Deserialize;
 use crate::{
     backup,
     error::{Error, Problem, Result},
+    lint,
     migration::{Checksum, Version},
     plan::{OutOfOrder, Rules, Sameness},
     plugin::{Cache, Engine, Limits, Rights},
@@ -50,6 +51,8 @@ pub struct Config {
     pub persistence: Persistence,
     /// How much room batches leave to others.
     pub batches: Batches,
+    /// What is looked at before migrations run, and what stops them.
+    pub lint: lint::Settings,
     /// What components may use up, unless they have limits of their own.
     pub plugins: Limits,
     /// What single components may do and use up, by their names.
@@ -195,6 +198,7 @@ struct File {
     drill: backup::Targets,
     statements: StatementsSection,
     batches: Batches,
+    lint: lint::Section,
     plugins: Limits,
     plugin: BTreeMap<String, PluginSection>,
     embedded: EmbeddedConfig,
@@ -356,6 +360,7 @@ impl Config {
                     .unwrap_or(persistence.reconnect),
             },
             batches: file.batches,
+            lint: lint::Settings::new(file.lint)?,
             plugins: file.plugins,
             plugin,
             cache_dir,

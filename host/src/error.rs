@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::{
     backup::WayBack,
     migration::{Direction, Version},
-    printable::printable_lines,
+    printable::{is_unfit, printable_lines},
 };
 
 /// The result of everything fallible here.
@@ -43,6 +43,46 @@ pub enum ExitCode {
     NeedsResolve = 10,
 }
 
+/// A line of a script or of a query, and the character in it that is meant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Excerpt {
+    /// The line, or what of it is near that character; tabs are kept, other control characters have become spaces.
+    pub line: String,
+    /// How many characters of `line` stand before it.
+    pub before: usize,
+}
+
+/// So many characters of a line are shown before the one that is meant, and as many from it on.
+const EXCERPT_CHARS_MAX: usize = 60;
+
+impl Excerpt {
+    /// The line of a text around this byte, which begins a character; nothing where the line is blank.
+    pub fn of(text: &str, offset: usize) -> Option<Self> {
+        let (before, after) = text.split_at_checked(offset)?;
+        let shown = |c: char| if c == '\t' || !is_unfit(c) { c } else { ' ' };
+        // No more of the text is looked at than is shown: a line may have millions of characters.
+        let mut lead: Vec<char> =
+            before.chars().rev().take_while(|c| *c != '\n').take(EXCERPT_CHARS_MAX + 1).map(shown).collect();
+        let mut tail: Vec<char> =
+            after.chars().take_while(|c| !matches!(c, '\n' | '\r')).take(EXCERPT_CHARS_MAX + 1).map(shown).collect();
+        for end in [&mut lead, &mut tail] {
+            if end.len() > EXCERPT_CHARS_MAX {
+                end[EXCERPT_CHARS_MAX] = '…';
+            }
+        }
+        let line: String = lead.iter().rev().chain(&tail).collect();
+        (!line.trim().is_empty()).then_some(Self { line, before: lead.len() })
+    }
+}
+
+impl fmt::Display for Excerpt {
+    /// The line, and below it a caret, which stands right whatever a tab is worth.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let space: String = self.line.chars().take(self.before).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
+        write!(f, "{}\n{space}^", self.line)
+    }
+}
+
 /// Something wrong with one file of the migrations folder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Problem {
@@ -52,12 +92,15 @@ pub struct Problem {
     pub what: String,
     /// How to mend it.
     pub next: String,
+    /// The line that is meant, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub excerpt: Option<Excerpt>,
 }
 
 impl Problem {
     /// All three are sentences without a capital or a full stop.
     pub fn new(at: impl Into<String>, what: impl Into<String>, next: impl Into<String>) -> Self {
-        Self { at: at.into(), what: what.into(), next: next.into() }
+        Self { at: at.into(), what: what.into(), next: next.into(), excerpt: None }
     }
 }
 
@@ -119,30 +162,50 @@ pub fn blocks(findings: &[Finding]) -> bool {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct DbError {
     /// Five characters (PostgreSQL manual, appendix A); `None` when the server did not answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub sqlstate: Option<String>,
     /// `ERROR`, `FATAL` or `PANIC`.
     pub severity: String,
     /// The primary message.
     pub message: String,
     /// The secondary message.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
     /// What the server suggests.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
     /// Counted in characters from 1, in the text that was sent.
+    #[serde(skip)]
     pub position: Option<u32>,
+    /// The line of the script that the error points to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub excerpt: Option<Excerpt>,
+    /// The query of a function's or a block's own that failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub internal_query: Option<String>,
+    /// Counted in characters from 1, in that query.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub internal_position: Option<u32>,
     /// Where in which function the error happened.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub context: Option<String>,
     /// The schema concerned.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub schema: Option<String>,
     /// The table concerned.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub table: Option<String>,
     /// The column concerned.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub column: Option<String>,
     /// The data type concerned.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub data_type: Option<String>,
     /// The constraint that was violated.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub constraint: Option<String>,
     /// The value does not fit: an error of the caller's, found before the statement was sent.
+    #[serde(skip)]
     pub bad_value: bool,
     /// The connection is gone.
     pub connection_lost: bool,
@@ -153,6 +216,28 @@ impl DbError {
     pub fn is(&self, sqlstate: &str) -> bool {
         self.sqlstate.as_deref() == Some(sqlstate)
     }
+
+    /// The line of the inner query that the error points to.
+    pub fn internal_excerpt(&self) -> Option<Excerpt> {
+        let query = self.internal_query.as_deref()?;
+        let before = (self.internal_position? as usize).saturating_sub(1);
+        Excerpt::of(query, query.char_indices().nth(before).map_or(query.len(), |(offset, _)| offset))
+    }
+
+    /// What to do about an error that only the script's own head can mend.
+    fn advice(&self) -> Option<&'static str> {
+        match self.sqlstate.as_deref()? {
+            "2D000" => Some(
+                "a procedure or a block that commits runs outside a transaction only: write `-- lockgate: no-transaction` above \
+                 the first statement, and let it stand in no `BEGIN … COMMIT`",
+            ),
+            "55P04" => Some(
+                "a label must be committed before it is used: add it in a migration of its own, or write `-- lockgate: no-transaction` \
+                 above the first statement",
+            ),
+            _ => None,
+        }
+    }
 }
 
 impl fmt::Display for DbError {
@@ -161,12 +246,18 @@ impl fmt::Display for DbError {
         if let Some(sqlstate) = &self.sqlstate {
             write!(f, " (SQLSTATE {sqlstate})")?;
         }
-        for (label, field) in [("detail", &self.detail), ("hint", &self.hint), ("context", &self.context)] {
+        for (label, field) in [("detail", &self.detail), ("hint", &self.hint)] {
             if let Some(text) = field {
                 write!(f, "\n  {label}: {text}")?;
             }
         }
-        Ok(())
+        if let Some(excerpt) = self.internal_excerpt() {
+            write!(f, "\n  query:\n    {}", excerpt.to_string().replace('\n', "\n    "))?;
+        }
+        match &self.context {
+            Some(text) => write!(f, "\n  context: {text}"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -211,6 +302,14 @@ impl ProgramError {
 }
 
 impl Cause {
+    /// What the server said, if it was the server.
+    pub fn database(&self) -> Option<&DbError> {
+        match self {
+            Self::Database(error) => Some(error),
+            _ => None,
+        }
+    }
+
     /// The same in one line without the rows that the server quotes in its details: fit to be kept for ever.
     pub fn without_data(&self) -> String {
         match self {
@@ -234,6 +333,8 @@ impl From<DbError> for ProgramError {
 pub enum Stage {
     /// The host's own checks, before anything else.
     HostPreflight,
+    /// The rules for what is pending, before anything else is done about it.
+    Lint,
     /// A migration's checks before it runs.
     Preflight(Version),
     /// A migration's checks before its transaction commits.
@@ -254,6 +355,15 @@ pub enum Error {
     Folder(Vec<Problem>),
     /// Applied migrations that are no longer what was applied, all at once.
     Drift(Vec<Problem>),
+    /// What another tool has noted does not fit what is here, all at once.
+    Adoption {
+        /// The tool.
+        tool: String,
+        /// Its table.
+        table: String,
+        /// What keeps it from being taken over.
+        problems: Vec<Problem>,
+    },
     /// The tables of the history are not as this program made them.
     DamagedHistory {
         /// What was found.
@@ -358,6 +468,11 @@ pub enum Error {
         /// The run that the history row would carry.
         run_id: String,
     },
+    /// The same while a history was taken over.
+    AdoptionUnknown {
+        /// The run that the history rows would carry.
+        run_id: String,
+    },
     /// A run failed that had taken a backup.
     AfterBackup {
         /// What it failed with.
@@ -389,8 +504,14 @@ pub struct Report {
     /// Where.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub at: Option<String>,
+    /// The line of the script that is meant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub excerpt: Option<Excerpt>,
     /// Why; several where several things are wrong.
     pub causes: Vec<String>,
+    /// What the server said, in its fields.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub database: Option<Box<DbError>>,
     /// What the database is like now.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<String>,
@@ -426,13 +547,13 @@ impl Error {
             Self::Configuration { .. } | Self::Folder(_) | Self::Refused { .. } | Self::RefusedMidway { .. } => {
                 ExitCode::Usage
             }
-            Self::Drift(_) | Self::DamagedHistory { .. } => ExitCode::Drift,
+            Self::Drift(_) | Self::Adoption { .. } | Self::DamagedHistory { .. } => ExitCode::Drift,
             Self::Checks { .. } => ExitCode::CheckFailed,
             Self::LockHeld { .. } | Self::RestoreUnderWay { .. } => ExitCode::LockHeld,
             Self::Backup { .. } => ExitCode::BackupFailed,
             Self::Unreachable { .. } => ExitCode::Unreachable,
             Self::Database { error, .. } if error.connection_lost => ExitCode::Unreachable,
-            Self::OutcomeUnknown { .. } => ExitCode::OutcomeUnknown,
+            Self::OutcomeUnknown { .. } | Self::AdoptionUnknown { .. } => ExitCode::OutcomeUnknown,
             Self::AfterBackup { error, .. } => error.exit_code(),
             Self::Blocked { .. } => ExitCode::NeedsResolve,
             Self::Migration { .. } | Self::Database { .. } | Self::Interrupted { .. } | Self::System { .. } => {
@@ -447,7 +568,9 @@ impl Error {
         let plain = |what: String, causes: Vec<String>, state: Option<String>, next: Option<String>| Report {
             what,
             at: None,
+            excerpt: None,
             causes,
+            database: None,
             state,
             next,
             exit_code,
@@ -469,6 +592,12 @@ impl Error {
                 nothing(),
                 None,
             ),
+            Self::Adoption { tool, table, problems } => plain(
+                count(problems.len(), &format!("what {tool} noted in `{table}` cannot be taken over:"), "problem"),
+                list(problems),
+                nothing(),
+                None,
+            ),
             Self::Blocked { name, step_of, step, statement, state } => plain(
                 format!("migration `{name}` is blocked at step {step_of}"),
                 vec![format!("a run was cut off in it, and nothing tells whether it took effect ({statement})")],
@@ -483,9 +612,14 @@ impl Error {
                     None => format!("migration `{name}` failed in {direction}"),
                 },
                 at: error.at.clone(),
+                excerpt: error.cause.database().and_then(|error| error.excerpt.clone()),
                 causes: vec![error.cause.to_string()],
+                database: error.cause.database().cloned().map(Box::new),
                 state: Some(state.clone()),
                 next: Some(match &error.cause {
+                    Cause::Database(error) if error.advice().is_some() => {
+                        format!("{}; then run `lockgate {direction}` again", error.advice().unwrap_or_default())
+                    }
                     Cause::Host(_) => "report this as a defect of lockgate, with the log at `-vv`".into(),
                     _ => format!("mend the cause, then run `lockgate {direction}` again"),
                 }),
@@ -494,6 +628,7 @@ impl Error {
             Self::Checks { stage, findings, state } => plain(
                 match stage {
                     Stage::HostPreflight => "preflight says no".into(),
+                    Stage::Lint => "lint says no".into(),
                     Stage::Preflight(version) => format!("the preflight of migration `{version}` says no"),
                     Stage::Verify(version, direction) => {
                         format!("the verification of migration `{version}` ({direction}) says no")
@@ -531,17 +666,26 @@ impl Error {
             Self::Unreachable { target, cause, next } => {
                 plain(format!("cannot connect to {target}"), vec![cause.clone()], nothing(), Some(next.clone()))
             }
-            Self::Database { doing, error } => plain(
-                format!("the server failed while {doing}"),
-                vec![error.to_string()],
-                Some("what was reported as applied is committed, nothing else; the lock is released".into()),
-                Some("mend the cause, then run `lockgate status`".into()),
-            ),
+            Self::Database { doing, error } => Report {
+                database: Some(error.clone()),
+                ..plain(
+                    format!("the server failed while {doing}"),
+                    vec![error.to_string()],
+                    Some("what was reported as applied is committed, nothing else; the lock is released".into()),
+                    Some("mend the cause, then run `lockgate status`".into()),
+                )
+            },
             Self::OutcomeUnknown { name, run_id } => plain(
                 format!("the connection was lost while migration `{name}` was committing"),
                 vec!["the server's answer to COMMIT did not arrive".into()],
                 Some(format!("unknown: the migration is either applied whole, by run {run_id}, or not at all")),
                 Some("run `lockgate status` once the server answers; the next `lockgate up` goes on from there".into()),
+            ),
+            Self::AdoptionUnknown { run_id } => plain(
+                "the connection was lost while the history was committing".into(),
+                vec!["the server's answer to COMMIT did not arrive".into()],
+                Some(format!("unknown: either all of it was taken over, by run {run_id}, or nothing")),
+                Some("run the same command again once the server answers: it adds what is missing".into()),
             ),
             Self::AfterBackup { error, way_back } => {
                 let report = error.report();
@@ -570,7 +714,12 @@ fn count(n: usize, lead: &str, noun: &str) -> String {
 }
 
 fn list(problems: &[Problem]) -> Vec<String> {
-    problems.iter().map(|p| format!("{}: {}\n  next: {}", p.at, p.what, p.next)).collect()
+    let line = |p: &Problem| {
+        let excerpt =
+            p.excerpt.as_ref().map_or(String::new(), |e| format!("\n    {}", e.to_string().replace('\n', "\n    ")));
+        format!("{}: {}{excerpt}\n  next: {}", p.at, p.what, p.next)
+    };
+    problems.iter().map(line).collect()
 }
 
 impl fmt::Display for Error {
@@ -587,6 +736,9 @@ impl fmt::Display for Report {
         if let Some(at) = &self.at {
             let _ = write!(text, "\n  at {at}");
         }
+        if let Some(excerpt) = &self.excerpt {
+            let _ = write!(text, "\n    {}", excerpt.to_string().replace('\n', "\n    "));
+        }
         for cause in &self.causes {
             let _ = write!(text, "\n  cause: {}", cause.replace('\n', "\n  "));
         }
@@ -598,5 +750,39 @@ impl fmt::Display for Report {
         }
         // A migration chooses the messages of the errors that it raises in the server.
         f.write_str(&printable_lines(&text))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_excerpt_is_the_line_and_a_caret_under_the_character() {
+        let shown = |text: &str, offset| Excerpt::of(text, offset).map(|excerpt| excerpt.to_string());
+        assert_eq!(shown("a\n\té x\r\nb", 5).as_deref(), Some("\té x\n\t ^"));
+        assert_eq!(shown("select", 6).as_deref(), Some("select\n      ^"));
+        assert_eq!(shown("a\u{1b}[2J\u{202e}b", 0).as_deref(), Some("a [2J b\n^"));
+        assert_eq!(shown("a\n \nb", 3), None);
+    }
+
+    #[test]
+    fn a_long_line_is_cut_around_the_character() {
+        let excerpt = Excerpt::of(&format!("{}x{}", "a".repeat(500), "b".repeat(500)), 500).unwrap();
+        assert_eq!(excerpt.line, format!("…{}x{}…", "a".repeat(60), "b".repeat(59)));
+        assert_eq!(excerpt.line.chars().nth(excerpt.before), Some('x'));
+    }
+
+    #[test]
+    fn an_inner_query_is_shown_where_it_failed() {
+        let error = DbError {
+            message: "no".into(),
+            internal_query: Some("SELECT 1,\n  nope".into()),
+            internal_position: Some(13),
+            context: Some("PL/pgSQL function f() line 2".into()),
+            ..DbError::default()
+        };
+        let expected = "no\n  query:\n      nope\n      ^\n  context: PL/pgSQL function f() line 2";
+        assert_eq!(error.to_string(), expected);
     }
 }

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod adopt;
 pub mod backup;
 pub mod cli;
 pub mod config;
@@ -9,6 +10,8 @@ pub mod failpoint;
 mod files;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
+pub mod lint;
+pub mod locks;
 pub mod migration;
 pub mod plan;
 pub mod plugin;

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     error::{Error, Problem, Result},
     migration::Version,
-    postgres::history::Applied,
+    postgres::history::{Applied, EXTERNAL},
     printable::printable_in,
     source::{Folder, Migration},
     sql::without_layout,
@@ -122,7 +122,7 @@ pub fn changes(migration: &Migration, row: &Applied) -> Option<String> {
 pub fn missing<'a>(folder: &Folder, applied: &'a [Applied]) -> Vec<&'a Applied> {
     let is_there =
         |version| folder.refused.contains(version) || folder.migrations.iter().any(|m| m.version == *version);
-    applied.iter().filter(|row| !is_there(&row.version)).collect()
+    applied.iter().filter(|row| row.kind != EXTERNAL && !is_there(&row.version)).collect()
 }
 
 /// The migrations to apply, in order, up to and including `to`; then, where there is no such limit, the repeatable ones that are new or
@@ -265,6 +265,8 @@ pub fn states<'a>(
             (Some(migration), Some(row)) if rules.differ(migration, row) => State::Drifted,
             (Some(_), Some(_)) => State::Applied,
             (Some(_), None) => State::Pending,
+            // Its script lies elsewhere.
+            (None, Some(row)) if row.kind == EXTERNAL => State::Applied,
             (None, _) if folder.refused.contains(version) => State::Refused,
             (None, _) => State::Missing,
         };

@@ -18,9 +18,9 @@ pub fn printable_in(chars_max: usize, text: &str) -> String {
     line
 }
 
-/// The same with its ends of lines, as PostgreSQL uses them in details and contexts.
+/// The same with its ends of lines and its tabs, as PostgreSQL uses them in details and contexts.
 pub fn printable_lines(text: &str) -> String {
-    text.chars().map(|c| if c == '\n' { c } else { shown(c) }).collect()
+    text.chars().map(|c| if matches!(c, '\n' | '\t') { c } else { shown(c) }).collect()
 }
 
 /// True of control characters, and of those that no one sees but that end a line or change the order in which the others are shown
@@ -47,6 +47,6 @@ mod tests {
 
     #[test]
     fn lines_are_kept_where_they_may_be_and_nothing_else() {
-        assert_eq!(printable_lines("a\n\u{1b}[31mb\r\u{202e}c"), "a\n [31mb  c");
+        assert_eq!(printable_lines("a\n\u{1b}[31m\tb\r\u{202e}c"), "a\n [31m\tb  c");
     }
 }

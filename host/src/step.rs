@@ -65,7 +65,7 @@ impl OutsideStep {
 pub enum PlannedStep {
     /// A statement.
     Sql(String),
-    /// A statement in a transaction of its own.
+    /// A statement in a transaction of its own; several where the script begins and commits it.
     Alone(String),
     /// A statement outside a transaction.
     Outside {
@@ -96,14 +96,19 @@ impl PlannedStep {
         let line = |sql: &str| printable_in(max_chars, &sql.split_whitespace().collect::<Vec<_>>().join(" "));
         match step {
             Step::Sql(script) => script.statements().map(|(_, sql)| Self::Sql(line(sql))).collect(),
-            Step::Alone(script) => vec![Self::Alone(line(script.text()))],
+            Step::Alone(script) => vec![Self::Alone(line(&together(script)))],
             Step::OutsideTransaction(step) => {
-                vec![Self::Outside { sql: line(step.statement.text()), why: step.why() }]
+                vec![Self::Outside { sql: line(&together(&step.statement)), why: step.why() }]
             }
             Step::Code(name) => vec![Self::Code(printable(name))],
             Step::Batched(name) => vec![Self::Batched(printable(name))],
         }
     }
+}
+
+/// The statements of a script without what stands between them, such as the rows of a COPY.
+fn together(script: &Script) -> String {
+    script.statements().map(|(_, sql)| sql).collect::<Vec<_>>().join("; ")
 }
 
 impl PlannedStep {

@@ -134,7 +134,9 @@ async fn a_procedure_cannot_commit() {
     let up = "CREATE TABLE a (); CREATE PROCEDURE p() LANGUAGE plpgsql AS $$ BEGIN COMMIT; END $$; CALL p();";
     let scenario = Scenario::new("procedure").await.migration("001_a", up, "");
     let before = scenario.state().await;
-    scenario.up().await.fails_with(1).says("invalid transaction termination").says("SQLSTATE 2D000");
+    scenario.up().await.fails_with(1).says("invalid transaction termination").says("SQLSTATE 2D000").says(
+        "next: a procedure or a block that commits runs outside a transaction only: write `-- lockgate: no-transaction`",
+    );
     scenario.is_still(&before).await;
 }
 

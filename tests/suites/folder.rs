@@ -68,7 +68,8 @@ async fn a_script_that_would_end_the_transaction_is_refused_with_its_line() {
         &[
             "migrations/001_a.up.sql:3:3: `COMMIT` would end the transaction that the host owns",
             "migrations/001_a.down.sql:1:7: `ROLLBACK` would end the transaction",
-            "next: remove it: every migration runs in one transaction of the host's",
+            "    COMMIT;\n        ^",
+            "next: the host begins and commits: remove it, or let the file begin with `BEGIN` and end with `COMMIT`",
         ],
     )
     .await;
@@ -81,11 +82,15 @@ async fn a_script_that_never_ends_a_string_is_refused_with_its_place() {
 }
 
 #[tokio::test]
-async fn a_psql_command_and_inline_data_are_refused() {
-    let scenario = Scenario::new("psql").await.migration("001_a", "SELECT 1;\n\\set x 1\n", "COPY t FROM STDIN;");
+async fn a_psql_command_and_rows_for_the_client_are_refused() {
+    let scenario = Scenario::new("psql").await.migration("001_a", "SELECT 1;\n\\set x 1\n", "COPY t TO STDOUT;");
     is_refused(
         &scenario,
-        &["migrations/001_a.up.sql:2:1: a psql command", "001_a.down.sql:1:1: `COPY` with inline data"],
+        &[
+            "migrations/001_a.up.sql:2:1: `\\set` is a psql command",
+            "next: write the value itself",
+            "001_a.down.sql:1:1: `COPY` would send rows to the client",
+        ],
     )
     .await;
 }

@@ -3,6 +3,7 @@
 // A test that cannot be set up must stop there and say why.
 #![allow(clippy::unwrap_used)]
 
+mod adopt;
 mod auth_service;
 mod authors;
 mod backup;
@@ -23,16 +24,20 @@ mod journal;
 mod kit;
 mod languages;
 mod layouts;
+mod lint;
 mod lock;
+mod obstacles;
 mod order;
 mod output;
 mod outside;
+mod plans;
 mod plugin_commands;
 mod privileges;
 mod restore;
 mod restored_objects;
 mod roles;
 mod s3;
+mod scripts;
 mod steps;
 mod stores;
 mod up_and_down;

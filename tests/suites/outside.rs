@@ -733,7 +733,7 @@ async fn directives_that_nobody_follows_are_refused_with_their_line() {
             outcome = outcome.says(words);
         }
     };
-    let known = "next: the directives known are `irreversible`, `no-transaction`, `lock-timeout=TIME` and `statement-timeout=TIME`";
+    let known = "next: the directives known are `irreversible`, `no-transaction`, `new-label-unused`, `lock-timeout=TIME`, `statement-timeout=TIME` and `ignore RULE`";
     let unknown = ["001_a.up.sql:2:1: an unknown directive `no-transactions`", known];
     refused("directive_unknown", "up", "-- x\n-- lockgate: no-transactions\nSELECT 1;", &unknown).await;
     let zero = ["001_a.down.sql:1:1: a time-out of `0s`", "for the operator to say"];

@@ -73,9 +73,11 @@ async fn the_four_kinds_of_step_go_up_and_down_and_leave_nothing() {
     let scenario = planned("four_kinds", EVERY_KIND).await;
     let before = scenario.state().await;
     scenario.run("plan").await.succeeds().prints(
-        "up 002_steps (component, several transactions)\n  CREATE TABLE made ()\n  INSERT INTO trace VALUES ('sql')\n  \
-         in batches: copy\n  outside a transaction (PostgreSQL refuses it inside one): CREATE INDEX CONCURRENTLY target_idx ON target (id DESC)\n  code: code\n",
-    );
+        "up 002_steps (component, several transactions)\n  transaction 1:\n  CREATE TABLE made ()\n  INSERT INTO trace VALUES ('sql')\n",
+    ).prints(
+        "  in batches: copy\n    locks not known: its code decides when it runs\n  outside a transaction (PostgreSQL refuses it inside \
+         one): CREATE INDEX CONCURRENTLY target_idx ON target (id DESC)\n    SHARE UPDATE EXCLUSIVE on target (",
+    ).prints("  transaction 2:\n  code: code\n");
     scenario.is_still(&before).await;
     scenario.up().await.succeeds().prints("applied 002_steps (component, ");
     assert_eq!(scenario.value("SELECT string_agg(name, ' ') FROM trace").await, "sql code");

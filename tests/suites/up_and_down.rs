@@ -236,7 +236,7 @@ async fn another_tools_table_is_left_alone() {
         .lines("CREATE TABLE schema_migrations (version bigint PRIMARY KEY); INSERT INTO schema_migrations VALUES (1)")
         .await;
     let before = scenario.state().await;
-    scenario.run("up").await.refuses_with(5).says("is not Lockgate's: it has no filename").says("--schema lockgate");
+    scenario.run("up").await.refuses_with(5).says("is as dbmate makes it, not Lockgate's").says("--schema lockgate");
     before.equals(&scenario.state().await);
 }
 
@@ -261,7 +261,7 @@ async fn a_down_of_several_is_refused_whole_when_one_cannot_be_reverted() {
     scenario.up().await.succeeds();
     let before = scenario.state().await;
     for arguments in ["down --to 0 --no-backup", "down --to 0 --dry-run"] {
-        scenario.run(arguments).await.refuses_with(2).says("`001_a` cannot be reverted: it has no `.down.sql`");
+        scenario.run(arguments).await.refuses_with(2).says("`001_a` cannot be reverted: it has no down script");
     }
     // The same where the file is gone, and with it the word of its author.
     scenario.remove("migrations/001_a.up.sql");

@@ -18,18 +18,21 @@ pub(crate) fn folder() -> PathBuf {
     newest.expect("PostgreSQL's programs are installed, or LOCKGATE_PG_BIN names their folder").join("bin")
 }
 
-/// `pg_dump --schema-only` without what differs from one dump to the next.
-pub(crate) fn schema_dump(environment: &[(&'static str, String)]) -> String {
-    let mut command = Command::new(folder().join("pg_dump"));
-    command.args(["--schema-only", "--no-password"]);
+/// What one of PostgreSQL's programs prints.
+pub(crate) fn output(program: &str, arguments: &[&str], environment: &[(&'static str, String)]) -> String {
+    let mut command = Command::new(folder().join(program));
+    command.args(arguments).arg("--no-password");
     for (name, value) in environment {
         command.env(name, value);
     }
     let output = command.output().unwrap();
-    assert!(output.status.success(), "pg_dump: {}", String::from_utf8_lossy(&output.stderr));
-    let text = String::from_utf8(output.stdout).unwrap();
-    // A random word that guards psql against the dump's content.
-    let lines = text.lines().filter(|line| !line.starts_with("\\restrict") && !line.starts_with("\\unrestrict"));
+    assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// A dump without the random word that guards psql against its content.
+pub(crate) fn unrestricted(dump: &str) -> String {
+    let lines = dump.lines().filter(|line| !line.starts_with("\\restrict") && !line.starts_with("\\unrestrict"));
     lines.flat_map(|line| [line, "\n"]).collect()
 }
 

@@ -20,11 +20,16 @@ use tokio::{
 /// How the host commits a migration; its own tables are made in transactions as well.
 const COMMIT: &[u8] = b"SET LOCAL transaction_read_only = on; COMMIT\0";
 
+/// How the host commits what it writes for itself: a query of its own.
+const OWN_COMMIT: &[u8] = b"Q\0\0\0\x0bCOMMIT\0";
+
 /// What comes to harm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Meant {
     /// The COMMIT of a migration, after so many others.
     Commit(usize),
+    /// The COMMIT of what the host writes for itself, after so many others.
+    OwnCommit(usize),
     /// Whatever the run sends, after so much else.
     Anything(usize),
 }
@@ -102,6 +107,7 @@ impl Proxy {
     fn is_meant(&self, sent: &[u8]) -> bool {
         match self.meant {
             Meant::Commit(after) => sent.ends_with(COMMIT) && self.seen.fetch_add(1, Ordering::Relaxed) == after,
+            Meant::OwnCommit(after) => sent.ends_with(OWN_COMMIT) && self.seen.fetch_add(1, Ordering::Relaxed) == after,
             Meant::Anything(after) => self.seen.fetch_add(1, Ordering::Relaxed) == after,
         }
     }

@@ -342,16 +342,43 @@ impl Scenario {
         .await;
     }
 
-    /// `pg_dump --schema-only`.
+    /// `pg_dump --schema-only`, without what differs from one dump to the next.
     pub fn schema_dump(&self) -> String {
-        let Target { host, port, database, user, password, .. } = self.database.server().as_superuser(self.database());
-        programs::schema_dump(&[
+        programs::unrestricted(&self.dump(&["--schema-only"]))
+    }
+
+    /// What `pg_dump` prints of the whole database, as a script.
+    pub fn dump(&self, arguments: &[&str]) -> String {
+        programs::output("pg_dump", arguments, &Self::environment(self.database.server().as_superuser(self.database())))
+    }
+
+    /// The statements that psql sends when the owner runs a script with it, whatever comes of them.
+    pub fn sent_by_psql(&self, script: &Path) -> Vec<String> {
+        let log = self.path("psql.log");
+        let arguments =
+            ["--no-psqlrc", "--quiet", "--log-file", log.to_str().unwrap(), "--file", script.to_str().unwrap()];
+        programs::output("psql", &arguments, &Self::environment(self.target.clone()));
+        let log = fs::read_to_string(log).unwrap();
+        // As version 17 and later write it, and those before.
+        let begins = ["/******** QUERY *********/\n", "********* QUERY **********\n"];
+        let ends = ["\n/************************/\n", "\n**************************\n"];
+        let newer = usize::from(!log.contains(begins[0]));
+        let said =
+            log.split(begins[newer]).skip(1).map(|rest| rest.split(ends[newer]).next().unwrap_or(rest).to_owned());
+        let sent = said.collect();
+        fs::remove_file(self.path("psql.log")).unwrap();
+        sent
+    }
+
+    fn environment(target: Target) -> Vec<(&'static str, String)> {
+        let Target { host, port, database, user, password, .. } = target;
+        vec![
             ("PGHOST", host),
             ("PGPORT", port.to_string()),
             ("PGDATABASE", database),
             ("PGUSER", user),
             ("PGPASSWORD", password.as_ref().map(Secret::reveal).unwrap_or_default().to_owned()),
-        ])
+        ]
     }
 }
 

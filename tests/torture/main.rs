@@ -6,6 +6,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod adoptions;
 mod commits;
 mod crowd;
 mod kills;
@@ -49,6 +50,9 @@ async fn torture(factor: usize) -> ExitCode {
     }
     if wanted("failpoints") {
         tallies.push(kills::at_every_failpoint().await);
+    }
+    if wanted("adoptions") {
+        tallies.push(adoptions::at_every_failpoint().await);
     }
     if wanted("commits") {
         tallies.push(commits::harmed(300 * factor).await);

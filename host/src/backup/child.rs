@@ -64,10 +64,17 @@ pub(super) async fn supervise<T: Send + 'static>(
 }
 
 /// Reads complaints beside the data, or a long one would fill the pipe and stop both.
-pub(super) fn complaints(mut stderr: impl Read + Send + 'static) -> JoinHandle<io::Result<String>> {
-    std::thread::spawn(move || {
-        let mut bytes = Vec::new();
-        stderr.read_to_end(&mut bytes)?;
-        Ok(String::from_utf8_lossy(&bytes).trim().to_owned())
-    })
+pub(super) fn complaints(stderr: impl Read + Send + 'static) -> JoinHandle<io::Result<String>> {
+    std::thread::spawn(move || text(stderr).map(|text| text.trim().to_owned()))
+}
+
+/// Reads what is printed beside the data: every character of it.
+pub(super) fn printed(stdout: impl Read + Send + 'static) -> JoinHandle<io::Result<String>> {
+    std::thread::spawn(move || text(stdout))
+}
+
+fn text(mut from: impl Read) -> io::Result<String> {
+    let mut bytes = Vec::new();
+    from.read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }

@@ -181,7 +181,7 @@ impl Folder {
     }
 
     /// Where it is until then.
-    pub(super) fn written(&self) -> &Path {
+    pub(super) fn partial(&self) -> &Path {
         &self.0.partial
     }
 

@@ -58,6 +58,13 @@ pub struct Setting {
 }
 
 impl Properties {
+    /// The same with the encoding and the locale of another.
+    #[must_use]
+    pub(super) fn with_encoding_of(self, other: &Self) -> Self {
+        let Self { encoding, collate, ctype, locale_provider, locale, .. } = other.clone();
+        Self { encoding, collate, ctype, locale_provider, locale, ..self }
+    }
+
     /// Those of a database of the server; `None` when there is no such database.
     ///
     /// # Errors

@@ -98,9 +98,20 @@ async fn restored(config: &Config, backup: &Backup, level: Level, run_id: Uuid) 
         fresh.analyze().await?;
         fresh.compare().await
     };
-    let filled = filled.await;
-    fresh.discard().await;
-    let proved = filled.map_err(failed)?;
+    let proved = match filled.await {
+        Ok(proved) => proved,
+        Err(cause) => {
+            fresh.discard().await;
+            return Err(failed(cause));
+        }
+    };
+    // A proof that leaves a copy of the database behind would fill the server's disk in time.
+    fresh.discarded().await.map_err(|cause| Error::Backup {
+        what: format!("backup `{}` was proved, but a copy of the database is left", manifest.id),
+        cause,
+        state: NOTHING_CHANGED.into(),
+        next: "mend the cause, then run `lockgate restore --clean-up`".into(),
+    })?;
     // Without rows there was nothing to compare.
     let reached = if manifest.scope.schema_only { Level::Restored } else { level };
     Ok(Proof {

@@ -68,7 +68,7 @@ impl Unnamed {
     fn folder(&self) -> Option<&Path> {
         match self {
             Self::File(_) => None,
-            Self::Folder(folder) => Some(folder.written()),
+            Self::Folder(folder) => Some(folder.partial()),
         }
     }
 }

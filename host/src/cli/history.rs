@@ -41,7 +41,7 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<ExitCode> {
         (true, _) => Ok(ExitCode::Done),
         // The JSON has said it already, and stays one document.
         (false, Output::Json) => Ok(ExitCode::Drift),
-        (false, Output::Text) => Err(damaged(&found, arguments.head.as_deref().unwrap_or_default())),
+        (false, Output::Text | Output::Github) => Err(damaged(&found, arguments.head.as_deref().unwrap_or_default())),
     }
 }
 

@@ -1,9 +1,12 @@
 //! The command line: one file a command; each builds a request, calls the library, and hands the outcome to `report`.
 
+mod adopt;
 mod backup;
+mod baseline;
 mod down;
 mod drill;
 mod history;
+mod lint;
 mod new;
 mod pause;
 mod plan;
@@ -129,7 +132,7 @@ struct Global {
     output: Output,
     /// How the log on stderr is written
     #[arg(long, global = true, value_enum, default_value = "text", env = "LOCKGATE_LOG_FORMAT")]
-    log_format: Output,
+    log_format: LogFormat,
     /// Ask nothing
     #[arg(short, long, global = true, env = "LOCKGATE_YES")]
     yes: bool,
@@ -143,6 +146,14 @@ enum EmbeddedWhen {
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Output {
+    Text,
+    Json,
+    /// Workflow commands for GitHub Actions; of `lint` only
+    Github,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum LogFormat {
     Text,
     Json,
 }
@@ -163,12 +174,18 @@ enum Command {
     History(history::Arguments),
     /// Show what `up` would do, and change nothing
     Plan(plan::Arguments),
+    /// Look for what may go wrong with migrations, before they run
+    Lint(lint::Arguments),
     /// Keep the migration under way from going on, or let it
     Pause(pause::Arguments),
     /// Say what came of a step that a run was cut off in, where nothing else tells
     Resolve(resolve::Arguments),
     /// Take a file that has changed for what was applied
     Repair(repair::Arguments),
+    /// Take over the history that another tool has kept so far
+    Adopt(adopt::Arguments),
+    /// Take migrations as applied that were never run by Lockgate
+    Baseline(baseline::Arguments),
     /// Take a backup, or list those that there are
     Backup(backup::Arguments),
     /// Bring a backup's state back; the present database is kept under another name
@@ -199,7 +216,7 @@ impl Context {
     /// Prints an outcome: text for people, JSON for programs.
     fn print<T: serde::Serialize>(&self, outcome: &T, text: impl FnOnce(&T) -> String) -> Result<()> {
         let body = match self.output {
-            Output::Text => text(outcome),
+            Output::Text | Output::Github => text(outcome),
             Output::Json => report::json(outcome)? + "\n",
         };
         // A reader that went away is no failure of the run.
@@ -237,7 +254,7 @@ pub fn main() -> u8 {
     };
     let color = std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
     let verbosity = if cli.global.quiet { -1 } else { i16::from(cli.global.verbose) };
-    telemetry::init(verbosity, cli.global.log_format == Output::Json, color);
+    telemetry::init(verbosity, cli.global.log_format == LogFormat::Json, color);
     let json = cli.global.output == Output::Json;
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -266,6 +283,10 @@ async fn run(cli: Cli) -> Result<ExitCode> {
     let span = tracing::error_span!("run", run_id = %run_id);
     async {
         let global = cli.global;
+        if global.output == Output::Github && !matches!(cli.command, Command::Lint(_)) {
+            let what = "`--output github` is for `lint` only";
+            return Err(Error::configuration(what, "leave it out, or say `--output json`"));
+        }
         let mut config = Config::load(Options {
             config: global.config,
             database_url: global.database_url,
@@ -294,6 +315,7 @@ async fn run(cli: Cli) -> Result<ExitCode> {
             // A server that nobody asks would only be started and stopped.
             _ if matches!(&cli.command, Command::Plugin(arguments) if !arguments.asks_a_database()) => false,
             _ if matches!(&cli.command, Command::Roles(_)) => false,
+            _ if matches!(&cli.command, Command::Lint(arguments) if !arguments.asks_a_database()) => false,
             Some(EmbeddedWhen::Always) => true,
             Some(EmbeddedWhen::Auto) => config.names_no_database(),
             None => false,
@@ -335,6 +357,8 @@ async fn dispatch(context: &Context, command: Command) -> Result<ExitCode> {
         // These stop by themselves, where they can do so cleanly.
         Command::Up(arguments) => up::run(context, &arguments).await,
         Command::Down(arguments) => down::run(context, &arguments).await,
+        Command::Adopt(arguments) => adopt::run(context, &arguments).await,
+        Command::Baseline(arguments) => baseline::run(context, &arguments).await,
         Command::Backup(arguments) => backup::run(context, &arguments).await,
         Command::Restore(arguments) => restore::run(context, &arguments).await,
         Command::Drill(arguments) => drill::run(context, &arguments).await,
@@ -350,6 +374,7 @@ async fn dispatch(context: &Context, command: Command) -> Result<ExitCode> {
         Command::Status(arguments) => interruptible(context, status::run(context, &arguments)).await,
         Command::History(arguments) => interruptible(context, history::run(context, &arguments)).await,
         Command::Plan(arguments) => interruptible(context, plan::run(context, &arguments)).await,
+        Command::Lint(arguments) => interruptible(context, lint::run(context, &arguments)).await,
     }
 }
 

@@ -24,5 +24,6 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<ExitCode> {
 pub async fn show(context: &Context, to: Option<&Version>) -> Result<ExitCode> {
     let plan = runner::plan_up(&context.config, context.run_id, to).await?;
     context.print(&plan, report::plan)?;
-    Ok(if blocks(&plan.findings) { ExitCode::CheckFailed } else { ExitCode::Done })
+    let lint_says_no = plan.lint.as_ref().is_some_and(|lint| lint.errors > 0);
+    Ok(if blocks(&plan.findings) || lint_says_no { ExitCode::CheckFailed } else { ExitCode::Done })
 }

@@ -25,6 +25,9 @@ pub struct Arguments {
     /// Where the dump is decoded to for more than one job [default: TMPDIR, or /tmp]
     #[arg(long, value_name = "FOLDER")]
     temp_dir: Option<PathBuf>,
+    /// Put everything into the usual tablespace of the server, whatever the backup says
+    #[arg(long)]
+    no_tablespaces: bool,
     /// Only remove what restores and drills that were cut off have left, and open the database if one of them left it closed
     #[arg(long, conflicts_with_all = ["id", "into", "jobs", "temp_dir"])]
     clean_up: bool,
@@ -47,7 +50,11 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<ExitCode> {
     }
     let order = RestoreOrder {
         into: arguments.into.clone(),
-        way: Way { jobs: arguments.jobs, temp_dir: arguments.temp_dir.clone() },
+        way: Way {
+            jobs: arguments.jobs,
+            temp_dir: arguments.temp_dir.clone(),
+            no_tablespaces: arguments.no_tablespaces,
+        },
     };
     let restored = runner::restore(&context.config, context.run_id, &choice, &order).await?;
     context.print(&restored, report::restored)?;

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::{Context, Result, plan, psql, version};
+use super::{Context, Output, Result, plan, psql, version};
 use crate::{
     error::ExitCode,
     migration::Version,
@@ -19,12 +19,18 @@ pub struct Arguments {
     /// Show what would be done, check what can be checked, and change nothing
     #[arg(long)]
     dry_run: bool,
+    /// Really run what is pending, in one transaction that is rolled back; say what cannot be tried so
+    #[arg(long, conflicts_with = "dry_run")]
+    rollback_after: bool,
 }
 
 pub async fn run(context: &Context, arguments: &Arguments) -> Result<ExitCode> {
     let to = arguments.to.as_ref();
     if arguments.dry_run {
         return plan::show(context, to).await;
+    }
+    if arguments.rollback_after {
+        return rehearse(context, to).await;
     }
     let seeded = seed(context, to).await?;
     let mut outcome = runner::up(&context.config, context.run_id, to).await?;
@@ -36,6 +42,21 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<ExitCode> {
     }
     context.print(&outcome, report::outcome)?;
     Ok(ExitCode::Done)
+}
+
+/// Tries it, and ends as the run would.
+async fn rehearse(context: &Context, to: Option<&Version>) -> Result<ExitCode> {
+    let rehearsal = runner::rehearse(&context.config, context.run_id, to).await?;
+    context.print(&rehearsal, report::rehearsal)?;
+    match rehearsal.error() {
+        // The JSON has said it already, and stays one document.
+        Some(error) if context.output == Output::Json => {
+            eprintln!("{}", error.report());
+            Ok(error.exit_code())
+        }
+        Some(error) => Err(error.clone()),
+        None => Ok(ExitCode::Done),
+    }
 }
 
 /// Fills the project's own server with made-up data as soon as the schema can take it, so that later migrations meet some.

@@ -11,6 +11,7 @@ use std::{
 };
 
 use futures_util::TryStreamExt;
+use tokio::task::AbortHandle;
 use tokio_postgres::{Client, Row, RowStream, Statement, types::ToSql};
 
 use super::values::{BadValue, Cell, CellSize, Param, sent_bytes_max};
@@ -23,6 +24,7 @@ use crate::{
 #[derive(Clone)]
 pub struct Handle {
     pub(super) client: Arc<Client>,
+    driver: AbortHandle,
     pub(super) questions: Questions,
 }
 
@@ -98,8 +100,15 @@ impl Handle {
         Asked { client: &self.client, _question: self.questions.ask() }
     }
 
-    pub(super) fn of(client: Client) -> Self {
-        Self { client: Arc::new(client), questions: Questions::default() }
+    /// `driver` is the task that the client's questions go through.
+    pub(super) fn of(client: Client, driver: AbortHandle) -> Self {
+        Self { client: Arc::new(client), driver, questions: Questions::default() }
+    }
+
+    /// Ends the connection as if it had been lost: nobody could tell any longer what its answers belong to.
+    pub(super) fn give_up(&self) {
+        tracing::warn!("the connection is given up: the driver has lost count of its answers");
+        self.driver.abort();
     }
 
     /// Runs one statement and collects its rows.
@@ -246,6 +255,15 @@ pub(super) fn db_error(error: &tokio_postgres::Error) -> DbError {
         hint: text(db.hint()),
         position: match db.position() {
             Some(tokio_postgres::error::ErrorPosition::Original(position)) => Some(*position),
+            _ => None,
+        },
+        excerpt: None,
+        internal_query: match db.position() {
+            Some(tokio_postgres::error::ErrorPosition::Internal { query, .. }) => Some(query.clone()),
+            _ => None,
+        },
+        internal_position: match db.position() {
+            Some(tokio_postgres::error::ErrorPosition::Internal { position, .. }) => Some(*position),
             _ => None,
         },
         context: text(db.where_()),

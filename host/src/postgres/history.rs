@@ -12,6 +12,12 @@ use crate::{
 /// The table's name in its schema; the auth service's monitoring reads it.
 pub const TABLE: &str = "schema_migrations";
 
+/// The kind of what another tool applied and Lockgate cannot run.
+pub const EXTERNAL: &str = "external";
+
+/// How many rows are written in one statement.
+const ROWS_A_STATEMENT: usize = 200;
+
 const COLUMNS: [&str; 13] = [
     "version",
     "filename",
@@ -45,7 +51,7 @@ pub struct Applied {
     pub filename: String,
     /// The words of the file's name.
     pub description: String,
-    /// `sql` or `component`.
+    /// `sql`, `component` or `external`.
     pub kind: String,
     /// The digest of the script or component that ran.
     pub checksum: Checksum,
@@ -90,6 +96,32 @@ pub struct Record<'a> {
     pub backup_id: Option<&'a str>,
 }
 
+/// A migration that was applied before Lockgate kept the history.
+#[derive(Debug, Clone)]
+pub struct Adopted<'a> {
+    /// What the row says.
+    pub record: Record<'a>,
+    /// When it was applied, RFC 3339; `None`: nobody knows, and the row says now.
+    pub applied_at: Option<&'a str>,
+}
+
+/// Whether a table of these columns is one that this program made.
+pub fn is_ours<'a>(columns: impl IntoIterator<Item = &'a str>) -> bool {
+    let columns: Vec<&str> = columns.into_iter().collect();
+    COLUMNS.iter().all(|column| columns.contains(column))
+}
+
+/// Which tool makes a table `schema_migrations` of these columns, if that is known.
+pub fn maker<'a>(columns: impl IntoIterator<Item = &'a str>) -> Option<&'static str> {
+    let mut columns: Vec<&str> = columns.into_iter().collect();
+    columns.sort_unstable();
+    match columns.as_slice() {
+        ["dirty", "version"] => Some("golang-migrate"),
+        ["version"] => Some("dbmate"),
+        _ => None,
+    }
+}
+
 /// The history in one schema.
 #[derive(Debug, Clone)]
 pub struct History {
@@ -118,32 +150,11 @@ impl History {
     /// # Errors
     /// [`Error::DamagedHistory`] when the table is not one that this program made.
     pub async fn read(&self, session: &Session) -> Result<Option<Vec<Applied>>> {
-        let columns: Vec<String> = session
-            .client()
-            .query(
-                "SELECT attname::text FROM pg_catalog.pg_attribute
-                 WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped",
-                &[&self.table],
-            )
-            .await
-            .map_err(|e| self.unreadable(session, db_error(&e)))?
-            .iter()
-            .map(|row| row.get(0))
-            .collect();
+        let columns = self.columns(session).await?;
         if columns.is_empty() {
             return Ok(None);
         }
-        let missing: Vec<&str> = COLUMNS.into_iter().filter(|c| !columns.iter().any(|have| have == c)).collect();
-        if !missing.is_empty() {
-            return Err(Error::DamagedHistory {
-                what: format!(
-                    "the table `{}.{TABLE}` is not Lockgate's: it has no {}",
-                    self.schema,
-                    missing.join(", ")
-                ),
-                next: "keep another tool's table by choosing another schema for Lockgate's: `--schema lockgate`".into(),
-            });
-        }
+        self.check_ours(&columns)?;
         let sql = format!(
             "SELECT version, filename, description, kind, checksum,
                     to_char(applied_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'),
@@ -155,6 +166,44 @@ impl History {
         let mut rows = rows.iter().map(applied).collect::<Result<Vec<_>>>()?;
         rows.sort_by(|a, b| a.version.cmp(&b.version));
         Ok(Some(rows))
+    }
+
+    /// The columns of the table, whosever it is; none when it does not exist yet.
+    ///
+    /// # Errors
+    /// When that cannot be found out.
+    pub async fn columns(&self, session: &Session) -> Result<Vec<String>> {
+        let sql = "SELECT attname::text FROM pg_catalog.pg_attribute
+                   WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped";
+        let rows = session.client().query(sql, &[&self.table]).await;
+        let rows = rows.map_err(|e| self.unreadable(session, db_error(&e)))?;
+        Ok(rows.iter().map(|row| row.get(0)).collect())
+    }
+
+    /// Whether the table is one that this program made.
+    ///
+    /// # Errors
+    /// [`Error::DamagedHistory`], with the ways out where it is another tool's.
+    fn check_ours(&self, columns: &[String]) -> Result<()> {
+        let has = |column: &&str| columns.iter().any(|have| have == column);
+        let missing: Vec<&str> = COLUMNS.into_iter().filter(|column| !has(column)).collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let name = format!("{}.{TABLE}", self.schema);
+        Err(match maker(columns.iter().map(String::as_str)) {
+            Some(tool) => Error::DamagedHistory {
+                what: format!("the table `{name}` is as {tool} makes it, not Lockgate's"),
+                next: format!(
+                    "take its history over (`lockgate adopt --from {tool} --take-over` renames the table and keeps it), or leave it \
+                     there and keep Lockgate's own in another schema: `--schema lockgate`, with every command"
+                ),
+            },
+            None => Error::DamagedHistory {
+                what: format!("the table `{name}` is not Lockgate's: it has no {}", missing.join(", ")),
+                next: "keep another tool's table by choosing another schema for Lockgate's: `--schema lockgate`".into(),
+            },
+        })
     }
 
     fn unreadable(&self, session: &Session, error: DbError) -> Error {
@@ -189,7 +238,7 @@ impl History {
                  applied_at timestamptz NOT NULL DEFAULT clock_timestamp(),
                  execution_time_ms bigint NOT NULL CHECK (execution_time_ms >= 0),
                  description text NOT NULL,
-                 kind text NOT NULL CHECK (kind IN ('sql', 'component')),
+                 kind text NOT NULL CHECK (kind IN ('sql', 'component', 'external')),
                  checksum text NOT NULL,
                  up_script text,
                  down_script text,
@@ -264,6 +313,51 @@ impl History {
         }
     }
 
+    /// Records migrations that were applied before, in the open transaction.
+    pub async fn adopt(&self, session: &Session, run_id: uuid::Uuid, rows: &[Adopted<'_>]) -> Result<()> {
+        for rows in rows.chunks(ROWS_A_STATEMENT) {
+            let values: Vec<String> = rows.iter().map(|row| row.values(run_id)).collect();
+            let sql = format!(
+                "INSERT INTO {} (version, filename, applied_at, execution_time_ms, description, kind, checksum, up_script, down_script,
+                                 run_id, lockgate_version)
+                 VALUES {}",
+                self.table,
+                values.join(",\n")
+            );
+            session.batch("recording the migrations", &sql).await?;
+        }
+        Ok(())
+    }
+
+    /// How many rows a run has written: a trigger of somebody's may have kept some away.
+    pub async fn count_of_run(&self, session: &Session, run_id: uuid::Uuid) -> Result<usize> {
+        let sql = format!("SELECT count(*) FROM {} WHERE run_id::text = $1", self.table);
+        let row = session.client().query_one(&sql, &[&run_id.to_string()]).await;
+        let row = row.map_err(|e| Error::database("re-reading the history", db_error(&e)))?;
+        Ok(usize::try_from(row.get::<_, i64>(0)).unwrap_or_default())
+    }
+
+    /// Gives the table that is in the way another name, in the open transaction; it keeps its rows, and whatever depends on it.
+    pub async fn set_aside(&self, session: &Session, name: &str) -> Result<()> {
+        let renamed = quote_ident(name);
+        let key = quote_ident(&format!("{TABLE}_pkey"));
+        // The key of the new table takes the old one's name.
+        let sql = format!(
+            "ALTER TABLE {table} RENAME TO {renamed};
+             DO $do$ BEGIN
+                 IF EXISTS (SELECT FROM pg_catalog.pg_constraint
+                            WHERE conrelid = {literal}::regclass AND conname = '{TABLE}_pkey') THEN
+                     ALTER TABLE {schema}.{renamed} RENAME CONSTRAINT {key} TO {key_renamed};
+                 END IF;
+             END $do$;",
+            table = self.table,
+            schema = quote_ident(&self.schema),
+            literal = quote_literal(&format!("{}.{renamed}", quote_ident(&self.schema))),
+            key_renamed = quote_ident(&format!("{name}_pkey")),
+        );
+        session.batch("renaming the table that is in the way", &sql).await
+    }
+
     /// Removes a migration that was reverted, in the open transaction.
     pub async fn forget(&self, session: &Session, version: &Version) -> Result<()> {
         const DOING: &str = "removing the migration from the history";
@@ -287,6 +381,26 @@ impl History {
     }
 }
 
+impl Adopted<'_> {
+    fn values(&self, run_id: uuid::Uuid) -> String {
+        let text = |value: Option<&str>| value.map_or_else(|| "NULL".to_owned(), quote_literal);
+        let record = &self.record;
+        let applied_at = self.applied_at.map_or_else(|| "clock_timestamp()".to_owned(), quote_literal);
+        format!(
+            "({}, {}, {applied_at}, {}, {}, {}, {}, {}, {}, '{run_id}', '{}')",
+            quote_literal(record.version.as_str()),
+            quote_literal(record.filename),
+            record.execution_time_ms,
+            quote_literal(record.description),
+            quote_literal(record.kind),
+            quote_literal(record.checksum.as_str()),
+            text(record.up_script.filter(|script| script.len() <= UP_SCRIPT_MAX_BYTES)),
+            text(record.down_script),
+            env!("CARGO_PKG_VERSION"),
+        )
+    }
+}
+
 fn applied(row: &Row) -> Result<Applied> {
     let text: String = row.get(0);
     let version = Version::parse(&text).ok_or_else(|| Error::DamagedHistory {
@@ -307,4 +421,17 @@ fn applied(row: &Row) -> Result<Applied> {
         down_script: row.get(10),
         up_script: row.get(11),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_makers_of_a_table_are_known_by_its_columns() {
+        assert_eq!(maker(["version", "dirty"]), Some("golang-migrate"));
+        assert_eq!(maker(["version"]), Some("dbmate"));
+        assert_eq!(maker(["version", "inserted_at"]), None);
+        assert!(is_ours(COLUMNS) && !is_ours(["version", "dirty"]));
+    }
 }

@@ -22,6 +22,11 @@ pub use entries::Recorded;
 /// The journal's table, beside the history.
 pub const TABLE: &str = "schema_migrations_journal";
 
+const WRITING: &str = "writing the journal";
+
+/// How many entries are written in one round trip.
+const ENTRIES_A_TRIP: usize = 200;
+
 /// The functions of its triggers, each named as its trigger.
 pub(super) const FUNCTIONS: [&str; 2] = ["schema_migrations_journal_is_append_only", chain::FUNCTION];
 
@@ -53,6 +58,10 @@ pub enum Event {
     StepFinished,
     /// A migration was applied.
     Applied,
+    /// A migration that another tool had applied was taken over.
+    Adopted,
+    /// A migration was taken as applied on the operator's word.
+    Baselined,
     /// A migration was reverted.
     Reverted,
     /// A migration, or a part of it, was rolled back and is tried again.
@@ -90,6 +99,8 @@ impl Event {
             Self::Unpaused => "unpaused",
             Self::StepFinished => "step_finished",
             Self::Applied => "applied",
+            Self::Adopted => "adopted",
+            Self::Baselined => "baselined",
             Self::Reverted => "reverted",
             Self::Retried => "retried",
             Self::Resolved => "resolved",
@@ -200,6 +211,20 @@ impl Journal {
 
     /// Appends an entry: in the open transaction, where one is open.
     pub async fn append(&self, session: &Session, entry: &Entry<'_>) -> Result<()> {
+        session.batch(WRITING, &self.sql(entry)).await
+    }
+
+    /// Appends many entries, in the open transaction.
+    pub async fn append_all(&self, session: &Session, entries: &[Entry<'_>]) -> Result<()> {
+        // Each is a statement of its own: the trigger links it to the one before.
+        for entries in entries.chunks(ENTRIES_A_TRIP) {
+            let statements: Vec<String> = entries.iter().map(|entry| self.sql(entry)).collect();
+            session.batch(WRITING, &statements.join(";\n")).await?;
+        }
+        Ok(())
+    }
+
+    fn sql(&self, entry: &Entry<'_>) -> String {
         let null = || "NULL".to_owned();
         let (version, direction) = match entry.migration {
             Some((version, direction)) => {
@@ -207,7 +232,7 @@ impl Journal {
             }
             None => (null(), null()),
         };
-        let sql = format!(
+        format!(
             "INSERT INTO {} (run_id, event, version, direction, attempt, step, duration_ms, detail, os_user, host, application)
              VALUES ('{}', '{}', {version}, {direction}, {}, {}, {}, {}, {}, {}, 'lockgate {}')",
             self.table,
@@ -220,8 +245,7 @@ impl Journal {
             quote_literal(&self.os_user),
             quote_literal(&self.host),
             env!("CARGO_PKG_VERSION"),
-        );
-        session.batch("writing the journal", &sql).await
+        )
     }
 }
 
@@ -248,7 +272,7 @@ impl Journal {
         let sql = format!(
             "SELECT count(*) = 1 AND NOT EXISTS (
                  SELECT FROM {table} WHERE id > max(b.id)
-                   AND event IN ('applied', 'reverted', 'started', 'resumed', 'step_finished', 'restored'))
+                   AND event IN ('applied', 'adopted', 'baselined', 'reverted', 'started', 'resumed', 'step_finished', 'restored'))
              FROM {table} b WHERE event = 'backed_up' AND detail = {backup}",
             table = self.table,
             backup = quote_literal(backup)

@@ -15,6 +15,7 @@ pub mod preflight;
 pub mod progress;
 pub mod roles;
 mod savepoint;
+mod scripts;
 pub mod seal;
 mod session;
 pub mod snapshot;

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     error::{Error, Result},
     migration::{Checksum, Direction, Version},
-    sql::{Origin, Script},
+    sql::{Origin, Places, Script, Stretch},
     step::{OutsideStep, Step},
 };
 
@@ -362,13 +362,18 @@ fn to_json(steps: &[Step]) -> Json {
             Origin::History(version) => step["history"] = version.as_str().into(),
             Origin::Plugin => {}
         }
+        if !script.places().is_whole() {
+            let stretch =
+                |s: &Stretch| json!([s.start, s.file.as_ref().map(|file| file.to_string_lossy()), s.line, s.column]);
+            step["places"] = script.places().stretches().iter().map(stretch).collect();
+        }
         step
     };
     let step = |step: &Step| match step {
-        Step::Sql(script) => with_origin(json!({ "sql": script.text() }), script),
-        Step::Alone(script) => with_origin(json!({ "alone": script.text() }), script),
+        Step::Sql(script) => with_origin(json!({ "sql": script.sent_text() }), script),
+        Step::Alone(script) => with_origin(json!({ "alone": script.sent_text() }), script),
         Step::OutsideTransaction(OutsideStep { statement, probe }) => {
-            with_origin(json!({ "outside_transaction": statement.text(), "probe": probe }), statement)
+            with_origin(json!({ "outside_transaction": statement.sent_text(), "probe": probe }), statement)
         }
         Step::Code(name) => json!({ "code": name }),
         Step::Batched(name) => json!({ "batched": name }),
@@ -386,7 +391,11 @@ fn from_json(text: &str) -> Option<Vec<Step>> {
             (None, Some(version)) => Origin::History(version.to_owned()),
             (None, None) => Origin::Plugin,
         };
-        let script = |text: &str| Script::parse(text, origin.clone()).ok();
+        let places = match step.get("places") {
+            Some(stretches) => Places::of(stretches.as_array()?.iter().map(stretch).collect::<Option<_>>()?),
+            None => Places::default(),
+        };
+        let script = |text: &str| Script::kept(text, origin.clone(), places.clone());
         if let Some(sql) = text("sql") {
             return script(sql).map(Step::Sql);
         }
@@ -401,6 +410,12 @@ fn from_json(text: &str) -> Option<Vec<Step>> {
         code.or_else(|| text("batched").map(|name| Step::Batched(name.to_owned())))
     };
     plan.iter().map(step).collect()
+}
+
+fn stretch(json: &Json) -> Option<Stretch> {
+    let number = |at: usize| json.get(at).and_then(Json::as_u64).and_then(|n| usize::try_from(n).ok());
+    let file = json.get(1).and_then(Json::as_str).map(Into::into);
+    Some(Stretch { start: number(0)?, file, line: number(2)?, column: number(3)? })
 }
 
 #[cfg(test)]

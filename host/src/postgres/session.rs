@@ -18,8 +18,8 @@ use super::{
     tables,
 };
 use crate::{
-    error::{DbError, Error, ProgramError, Result},
-    sql::{Origin, Script},
+    error::{Cause, DbError, Error, ProgramError, Result},
+    sql::Script,
 };
 
 /// What the server said of itself when the session began.
@@ -241,7 +241,7 @@ impl Session {
         let driver = tokio::spawn(driver.in_current_span()).abort_handle();
         let server = prepare(&client).await.map_err(|e| unreachable(target, &e))?;
         let cancel = client.cancel_token();
-        Ok(Self { handle: Handle::of(client), cancel, tls, driver, target: target.clone(), server })
+        Ok(Self { handle: Handle::of(client, driver.clone()), cancel, tls, driver, target: target.clone(), server })
     }
 
     /// For programs and for the host's own statements with parameters.
@@ -277,6 +277,12 @@ impl Session {
         let close = seal.as_ref().map_or(String::new(), |seal| format!("; {}", seal.close()));
         let sql = format!("BEGIN; {}; {SYNCHRONOUS_COMMIT}{close}", timeouts.sql("SET LOCAL"));
         self.batch(DOING, &sql).await?;
+        self.baseline(own, seal).await
+    }
+
+    /// What must be the same at the end of the open transaction.
+    async fn baseline(&self, own: &OwnTables, seal: Option<Seal>) -> Result<Transaction> {
+        const DOING: &str = "beginning a transaction";
         let sql = format!(
             "SELECT pg_current_xact_id()::text, {}, {}, {}, {}, {SETTINGS_SQL}",
             signature_sql(["$1", "$2", "$3", "$4"]),
@@ -290,6 +296,53 @@ impl Session {
         Ok(Transaction { id: row.get(0), signature: row.get(1), writes, settings: row.get(5), seal })
     }
 
+    /// Makes the session within the open transaction what it is at the beginning of one: for several migrations in one transaction, of
+    /// which none is to see what another has set, left open or put off.
+    pub async fn as_at_the_beginning(&self, timeouts: Timeouts) -> Result<()> {
+        const DOING: &str = "setting the session back";
+        // What was set to be checked at once, because it was to be seen at the end of the former migration, is put off again; so is what
+        // later migrations make, which is seen at their ends.
+        let at_once = "SELECT DISTINCT pg_catalog.format('%I.%I', n.nspname, c.conname)
+                       FROM pg_catalog.pg_constraint c JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.connamespace
+                       WHERE c.condeferrable AND NOT c.condeferred";
+        let names: Vec<String> = self.texts(DOING, at_once).await?.into_iter().flatten().flatten().collect();
+        let at_once = match names.as_slice() {
+            [] => String::new(),
+            names => format!("SET CONSTRAINTS {} IMMEDIATE; ", names.join(", ")),
+        };
+        let sql = format!(
+            "CLOSE ALL; DISCARD TEMP; RESET ALL; {}; SET CONSTRAINTS ALL DEFERRED; {at_once}{}; {SYNCHRONOUS_COMMIT}",
+            settings_sql(),
+            timeouts.sql("SET LOCAL"),
+        );
+        self.batch(DOING, &sql).await
+    }
+
+    /// Begins a part of the open transaction as [`begin`](Self::begin) begins one, and returns what must be the same at its end.
+    pub async fn begin_part(&self, own: &OwnTables, seal: Option<Seal>) -> Result<Transaction> {
+        if let Some(seal) = &seal {
+            self.batch("sealing a part of a transaction", &seal.close()).await?;
+        }
+        self.baseline(own, seal).await
+    }
+
+    /// Ends a part of the open transaction as [`commit`](Self::commit) would, and commits nothing: what it has put off until then is run
+    /// READ ONLY.
+    ///
+    /// # Errors
+    /// What the server would have refused the commit with.
+    pub async fn end_part(&self, transaction: &Transaction) -> Result<(), ProgramError> {
+        if let Some(seal) = &transaction.seal {
+            self.client().batch_execute(&seal.open_for_good()).await.map_err(|e| ProgramError::from(db_error(&e)))?;
+        }
+        let put_off = async |db: &Handle| db.execute("SET CONSTRAINTS ALL IMMEDIATE", &[]).await;
+        match self.guarded(put_off).await {
+            Ok(run) => run.map(drop).map_err(ProgramError::from),
+            Err(Error::Database { error, .. }) => Err((*error).into()),
+            Err(other) => Err(ProgramError { at: None, cause: Cause::Host(other.report().what) }),
+        }
+    }
+
     /// Runs one statement outside a transaction.
     ///
     /// # Errors
@@ -297,9 +350,9 @@ impl Session {
     pub async fn outside(&self, timeouts: Timeouts, statement: &Script) -> Result<(), ProgramError> {
         self.client().batch_execute(&timeouts.sql("SET")).await.map_err(|e| ProgramError::from(db_error(&e)))?;
         let mut result = Ok(());
-        for (part, sql) in statement.statements() {
+        for (n, (part, sql)) in statement.statements().enumerate() {
             let executed = self.handle.execute(sql, &[]).await;
-            result = executed.map(drop).map_err(|error| statement.error(part.start(), error));
+            result = executed.map(drop).map_err(|error| statement.error(part.start, n, error));
         }
         if !self.is_closed() {
             self.reset().await;
@@ -335,21 +388,6 @@ impl Session {
         let result = work(&self.handle).await;
         self.undo(DOING, "ROLLBACK TO SAVEPOINT lockgate_guard; RELEASE SAVEPOINT lockgate_guard").await?;
         Ok(result)
-    }
-
-    /// Runs a script within the open transaction: a file whole, a component's SQL one statement a message.
-    pub async fn run_script(&self, script: &Script) -> Result<(), ProgramError> {
-        match script.origin {
-            Origin::File(_) | Origin::History(_) => {
-                self.client().batch_execute(script.text()).await.map_err(|e| script.error(0, db_error(&e)))
-            }
-            Origin::Plugin => {
-                for (statement, sql) in script.statements() {
-                    self.handle.execute(sql, &[]).await.map_err(|error| script.error(statement.start(), error))?;
-                }
-                Ok(())
-            }
-        }
     }
 
     /// Runs what was deferred to the commit, so that it fails now, before the verification, and not after it.
@@ -489,6 +527,13 @@ impl Session {
         let Ok(undone) = undone else {
             // Its process may be stopped, or wait for a disk. It holds the lock as long as it is there, and rolls back in the end.
             self.driver.abort();
+            // Whoever asks next whether the connection is there is to be told that it is not.
+            let gone = async {
+                while !self.is_closed() {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+            };
+            let _ = tokio::time::timeout(TOLD_AFTER, gone).await;
             let message =
                 format!("pid {pid} of the server does not react to a cancellation; the connection is given up");
             let error = DbError { message, connection_lost: true, ..DbError::default() };

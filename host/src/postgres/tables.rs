@@ -17,21 +17,44 @@ pub async fn ensure(session: &Session, history: &History) -> Result<()> {
     if lacking(session, history).await?.is_none() {
         return Seal::new(history).check(session).await;
     }
-    let schema = quote_ident(history.schema());
-    // Not IF NOT EXISTS alone: that demands the right to create schemas even where this one is there.
-    let sql = format!(
-        "BEGIN;
-         SET LOCAL client_min_messages = warning;
-         DO $do$ BEGIN IF to_regnamespace({}) IS NULL THEN CREATE SCHEMA {schema}; END IF; END $do$;
-         {} COMMIT",
-        quote_literal(&schema),
-        ddl(history),
-    );
-    let result = session.batch(DOING, &sql).await;
+    let result = session.batch(DOING, &format!("BEGIN; {} COMMIT", making(history))).await;
     if result.is_err() {
         session.abort().await?;
     }
     result
+}
+
+/// The same within the open transaction, to be rolled back with it.
+///
+/// # Errors
+/// As [`ensure`].
+pub async fn ensure_within(session: &Session, history: &History) -> Result<()> {
+    history.read(session).await?;
+    if lacking(session, history).await?.is_none() {
+        return Seal::new(history).check(session).await;
+    }
+    session.batch("making the tables of the history", &making(history)).await
+}
+
+/// The same in the open transaction, where nothing of them is there yet or another tool's table has just been renamed.
+///
+/// # Errors
+/// When the role may not.
+pub async fn make(session: &Session, history: &History) -> Result<()> {
+    session.batch("making the tables of the history", &making(history)).await
+}
+
+/// [`ddl`], and the schema before it.
+fn making(history: &History) -> String {
+    let schema = quote_ident(history.schema());
+    // Not IF NOT EXISTS alone: that demands the right to create schemas even where this one is there.
+    format!(
+        "SET LOCAL client_min_messages = warning;
+         DO $do$ BEGIN IF to_regnamespace({}) IS NULL THEN CREATE SCHEMA {schema}; END IF; END $do$;
+         {}",
+        quote_literal(&schema),
+        ddl(history),
+    )
 }
 
 /// The statements that make the tables, or add what an older version did not have.

@@ -1,5 +1,9 @@
 //! Outcomes as people and programs read them.
 
+mod adoption;
+mod lint;
+mod plan;
+
 use std::fmt::Write as _;
 
 use comfy_table::{CellAlignment, Table, presets};
@@ -14,8 +18,12 @@ use crate::{
     plan::State,
     postgres::journal::{Recorded, Verification},
     printable::printable,
-    runner::{Health, Outcome, Pause, Plan, PlannedStep, Realigned, Repair, Resolution, Status, Underway},
+    runner::{Health, Outcome, Pause, Realigned, Repair, Resolution, Status, Underway},
 };
+
+pub use adoption::adoption;
+pub use lint::{lint, lint_for_github, rules};
+pub use plan::{plan, rehearsal};
 
 /// The version of the JSON objects.
 const FORMAT: u32 = 1;
@@ -40,6 +48,19 @@ pub fn bytes(n: u64) -> String {
         size /= 1024.0;
     }
     format!("{size:.1} TiB")
+}
+
+/// A number as people read it: `1,000,000`.
+pub fn thousands(n: u64) -> String {
+    let digits = n.to_string();
+    let mut text = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
 }
 
 /// The text of a run.
@@ -79,44 +100,6 @@ pub fn outcome(outcome: &Outcome) -> String {
         let _ = writeln!(text, "to take it all back: {command}{mind}");
     }
     text
-}
-
-/// The text of a plan.
-pub fn plan(plan: &Plan) -> String {
-    if plan.migrations.is_empty() {
-        return "nothing to do\n".into();
-    }
-    let mut text = findings(&plan.findings);
-    if plan.backup {
-        text += "backup: pg_dump, zstd, read back and compared\n";
-    } else {
-        text += "no backup\n";
-    }
-    for migration in &plan.migrations {
-        let extent = match (&migration.goes_on_at, migration.atomic) {
-            (Some(step), _) => format!("goes on at step {step}"),
-            (None, true) => "one transaction".to_owned(),
-            (None, false) => "several transactions".to_owned(),
-        };
-        let _ = writeln!(text, "{} {} ({}, {extent})", plan.direction, migration.name, migration.kind);
-        match &migration.steps {
-            None => text += "  steps: known when the migrations before it have run\n",
-            Some(steps) => {
-                for step in steps {
-                    let _ = match step {
-                        PlannedStep::Sql(summary) => writeln!(text, "  {summary}"),
-                        PlannedStep::Alone(summary) => writeln!(text, "  in a transaction of its own: {summary}"),
-                        PlannedStep::Outside { sql, why } => {
-                            writeln!(text, "  outside a transaction ({why}): {sql}")
-                        }
-                        PlannedStep::Code(name) => writeln!(text, "  code: {name}"),
-                        PlannedStep::Batched(name) => writeln!(text, "  in batches: {name}"),
-                    };
-                }
-            }
-        }
-    }
-    text + "nothing was changed\n"
 }
 
 /// The text of the status.
@@ -491,6 +474,11 @@ mod tests {
         let after = |s| age(then, jiff::Timestamp::from_second(s).unwrap());
         assert_eq!([0, 59, 60, 3_600, 86_399, 86_400].map(after), ["0 s", "59 s", "1 min", "1 h", "23 h", "1 d"]);
         assert_eq!(age(jiff::Timestamp::from_second(5).unwrap(), then), "0 s", "clocks differ");
+    }
+
+    #[test]
+    fn large_numbers_read_well() {
+        assert_eq!([0, 999, 1_000, 1_234_567].map(thousands), ["0", "999", "1,000", "1,234,567"]);
     }
 
     #[test]

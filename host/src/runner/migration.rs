@@ -3,10 +3,12 @@
 mod batch;
 mod outside;
 mod pace;
+mod rehearsal;
 
 use std::time::{Duration, Instant};
 
 use self::pace::Pace;
+pub(super) use self::rehearsal::Tried;
 use super::{
     ROLLED_BACK, Run,
     course::{Course, Next},
@@ -212,6 +214,15 @@ impl<'r, 'c> Passage<'r, 'c> {
         };
         let config = self.run.config;
         let lost = self.run.session.is_closed();
+        // The connection was given up for what the server said, which it would say again.
+        let said =
+            |error: &ProgramError| error.cause.database().is_some_and(|e| e.sqlstate.is_some() && !e.connection_lost);
+        if lost && unknown.is_none() && matches!(&error, Error::Migration { error, .. } if said(error)) {
+            if let Err(cause) = self.run.reconnect().await {
+                tracing::warn!(%cause, "the server was not found again");
+            }
+            return Err(error);
+        }
         let again = self.tries <= config.persistence.retries && config.stop.asked().is_none();
         // Whether the COMMIT took place is found out even if nothing is tried again.
         if !(lost && (again || unknown.is_some())) && !(again && passing(&error)) {

@@ -1,10 +1,15 @@
 //! A run, from the lock to the outcome.
 
+mod adopt;
+mod baseline;
 mod course;
+mod linting;
 mod migration;
 mod outcome;
 mod pause;
+mod planning;
 mod recovery;
+mod rehearsal;
 mod repair;
 mod resolve;
 mod work;
@@ -14,7 +19,6 @@ use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 use self::{
-    course::Course,
     migration::Passage,
     work::{Work, from_history, load},
 };
@@ -27,7 +31,7 @@ use crate::{
     plan::{self, OutOfOrder, Revert, State},
     postgres::{
         Handle, Server, Session, Target, Watch,
-        history::{Applied, History},
+        history::{Applied, EXTERNAL, History},
         journal::{Entry, Event, Journal, Recorded, Verification},
         lock::{self, LockKey},
         preflight::{self, Purpose},
@@ -37,8 +41,14 @@ use crate::{
     source::{self, Folder},
 };
 
-pub use outcome::{Done, Health, Outcome, Plan, Planned, PlannedStep, Status, StatusRow, Underway};
+pub use adopt::{Adoption, Order, TakenOver, adopt, plan_adopt};
+pub use baseline::{baseline, plan_baseline};
+pub use linting::{Linted, lint};
+pub use outcome::{
+    Done, Health, Outcome, Plan, Planned, PlannedLock, PlannedStatement, PlannedStep, Status, StatusRow, Underway,
+};
 pub use pause::{Pause, pause};
+pub use rehearsal::{Moved, NotReached, NotTried, Rehearsal, Rehearsed, RehearsedAs, Taken, rehearse};
 pub use repair::{Realigned, Repair, plan_repair, repair};
 pub use resolve::{Resolution, Verdict, plan_resolve, resolve};
 
@@ -118,8 +128,9 @@ pub async fn status(config: &Config, run_id: Uuid) -> Result<Status> {
 pub async fn plan_up(config: &Config, run_id: Uuid, to: Option<&Version>) -> Result<Plan> {
     let folder = source::read(&config.dir, config.layout.as_deref())?;
     let run = Run::begin(config, run_id).await?;
+    run.refuse_other_histories(&folder).await?;
     let work = run.pending(&folder, to).await?;
-    run.plan(Direction::Up, &work).await
+    run.plan(Direction::Up, &folder, &work).await
 }
 
 /// Says what [`down`] would do, and changes nothing.
@@ -130,7 +141,7 @@ pub async fn plan_down(config: &Config, run_id: Uuid, revert: &Revert) -> Result
     let folder = source::read(&config.dir, config.layout.as_deref())?;
     let run = Run::begin(config, run_id).await?;
     let work = run.reverted(&folder, revert).await?;
-    run.plan(Direction::Down, &work).await
+    run.plan(Direction::Down, &folder, &work).await
 }
 
 /// Applies what is pending, up to and including `to`.
@@ -163,7 +174,7 @@ pub async fn backup(config: &Config, run_id: Uuid, extent: Extent) -> Result<Man
     config.backup.check(&extent)?;
     let mut run = Run::begin(config, run_id).await?;
     run.locked(async |run, _| {
-        run.preflight(&[]).await?;
+        run.preflight(&[], run.config.backup.enabled).await?;
         let manifest = run.take_backup(&[], extent).await?;
         if run.history.read(&run.session).await?.is_some() {
             run.journal.append(&run.session, &Entry::of(Event::BackedUp).detail(&manifest.id)).await?;
@@ -273,11 +284,12 @@ impl<'a> Run<'a> {
         }
         // Another run may have done it while this one waited for the lock.
         self.locked(async |run, waited| {
+            run.refuse_other_histories(folder).await?;
             let work = run.pending(folder, to).await?;
             if work.is_empty() {
                 run.nothing_to_do(Direction::Up).await
             } else {
-                run.execute(Direction::Up, &work, waited).await
+                run.execute(Direction::Up, folder, &work, waited).await
             }
         })
         .await
@@ -292,7 +304,7 @@ impl<'a> Run<'a> {
             if work.is_empty() {
                 run.nothing_to_do(Direction::Down).await
             } else {
-                run.execute(Direction::Down, &work, waited).await
+                run.execute(Direction::Down, folder, &work, waited).await
             }
         })
         .await
@@ -397,6 +409,17 @@ impl<'a> Run<'a> {
         let applied = self.applied().await?;
         let mut work = Vec::new();
         for row in plan::down(&folder.migrations, &revertible, revert, self.config.rules)? {
+            if row.kind == EXTERNAL {
+                return Err(Error::Refused {
+                    what: format!(
+                        "migration `{}` cannot be reverted: another tool applied it, and Lockgate does not run its script `{}`",
+                        source::name(&row.version, &row.description),
+                        row.filename
+                    ),
+                    next: "write a new migration that takes it back, or `lockgate restore` a backup from before it"
+                        .into(),
+                });
+            }
             let mut item = match folder.migrations.iter().find(|m| m.version == row.version) {
                 Some(migration) => {
                     if let (Some(files), Some(stored)) = (migration.scripts(), &row.down_script)
@@ -458,9 +481,18 @@ impl<'a> Run<'a> {
     }
 
     /// Under the lock: checks, backup, then one migration after the other.
-    async fn execute(&mut self, direction: Direction, work: &[Work], waited: Duration) -> Result<Outcome> {
+    async fn execute(
+        &mut self,
+        direction: Direction,
+        folder: &Folder,
+        work: &[Work],
+        waited: Duration,
+    ) -> Result<Outcome> {
         self.refuse_paused(work.iter().find_map(|item| item.started.as_ref()))?;
-        let mut findings = self.preflight(work).await?;
+        let mut findings = self.preflight(work, self.config.backup.enabled).await?;
+        if direction == Direction::Up {
+            findings.extend(self.lint(folder, work).await?);
+        }
         // What has begun was let through then.
         if direction == Direction::Up && work[0].started.is_none() {
             findings.extend(self.migration_preflight(&work[0]).await?);
@@ -505,9 +537,9 @@ impl<'a> Run<'a> {
         Ok(Some(Finding::new(Severity::Info, "run-resolved", what)))
     }
 
-    /// The host's checks.
-    async fn preflight(&self, work: &[Work]) -> Result<Vec<Finding>> {
-        let findings = self.host_findings(work).await?;
+    /// The host's checks, with those of a backup or without.
+    async fn preflight(&self, work: &[Work], backup: bool) -> Result<Vec<Finding>> {
+        let findings = self.host_findings(work, backup).await?;
         if blocks(&findings) {
             let state = NOTHING_CHANGED.into();
             return Err(Error::Checks { stage: Stage::HostPreflight, findings, state });
@@ -515,13 +547,14 @@ impl<'a> Run<'a> {
         Ok(findings)
     }
 
-    async fn host_findings(&self, work: &[Work]) -> Result<Vec<Finding>> {
+    /// What the host's checks find; those of a backup are asked where one will be taken.
+    async fn host_findings(&self, work: &[Work], backup: bool) -> Result<Vec<Finding>> {
         let purpose = if work.is_empty() { Purpose::BackUp } else { Purpose::Migrate };
         let context = preflight::Context {
             purpose,
             session: &self.session,
             history: &self.history,
-            backups: if self.config.backup.enabled { Some(Catalog::open(&self.config.backup)?) } else { None },
+            backups: if backup { Some(Catalog::open(&self.config.backup)?) } else { None },
             backup_role: self.config.backup.role.as_deref().unwrap_or(&self.session.server.user),
             pg_bin: self.config.pg_bin.as_deref(),
             components: work.iter().any(|w| w.kind == Kind::Component.as_str()),
@@ -717,13 +750,14 @@ impl<'a> Run<'a> {
 
     /// Notes a failure in the journal and says what the database is like now.
     async fn state_after(&self, entry: &Entry<'_>, what: &str) -> String {
+        let lost = || match what {
+            NOT_RUN | ROLLED_BACK => {
+                "the connection is lost; the server rolls the migration back and releases the lock".to_owned()
+            }
+            what => format!("the connection is lost and the lock with it; {what}"),
+        };
         if self.session.is_closed() {
-            return match what {
-                NOT_RUN | ROLLED_BACK => {
-                    "the connection is lost; the server rolls the migration back and releases the lock".into()
-                }
-                what => format!("the connection is lost and the lock with it; {what}"),
-            };
+            return lost();
         }
         match self.applied().await {
             Ok(applied) => {
@@ -738,6 +772,8 @@ impl<'a> Run<'a> {
                     None => format!("{what}; no migration is applied; the lock is released"),
                 }
             }
+            // It may have been given up only now.
+            Err(_) if self.session.is_closed() => lost(),
             Err(_) => what.to_owned(),
         }
     }
@@ -747,37 +783,6 @@ impl<'a> Run<'a> {
         if let Err(error) = self.journal.append(&self.session, entry).await {
             tracing::error!(%error, "the journal could not be written");
         }
-    }
-
-    async fn plan(&self, direction: Direction, work: &[Work]) -> Result<Plan> {
-        let mut findings = if work.is_empty() { Vec::new() } else { self.host_findings(work).await? };
-        let mut migrations = Vec::new();
-        for (i, item) in work.iter().enumerate() {
-            let timeouts = self.timeouts(item, direction);
-            let begun = item.started.is_some();
-            if i == 0 && direction == Direction::Up && !begun {
-                let asked = self.session.read_only(timeouts, async |db| item.program.preflight(db).await).await?;
-                findings.extend(asked.map_err(|error| not_planned(item, direction, error))?);
-            }
-            let course = match &item.started {
-                // What a run has begun follows the plan that it made then.
-                Some(started) if started.direction == direction => Some(Course::under_way(started)),
-                _ => match self.session.read_only(timeouts, async |db| item.program.plan(direction, db).await).await? {
-                    Ok(steps) => Some(Course::of(steps)),
-                    Err(_) if i > 0 => None,
-                    Err(error) => return Err(not_planned(item, direction, error)),
-                },
-            };
-            migrations.push(Planned {
-                version: item.version.clone(),
-                name: item.name.clone(),
-                kind: item.kind.clone(),
-                atomic: course.as_ref().is_none_or(Course::is_atomic),
-                goes_on_at: course.as_ref().filter(|course| course.stored).map(Course::step_of),
-                steps: course.map(|course| course.steps.iter().flat_map(PlannedStep::of).collect()),
-            });
-        }
-        Ok(Plan { direction, migrations, backup: self.config.backup.enabled, findings })
     }
 }
 

@@ -7,6 +7,8 @@ use super::course::Course;
 use crate::{
     backup::{Manifest, WayBack},
     error::{Finding, Problem},
+    lint,
+    locks::{Blocks, Mode, Work},
     migration::{Direction, Version},
     plan::State,
     postgres::{
@@ -64,6 +66,9 @@ pub struct Plan {
     pub backup: bool,
     /// What the host's own checks and those of the first migration say now.
     pub findings: Vec<Finding>,
+    /// What the rules say of what is to be applied; of the way up only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lint: Option<lint::Report>,
 }
 
 /// A migration in a plan.
@@ -81,7 +86,41 @@ pub struct Planned {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub goes_on_at: Option<String>,
     /// Its steps; `None` where they can only be known when the migrations before it have run.
-    pub steps: Option<Vec<PlannedStep>>,
+    pub steps: Option<Vec<PlannedStatement>>,
+}
+
+/// A statement, or a step of a component's own, in a plan.
+#[derive(Debug, Clone, Serialize)]
+pub struct PlannedStatement {
+    /// What it is.
+    #[serde(flatten)]
+    pub step: PlannedStep,
+    /// Statements of the same number share a transaction, from 1; `None` where it is in none, or in many.
+    pub transaction: Option<usize>,
+    /// The locks that it takes on relations.
+    pub locks: Vec<PlannedLock>,
+    /// Why there may be more, or others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub locks_unknown: Option<&'static str>,
+}
+
+/// A lock in a plan, and how large the relation is in the connected database.
+#[derive(Debug, Clone, Serialize)]
+pub struct PlannedLock {
+    /// The relation.
+    pub relation: String,
+    /// How strong.
+    pub mode: Mode,
+    /// Who has to wait.
+    pub blocks: Blocks,
+    /// What is done while it is held; it is held until the transaction ends.
+    pub work: Work,
+    /// Whether the relation is there now.
+    pub exists: bool,
+    /// With indexes, partitions and TOAST.
+    pub bytes: Option<u64>,
+    /// An estimate.
+    pub rows: Option<u64>,
 }
 
 /// One line of the status.

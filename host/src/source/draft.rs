@@ -6,7 +6,7 @@ use super::{Content, Migration, listing::Listing};
 use crate::{
     error::Problem,
     migration::{Checksum, Kind, Version},
-    sql::{Directives, Origin, Script, SqlFiles},
+    sql::{Directives, Script, SqlFiles},
 };
 
 /// A migration as a layout found it.
@@ -54,6 +54,8 @@ pub(super) enum Down {
 #[derive(Debug, Clone)]
 pub(super) struct Source {
     path: PathBuf,
+    /// The folder of migrations, out of which nothing is included.
+    root: PathBuf,
     text: Result<String, Problem>,
     pub(super) checksum: Checksum,
     pub(super) directives: Directives,
@@ -65,6 +67,7 @@ impl Source {
         let text = listing.text(name);
         Self {
             path: listing.path.join(name),
+            root: listing.top.clone(),
             text: text.text,
             checksum: text.checksum,
             directives: Directives::default(),
@@ -96,12 +99,24 @@ impl Source {
         self
     }
 
-    fn script(&self, problems: &mut Vec<Problem>) -> Option<Script> {
+    /// The script, and the digest of its text: with that of the files that it includes.
+    fn read(&self, problems: &mut Vec<Problem>) -> (Option<Script>, Checksum) {
         let parsed = match &self.text {
-            Ok(text) => Script::parse_with(text, Origin::File(self.path.clone()), self.directives),
+            Ok(text) => Script::parse_file(text, &self.path, &self.root, self.directives),
             Err(problem) => Err(vec![problem.clone()]),
         };
-        parsed.map_err(|found| problems.extend(found)).ok()
+        match parsed {
+            Ok((script, kept)) if kept == self.text() => (Some(script), self.checksum.clone()),
+            Ok((script, kept)) => (Some(script), Checksum::of_script(kept.trim_start_matches('\n'))),
+            Err(found) => {
+                problems.extend(found);
+                (None, self.checksum.clone())
+            }
+        }
+    }
+
+    fn script(&self, problems: &mut Vec<Problem>) -> Option<Script> {
+        self.read(problems).0
     }
 }
 
@@ -169,8 +184,8 @@ impl Draft {
         let Self { version, description, filename, body, mut problems } = self;
         let (checksum, files) = match body {
             Body::Sql(scripts) => {
-                let files = scripts.parse(&mut problems);
-                (scripts.up.checksum, Some(files))
+                let (files, checksum) = scripts.parse(&mut problems);
+                (checksum, Some(files))
             }
             Body::Foreign(checksum) => (checksum, None),
         };
@@ -183,8 +198,8 @@ impl Draft {
 }
 
 impl Scripts {
-    fn parse(&self, problems: &mut Vec<Problem>) -> SqlFiles {
-        let up = self.up.script(problems);
+    fn parse(&self, problems: &mut Vec<Problem>) -> (SqlFiles, Checksum) {
+        let (up, checksum) = self.up.read(problems);
         let down = match &self.down {
             Down::Script(source) => source.script(problems),
             Down::Missing(_) | Down::Never => None,
@@ -224,7 +239,7 @@ impl Scripts {
             }
             _ => {}
         }
-        SqlFiles { up, down, preflight, verify }
+        (SqlFiles { up, down, preflight, verify }, checksum)
     }
 }
 

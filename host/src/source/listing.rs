@@ -19,6 +19,8 @@ pub(super) struct Listing {
     pub(super) path: PathBuf,
     /// Its path within the folder of migrations, with a slash at the end; empty for that one itself.
     prefix: String,
+    /// The folder of migrations, as it was named, and what it really is.
+    pub(super) top: PathBuf,
     root: PathBuf,
     pub(super) entries: Vec<Entry>,
     pub(super) problems: Vec<Problem>,
@@ -54,16 +56,17 @@ impl Listing {
     /// When it cannot be read.
     pub(super) fn of(folder: &Path) -> Result<Self> {
         let root = folder.canonicalize().map_err(|e| unreadable(folder, &e))?;
-        Self::within(folder, String::new(), root).map_err(|e| unreadable(folder, &e))
+        Self::within(folder, String::new(), folder, root).map_err(|e| unreadable(folder, &e))
     }
 
-    fn within(path: &Path, prefix: String, root: PathBuf) -> io::Result<Self> {
+    fn within(path: &Path, prefix: String, top: &Path, root: PathBuf) -> io::Result<Self> {
         let mut names = Vec::new();
         for entry in fs::read_dir(path)? {
             names.push(entry?.file_name());
         }
         names.sort();
-        let mut listing = Self { path: path.to_owned(), prefix, root, entries: Vec::new(), problems: Vec::new() };
+        let top = top.to_owned();
+        let mut listing = Self { path: path.to_owned(), prefix, top, root, entries: Vec::new(), problems: Vec::new() };
         for name in names {
             let Some(name) = name.to_str() else {
                 let at = path.join(&name).to_string_lossy().into_owned();
@@ -102,7 +105,7 @@ impl Listing {
     pub(super) fn folder(&self, name: &str) -> Result<Self, Problem> {
         let path = self.path.join(name);
         let prefix = format!("{}{name}/", self.prefix);
-        Self::within(&path, prefix, self.root.clone()).map_err(|e| {
+        Self::within(&path, prefix, &self.top, self.root.clone()).map_err(|e| {
             Problem::new(path.display().to_string(), format!("it cannot be read: {e}"), "mend the permissions")
         })
     }
@@ -143,6 +146,7 @@ impl Listing {
         Self {
             path: self.path.clone(),
             prefix: self.prefix.clone(),
+            top: self.top.clone(),
             root: self.root.clone(),
             entries,
             problems: Vec::new(),

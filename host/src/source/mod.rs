@@ -12,6 +12,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+pub(crate) use self::layout::change_set;
 use self::{
     draft::Draft,
     layout::Found,

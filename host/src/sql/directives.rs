@@ -11,6 +11,8 @@ pub struct Directives {
     pub irreversible: bool,
     /// `no-transaction`: each of its statements commits by itself.
     pub no_transaction: bool,
+    /// `new-label-unused`: a string below an `ALTER TYPE … ADD VALUE` that looks like the new label is none.
+    pub new_label_unused: bool,
     /// `lock-timeout=5s`, `statement-timeout=10min`.
     pub timeouts: TimeoutsAsked,
 }
@@ -27,10 +29,23 @@ impl Refused {
     }
 }
 
-const KNOWN: &str =
-    "the directives known are `irreversible`, `no-transaction`, `lock-timeout=TIME` and `statement-timeout=TIME`";
+const KNOWN: &str = "the directives known are `irreversible`, `no-transaction`, `new-label-unused`, `lock-timeout=TIME`, `statement-timeout=TIME` and `ignore RULE`";
 
 impl Directives {
+    /// The same with what another source asks for; where both give a time, this one's holds.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        Self {
+            irreversible: self.irreversible || other.irreversible,
+            no_transaction: self.no_transaction || other.no_transaction,
+            new_label_unused: self.new_label_unused || other.new_label_unused,
+            timeouts: TimeoutsAsked {
+                lock_ms: self.timeouts.lock_ms.or(other.timeouts.lock_ms),
+                statement_ms: self.timeouts.statement_ms.or(other.timeouts.statement_ms),
+            },
+        }
+    }
+
     /// The directive in a line comment, if it is one.
     pub(super) fn in_comment(comment: &str) -> Option<&str> {
         comment.trim_start_matches('-').trim_start().strip_prefix("lockgate:").map(str::trim)
@@ -41,6 +56,17 @@ impl Directives {
     /// # Errors
     /// When there is none like it, it was there before, or a statement stands above it.
     pub(super) fn take(&mut self, directive: &str, in_head: bool) -> Result<(), Refused> {
+        // What a rule of `lint` lets pass stands where that is.
+        if let Some(rules) = directive.strip_prefix("ignore").filter(|rest| rest.is_empty() || rest.starts_with(' ')) {
+            let names_one = rules.split("--").next().is_some_and(|rules| !rules.trim().is_empty());
+            return match names_one {
+                true => Ok(()),
+                false => Err(Refused::new(
+                    "the directive `ignore` without a rule",
+                    "write `ignore RULE`, as `lint` calls it",
+                )),
+            };
+        }
         let (name, value) = match directive.split_once('=') {
             Some((name, value)) => (name.trim(), Some(value.trim())),
             None => (directive, None),
@@ -48,6 +74,7 @@ impl Directives {
         let new = match (name, value) {
             ("irreversible", None) => !std::mem::replace(&mut self.irreversible, true),
             ("no-transaction", None) => !std::mem::replace(&mut self.no_transaction, true),
+            ("new-label-unused", None) => !std::mem::replace(&mut self.new_label_unused, true),
             ("lock-timeout", Some(value)) => self.timeouts.lock_ms.replace(milliseconds(value)?).is_none(),
             ("statement-timeout", Some(value)) => self.timeouts.statement_ms.replace(milliseconds(value)?).is_none(),
             _ => return Err(Refused::new(format!("an unknown directive `{directive}`"), KNOWN)),
@@ -109,6 +136,15 @@ mod tests {
     }
 
     #[test]
+    fn what_two_sources_ask_for_holds_together() {
+        let text = read(&["lock-timeout=5s", "new-label-unused"]).unwrap();
+        let layout = read(&["no-transaction", "lock-timeout=1s", "statement-timeout=2s"]).unwrap();
+        let both = text.or(layout);
+        assert!(both.no_transaction && both.new_label_unused && !both.irreversible);
+        assert_eq!(both.timeouts, TimeoutsAsked { lock_ms: Some(5_000), statement_ms: Some(2_000) });
+    }
+
+    #[test]
     fn what_cannot_be_followed_is_refused() {
         for (directives, words) in [
             (&["no-transactions"][..], "an unknown directive `no-transactions`"),
@@ -124,6 +160,17 @@ mod tests {
             let refused = read(directives).unwrap_err();
             assert!(refused.contains(words), "{directives:?}: {refused}");
         }
+        assert!(read(&["ignore"]).unwrap_err().contains("without a rule"));
+        assert!(read(&["ignore -- later"]).is_err() && read(&["ignored x"]).is_err());
         assert!(Directives::default().take("no-transaction", false).is_err_and(|r| r.what.contains("below")));
+    }
+
+    #[test]
+    fn what_lint_is_to_ignore_may_stand_anywhere_and_asks_nothing_of_the_host() {
+        let mut directives = Directives::default();
+        for in_head in [true, false, false] {
+            assert!(directives.take("ignore ban-drop-table, blocking-lock -- at night", in_head).is_ok());
+        }
+        assert_eq!(directives, Directives::default());
     }
 }

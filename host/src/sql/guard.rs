@@ -5,15 +5,16 @@
 
 use std::fmt;
 
-use squawk_lexer::{TokenKind, tokenize};
-
-use super::script::{Statement, WORDS_MAX};
+use super::{
+    scan::{Kind, tokens},
+    split::{Statement, WORDS_MAX, copies_in},
+};
 use crate::printable::printable_in;
 
 /// Who sends the statement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rule {
-    /// A script that the team wrote: it may do all but end the transaction.
+    /// A script that the team wrote: it may do all but end the transaction. Its savepoints have been looked at.
     Script,
     /// A component: it may not touch the session either.
     Guest,
@@ -32,7 +33,8 @@ enum Why {
     Session,
     Constraints,
     Server,
-    CopyData,
+    CopyOut,
+    StringSyntax,
     Copy,
     CopyIn,
     Cursor,
@@ -49,7 +51,8 @@ impl Refusal {
             Why::Session => "use `SET LOCAL` for a setting; role and session stay as the operator chose them",
             Why::Constraints => "name the constraints, each with its schema",
             Why::Server => "ask the operator to do it",
-            Why::CopyData => "write the rows as `INSERT … VALUES`",
+            Why::CopyOut => "remove it: nobody reads what a script sends back",
+            Why::StringSyntax => "remove it, and write `E'…'` for strings with backslashes",
             Why::Copy => "use `copy-in` for `COPY … FROM STDIN`, and a query to read",
             Why::CopyIn => "send one `COPY … FROM STDIN` statement",
             Why::Outside => "make it an `sql` step, which shares a transaction with its neighbours",
@@ -68,7 +71,8 @@ impl fmt::Display for Refusal {
             Why::Session => write!(f, "`{words}` would change the session that the host owns"),
             Why::Constraints => write!(f, "`{words}` would reach the host's own constraint"),
             Why::Server => write!(f, "`{words}` would change the server, not this database"),
-            Why::CopyData => write!(f, "`{words}` with inline data needs psql"),
+            Why::CopyOut => write!(f, "`{words}` would send rows to the client"),
+            Why::StringSyntax => write!(f, "`{words}` would change how the strings below it are read"),
             Why::Copy => write!(f, "`{words}` moves data past the host: only `copy-in` takes it, from STDIN"),
             Why::CopyIn => write!(f, "`{words}` is no `COPY … FROM STDIN`, which is all that `copy-in` takes"),
             Why::Cursor => write!(f, "`{words}` is no query, and only a query has a cursor"),
@@ -144,6 +148,10 @@ pub fn check_outside(sql: &str) -> Result<(), Refusal> {
 
 /// Looks at one statement of a script.
 pub(super) fn check(statement: &Statement, rule: Rule) -> Result<(), Refusal> {
+    // A script's own data come with it.
+    if rule == Rule::Script && copies_in(&statement.words) {
+        return Ok(());
+    }
     refuse(&as_slices(&statement.words), rule)
 }
 
@@ -157,32 +165,36 @@ struct Words {
 /// statement is.
 fn words_of(sql: &str) -> Words {
     let mut words = Words { list: Vec::new(), start: 0 };
-    let (mut offset, mut depth) = (0, 0_usize);
-    for token in tokenize(sql) {
-        let start = offset;
-        offset += token.len as usize;
-        let piece = &sql[start..offset];
+    let mut depth = 0_usize;
+    for token in tokens(sql).filter(|token| !token.is_blank()) {
         match token.kind {
-            TokenKind::Whitespace | TokenKind::LineComment | TokenKind::BlockComment { .. } => continue,
-            TokenKind::Semi if words.list.is_empty() => continue,
-            TokenKind::CloseParen => {
+            Kind::Semicolon if words.list.is_empty() => continue,
+            Kind::Close => {
                 depth = depth.saturating_sub(1);
                 continue;
             }
-            TokenKind::OpenParen => depth += 1,
+            Kind::Open => depth += 1,
             _ => {}
         }
         if words.list.is_empty() {
-            words.start = start;
+            words.start = token.start;
         } else if depth > 0 {
             continue;
         }
-        words.list.push(if token.kind == TokenKind::Ident { piece.to_ascii_uppercase() } else { piece.to_owned() });
+        let piece = &sql[token.start..token.end];
+        words.list.push(if token.kind == Kind::Word { piece.to_ascii_uppercase() } else { piece.to_owned() });
         if words.list.len() == WORDS_MAX {
             break;
         }
     }
     words
+}
+
+/// The first words of a statement, fit to be printed.
+pub(super) fn shown(words: &[String], n: usize) -> String {
+    // What stands there may be a string of a megabyte.
+    const CHARS_MAX: usize = 60;
+    printable_in(CHARS_MAX, &words[..n.min(words.len())].join(" "))
 }
 
 fn as_slices(words: &[String]) -> Vec<&str> {
@@ -191,10 +203,8 @@ fn as_slices(words: &[String]) -> Vec<&str> {
 
 impl Refusal {
     fn of(words: &[&str], n: usize, why: Why) -> Self {
-        // What stands there may be a string of a megabyte.
-        const CHARS_MAX: usize = 60;
-        let words = words[..n.min(words.len())].join(" ");
-        Self { words: printable_in(CHARS_MAX, &words), why }
+        let words: Vec<String> = words[..n.min(words.len())].iter().map(|word| (*word).to_owned()).collect();
+        Self { words: shown(&words, n), why }
     }
 }
 
@@ -215,19 +225,27 @@ fn refuse(words: &[&str], rule: Rule) -> Result<(), Refusal> {
     let refusal = |n: usize, why: Why| Err(Refusal::of(words, n, why));
     match words {
         [] => return refusal(0, Why::Empty),
+        ["SAVEPOINT" | "RELEASE", ..] | ["ROLLBACK", "TO", ..] | ["ROLLBACK", "WORK" | "TRANSACTION", "TO", ..]
+            if rule == Rule::Script =>
+        {
+            return Ok(());
+        }
         ["BEGIN" | "START" | "COMMIT" | "END" | "ROLLBACK" | "ABORT" | "SAVEPOINT" | "RELEASE", ..] => {
             return refusal(1, Why::Transaction);
         }
         ["PREPARE", "TRANSACTION", ..] | ["SET", "TRANSACTION", ..] => return refusal(2, Why::Transaction),
         // The server takes either word in either direction.
         ["COPY", rest @ ..] if rest.windows(2).any(|w| matches!(w, ["FROM" | "TO", "STDIN" | "STDOUT"])) => {
-            let why = if rule == Rule::Script { Why::CopyData } else { Why::Copy };
+            let why = if rule == Rule::Guest { Why::Copy } else { Why::CopyOut };
             return refusal(1, why);
         }
         _ => {}
     }
     if rule == Rule::Script {
-        return Ok(());
+        return match words {
+            ["SET", rest @ ..] if turns_backslashes_on(rest) => refusal(2, Why::StringSyntax),
+            _ => Ok(()),
+        };
     }
     // `SET LOCAL "role" = x` is a change of the role, too, and `U&"…"` may spell anything.
     let names_session = |word: &&str| {
@@ -263,6 +281,16 @@ fn refuse(words: &[&str], rule: Rule) -> Result<(), Refusal> {
         [first, ..] if !KNOWN.contains(first) => refusal(1, Why::Unknown),
         _ => Ok(()),
     }
+}
+
+/// Whether a `SET`, of which this is the rest, makes backslashes special in every string: the script is cut as if they were not.
+fn turns_backslashes_on(rest: &[&str]) -> bool {
+    let rest = match rest {
+        ["SESSION" | "LOCAL", rest @ ..] => rest,
+        rest => rest,
+    };
+    let value = |word: &&str| word.trim_matches('\'').to_ascii_lowercase();
+    matches!(rest, ["STANDARD_CONFORMING_STRINGS", "TO" | "=", to] if !["on", "true", "yes", "1", "default"].contains(&&*value(to)))
 }
 
 #[cfg(test)]

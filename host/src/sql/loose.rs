@@ -1,20 +1,15 @@
 //! A script without what a formatter changes.
 
-use squawk_lexer::{TokenKind, tokenize};
+use super::scan::{self, Kind};
 
 /// The tokens of a script with one space between them: the same for all ways to lay it out. Comments and strings stay as they are, but for
 /// the blanks at the end of a comment.
 pub fn without_layout(text: &str) -> String {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut out = String::new();
-    let mut offset = 0;
-    for token in tokenize(text.trim_start_matches('\u{feff}')) {
-        let end = offset + token.len as usize;
-        let piece = text.trim_start_matches('\u{feff}')[offset..end].trim_end_matches(['\r', '\n', ' ', '\t']);
-        offset = end;
-        if token.kind != TokenKind::Whitespace {
-            out.push_str(piece);
-            out.push(' ');
-        }
+    for token in scan::tokens(text).filter(|token| token.kind != Kind::Whitespace) {
+        out.push_str(text[token.start..token.end].trim_end_matches(['\r', '\n', ' ', '\t']));
+        out.push(' ');
     }
     out
 }

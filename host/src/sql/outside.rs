@@ -6,8 +6,7 @@
 
 use std::collections::VecDeque;
 
-use squawk_lexer::{LiteralKind, TokenKind, tokenize};
-
+use super::scan::{Escapes, Kind, content, tokens};
 use crate::postgres::{quote_ident, quote_literal};
 
 /// Where a statement can run.
@@ -123,6 +122,17 @@ impl Name {
         quote_ident(&self.name)
     }
 
+    /// The name behind the words with which a statement begins.
+    pub(super) fn behind(sql: &str, words: &[&str]) -> Option<Self> {
+        let mut tokens = Tokens::of(sql);
+        if tokens.eat(words) { tokens.name() } else { None }
+    }
+
+    /// Whether both may name the same thing: a name without a schema may be in any.
+    pub(super) fn may_be(&self, other: &Self) -> bool {
+        self.name == other.name && (self.schema.is_none() || other.schema.is_none() || self.schema == other.schema)
+    }
+
     /// A constant with the quoted name in it, for `to_regclass` and its like, which look for it as the server would.
     pub(super) fn literal(&self) -> String {
         quote_literal(&self.quoted())
@@ -143,7 +153,15 @@ impl Place {
     }
 }
 
+/// The first words of what is looked at; of all other statements, which may be long, nothing more is read.
+const LOOKED_AT: &[&str] =
+    &["CREATE", "DROP", "ALTER", "REINDEX", "VACUUM", "ANALYZE", "ANALYSE", "REFRESH", "CLUSTER"];
+
 fn recognise(sql: &str) -> (Place, Effect) {
+    let first = tokens(sql).find(|token| !token.is_blank() && token.kind != Kind::Semicolon);
+    if !first.is_some_and(|t| LOOKED_AT.iter().any(|word| sql[t.start..t.end].eq_ignore_ascii_case(word))) {
+        return (Place::Inside, Effect::Unknown);
+    }
     let mut tokens = Tokens::of(sql);
     let Some(Token::Word(first)) = tokens.next() else { return (Place::Inside, Effect::Unknown) };
     match first.as_str() {
@@ -317,31 +335,23 @@ impl Tokens {
     const MAX: usize = 1000;
 
     fn of(sql: &str) -> Self {
-        let mut tokens = VecDeque::new();
-        let mut end = 0;
-        for token in tokenize(sql) {
-            let start = end;
-            end += token.len as usize;
-            let piece = &sql[start..end];
-            let token = match token.kind {
-                TokenKind::Whitespace | TokenKind::LineComment | TokenKind::BlockComment { .. } => continue,
-                TokenKind::Semi if tokens.is_empty() => continue,
-                TokenKind::Semi => break,
-                TokenKind::Ident => Token::Word(piece.to_ascii_uppercase()),
-                TokenKind::QuotedIdent { terminated: true, uescape: false } => {
-                    Token::Quoted(piece[1..piece.len() - 1].replace("\"\"", "\""))
-                }
-                TokenKind::Literal { kind: LiteralKind::Str { terminated: true } } => {
-                    Token::Text(piece[1..piece.len() - 1].replace("''", "'"))
-                }
-                _ => Token::Other(piece.to_owned()),
+        let mut found = VecDeque::new();
+        for token in tokens(sql).filter(|token| !token.is_blank()) {
+            let piece = || sql[token.start..token.end].to_owned();
+            let read = match token.kind {
+                Kind::Semicolon if found.is_empty() => continue,
+                Kind::Semicolon => break,
+                Kind::Word => Token::Word(piece().to_ascii_uppercase()),
+                Kind::Name(Escapes::None) => content(&token, sql).map_or_else(|| Token::Other(piece()), Token::Quoted),
+                Kind::Text(_) => content(&token, sql).map_or_else(|| Token::Other(piece()), Token::Text),
+                _ => Token::Other(piece()),
             };
-            tokens.push_back((token, start));
-            if tokens.len() == Self::MAX {
+            found.push_back((read, token.start));
+            if found.len() == Self::MAX {
                 break;
             }
         }
-        Self(tokens)
+        Self(found)
     }
 
     fn next(&mut self) -> Option<Token> {
@@ -595,7 +605,8 @@ mod tests {
                 "alter type S.Mood add value if not exists 'it''s' before 'x'",
                 Effect::AddValue { type_name: name("s.mood"), label: "it's".into() },
             ),
-            ("ALTER TYPE mood ADD VALUE E'x'", Effect::Unknown),
+            ("ALTER TYPE mood ADD VALUE E'x'", Effect::AddValue { type_name: name("mood"), label: "x".into() }),
+            ("ALTER TYPE mood ADD VALUE E'\\x41'", Effect::Unknown),
             (
                 "ALTER TABLE t ATTACH PARTITION s.p FOR VALUES IN (1)",
                 Effect::Attach { parent: name("t"), part: name("s.p") },

@@ -85,11 +85,21 @@ impl Program for SqlProgram {
 
     async fn verify(&self, direction: Direction, db: &Handle) -> Result<Vec<Finding>, ProgramError> {
         match direction {
-            Direction::Up => all_true(self.files.verify.as_ref(), db).await,
+            Direction::Up => {
+                // A dump leaves an empty search path behind; what is undone after the check anyway may be set back before it.
+                if self.files.verify.is_some() {
+                    db.execute(SEARCH_PATH, &[]).await?;
+                }
+                all_true(self.files.verify.as_ref(), db).await
+            }
             Direction::Down => Ok(Vec::new()),
         }
     }
 }
+
+/// Sets an empty search path to what the session began with.
+const SEARCH_PATH: &str = "SELECT pg_catalog.set_config(name, reset_val, true) FROM pg_catalog.pg_settings
+     WHERE name OPERATOR(pg_catalog.=) 'search_path' AND setting IN ('', '\"\"')";
 
 fn no_step(step: &str) -> ProgramError {
     ProgramError { at: None, cause: Cause::Host(format!("a SQL file has no step `{step}`")) }
@@ -99,8 +109,12 @@ fn no_step(step: &str) -> ProgramError {
 async fn all_true(script: Option<&Script>, db: &Handle) -> Result<Vec<Finding>, ProgramError> {
     let mut findings = Vec::new();
     let Some(script) = script else { return Ok(findings) };
-    for (statement, sql) in script.statements() {
-        let rows = db.query(sql, &[]).await.map_err(|error| script.error(statement.start(), error))?;
+    for (n, (statement, sql)) in script.statements().enumerate() {
+        if statement.data.is_some() {
+            let text = "a check takes no data: it is a query".to_owned();
+            return Err(ProgramError { at: Some(script.place_of(statement)), cause: Cause::Script(text) });
+        }
+        let rows = db.query(sql, &[]).await.map_err(|error| script.error(statement.start, n, error))?;
         if let Some(message) = objection(&rows) {
             let at = script.place_of(statement);
             findings.push(Finding::new(Severity::Block, "not-true", format!("{message}, at {at}")));

@@ -1,26 +1,29 @@
-//! A SQL script cut into statements where `psql` would cut it.
-//!
-//! Source of the rules: `psqlscan.l` of PostgreSQL 18. A semicolon ends a statement outside strings, comments, parentheses
-//! and the `BEGIN ATOMIC … END` body of a function.
+//! A SQL script: checked whole before anything of it is sent, and then sent as the server takes it.
 
-use std::path::{Path, PathBuf};
+mod errors;
+mod steps;
 
-use squawk_lexer::{LiteralKind, TokenKind, tokenize};
-
-use super::{directives::Directives, locate, position_of};
-use crate::{
-    error::{Cause, DbError, Problem, ProgramError},
-    sql::{
-        guard::{self, Rule},
-        outside::{Effect, Place},
-    },
-    step::{OutsideStep, Step},
+use std::{
+    borrow::Cow,
+    ops::Range,
+    path::{Path, PathBuf},
 };
+
+use super::{
+    control::controlled,
+    directives::Directives,
+    guard::{self, Rule},
+    include,
+    places::{Places, Spot, Walk},
+    psql::{self, Command},
+    split::{Fault, Split, Statement, split},
+};
+use crate::error::{Excerpt, Problem};
 
 /// Where a script came from, which decides how it is sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
-    /// A file that the team wrote: sent whole, in one message.
+    /// A file that the team wrote: sent whole, in one message, but for the data of a `COPY`.
     File(PathBuf),
     /// The plan of a component: one statement a message, in the extended protocol, which refuses a second one.
     Plugin,
@@ -34,82 +37,228 @@ pub struct Script {
     /// Where it came from.
     pub origin: Origin,
     text: String,
+    places: Places,
     statements: Vec<Statement>,
+    /// Stretches of the text that are not sent: a `BEGIN` and its `COMMIT` that are the host's, commands for psql alone.
+    unsent: Vec<Range<usize>>,
+    /// Statements that share a transaction in a script without one, by their numbers.
+    groups: Vec<Range<usize>>,
     directives: Directives,
 }
 
-/// A statement of a script: where it lies, and the words that it begins with.
-#[derive(Debug, Clone)]
-pub struct Statement {
-    start: usize,
-    end: usize,
-    /// The first words in upper case, without comments; enough of them to tell what the statement is.
-    pub words: Vec<String>,
+/// What is sent of a script in one piece.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Parcel<'a> {
+    /// Statements, in one message.
+    Sql {
+        /// The number of the first.
+        first: usize,
+        /// The byte of the script at which the message begins.
+        base: usize,
+        /// The message.
+        sql: Cow<'a, str>,
+    },
+    /// A `COPY … FROM STDIN`, by its number, and its data.
+    Copy {
+        /// The number of the statement.
+        statement: usize,
+        /// The statement.
+        sql: &'a str,
+        /// The data.
+        data: &'a str,
+    },
 }
 
-/// No statement needs more of its beginning to be told apart.
-pub(super) const WORDS_MAX: usize = 16;
+/// Something that makes a script unfit: at which byte, what, and what to do.
+struct Objection {
+    at: usize,
+    what: String,
+    next: String,
+}
 
 impl Script {
-    /// Cuts a script into statements.
+    /// Understands a script.
     ///
     /// # Errors
-    /// All that makes the script unfit to run in the host's transaction, with its place: a string or comment without an end, a
-    /// psql command, a statement that would end the transaction, `COPY … FROM STDIN`.
+    /// All that makes the script unfit to run in the host's transaction, with its place: a string or comment without an end, a psql
+    /// command, a statement that would end the transaction.
     pub fn parse(text: &str, origin: Origin) -> Result<Self, Vec<Problem>> {
         Self::parse_with(text, origin, Directives::default())
     }
 
-    /// The same for a script that is asked for something otherwise than in its text.
+    /// The same for a script of which something else than its own comments says how it is run.
     ///
     /// # Errors
     /// As [`parse`](Self::parse).
-    pub fn parse_with(text: &str, origin: Origin, asked: Directives) -> Result<Self, Vec<Problem>> {
-        let text = text.trim_start_matches('\u{feff}').to_owned();
-        let mut cutter = Cutter::default();
-        let mut problems = Vec::new();
-        let mut at = |offset: usize, what: String, next: &str| {
-            problems.push(Problem::new(origin.place(&text, offset), what, next));
-        };
-        if let Some(offset) = text.find('\0') {
-            at(offset, "a NUL character, which PostgreSQL does not take".into(), "save it as UTF-8 text");
-        }
-        let mut directives = asked;
-        let mut offset = 0;
-        for token in tokenize(&text) {
-            let end = offset + token.len as usize;
-            let piece = &text[offset..end];
-            if let Some(what) = unterminated(token.kind) {
-                at(offset, format!("{what} that never ends"), "close it");
-            } else if piece.starts_with('\\') {
-                at(offset, "a psql command, which the server does not know".into(), "write it as SQL");
-            }
-            if token.kind == TokenKind::LineComment
-                && let Some(directive) = Directives::in_comment(piece)
-                && let Err(refused) = directives.take(directive, cutter.is_at_start())
-            {
-                at(offset, refused.what, refused.next);
-            }
-            cutter.push(token.kind, piece, offset, end);
-            offset = end;
-        }
-        let statements = cutter.finish();
-        let rule = if origin == Origin::Plugin { Rule::Guest } else { Rule::Script };
-        for statement in &statements {
-            if let Err(refusal) = guard::check(statement, rule) {
-                at(statement.start, refusal.to_string(), refusal.next());
-            }
-        }
-        let script = Self { origin, text, statements, directives };
-        if rule == Rule::Script {
-            problems.extend(script.unfit_in_parts());
-        }
-        if problems.is_empty() { Ok(script) } else { Err(problems) }
+    pub fn parse_with(text: &str, origin: Origin, directives: Directives) -> Result<Self, Vec<Problem>> {
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text).to_owned();
+        Self::build(text, Places::default(), origin, directives)
     }
 
-    /// The whole text, as it is sent.
+    /// Reads a file with all that it includes from below the folder `root`. Beside the script, its text as it is to be kept: the
+    /// file's, or where it includes others, with theirs in it.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse), or that a file cannot be read or included.
+    pub fn read(path: &Path, root: &Path) -> Result<(Self, String), Vec<Problem>> {
+        match include::read(path) {
+            Ok(text) => Self::parse_file(&text, path, root, Directives::default()),
+            Err(e) => {
+                let at = path.display().to_string();
+                Err(vec![Problem::new(at, format!("it cannot be read: {e}"), "save it as UTF-8 text")])
+            }
+        }
+    }
+
+    /// The same for the text of a file that has been read, or for a section of one, in which all else is blank but for the ends of its lines.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn parse_file(
+        text: &str,
+        path: &Path,
+        root: &Path,
+        directives: Directives,
+    ) -> Result<(Self, String), Vec<Problem>> {
+        let bare = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let spliced = include::splice(bare, path, root)?;
+        let kept = if spliced.places.is_whole() { text.to_owned() } else { spliced.text.clone() };
+        Self::build(spliced.text, spliced.places, Origin::File(path.to_owned()), directives)
+            .map(|script| (script, kept))
+    }
+
+    /// A part of a script that was checked, as it was kept. Nothing where it could not be one.
+    pub fn kept(text: &str, origin: Origin, places: Places) -> Option<Self> {
+        let rule = if origin == Origin::Plugin { Rule::Guest } else { Rule::Script };
+        let Split { statements, commands, faults, .. } = split(text);
+        let fit = commands.is_empty() && faults.is_empty();
+        (fit && statements.iter().all(|statement| guard::check(statement, rule).is_ok())).then(|| Self {
+            origin,
+            text: text.to_owned(),
+            places,
+            statements,
+            unsent: Vec::new(),
+            groups: Vec::new(),
+            directives: Directives::default(),
+        })
+    }
+
+    fn build(text: String, places: Places, origin: Origin, others: Directives) -> Result<Self, Vec<Problem>> {
+        let Split { statements, commands, notes, faults } = split(&text);
+        let mut objections = Vec::new();
+        let mut object =
+            |at: usize, what: String, next: &str| objections.push(Objection { at, what, next: next.to_owned() });
+        if let Some(at) = text.find('\0') {
+            object(at, "a NUL character, which PostgreSQL does not take".into(), "save it as UTF-8 text");
+        }
+        for (at, fault) in faults {
+            let (what, next) = told(fault);
+            object(at, what.into(), next);
+        }
+        let mut unsent = Vec::new();
+        for command in commands {
+            match psql::understand(&text[command.range.clone()]) {
+                Command::LeftOut if !command.amid && origin != Origin::Plugin => unsent.push(command.range),
+                Command::Refused { name, next } => {
+                    object(
+                        command.range.start,
+                        format!("`{name}` is a psql command, which the server does not know"),
+                        next,
+                    );
+                }
+                _ => {
+                    let what =
+                        "a psql command that does not stand alone on a line between two statements, or not in a file";
+                    object(command.range.start, what.into(), "give it a line of its own, behind a semicolon");
+                }
+            }
+        }
+        let mut directives = Directives::default();
+        for note in notes {
+            if let Some(directive) = Directives::in_comment(&text[note.range.clone()])
+                && let Err(refused) = directives.take(directive, note.in_head)
+            {
+                object(note.range.start, refused.what, refused.next);
+            }
+        }
+        let directives = directives.or(others);
+        let mut script = Self { origin, text, places, statements, unsent, groups: Vec::new(), directives };
+        if script.origin == Origin::Plugin {
+            objections.extend(script.refused(Rule::Guest));
+        } else {
+            objections.extend(script.take_control());
+            objections.extend(script.refused(Rule::Script));
+            objections.extend(script.unfit_in_parts());
+            objections.extend(script.labels_used());
+        }
+        if objections.is_empty() { Ok(script) } else { Err(script.problems(objections)) }
+    }
+
+    /// Leaves the statements out that control transactions, as far as the host does what they ask for.
+    fn take_control(&mut self) -> Vec<Objection> {
+        let found = controlled(&self.statements, &self.text, self.directives.no_transaction);
+        let mut left_out = found.left_out;
+        // What is refused here is not to be refused again for its words.
+        let again = |n: &usize| guard::check(&self.statements[*n], Rule::Script).is_err();
+        left_out.extend(found.refused.iter().map(|(n, ..)| *n).filter(again));
+        left_out.sort_unstable();
+        left_out.dedup();
+        let objection = |(n, what, next): (usize, String, &str)| Objection {
+            at: self.statements[n].start,
+            what,
+            next: next.to_owned(),
+        };
+        let objections = found.refused.into_iter().map(objection).collect();
+        let before = |n: usize| left_out.partition_point(|out| *out < n);
+        self.groups = found.groups.into_iter().map(|g| g.start - before(g.start)..g.end - before(g.end)).collect();
+        self.groups.retain(|group| !group.is_empty());
+        self.unsent.extend(left_out.iter().map(|n| self.statements[*n].start..self.statements[*n].stop));
+        self.unsent.sort_unstable_by_key(|range| range.start);
+        let mut n = 0..;
+        self.statements.retain(|_| n.next().is_some_and(|n| left_out.binary_search(&n).is_err()));
+        objections
+    }
+
+    fn refused(&self, rule: Rule) -> Vec<Objection> {
+        let refused = |statement: &Statement| {
+            let refusal = guard::check(statement, rule).err()?;
+            Some(Objection { at: statement.start, what: refusal.to_string(), next: refusal.next().to_owned() })
+        };
+        self.statements.iter().filter_map(refused).collect()
+    }
+
+    fn problems(&self, mut objections: Vec<Objection>) -> Vec<Problem> {
+        objections.sort_by_key(|objection| objection.at);
+        let mut walk = self.walk();
+        objections
+            .into_iter()
+            .map(|Objection { at, what, next }| Problem {
+                excerpt: Excerpt::of(&self.text, at),
+                ..Problem::new(self.origin.place(&walk.to(at)), what, next)
+            })
+            .collect()
+    }
+
+    /// The whole text.
     pub fn text(&self) -> &str {
         &self.text
+    }
+
+    /// The text as it is sent, but for the data of a `COPY`, which go by themselves.
+    pub fn sent_text(&self) -> Cow<'_, str> {
+        self.sent(0..self.text.len())
+    }
+
+    /// Where it came from, stretch by stretch.
+    pub fn places(&self) -> &Places {
+        &self.places
+    }
+
+    /// The files that it includes, each as often as it stands in it.
+    pub fn included(&self) -> impl Iterator<Item = &Path> {
+        let mut last = None;
+        let files = self.places.stretches().iter().map(|stretch| stretch.file.as_deref());
+        files.filter(move |file| std::mem::replace(&mut last, *file) != *file).flatten()
     }
 
     /// What it asks for in its head.
@@ -117,82 +266,49 @@ impl Script {
         &self.directives
     }
 
-    /// The script in the parts that it is run in: one, unless PostgreSQL refuses a statement of it inside a transaction, or the script
-    /// asks that each be committed by itself.
-    pub fn steps(&self) -> Vec<Step> {
-        let mut steps = Vec::new();
-        // The statements that share the transaction at hand, by their first and their last byte.
-        let mut shared: Option<(usize, usize)> = None;
-        for (statement, sql) in self.statements() {
-            if self.runs_outside(sql) {
-                steps.extend(shared.take().map(|(start, end)| Step::Sql(self.part(start, end))));
-                let statement = self.part(statement.start, statement.end);
-                steps.push(Step::OutsideTransaction(OutsideStep { statement, probe: None }));
-            } else if self.directives.no_transaction {
-                steps.push(Step::Alone(self.part(statement.start, statement.end)));
-            } else {
-                shared = Some((shared.map_or(statement.start, |(start, _)| start), statement.end));
+    /// The script in the pieces in which it is sent: one, unless there are data in it.
+    pub fn parcels(&self) -> Vec<Parcel<'_>> {
+        let (mut parcels, mut base, mut first) = (Vec::new(), 0, 0);
+        for (n, statement) in self.statements.iter().enumerate() {
+            let Some(data) = &statement.data else { continue };
+            if n > first {
+                parcels.push(Parcel::Sql { first, base, sql: self.sent(base..statement.start) });
             }
+            let (sql, data) = (&self.text[statement.start..statement.end], &self.text[data.clone()]);
+            parcels.push(Parcel::Copy { statement: n, sql, data });
+            (base, first) = (statement.stop, n + 1);
         }
-        if steps.is_empty() {
-            return vec![Step::Sql(self.clone())];
+        if first < self.statements.len() || parcels.is_empty() {
+            parcels.push(Parcel::Sql { first, base, sql: self.sent(base..self.text.len()) });
         }
-        steps.extend(shared.map(|(start, end)| Step::Sql(self.part(start, end))));
-        steps
+        parcels
     }
 
-    fn runs_outside(&self, sql: &str) -> bool {
-        match Place::of(sql) {
-            Place::Outside => true,
-            Place::Either => self.directives.no_transaction,
-            Place::Inside => false,
+    /// A stretch of the text as it is sent: what is left out has become spaces, so that every character stays where it is.
+    fn sent(&self, range: Range<usize>) -> Cow<'_, str> {
+        let first = self.unsent.partition_point(|out| out.end <= range.start);
+        let mut outs = self.unsent[first..].iter().take_while(|out| out.start < range.end).peekable();
+        if outs.peek().is_none() {
+            return Cow::Borrowed(&self.text[range]);
         }
+        let (mut sent, mut at) = (String::with_capacity(range.len()), range.start);
+        for out in outs {
+            let (start, end) = (out.start.max(at), out.end.min(range.end));
+            sent.push_str(&self.text[at..start]);
+            sent.extend(self.text[start..end].chars().map(|c| if c == '\n' { '\n' } else { ' ' }));
+            at = end;
+        }
+        sent.push_str(&self.text[at..range.end]);
+        Cow::Owned(sent)
     }
 
-    /// A part of the script as one of its own, in which every statement stands at the line and column where it stood.
-    fn part(&self, start: usize, end: usize) -> Self {
-        let (line, column) = locate(&self.text, start);
-        let shift = line + column - 2;
-        let text = format!("{}{}{}", "\n".repeat(line - 1), " ".repeat(column - 1), &self.text[start..end]);
-        let moved =
-            |s: &Statement| Statement { start: s.start - start + shift, end: s.end - start + shift, ..s.clone() };
-        let statements = self.statements.iter().filter(|s| s.start >= start && s.end <= end).map(moved).collect();
-        Self { origin: self.origin.clone(), text, statements, directives: Directives::default() }
-    }
-
-    /// What a script that is run in several parts may not hold.
-    fn unfit_in_parts(&self) -> Vec<Problem> {
-        let in_parts = self.directives.no_transaction || self.statements().any(|(_, sql)| self.runs_outside(sql));
-        let problem = |(statement, sql): (&Statement, &str)| {
-            let words: Vec<&str> = statement.words.iter().map(String::as_str).collect();
-            let (what, next) = match words.as_slice() {
-                ["SET", "LOCAL" | "CONSTRAINTS", ..] => return None,
-                ["SET" | "RESET", ..] if in_parts => (
-                    "a setting for the session, which would not last: the script is run in several transactions",
-                    "name things with their schemas; `SET LOCAL` lasts as long as a transaction",
-                ),
-                ["CREATE", "TEMP" | "TEMPORARY", ..] | ["CREATE", "LOCAL" | "GLOBAL", "TEMP" | "TEMPORARY", ..]
-                    if in_parts =>
-                {
-                    (
-                        "a temporary table, which would not last: the script is run in several transactions",
-                        "make it a table, and drop it at the end",
-                    )
-                }
-                _ if self.runs_outside(sql) && matches!(Effect::of(sql), Effect::CreateIndex { index: None, .. }) => (
-                    "an index without a name, which could not be found again if the run were cut off",
-                    "name it: `CREATE INDEX CONCURRENTLY name ON …`",
-                ),
-                _ => return None,
-            };
-            Some(Problem::new(self.place_of(statement), what, next))
-        };
-        self.statements().filter_map(problem).collect()
+    fn sql(&self, statement: &Statement) -> &str {
+        &self.text[statement.start..statement.end]
     }
 
     /// The statements in order, each with its text.
     pub fn statements(&self) -> impl Iterator<Item = (&Statement, &str)> {
-        self.statements.iter().map(|s| (s, &self.text[s.start..s.end]))
+        self.statements.iter().map(|s| (s, self.sql(s)))
     }
 
     /// The file, where there is one.
@@ -203,175 +319,134 @@ impl Script {
         }
     }
 
-    /// `file:line:column` of a statement.
-    pub fn place_of(&self, statement: &Statement) -> String {
-        self.origin.place(&self.text, statement.start)
+    fn walk(&self) -> Walk<'_> {
+        self.places.walk(&self.text)
     }
 
-    /// Turns what the server said of a text that begins at byte `base` of this script into an error that points into it.
-    pub fn error(&self, base: usize, error: DbError) -> ProgramError {
-        let at = match error.position {
-            Some(position) => {
-                let sent = &self.text[base..];
-                Some(self.origin.place(&self.text, base + position_of(sent, position)))
-            }
-            None => self.path().map(|path| path.display().to_string()),
-        };
-        ProgramError { at, cause: Cause::Database(Box::new(error)) }
+    /// `file:line:column` of a byte.
+    fn place(&self, offset: usize) -> String {
+        self.origin.place(&self.walk().to(offset))
+    }
+
+    /// `file:line:column` of a statement.
+    pub fn place_of(&self, statement: &Statement) -> String {
+        self.place(statement.start)
     }
 }
 
-impl Statement {
-    /// The byte of the script at which it begins.
-    pub fn start(&self) -> usize {
-        self.start
+fn told(fault: Fault) -> (&'static str, &'static str) {
+    match fault {
+        Fault::Text => ("a string that never ends", "close it"),
+        Fault::Name => ("a quoted identifier that never ends", "close it"),
+        Fault::Comment => ("a comment that never ends", "close it"),
+        Fault::BehindCopy => (
+            "something behind `COPY … FROM STDIN;`, whose data begin on the next line",
+            "put it behind the data, after a line `\\.`",
+        ),
     }
 }
 
 impl Origin {
-    fn place(&self, text: &str, offset: usize) -> String {
-        let (line, column) = locate(text, offset);
-        match self {
-            Self::File(path) => format!("{}:{line}:{column}", path.display()),
-            Self::Plugin => format!("a `sql` step of its plan, {line}:{column}"),
-            Self::History(version) => format!("the down script of `{version}` in the history, {line}:{column}"),
-        }
-    }
-}
-
-fn unterminated(kind: TokenKind) -> Option<&'static str> {
-    match kind {
-        TokenKind::BlockComment { terminated: false } => Some("a comment"),
-        TokenKind::QuotedIdent { terminated: false, .. } => Some("a quoted identifier"),
-        TokenKind::Literal {
-            kind:
-                LiteralKind::Str { terminated: false }
-                | LiteralKind::NationalStr { terminated: false }
-                | LiteralKind::ByteStr { terminated: false }
-                | LiteralKind::BitStr { terminated: false }
-                | LiteralKind::DollarQuotedString { terminated: false }
-                | LiteralKind::UnicodeEscStr { terminated: false }
-                | LiteralKind::EscStr { terminated: false },
-        } => Some("a string"),
-        _ => None,
-    }
-}
-
-/// The state of the scan between two tokens.
-#[derive(Default)]
-struct Cutter {
-    statements: Vec<Statement>,
-    current: Option<Statement>,
-    parens: usize,
-    /// Open `BEGIN ATOMIC`s and `CASE`s of a function body in SQL.
-    blocks: usize,
-    /// The word before was `BEGIN`, which may also be a name.
-    after_begin: bool,
-}
-
-impl Cutter {
-    fn push(&mut self, kind: TokenKind, piece: &str, start: usize, end: usize) {
-        match kind {
-            TokenKind::Whitespace | TokenKind::LineComment | TokenKind::BlockComment { .. } => return,
-            TokenKind::Semi if self.parens == 0 && self.blocks == 0 => {
-                self.statements.extend(self.current.take());
-                return;
-            }
-            TokenKind::OpenParen => self.parens += 1,
-            TokenKind::CloseParen => self.parens = self.parens.saturating_sub(1),
-            _ => {}
-        }
-        let current = self.current.get_or_insert_with(|| Statement { start, end, words: Vec::new() });
-        current.end = end;
-        let word = piece.to_ascii_uppercase();
-        let after_begin = std::mem::replace(&mut self.after_begin, word == "BEGIN");
-        if kind == TokenKind::Ident && self.parens == 0 && defines_routine(&current.words) {
-            match word.as_str() {
-                "ATOMIC" if after_begin => self.blocks += 1,
-                "CASE" if self.blocks > 0 => self.blocks += 1,
-                "END" => self.blocks = self.blocks.saturating_sub(1),
-                _ => {}
+    fn place(&self, spot: &Spot<'_>) -> String {
+        let Spot { file, line, column } = spot;
+        match (file, self) {
+            (Some(path), _) => format!("{}:{line}:{column}", path.display()),
+            (None, Self::File(path)) => format!("{}:{line}:{column}", path.display()),
+            (None, Self::Plugin) => format!("a `sql` step of its plan, {line}:{column}"),
+            (None, Self::History(version)) => {
+                format!("the down script of `{version}` in the history, {line}:{column}")
             }
         }
-        // What stands in parentheses (a column list, say) never tells what a statement is.
-        let outside = self.parens == 0 && kind != TokenKind::CloseParen;
-        // A query may stand in parentheses as a whole.
-        let first = kind == TokenKind::OpenParen && current.words.is_empty();
-        if (outside || first) && current.words.len() < WORDS_MAX {
-            current.words.push(if kind == TokenKind::Ident { word } else { piece.to_owned() });
-        }
-    }
-
-    /// Whether no statement has begun.
-    fn is_at_start(&self) -> bool {
-        self.statements.is_empty() && self.current.is_none()
-    }
-
-    fn finish(mut self) -> Vec<Statement> {
-        self.statements.extend(self.current.take());
-        self.statements
-    }
-}
-
-fn defines_routine(words: &[String]) -> bool {
-    let mut words = words.iter().map(String::as_str);
-    if words.next() != Some("CREATE") {
-        return false;
-    }
-    match words.next() {
-        Some("FUNCTION" | "PROCEDURE") => true,
-        Some("OR") => words.next() == Some("REPLACE") && matches!(words.next(), Some("FUNCTION" | "PROCEDURE")),
-        _ => false,
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::{fmt::Write as _, fs, path::Path};
 
-    fn cut(text: &str) -> Vec<String> {
-        let script = Script::parse(text, Origin::Plugin).unwrap();
-        script.statements().map(|(_, text)| text.to_owned()).collect()
+    use super::*;
+    use crate::{
+        error::{Cause, DbError, ProgramError},
+        step::Step,
+    };
+
+    const FILE: &str = "m/001_a.up.sql";
+
+    fn of_file(text: &str) -> Result<Script, Vec<Problem>> {
+        Script::parse(text, Origin::File(FILE.into()))
     }
 
     fn refusals(text: &str) -> Vec<String> {
-        match Script::parse(text, Origin::File("m/001_a.up.sql".into())) {
+        match of_file(text) {
             Ok(_) => vec![],
             Err(problems) => problems.into_iter().map(|p| format!("{}: {}", p.at, p.what)).collect(),
         }
     }
 
-    #[test]
-    fn semicolons_inside_strings_comments_and_parentheses_do_not_cut() {
-        assert_eq!(
-            cut(
-                "select ';'; -- ;\n/* ; /* ; */ */ select $q$ ; $$ ; $q$, E'\\';' ;create rule r as on insert to t do (a; b)"
-            ),
-            ["select ';'", "select $q$ ; $$ ; $q$, E'\\';'", "create rule r as on insert to t do (a; b)"]
-        );
+    /// What a script is understood as: its steps with their statements and data, or all that speaks against it.
+    fn understood(text: &str) -> String {
+        let place = |at: &str| at.strip_prefix(FILE).unwrap_or(at).trim_start_matches(':').to_owned();
+        let mut said = String::new();
+        let script = match of_file(text) {
+            Ok(script) => script,
+            Err(problems) => {
+                for Problem { at, what, next, .. } in problems {
+                    writeln!(said, "refused {}: {what}\n  next: {next}", place(&at)).unwrap();
+                }
+                return said;
+            }
+        };
+        for step in script.steps() {
+            let (how, script) = match step {
+                Step::Sql(script) => ("in a transaction", script),
+                Step::Alone(script) => ("in a transaction of its own", script),
+                Step::OutsideTransaction(step) => ("outside a transaction", step.statement),
+                Step::Code(_) | Step::Batched(_) => unreachable!("no step of a script's"),
+            };
+            writeln!(said, "{how}").unwrap();
+            for (statement, sql) in script.statements() {
+                writeln!(said, "  {} {sql:?}", place(&script.place_of(statement))).unwrap();
+                if let Some(data) = &statement.data {
+                    writeln!(said, "    {} {:?}", place(&script.place(data.start)), &script.text[data.clone()])
+                        .unwrap();
+                }
+            }
+        }
+        said
     }
 
+    /// `tests/fixtures/scripts`: each case is a script, and beside it what it is to be understood as.
     #[test]
-    fn a_function_body_in_sql_is_one_statement() {
-        let body =
-            "create or replace function f() returns int begin atomic select case when 1=1 then 2 end; select 3; end";
-        assert_eq!(cut(&format!("{body}; select 1;")), [body, "select 1"]);
-    }
-
-    #[test]
-    fn a_routine_called_begin_hides_nothing() {
-        assert_eq!(refusals("create function begin() returns int language sql as 'select 1'; commit;").len(), 1);
+    fn scripts_are_understood_as_expected() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/scripts");
+        let ending = |path: &Path, ending: &str| path.extension().is_some_and(|e| e == ending);
+        let mut paths: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+        paths.sort();
+        let mut wrong = Vec::new();
+        for path in paths.iter().filter(|path| ending(path, "sql")) {
+            let understood = understood(&fs::read_to_string(path).unwrap());
+            let beside = path.with_extension("expected");
+            if std::env::var_os("UPDATE_EXPECTED").is_some() {
+                fs::write(&beside, &understood).unwrap();
+            }
+            let expected = fs::read_to_string(&beside).unwrap_or_else(|_| panic!("{} says nothing", beside.display()));
+            if understood != expected {
+                wrong.push(format!("{}:\n{understood}\ninstead of\n{expected}", path.display()));
+            }
+        }
+        for path in paths.iter().filter(|path| ending(path, "expected")) {
+            assert!(path.with_extension("sql").is_file(), "{} is beside no script", path.display());
+        }
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+        assert!(paths.len() >= 80, "cases are missing");
     }
 
     #[test]
     fn a_plan_of_a_component_may_not_touch_the_session() {
-        assert!(Script::parse("set role x", Origin::Plugin).is_err());
+        for text in ["set role x", "begin", "savepoint a", "\\restrict x", "copy t from stdin;\n\\.\n"] {
+            assert!(Script::parse(text, Origin::Plugin).is_err(), "{text}");
+        }
         assert!(Script::parse("set role x", Origin::History("1".into())).is_ok());
-    }
-
-    #[test]
-    fn a_script_of_comments_has_no_statements() {
-        assert!(cut("-- nothing\n ; ;/* at all */").is_empty());
     }
 
     #[test]
@@ -389,19 +464,15 @@ mod tests {
             "savepoint a",
             "release a",
             "prepare transaction 'x'",
+            "commit prepared 'x'",
         ] {
             assert_eq!(refusals(text).len(), 1, "{text}");
         }
     }
 
     #[test]
-    fn a_block_in_a_procedural_language_is_not_a_transaction() {
-        assert_eq!(refusals("do $$ begin perform 1; end $$; prepare p as select 1;"), Vec::<String>::new());
-    }
-
-    #[test]
     fn directives_are_known_or_refused() {
-        let says = |text: &str| Script::parse(text, Origin::Plugin).unwrap().directives().irreversible;
+        let says = |text: &str| of_file(text).unwrap().directives().irreversible;
         assert!(says("-- lockgate: irreversible\nselect 1"));
         assert!(!says("select '-- lockgate: irreversible'"));
         assert_eq!(refusals("-- lockgate: ireversible"), ["m/001_a.up.sql:1:1: an unknown directive `ireversible`"]);
@@ -414,16 +485,123 @@ mod tests {
     }
 
     #[test]
-    fn what_only_psql_understands_is_refused() {
-        assert_eq!(refusals("\\set x 1").len(), 1);
-        assert_eq!(refusals("copy t from stdin;").len(), 1);
-        assert_eq!(refusals("copy t (a, b, c, d, e, f, g) from stdin with (format csv);").len(), 1);
+    fn what_a_layout_says_holds_as_what_the_text_says() {
+        let apart = Directives { no_transaction: true, ..Directives::default() };
+        let text = "\n\n-- lockgate: lock-timeout=5s\nselect 1;\nselect 2;\n\n";
+        let script = Script::parse_with(text, Origin::File(FILE.into()), apart).unwrap();
+        assert_eq!(script.steps().len(), 2);
+        assert_eq!(script.directives().timeouts.lock_ms, Some(5_000));
     }
 
     #[test]
-    fn what_never_ends_is_refused_where_it_begins() {
-        assert_eq!(refusals("select 1;\nselect 'a"), ["m/001_a.up.sql:2:8: a string that never ends"]);
-        assert_eq!(refusals("/* /* */"), ["m/001_a.up.sql:1:1: a comment that never ends"]);
-        assert_eq!(refusals("select $a$ $b$").len(), 1);
+    fn what_is_left_out_leaves_every_character_where_it_is() {
+        let text = "BEGIN /* é\n */;\nselect 1;\ncopy t from stdin;\n1\n\\.\nselect 2;\nCOMMIT;";
+        let script = of_file(text).unwrap();
+        let parcels = script.parcels();
+        let [Parcel::Sql { first: 0, base: 0, sql }, copy, Parcel::Sql { first: 2, base, sql: rest }] = &*parcels
+        else {
+            panic!("{parcels:?}")
+        };
+        assert_eq!(sql, "          \n    \nselect 1;\n");
+        assert_eq!(copy, &Parcel::Copy { statement: 1, sql: "copy t from stdin", data: "1\n" });
+        assert_eq!((rest.as_ref(), &text[*base..*base + 8]), ("select 2;\n       ", "select 2"));
+        assert!(matches!(
+            &*of_file("select 1; select 2").unwrap().parcels(),
+            [Parcel::Sql { sql: Cow::Borrowed(_), .. }]
+        ));
+    }
+
+    fn failed(text: &str, statement: usize, error: DbError) -> (String, DbError) {
+        let script = of_file(text).unwrap();
+        let ProgramError { at, cause: Cause::Database(error) } = script.error(0, statement, error) else { panic!() };
+        (at.unwrap(), *error)
+    }
+
+    #[test]
+    fn an_error_points_to_its_character_or_its_statement() {
+        let text = "select 1;\n\tselect é nope;";
+        let (at, error) = failed(text, 1, DbError { position: Some(21), ..DbError::default() });
+        assert_eq!(
+            (at.as_str(), error.excerpt.unwrap().to_string()),
+            ("m/001_a.up.sql:2:11", "\tselect é nope;\n\t         ^".into())
+        );
+        let (at, error) = failed(text, 1, DbError::default());
+        assert_eq!((at.as_str(), error.excerpt.unwrap().before), ("m/001_a.up.sql:2:2", 1));
+        let (at, error) = failed(text, 2, DbError::default());
+        assert_eq!((at.as_str(), error.excerpt), ("m/001_a.up.sql", None));
+    }
+
+    #[test]
+    fn the_line_of_a_block_is_one_of_the_file() {
+        let text = "select 1;\ndo language 'plpgsql' $x$\nbegin\n  raise 'x';\nend $x$;";
+        let context = Some("PL/pgSQL function inline_code_block line 3 at RAISE".to_owned());
+        let (at, error) = failed(text, 1, DbError { context, ..DbError::default() });
+        assert_eq!((at.as_str(), error.excerpt.unwrap().line.as_str()), ("m/001_a.up.sql:4:3", "  raise 'x';"));
+        assert_eq!(error.context.unwrap(), "PL/pgSQL function inline_code_block line 3 (m/001_a.up.sql:4) at RAISE");
+    }
+
+    #[test]
+    fn the_line_of_the_data_is_one_of_the_file() {
+        let text = "copy t from stdin;\n1\nx\n\\.\n";
+        let context = Some("COPY t, line 2, column a: \"x\"".to_owned());
+        let (at, error) = failed(text, 0, DbError { context, ..DbError::default() });
+        assert_eq!((at.as_str(), error.excerpt), ("m/001_a.up.sql:3:1", None));
+        assert_eq!(error.context.unwrap(), "COPY t, line 2 (m/001_a.up.sql:3), column a: \"x\"");
+    }
+
+    #[test]
+    fn a_part_keeps_places_and_text_through_the_history() {
+        let text = "-- lockgate: no-transaction\nselect 1; begin; select 2;\n  savepoint a; commit;\n  select é nope;";
+        let steps = of_file(text).unwrap().steps();
+        let [Step::Alone(one), Step::Alone(two), Step::Alone(three)] = &*steps else { panic!("{steps:?}") };
+        assert_eq!((one.text(), two.text(), three.text()), ("select 1", "select 2;\n  savepoint a", "  select é nope"));
+        for script in [one, two, three] {
+            let kept = Script::kept(&script.sent_text(), script.origin.clone(), script.places().clone()).unwrap();
+            let places = |script: &Script| script.statements().map(|(s, _)| script.place_of(s)).collect::<Vec<_>>();
+            assert_eq!(places(&kept), places(script));
+        }
+        assert_eq!(two.statements().map(|(s, _)| two.place_of(s)).last().unwrap(), "m/001_a.up.sql:3:3");
+        let error = three.error(0, 0, DbError { position: Some(12), ..DbError::default() });
+        assert_eq!(error.at.as_deref(), Some("m/001_a.up.sql:4:12"));
+        assert!(Script::kept("COMMIT", Origin::Plugin, Places::default()).is_none());
+    }
+
+    #[test]
+    fn a_file_that_includes_others_is_kept_with_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let (root, path) = (folder.path(), folder.path().join("a.sql"));
+        fs::write(&path, "\u{feff}select 1;\n\\i b.sql\nselect 3;").unwrap();
+        fs::write(root.join("b.sql"), "\nselect 'nope").unwrap();
+        let problems = Script::read(&path, root).unwrap_err();
+        assert_eq!(problems[0].at, format!("{}:2:8", root.join("b.sql").display()));
+        fs::write(root.join("b.sql"), "\nselect 2").unwrap();
+        let (script, kept) = Script::read(&path, root).unwrap();
+        assert_eq!(kept, "select 1;\n\nselect 2\n;\nselect 3;");
+        assert_eq!(script.statements().count(), 3);
+        assert_eq!(script.included().collect::<Vec<_>>(), [root.join("b.sql")]);
+        let (_, kept) = Script::parse_file("\u{feff}select 1", &path, root, Directives::default()).unwrap();
+        assert_eq!(kept, "\u{feff}select 1", "the text of a file that includes none is its own");
+    }
+
+    /// To look at every byte again for each statement would take days.
+    #[test]
+    fn long_files_and_long_lines_are_worked_through_once() {
+        let rows: String = (0..100_000).map(|n| format!("insert into t values ({n}, 'é; $$ -- ');")).collect();
+        assert!(rows.len() > 4_000_000);
+        let apart = format!("-- lockgate: no-transaction\n{rows}");
+        let steps = of_file(&apart).unwrap().steps();
+        let Some(Step::Alone(last)) = steps.last() else { panic!() };
+        let place = last.place_of(last.statements().next().unwrap().0);
+        assert_eq!((steps.len(), place), (100_000, format!("{FILE}:2:{}", rows.chars().count() - 41)));
+        let lines = rows.replace(";insert", ";\ninsert");
+        assert_eq!(of_file(&format!("{lines}{lines}")).unwrap().statements().count(), 200_000);
+        let refused = lines.replace("insert into t", "commit");
+        assert_eq!(of_file(&refused).unwrap_err().len(), 100_000);
+        let copy = format!("copy t from stdin;\n{}\n\\.\n", "x\t'é;\n".repeat(1_500_000));
+        assert_eq!(of_file(&copy).unwrap().parcels().len(), 1);
+        let text = format!("select '{}'", "a''".repeat(2_000_000));
+        assert_eq!(of_file(&text).unwrap().statements().count(), 1);
+        let copies = "copy t from stdin; ".repeat(100_000);
+        assert_eq!(of_file(&copies).unwrap_err().len(), 1);
     }
 }

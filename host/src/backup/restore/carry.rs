@@ -15,8 +15,10 @@ use crate::{
     },
 };
 
-/// Carries over what follows the restored journal's last entry in the present one, and notes the restore. Says what became of it: the restore
-/// is good without that, and the former database still has everything.
+/// Carries over what follows the restored journal's last entry in the present one, and notes the restore. Says what became of it.
+///
+/// # Errors
+/// Why it could not be done: the restore is good without that, and the former database still has everything.
 pub(super) async fn journal(
     config: &Config,
     run_id: Uuid,
@@ -24,15 +26,15 @@ pub(super) async fn journal(
     fresh: &str,
     has_present: bool,
     kept: Option<&str>,
-) -> String {
+) -> Result<String, String> {
     let target = config.target.with_database(fresh);
     let present = has_present && kept.is_some();
     match carried(config, run_id, manifest, &target, present, kept).await {
-        Ok(carried) => told(carried, kept),
+        Ok(carried) => Ok(told(carried, kept)),
         Err(error) => {
             let cause = why(&error);
             tracing::error!(cause, "the restore could not be noted in the journal");
-            format!("the restore could not be noted in the journal: {cause}")
+            Err(format!("the restore could not be noted in the journal: {cause}"))
         }
     }
 }

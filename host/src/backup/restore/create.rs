@@ -26,8 +26,11 @@ pub(super) async fn create(
     admin.batch(DOING, &create_sql(admin.server.major(), fresh, properties, owner)).await?;
     Failpoint::DatabaseMade.pass();
     let name = quote_ident(fresh);
+    // Nobody but who fills it gets in: the login that the session began with, where that is not the owner.
     let open = format!(
-        "BEGIN; COMMENT ON DATABASE {name} IS {}; ALTER DATABASE {name} ALLOW_CONNECTIONS true; COMMIT",
+        "BEGIN; COMMENT ON DATABASE {name} IS {}; REVOKE ALL ON DATABASE {name} FROM PUBLIC;
+         GRANT CONNECT, TEMPORARY ON DATABASE {name} TO SESSION_USER;
+         ALTER DATABASE {name} ALLOW_CONNECTIONS true; COMMIT",
         quote_literal(mark)
     );
     admin.batch(DOING, &open).await?;
@@ -37,11 +40,17 @@ pub(super) async fn create(
 
 /// Gives it its privileges and its connection limit, which would be in the way of whoever fills it.
 pub(super) async fn dress(admin: &Session, fresh: &str, properties: &Properties) -> Vec<String> {
-    let mut statements = Vec::new();
-    if let Some(privileges) = &properties.privileges {
-        statements.push(format!("REVOKE ALL ON DATABASE {} FROM PUBLIC", quote_ident(fresh)));
-        statements.extend(privileges.iter().filter_map(|privilege| grant_sql(fresh, privilege)));
-    }
+    // What PostgreSQL gives where nobody says otherwise. Until now nobody was let in.
+    let usual =
+        ["CONNECT", "TEMPORARY"].map(|word| Privilege { grantee: None, privilege: word.into(), grantable: false });
+    let privileges = properties.privileges.as_deref().unwrap_or(&usual);
+    let not_the_owners = format!(
+        "DO $do$ BEGIN IF session_user <> {} THEN REVOKE ALL ON DATABASE {} FROM SESSION_USER; END IF; END $do$",
+        quote_literal(&properties.owner),
+        quote_ident(fresh)
+    );
+    let mut statements = vec![not_the_owners];
+    statements.extend(privileges.iter().filter_map(|privilege| grant_sql(fresh, privilege)));
     if properties.connection_limit >= 0 {
         let limit = properties.connection_limit;
         statements.push(format!("ALTER DATABASE {} CONNECTION LIMIT {limit}", quote_ident(fresh)));

@@ -45,6 +45,7 @@ pub(super) struct Dump {
     keys: Arc<Identities>,
     pg_restore: PathBuf,
     jobs: u32,
+    no_tablespaces: bool,
     source: Source,
 }
 
@@ -102,7 +103,8 @@ impl Dump {
                 (way.jobs.unwrap_or(usual).max(1), Source::Folder(folder.join(name)))
             }
         };
-        Ok(Self { store: Arc::clone(store), keys: Arc::clone(keys), pg_restore, jobs, source })
+        let no_tablespaces = way.no_tablespaces;
+        Ok(Self { store: Arc::clone(store), keys: Arc::clone(keys), pg_restore, jobs, no_tablespaces, source })
     }
 
     /// The bytes that are read when it is restored, where they are read here.
@@ -177,7 +179,12 @@ impl Dump {
 
     fn connected(&self, target: &Target) -> Result<(Command, tempfile::TempDir), String> {
         let mut command = Command::new(&self.pg_restore);
-        command.args(["--exit-on-error", "--no-password", "--dbname", &conninfo(&target.database)]);
+        // A subscription in the copy would name the slot of the present database's, and keep the copy from being dropped.
+        let options = ["--exit-on-error", "--no-password", "--no-subscriptions", "--dbname"];
+        command.args(options).arg(conninfo(&target.database));
+        if self.no_tablespaces {
+            command.arg("--no-tablespaces");
+        }
         let folder = libpq(&mut command, target, "lockgate restore").map_err(|e| e.to_string())?;
         // What the database itself is set to must not keep it from being filled. Nobody needs any of it before the swap, whose own commit
         // makes everything before it durable.
@@ -208,7 +215,7 @@ impl Dump {
         let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
             return Err("no pipe".into());
         };
-        let (printed, complaints) = (child::complaints(stdout), child::complaints(stderr));
+        let (printed, complaints) = (child::printed(stdout), child::complaints(stderr));
         let mut ended = None;
         let fed = match (&self.source, child.stdin.take()) {
             (Source::Stream(part) | Source::Unspooled(part, _), Some(stdin)) => {

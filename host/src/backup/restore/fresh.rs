@@ -216,13 +216,21 @@ impl<'a> Fresh<'a> {
     }
 
     /// Drops it, if there is something to drop.
-    pub(in crate::backup) async fn discard(&mut self) {
+    ///
+    /// # Errors
+    /// Why that cannot be done: then it is still there.
+    pub(in crate::backup) async fn discarded(&mut self) -> Result<(), String> {
         let begin = Instant::now();
-        // The first cause counts; a database that cannot even be dropped is named in the log.
-        if let Err(error) = drop_database(self.admin, &self.name).await {
-            tracing::error!(database = self.name, cause = why(&error), "the new database could not be dropped");
-        }
+        let dropped = drop_database(self.admin, &self.name).await;
         self.phases.push(Phase::since("drop", begin));
+        dropped.map_err(|error| format!("the new database `{}` could not be dropped: {}", self.name, why(&error)))
+    }
+
+    /// The same after a failure, which counts: a database that cannot even be dropped is named in the log.
+    pub(in crate::backup) async fn discard(&mut self) {
+        if let Err(cause) = self.discarded().await {
+            tracing::error!("{cause}");
+        }
     }
 
     fn target(&self) -> Target {

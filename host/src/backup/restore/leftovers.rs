@@ -68,9 +68,18 @@ fn is_named_so(name: &str, database: &str, word: &str) -> bool {
     is_suffix && name == super::name(database, word, suffix)
 }
 
-/// Drops what dead runs have left of this database's restores, and opens it where one of them left it closed. Says what it did. What
-/// cannot be dropped is told in the log: it keeps nobody from restoring.
-pub(in crate::backup) async fn clean_up(admin: &Session, database: &str) -> Result<Vec<String>> {
+/// What became of what was left.
+#[derive(Debug, Default)]
+pub(in crate::backup) struct CleanedUp {
+    /// What was done, a sentence each.
+    pub(in crate::backup) done: Vec<String>,
+    /// What could not be removed, and why.
+    pub(in crate::backup) left: Vec<String>,
+}
+
+/// Drops what dead runs have left of this database's restores, and opens it where one of them left it closed. What cannot be dropped is
+/// told in the log as well: it keeps nobody from restoring.
+pub(in crate::backup) async fn clean_up(admin: &Session, database: &str) -> Result<CleanedUp> {
     let sql = "SELECT datname, datallowconn, shobj_description(oid, 'pg_database') FROM pg_catalog.pg_database";
     let rows = admin.texts("looking for what was left", sql).await?;
     let found: Vec<Found> = rows
@@ -81,7 +90,7 @@ pub(in crate::backup) async fn clean_up(admin: &Session, database: &str) -> Resu
         })
         .collect();
     let is_closed = found.iter().any(|found| found.name == database && !found.open);
-    let mut done = Vec::new();
+    let mut cleaned = CleanedUp::default();
     for leftover in &found {
         let Some(stage) = leftover.stage(database) else { continue };
         let name = &leftover.name;
@@ -91,15 +100,17 @@ pub(in crate::backup) async fn clean_up(admin: &Session, database: &str) -> Resu
         }
         // It may have been finished between the two looks.
         let result = match still_there(admin, leftover).await {
-            Ok(true) => remove(admin, database, name, stage == Stage::Swapping && is_closed, &mut done).await,
+            Ok(true) => remove(admin, database, name, stage == Stage::Swapping && is_closed, &mut cleaned.done).await,
             other => other.map(drop),
         };
         lock::disclaim(admin, name).await?;
         if let Err(error) = result {
-            tracing::warn!(database = name, cause = why(&error), "what a restore has left could not be removed");
+            let cause = why(&error);
+            tracing::warn!(database = name, cause, "what a restore has left could not be removed");
+            cleaned.left.push(format!("`{name}` could not be dropped: {cause}"));
         }
     }
-    Ok(done)
+    Ok(cleaned)
 }
 
 async fn still_there(admin: &Session, leftover: &Found) -> Result<bool> {

@@ -4,6 +4,7 @@ mod carry;
 mod create;
 mod fill;
 mod fresh;
+mod hindrances;
 pub(super) mod leftovers;
 mod lend;
 pub(super) mod roles;
@@ -23,7 +24,7 @@ use crate::{
     postgres::{
         Session, Target,
         lock::{self, LockKey},
-        quote_ident,
+        quote_ident, quote_literal,
     },
 };
 
@@ -43,6 +44,8 @@ pub struct Way {
     pub jobs: Option<u32>,
     /// Where the dump is decoded to, for more than one. `None`: where the system keeps its temporary files.
     pub temp_dir: Option<PathBuf>,
+    /// Everything goes into the server's usual tablespace, whatever the dump says.
+    pub no_tablespaces: bool,
 }
 
 /// What a restore did.
@@ -111,21 +114,25 @@ pub async fn restore(config: &Config, run_id: Uuid, backup: &Backup, order: &Ord
     if order.into.is_some() {
         unused(&admin, database).await?;
     }
-    // What the operator decided last; on a new server, what was so when the backup was taken.
-    let properties = match &present {
-        Some(present) => present,
-        None => &kept::properties(config, backup).await?,
+    let then = kept::properties(config, backup).await?;
+    let properties = &match &present {
+        // What the operator decided last; but the rows are as they were written.
+        Some(present) if replaces => present.clone().with_encoding_of(&then),
+        _ => then,
     };
     roles::may_make(&admin, database, &properties.owner, replaces).await?;
+    let mut warnings = Vec::new();
     // Not given back: the session that holds it ends with the swap.
-    let _runs = match replaces {
-        true => Some(no_run_meanwhile(config, run_id).await?),
-        false => None,
-    };
+    let mut runs = None;
+    if replaces {
+        warnings.extend(hindrances::check(&admin, database).await?);
+        runs = no_run_meanwhile(config, &admin, run_id, &mut warnings).await?;
+    }
+    let present_can_be_read = runs.is_some();
 
     let mut fresh = Fresh::of(config, &admin, run_id, backup, "restoring", &order.way).await?;
     fresh.check_files().await.map_err(fail)?;
-    let mut warnings = fresh.check_roles(properties, &properties.owner).await?;
+    warnings.extend(fresh.check_roles(properties, &properties.owner).await?);
     let filled = async {
         warnings.extend(fresh.create(properties, &properties.owner).await?);
         fresh.fill().await?;
@@ -143,7 +150,11 @@ pub async fn restore(config: &Config, run_id: Uuid, backup: &Backup, order: &Ord
     };
 
     let kept = replaces.then(|| name(database, "before", &suffix(run_id)));
-    let journal = carry::journal(config, run_id, manifest, &fresh.name, present.is_some(), kept.as_deref()).await;
+    let carried = carry::journal(config, run_id, manifest, &fresh.name, present_can_be_read, kept.as_deref()).await;
+    let journal = carried.unwrap_or_else(|failed| {
+        warnings.push(failed.clone());
+        failed
+    });
     Failpoint::JournalCarried.pass();
     // Last, because it may shut us out.
     warnings.extend(fresh.dress(properties).await);
@@ -178,10 +189,22 @@ pub async fn restore(config: &Config, run_id: Uuid, backup: &Backup, order: &Ord
 /// Removes what restores, drills and proofs have left that were cut off, and opens the database that one of them left closed.
 ///
 /// # Errors
-/// When the server cannot be asked.
+/// When the server cannot be asked, and [`Error::Backup`] when something could not be removed.
 pub async fn clean_up(config: &Config, run_id: Uuid) -> Result<Vec<String>> {
     let admin = maintenance(&config.target, run_id).await?;
-    leftovers::clean_up(&admin, &config.target.database).await
+    let cleaned = leftovers::clean_up(&admin, &config.target.database).await?;
+    if cleaned.left.is_empty() {
+        return Ok(cleaned.done);
+    }
+    Err(Error::Backup {
+        what: "what restores have left could not all be removed".into(),
+        cause: cleaned.left.join("; "),
+        state: match cleaned.done.is_empty() {
+            true => NOTHING_CHANGED.into(),
+            false => cleaned.done.join("; "),
+        },
+        next: "mend the cause, then run `lockgate restore --clean-up` again".into(),
+    })
 }
 
 /// A backup that leaves something out must not take the place of what has it.
@@ -198,15 +221,32 @@ fn whole_or_aside(manifest: &Manifest, order: &Order) -> Result<()> {
 
 /// A session of the database from which others can be made, renamed and dropped.
 pub(super) async fn maintenance(target: &Target, run_id: Uuid) -> Result<Session> {
-    let session = Session::connect(&elsewhere(target), &application(run_id)).await?;
-    session.batch("preparing the session", "SET default_transaction_read_only = off").await?;
-    Ok(session)
+    let mut refusals = Vec::new();
+    for database in MAINTENANCE.into_iter().filter(|database| *database != target.database) {
+        match Session::connect(&target.with_database(database), &application(run_id)).await {
+            Ok(session) => {
+                session.batch("preparing the session", "SET default_transaction_read_only = off").await?;
+                return Ok(session);
+            }
+            Err(Error::Unreachable { cause, .. }) => refusals.push(format!("`{database}`: {cause}")),
+            Err(error) => return Err(error),
+        }
+    }
+    Err(Error::Unreachable {
+        target: target.to_string(),
+        cause: format!(
+            "names of databases are changed from another database, and none lets this role in: {}",
+            refusals.join("; ")
+        ),
+        next: format!(
+            "check that the server runs, or run `GRANT CONNECT ON DATABASE postgres TO {}`",
+            quote_ident(&target.user)
+        ),
+    })
 }
 
-/// Names can be changed from another database only.
-fn elsewhere(target: &Target) -> Target {
-    target.with_database(if target.database == "postgres" { "template1" } else { "postgres" })
-}
+/// Names can be changed from another database only; one of these is there on every server.
+const MAINTENANCE: [&str; 2] = ["postgres", "template1"];
 
 fn application(run_id: Uuid) -> String {
     format!("lockgate restore {}", suffix(run_id))
@@ -220,11 +260,42 @@ async fn claim(admin: &Session, database: &str) -> Result<()> {
     }
 }
 
-async fn no_run_meanwhile(config: &Config, run_id: Uuid) -> Result<Session> {
-    let session = Session::connect(&config.target, &application(run_id)).await?;
+/// The lock of the runs in the present database. A database that lets nobody in cannot have it taken; then no run must be at work in it.
+async fn no_run_meanwhile(
+    config: &Config,
+    admin: &Session,
+    run_id: Uuid,
+    warnings: &mut Vec<String>,
+) -> Result<Option<Session>> {
+    const DOING: &str = "looking for runs";
+    let database = &config.target.database;
+    let session = match Session::connect(&config.target, &application(run_id)).await {
+        Ok(session) => session,
+        Err(Error::Unreachable { cause, .. }) => {
+            let runs = format!(
+                "SELECT pid FROM pg_catalog.pg_stat_activity WHERE application_name LIKE 'lockgate%' AND datname = {}",
+                quote_literal(database)
+            );
+            if !admin.texts(DOING, &runs).await?.is_empty() {
+                return Err(Error::Refused {
+                    what: format!(
+                        "the present database `{database}` lets nobody in ({cause}), and a run is at work in it"
+                    ),
+                    next: "wait for it, or end it; or restore beside the database: `--into NAME`".into(),
+                });
+            }
+            let warning = format!(
+                "the present database `{database}` lets nobody in, and its journal was not carried over: {cause}"
+            );
+            tracing::warn!("{warning}");
+            warnings.push(warning);
+            return Ok(None);
+        }
+        Err(error) => return Err(error),
+    };
     let waiting = lock::acquire(&session, LockKey, config.lock_timeout);
     match config.stop.race(waiting).await {
-        Ok(waited) => waited.map(|_| session),
+        Ok(waited) => waited.map(|_| Some(session)),
         Err(signal) => Err(Error::Interrupted { signal, state: NOTHING_CHANGED.into() }),
     }
 }

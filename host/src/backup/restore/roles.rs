@@ -76,8 +76,9 @@ pub(super) async fn check(
     let grantees = properties.privileges.iter().flatten().filter_map(|privilege| privilege.grantee.as_ref());
     let named = grantees.chain(properties.settings.iter().filter_map(|setting| setting.role.as_ref()));
     let strangers: BTreeSet<String> = named.filter(|role| !there.contains(*role)).cloned().collect();
+    let mut warnings = subscriptions_left_out(listing);
     if strangers.is_empty() {
-        return Ok(Vec::new());
+        return Ok(warnings);
     }
     let warning = format!(
         "this server has no role {}, to whom the database gave privileges or settings; {}",
@@ -85,7 +86,18 @@ pub(super) async fn check(
         make_them(manifest, location)
     );
     tracing::warn!("{warning}");
-    Ok(vec![warning])
+    warnings.push(warning);
+    Ok(warnings)
+}
+
+/// A subscription goes on where its slot on the other server stands, which is not where the backup was taken: it is to be made anew.
+fn subscriptions_left_out(listing: &str) -> Vec<String> {
+    let names = listing.lines().filter_map(|line| line.split_once(" SUBSCRIPTION - ")?.1.rsplit_once(' '));
+    names
+        .map(|(name, _)| {
+            format!("the subscription `{name}` is not restored: make it anew, with `copy_data` as it fits")
+        })
+        .collect()
 }
 
 /// What is to be added to the words of a `pg_restore` that failed for a role that is not there.
@@ -119,6 +131,8 @@ fn make_them(manifest: &Manifest, location: &Location) -> String {
 
 /// The last word of a line is the owner. It may have spaces in it, and so may what comes before.
 fn owners_that_are_missing(listing: &str, there: &BTreeSet<String>) -> BTreeSet<String> {
+    // `pg_restore --list` keeps every entry on one line.
+    let there: BTreeSet<String> = there.iter().map(|role| role.replace(['\n', '\r'], " ")).collect();
     let entries = listing.lines().filter(|line| !line.starts_with(';') && !line.trim().is_empty());
     let missing = entries.filter_map(|line| {
         let word = line.rsplit(' ').next().filter(|word| !word.is_empty())?;
@@ -146,6 +160,17 @@ mod tests {
         assert_eq!(owners_that_are_missing(LISTING, &roles(&["lockgate_owner", "the owner"])), roles(&[]));
         assert_eq!(owners_that_are_missing(LISTING, &roles(&["the owner"])), roles(&["lockgate_owner"]));
         assert_eq!(owners_that_are_missing(LISTING, &roles(&["lockgate_owner"])), roles(&["owner"]));
+        assert_eq!(owners_that_are_missing(LISTING, &roles(&["lockgate_owner", "the\nowner"])), roles(&[]));
+        let no_owner = "2; 3079 16389 EXTENSION - pgcrypto \n3362; 0 0 COMMENT - EXTENSION pgcrypto \n";
+        assert_eq!(owners_that_are_missing(no_owner, &roles(&[])), roles(&[]), "nobody owns an extension's entry");
+    }
+
+    #[test]
+    fn a_subscription_that_is_left_out_is_told() {
+        let told =
+            subscriptions_left_out("3470; 6100 16400 SUBSCRIPTION - from north postgres\n2; 0 0 TABLE public a b\n");
+        assert_eq!(told.len(), 1);
+        assert!(told[0].starts_with("the subscription `from north` is not restored"), "{told:?}");
     }
 
     #[test]

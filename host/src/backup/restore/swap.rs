@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 use super::{
-    NEXT, UNTOUCHED, drop_database,
+    NEXT, drop_database,
     leftovers::{Stage, mark},
     maintenance, why,
 };
@@ -18,6 +18,7 @@ use crate::{
 };
 
 const DOING: &str = "swapping the databases";
+const REOPENED: &str = "the present database holds what it held and is open again; its clients were disconnected";
 
 /// How long one of the statements may wait for a lock while nobody can connect, in milliseconds.
 const LOCK_TIMEOUT_MS: u64 = 5_000;
@@ -52,7 +53,7 @@ pub(super) async fn swap(
     };
     match undo(config, run_id, database, fresh, kept).await {
         Ok(true) => Ok(outage_ms),
-        Ok(false) => Err(fail(UNTOUCHED.into())),
+        Ok(false) => Err(fail(REOPENED.into())),
         Err(second) => {
             let look =
                 format!("look: `{database}`, `{fresh}` and `{kept}` may each be there or not ({})", why(&second));
@@ -124,10 +125,10 @@ fn comment_sql(name: &str, comment: Option<&str>) -> String {
 /// Tells all of them at a time, then waits until they are gone.
 async fn end_sessions(admin: &Session, database: &str) -> Result<()> {
     const DOING: &str = "ending the sessions of the database";
-    // What kind a session is only those are told who may know; a session of nobody is the server's own.
+    // What kind a session is only those are told who may know; then one of nobody is the server's own. The server itself ends its vacuuming.
     let of_it = format!(
         "FROM pg_catalog.pg_stat_activity
-         WHERE datname = {} AND usesysid IS NOT NULL AND coalesce(backend_type, 'client backend') = 'client backend'",
+         WHERE datname = {} AND coalesce(backend_type <> 'autovacuum worker', usesysid IS NOT NULL)",
         quote_literal(database)
     );
     admin.batch(DOING, &format!("SELECT pg_terminate_backend(pid) {of_it}")).await?;

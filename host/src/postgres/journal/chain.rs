@@ -266,12 +266,12 @@ impl Journal {
             "SELECT format('no entry tells that run %s applied %s, which is in the history', h.run_id, h.version)
              FROM {history} h WHERE NOT EXISTS (
                  SELECT FROM {journal} j
-                 WHERE j.event = 'applied' AND {of_entry} = {of_row} AND j.run_id::text = h.run_id::text)
+                 WHERE j.event IN ('applied', 'adopted', 'baselined') AND {of_entry} = {of_row} AND j.run_id::text = h.run_id::text)
              UNION ALL
-             SELECT format('entry %s tells that %s was applied, and the history has no row of it', j.id, j.version)
+             SELECT format('entry %s tells that %s was %s, and the history has no row of it', j.id, j.version, j.event)
              FROM (SELECT DISTINCT ON (key) id, event, version FROM (SELECT *, {of_entry} AS key FROM {journal} j) j
-                   WHERE event IN ('applied', 'reverted') ORDER BY key, id DESC) j
-             WHERE j.event = 'applied' AND j.id > (SELECT coalesce(max(id), 0) FROM {journal} WHERE event = 'restored')
+                   WHERE event IN ('applied', 'adopted', 'baselined', 'reverted') ORDER BY key, id DESC) j
+             WHERE j.event <> 'reverted' AND j.id > (SELECT coalesce(max(id), 0) FROM {journal} WHERE event = 'restored')
                AND NOT EXISTS (SELECT FROM {history} h WHERE {of_row} = {of_entry})",
             history = history.table(),
             of_entry = Version::key_sql("j.version"),

@@ -63,6 +63,26 @@ fn marked<'a>(line: &'a str, word: &str) -> Option<&'a str> {
     head.eq_ignore_ascii_case(word).then(|| rest.trim())
 }
 
+/// `author:id` of the line that begins a change set, without the quotes that either may have; and what follows.
+pub(crate) fn change_set(head: &str) -> (String, &str) {
+    // An author may have spaces.
+    let (author, rest) = unquoted(head.trim(), |c| c == ':');
+    let rest = rest.trim_start();
+    let (id, rest) = unquoted(rest.strip_prefix(':').unwrap_or(rest).trim_start(), char::is_whitespace);
+    (format!("{author}:{id}"), rest)
+}
+
+/// What stands in quotes at the begin of a text, or before one of these characters; and the rest.
+fn unquoted(text: &str, ends: fn(char) -> bool) -> (&str, &str) {
+    match text.strip_prefix('"').and_then(|quoted| quoted.split_once('"')) {
+        Some(parts) => parts,
+        None => {
+            let (part, rest) = text.split_at(text.find(ends).unwrap_or(text.len()));
+            (part.trim_end(), rest)
+        }
+    }
+}
+
 fn read(listing: &Listing, name: &str, number: &str, file: &Source, found: &mut Found) {
     let (all, count) = lines(file.text());
     let all: Vec<(usize, &str)> = all.collect();
@@ -70,14 +90,13 @@ fn read(listing: &Listing, name: &str, number: &str, file: &Source, found: &mut 
         all.iter().filter_map(|(line, text)| Some((*line, marked(text, "changeset")?))).collect();
     for (i, (start, head)) in starts.iter().enumerate() {
         let end = starts.get(i + 1).map_or(count, |(line, _)| *line);
-        let mut words = head.split_whitespace();
-        let id = words.next().unwrap_or_default();
+        let (id, attributes) = change_set(head);
         let problem = |line: usize, what: String, next: &str| {
             Some(Problem::new(format!("{}:{}", listing.at(name), line + 1), what, next))
         };
         let mut wrong = None;
         let mut alone = false;
-        for attribute in words {
+        for attribute in attributes.split_whitespace() {
             let (key, value) = attribute.split_once(':').unwrap_or((attribute, ""));
             match (key.to_ascii_lowercase().as_str(), value) {
                 ("runintransaction", value) => alone = value.eq_ignore_ascii_case("false"),
@@ -105,7 +124,7 @@ fn read(listing: &Listing, name: &str, number: &str, file: &Source, found: &mut 
         let scripts =
             Scripts::new(file.part(start + 1..end).without_transaction(alone), down.without_transaction(alone));
         let filename = format!("{}#{id}", listing.filename(name));
-        found.drafts.push(Draft::sql(version, id, filename, scripts).but(wrong));
+        found.drafts.push(Draft::sql(version, &id, filename, scripts).but(wrong));
     }
     if starts.is_empty() {
         let next = "begin each with `--changeset author:id`";
@@ -132,4 +151,21 @@ fn down(file: &Source, lines: &[(usize, &str)]) -> Option<Source> {
         at = line;
     }
     Some(file.with_text(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_of_a_change_set_is_read_as_liquibase_reads_it() {
+        for (head, name, rest) in [
+            ("ada:1", "ada:1", ""),
+            ("Ada Lovelace:add-users labels:x", "Ada Lovelace:add-users", " labels:x"),
+            ("\"b b\":\"2 2\" context:y", "b b:2 2", " context:y"),
+            ("ada: 7", "ada:7", ""),
+        ] {
+            assert_eq!(change_set(head), (name.to_owned(), rest), "{head}");
+        }
+    }
 }

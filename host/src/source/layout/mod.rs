@@ -14,6 +14,7 @@ mod single;
 mod sqitch;
 mod tern;
 
+pub(crate) use self::liquibase::change_set;
 use super::{
     draft::{Body, Down, Draft, Scripts, Source},
     listing::Listing,

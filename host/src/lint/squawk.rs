@@ -1,0 +1,126 @@
+//! squawk's rules.
+
+use squawk_linter::Linter;
+use squawk_syntax::SourceFile;
+
+use super::{
+    Found, Level, Rule, Settings,
+    defaults::{About, SQUAWK},
+    subject::{Part, Side},
+};
+
+/// A script that has more to be looked at is a dump: squawk's rules are about what somebody wrote by hand.
+const LOOKED_AT_MAX_BYTES: usize = 2 * 1024 * 1024;
+
+/// What squawk's rules have to say of a script.
+pub(super) fn check<'a>(part: &'a Part, settings: &Settings, pg_major: u32) -> Vec<(Rule, Found<'a>)> {
+    let asked = SQUAWK.iter().filter(|(rule, _, about)| {
+        settings.level(Rule::Squawk(*rule)) != Level::Off && (part.side == Side::Up || *about == About::Locks)
+    });
+    let asked: Vec<squawk_linter::Rule> = asked.map(|(rule, ..)| *rule).collect();
+    if asked.is_empty() {
+        return Vec::new();
+    }
+    let Some(text) = masked(part) else { return Vec::new() };
+    let parsed = SourceFile::parse(&text);
+    let mut linter = Linter::from(asked.iter().copied());
+    // A number that a server gave is one that squawk reads.
+    linter.settings.pg_version = pg_major.to_string().parse().unwrap_or_default();
+    linter.settings.assume_in_transaction = part.in_transaction;
+    let violations = linter.lint(&parsed, &text);
+    let found = violations.into_iter().filter(|violation| asked.contains(&violation.code)).map(|violation| {
+        let offset = usize::from(violation.text_range.start());
+        let one_line = |text: String| text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let (message, help) = (one_line(violation.message), violation.help.map(one_line));
+        (Rule::Squawk(violation.code), Found { part, offset, message, help })
+    });
+    found.collect()
+}
+
+/// The text of a script of the same length, in which nothing is left but statements that squawk can read: no comments between them
+/// (those that ignore something are ours to follow), no rows, and none that would throw its parser off the next ones.
+fn masked(part: &Part) -> Option<String> {
+    let text = part.text();
+    let mut bytes: Vec<u8> = text.bytes().map(|byte| if byte == b'\n' { b'\n' } else { b' ' }).collect();
+    let mut looked_at = 0;
+    for statement in part.statements().iter().filter(|s| !s.holds_data && s.unread.is_none()) {
+        looked_at += statement.end - statement.start;
+        bytes[statement.start..statement.end].copy_from_slice(&text.as_bytes()[statement.start..statement.end]);
+        // Right behind it is its semicolon, if it has one; the last may have none.
+        match bytes.get_mut(statement.end) {
+            Some(byte) => *byte = b';',
+            None => bytes.push(b';'),
+        }
+    }
+    if looked_at > LOOKED_AT_MAX_BYTES {
+        tracing::debug!(file = part.file(), "too much of it for squawk's rules");
+        return None;
+    }
+    // Whole statements and spaces in the stead of the rest: still UTF-8.
+    String::from_utf8(bytes).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{PgVersion, Subject, VersionSource};
+    use super::*;
+
+    /// `rule line:column` of what is found.
+    fn found(up: &str, down: Option<&str>, settings: &Settings, major: u32) -> Vec<String> {
+        let subject = Subject::for_tests(up, down);
+        let version = PgVersion { major, from: VersionSource::Configuration };
+        let report = super::super::check(&[subject], settings, version, None);
+        let line = |f: &super::super::Finding| format!("{} {}:{}", f.rule, f.line, f.column);
+        report.findings.iter().filter(|f| matches!(f.rule, Rule::Squawk(_))).map(line).collect()
+    }
+
+    #[test]
+    fn what_is_found_has_its_place() {
+        let up = "-- é ü\nSELECT 'é'; ALTER TABLE t\n    DROP COLUMN a;";
+        assert_eq!(found(up, None, &Settings::default(), 15), ["ban-drop-column 3:5"]);
+        let beside = "INSERT INTO t VALUES ('é;'); /* x */ DROP TABLE a";
+        assert_eq!(found(beside, None, &Settings::default(), 15), ["ban-drop-table 1:38"]);
+    }
+
+    #[test]
+    fn the_version_counts() {
+        let up = "ALTER TABLE t ADD CONSTRAINT c CHECK (a IS NOT NULL) NOT VALID;";
+        let set = "ALTER TABLE t ALTER COLUMN a SET NOT NULL;";
+        assert_eq!(found(set, None, &Settings::default(), 15), ["adding-not-nullable-field 1:30"]);
+        assert!(found(up, None, &Settings::default(), 15).is_empty());
+        let repack = Settings::for_tests(&[("prefer-repack", Level::Warn)]);
+        assert_eq!(found("VACUUM FULL t", None, &repack, 19), ["prefer-repack 1:1"]);
+        assert!(found("VACUUM FULL t", None, &repack, 18).is_empty());
+    }
+
+    #[test]
+    fn a_way_down_may_drop_what_it_likes_but_not_block_for_long() {
+        let up = "CREATE TABLE t (id int)";
+        assert!(found(up, Some("DROP TABLE t"), &Settings::default(), 15).is_empty());
+        let down = "DROP TABLE t; CREATE INDEX i ON u (a)";
+        assert_eq!(found(up, Some(down), &Settings::default(), 15), ["require-concurrent-index-creation 1:15"]);
+    }
+
+    #[test]
+    fn an_index_outside_of_a_transaction_is_what_is_asked_for() {
+        assert!(found("CREATE INDEX CONCURRENTLY i ON t (a)", None, &Settings::default(), 15).is_empty());
+        let alone = "CREATE TABLE t (a int); CREATE INDEX i ON t (a);";
+        assert!(found(alone, None, &Settings::default(), 15).is_empty(), "the table is new");
+        let parted = format!("-- lockgate: no-transaction\n{alone}");
+        assert_eq!(found(&parted, None, &Settings::default(), 15).len(), 1, "others may have it by then");
+    }
+
+    #[test]
+    fn taste_is_nobodys_business_unless_asked() {
+        let up = "CREATE TABLE t (id serial PRIMARY KEY, name varchar(10), n int, at timestamp)";
+        assert!(found(up, None, &Settings::default(), 15).is_empty());
+        let asked = Settings::for_tests(&[("prefer-text-field", Level::Error)]);
+        assert_eq!(found(up, None, &asked, 15).len(), 1);
+    }
+
+    #[test]
+    fn a_statement_that_cannot_be_read_spoils_no_other() {
+        let up = "DROP TABLE t; FROBNICATE x y z; DROP TABLE u";
+        assert_eq!(found(up, None, &Settings::default(), 15), ["ban-drop-table 1:1", "ban-drop-table 1:33"]);
+    }
+}

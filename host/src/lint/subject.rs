@@ -1,0 +1,303 @@
+//! A migration as the rules see it: its scripts, cut into statements, with what each of them takes, makes and drops.
+
+use std::{fs, path::Path};
+
+use squawk_syntax::{SourceFile, SyntaxKind, ast::AstNode};
+
+use super::{
+    ignores::Ignores,
+    objects::{Objects, objects},
+};
+use crate::{
+    error::{Error, Problem, Result},
+    locks::{self, Locks},
+    source::Migration,
+    sql::{Directives, Places, Script},
+    step::Step,
+};
+
+/// Which way a script goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// Towards the newer schema, or nobody knows whither.
+    Up,
+    /// Back.
+    Down,
+}
+
+/// One migration.
+#[derive(Debug, Clone)]
+pub struct Subject {
+    pub(super) up: Option<Part>,
+    pub(super) down: Option<Part>,
+    /// Whether there should be a way down, and whatever there is of it is here.
+    pub(super) goes_both_ways: bool,
+    /// The files that were asked for; `None`: all.
+    asked_for: Option<Vec<String>>,
+}
+
+/// One script.
+#[derive(Debug, Clone)]
+pub(super) struct Part {
+    pub(super) side: Side,
+    file: String,
+    text: String,
+    statements: Vec<Statement>,
+    ignores: Ignores,
+    /// Whether its statements share transactions.
+    pub(super) in_transaction: bool,
+}
+
+/// One statement.
+#[derive(Debug, Clone)]
+pub(super) struct Statement {
+    pub(super) start: usize,
+    pub(super) end: usize,
+    /// The statements of the same number share a transaction.
+    pub(super) transaction: usize,
+    /// Line and column.
+    at: (usize, usize),
+    /// Whether it holds rows, or is too long, and is no matter of squawk's.
+    pub(super) holds_data: bool,
+    /// Why it could not be read.
+    pub(super) unread: Option<&'static str>,
+    pub(super) locks: Locks,
+    pub(super) objects: Objects,
+}
+
+impl Subject {
+    /// A migration of the folder; `None` of a component, whose code tells nothing before it runs.
+    pub fn of(migration: &Migration) -> Option<Self> {
+        let files = migration.scripts()?;
+        let irreversible = files.up.as_ref().is_some_and(|up| up.directives().irreversible);
+        Some(Self {
+            up: files.up.as_ref().map(|script| Part::of(script, Side::Up)),
+            down: files.down.as_ref().map(|script| Part::of(script, Side::Down)),
+            goes_both_ways: files.up.is_some() && !irreversible,
+            asked_for: None,
+        })
+    }
+
+    /// The migrations to which these files belong; a file that belongs to none is looked at by itself, with the one beside it that goes
+    /// the other way.
+    ///
+    /// # Errors
+    /// When one cannot be read, or holds what cannot be run; all of them at once.
+    pub fn of_files(migrations: &[Migration], files: &[impl AsRef<Path>]) -> Result<Vec<Self>> {
+        let (mut subjects, mut problems): (Vec<Self>, Vec<Problem>) = (Vec::new(), Vec::new());
+        for path in files.iter().map(AsRef::as_ref) {
+            let file = path.display().to_string();
+            if subjects.iter_mut().any(|subject| subject.ask_for(path)) {
+                continue;
+            }
+            let of_folder = migrations.iter().filter_map(Self::of).find(|subject| subject.has(path));
+            let subject = match of_folder {
+                Some(subject) => Ok(subject),
+                None => Self::alone(path),
+            };
+            match subject {
+                Ok(subject) => {
+                    let mut subject = Self { asked_for: Some(Vec::new()), ..subject };
+                    if !subject.ask_for(path) {
+                        subject.asked_for = Some(vec![file]);
+                    }
+                    subjects.push(subject);
+                }
+                Err(found) => problems.extend(found),
+            }
+        }
+        if problems.is_empty() { Ok(subjects) } else { Err(Error::Folder(problems)) }
+    }
+
+    fn alone(path: &Path) -> Result<Self, Vec<Problem>> {
+        let name = path.display().to_string();
+        let (this, other, side) = match (name.strip_suffix(".up.sql"), name.strip_suffix(".down.sql")) {
+            (Some(stem), _) => (read(path)?, Some(format!("{stem}.down.sql")), Side::Up),
+            (_, Some(stem)) => (read(path)?, Some(format!("{stem}.up.sql")), Side::Down),
+            _ => (read(path)?, None, Side::Up),
+        };
+        let pair = other.is_some();
+        let other = match other.filter(|other| Path::new(other).exists()) {
+            Some(other) => Some(read(Path::new(&other))?),
+            None => None,
+        };
+        let (up, down) = if side == Side::Up { (Some(this), other) } else { (other, Some(this)) };
+        let irreversible = up.as_ref().is_some_and(|up| up.directives().irreversible);
+        Ok(Self {
+            goes_both_ways: pair && up.is_some() && !irreversible,
+            up: up.map(|script| Part::of(&script, Side::Up)),
+            down: down.map(|script| Part::of(&script, Side::Down)),
+            asked_for: None,
+        })
+    }
+
+    pub(super) fn parts(&self) -> impl Iterator<Item = &Part> {
+        self.up.iter().chain(&self.down)
+    }
+
+    fn has(&self, path: &Path) -> bool {
+        self.parts().any(|part| is_same(Path::new(&part.file), path))
+    }
+
+    /// Has it tell of this file, if it is one of its own.
+    fn ask_for(&mut self, path: &Path) -> bool {
+        let own = self.parts().map(|part| part.file.clone()).find(|file| is_same(Path::new(file), path));
+        match (own, &mut self.asked_for) {
+            (Some(file), Some(asked)) => {
+                if !asked.contains(&file) {
+                    asked.push(file);
+                }
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether what is found in this file is to be told.
+    pub(super) fn is_asked_for(&self, file: &str) -> bool {
+        let asked = self.asked_for.as_ref().is_none_or(|asked| asked.iter().any(|asked| asked == file));
+        asked && self.parts().any(|part| part.file == file)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn for_tests(up: &str, down: Option<&str>) -> Self {
+        let script = |text: &str, file: &str| Script::parse(text, crate::sql::Origin::File(file.into())).unwrap();
+        let up = script(up, "m/001_a.up.sql");
+        Self {
+            goes_both_ways: !up.directives().irreversible,
+            up: Some(Part::of(&up, Side::Up)),
+            down: down.map(|down| Part::of(&script(down, "m/001_a.down.sql"), Side::Down)),
+            asked_for: None,
+        }
+    }
+}
+
+fn read(path: &Path) -> Result<Script, Vec<Problem>> {
+    let at = path.display().to_string();
+    let text = fs::read_to_string(path).map_err(|error| {
+        vec![Problem::new(at, format!("it cannot be read: {error}"), "name a file of UTF-8 text that is there")]
+    })?;
+    let beside = path.parent().unwrap_or(Path::new("."));
+    Script::parse_file(&text, path, beside, Directives::default()).map(|(script, _)| script)
+}
+
+fn is_same(a: &Path, b: &Path) -> bool {
+    a == b || a.canonicalize().is_ok_and(|a| b.canonicalize().is_ok_and(|b| a == b))
+}
+
+impl Part {
+    fn of(script: &Script, side: Side) -> Self {
+        let text = script.text().to_owned();
+        let file = script.path().map(|path| path.display().to_string()).unwrap_or_default();
+        let steps = script.steps();
+        let transactions = steps.iter().enumerate().flat_map(|(i, step)| vec![i; statements_of(step)]);
+        let transactions: Vec<usize> = transactions.collect();
+        let (mut statements, mut ignores, mut before) = (Vec::new(), Ignores::default(), 0);
+        let mut walk = script.places().walk(&text);
+        for (i, (statement, sql)) in script.statements().enumerate() {
+            let start = statement.start;
+            let spot = walk.to(start);
+            comments(&text, before..start, &mut ignores);
+            let holds_data = sql.len() > locks::PARSED_MAX_BYTES || locks::holds_data(sql);
+            if !holds_data {
+                comments(&text, start..start + sql.len(), &mut ignores);
+            }
+            let parsed = locks::parse(sql);
+            before = start + sql.len();
+            statements.push(Statement {
+                start,
+                end: before,
+                transaction: transactions.get(i).copied().unwrap_or_default(),
+                at: (spot.line, spot.column),
+                holds_data,
+                unread: parsed.as_ref().err().copied(),
+                locks: Locks::of_parsed(&parsed),
+                objects: parsed.as_ref().map_or_else(|_| Objects::unknown(), objects),
+            });
+        }
+        comments(&text, before..text.len(), &mut ignores);
+        let in_transaction = !script.directives().no_transaction;
+        Self { side, file, text, statements, ignores, in_transaction }
+    }
+
+    pub(super) fn file(&self) -> &str {
+        &self.file
+    }
+
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
+    pub(super) fn statements(&self) -> &[Statement] {
+        &self.statements
+    }
+
+    pub(super) fn ignores(&self) -> &Ignores {
+        &self.ignores
+    }
+
+    /// Where what is said of the whole script is said: at its first statement.
+    pub(super) fn head(&self) -> usize {
+        self.statements.first().map_or(0, |statement| statement.start)
+    }
+
+    /// Line and column of a byte.
+    pub(super) fn locate(&self, offset: usize) -> (usize, usize) {
+        let inside = self.statements.iter().find(|statement| (statement.start..statement.end).contains(&offset));
+        let Some(statement) = inside else { return locate(&self.text, offset) };
+        let (line, column) = locate(&self.text[statement.start..], offset - statement.start);
+        let (first_line, first_column) = statement.at;
+        (first_line + line - 1, if line == 1 { first_column + column - 1 } else { column })
+    }
+
+    /// Whether a comment stands above, in or behind the statement at a place.
+    pub(super) fn is_at_statement(&self, comment: usize, place: usize) -> bool {
+        let Some(i) = self.statements.iter().position(|statement| (statement.start..statement.end).contains(&place))
+        else {
+            return false;
+        };
+        let statement = &self.statements[i];
+        let line = |offset: usize| line_of(&self.text, offset);
+        let before = i.checked_sub(1).map(|i| self.statements[i].end);
+        // What stands behind the statement before, on its last line, is about that.
+        let above = comment < statement.start
+            && before.is_none_or(|end| comment >= end && line(comment) > line(end.saturating_sub(1)));
+        let behind = comment >= statement.end
+            && line(comment) == line(statement.end.saturating_sub(1))
+            && self.statements.get(i + 1).is_none_or(|next| comment < next.start);
+        above || behind || (statement.start..statement.end).contains(&comment)
+    }
+}
+
+/// The line of a byte, from 1.
+pub(super) fn line_of(text: &str, offset: usize) -> usize {
+    locate(text, offset).0
+}
+
+fn statements_of(step: &Step) -> usize {
+    match step {
+        Step::Sql(script) | Step::Alone(script) => script.statements().count(),
+        Step::OutsideTransaction(step) => step.statement.statements().count(),
+        Step::Code(_) | Step::Batched(_) => 0,
+    }
+}
+
+/// Line and column of a byte.
+fn locate(text: &str, offset: usize) -> (usize, usize) {
+    let places = Places::default();
+    let spot = places.walk(text).to(offset);
+    (spot.line, spot.column)
+}
+
+/// Takes over the comments of a piece of a script.
+fn comments(text: &str, piece: std::ops::Range<usize>, ignores: &mut Ignores) {
+    let (start, piece) = (piece.start, &text[piece]);
+    if !piece.contains("ignore") {
+        return;
+    }
+    let parsed = SourceFile::parse(piece);
+    let tokens = parsed.tree().syntax().descendants_with_tokens().filter_map(|element| element.into_token());
+    for token in tokens.filter(|token| token.kind() == SyntaxKind::COMMENT) {
+        ignores.take(text, start + usize::from(token.text_range().start()), token.text());
+    }
+}

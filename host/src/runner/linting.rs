@@ -1,0 +1,54 @@
+//! `lint`: the rules over files, with what the database tells of it, where there is one.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::Run;
+use crate::{
+    config::Config,
+    error::{Problem, Result},
+    lint::{self, PgVersion, Report, Subject},
+    locks::Relations,
+    source,
+};
+
+/// What the rules found.
+#[derive(Debug, Clone, Serialize)]
+pub struct Linted {
+    /// The findings.
+    #[serde(flatten)]
+    pub report: Report,
+    /// What is wrong with the folder, for which no rule is needed.
+    pub problems: Vec<Problem>,
+}
+
+/// Asks every rule about these files, or about the whole folder where none is named. `online`: the database is asked for its version and
+/// its sizes.
+///
+/// # Errors
+/// When a file or the folder cannot be read, or the database not reached.
+pub async fn lint(config: &Config, run_id: Uuid, files: &[PathBuf], online: bool) -> Result<Linted> {
+    let folder = match source::read(&config.dir, config.layout.as_deref()) {
+        // Files that were named are looked at wherever they are.
+        Err(_) if !files.is_empty() => source::Folder::default(),
+        folder => folder?,
+    };
+    let (subjects, problems): (Vec<Subject>, Vec<Problem>) = if files.is_empty() {
+        let unfit = folder.migrations.iter().flat_map(|migration| migration.problems().to_vec());
+        let problems = folder.problems.iter().cloned().chain(unfit).collect();
+        (folder.migrations.iter().filter_map(Subject::of).collect(), problems)
+    } else {
+        (Subject::of_files(&folder.migrations, files)?, Vec::new())
+    };
+    let (server, relations) = if online {
+        let run = Run::begin(config, run_id).await?;
+        let relations = Relations::read(&run.session, lint::locks(&subjects)).await?;
+        (Some(run.session.server.major()), Some(relations))
+    } else {
+        (None, None)
+    };
+    let version = PgVersion::of(server, &config.lint);
+    Ok(Linted { report: lint::check(&subjects, &config.lint, version, relations.as_ref()), problems })
+}

@@ -1,0 +1,145 @@
+//! One migration tried within a transaction that will be rolled back, under the guards of a run.
+
+use super::{COMMITTED_ITSELF, Passage, Stopped};
+use crate::{
+    error::{Cause, Error, Finding, ProgramError, Result, Stage, blocks},
+    migration::Direction,
+    postgres::{OwnWrites, Transaction, Watch},
+    runner::{course::Course, rehearsal::NotTried},
+    step::{Batch, PlannedStep, Step},
+};
+
+/// How far a migration could be tried.
+pub(in crate::runner) struct Tried {
+    /// Its steps.
+    pub(in crate::runner) steps: usize,
+    /// What could not be.
+    pub(in crate::runner) not_tried: Option<NotTried>,
+}
+
+/// A label of an enum that was added in the same transaction cannot be used before that is committed.
+const UNSAFE_NEW_ENUM_VALUE: &str = "55P04";
+
+const UNDONE: &str = "rolled back, as all of it was to be; nothing was changed";
+
+impl Passage<'_, '_> {
+    /// Checks, runs and verifies the migration as far as one transaction goes. `after_others`: other migrations were run in it before.
+    pub(in crate::runner) async fn rehearsed(&self, after_others: bool, findings: &mut Vec<Finding>) -> Result<Tried> {
+        let run = &*self.run;
+        findings.extend(self.asked_before().await?);
+        let transaction = run.session.begin_part(&run.own_tables(), self.seal()).await?;
+        let tried = async {
+            let course = self.planned().await?;
+            let mut committed_before = after_others;
+            for i in 0..course.steps.len() {
+                match self.try_step(&course, i, &transaction, committed_before).await? {
+                    None => committed_before |= matches!(course.steps[i], Step::Alone(_) | Step::Batched(_)),
+                    not_tried => return Ok(Tried { steps: course.steps.len(), not_tried }),
+                }
+            }
+            self.settle(&transaction).await?;
+            findings.extend(self.verified().await?);
+            self.settle(&transaction).await?;
+            self.check("end", &transaction, &OwnWrites::default()).await?;
+            let ended = run.session.end_part(&transaction).await;
+            ended.map_err(|error| Stopped::at("commit", error))?;
+            Ok(Tried { steps: course.steps.len(), not_tried: None })
+        };
+        match run.config.stop.race(tried).await {
+            Ok(Ok(tried)) => Ok(tried),
+            Ok(Err(Stopped::Failed { step, error, committed })) => {
+                Err(self.failed_in_rehearsal(step, error, committed))
+            }
+            Ok(Err(Stopped::Refused(findings))) => {
+                let stage = Stage::Verify(self.item.version.clone(), Direction::Up);
+                Err(Error::Checks { stage, findings, state: UNDONE.into() })
+            }
+            Err(signal) => Err(Error::Interrupted { signal, state: UNDONE.into() }),
+        }
+    }
+
+    /// The migration's own preflight, at the place where a run makes it: before the migration, and after those before it.
+    async fn asked_before(&self) -> Result<Vec<Finding>> {
+        let (run, item) = (&*self.run, self.item);
+        let step = || Some("preflight".to_owned());
+        let asked = run.config.stop.race(run.session.guarded(async |db| item.program.preflight(db).await)).await;
+        let asked = match asked {
+            Ok(asked) => asked?,
+            Err(signal) => return Err(Error::Interrupted { signal, state: UNDONE.into() }),
+        };
+        if let Err(broken) = run.session.check_session(run.lock).await {
+            let error = ProgramError { at: None, cause: item.fault(broken.what()) };
+            return Err(self.failed_in_rehearsal(step(), error, false));
+        }
+        let findings = asked.map_err(|error| self.failed_in_rehearsal(step(), error, false))?;
+        if blocks(&findings) {
+            return Err(Error::Checks {
+                stage: Stage::Preflight(item.version.clone()),
+                findings,
+                state: UNDONE.into(),
+            });
+        }
+        Ok(findings)
+    }
+
+    /// One step, or why it cannot be tried.
+    async fn try_step(
+        &self,
+        course: &Course,
+        i: usize,
+        transaction: &Transaction,
+        committed_before: bool,
+    ) -> Result<Option<NotTried>, Stopped> {
+        let not_tried = |why: &str| {
+            let what = PlannedStep::of(&course.steps[i]).iter().map(PlannedStep::text).collect::<Vec<_>>().join("; ");
+            Some(NotTried { step: i + 1, what, why: why.to_owned() })
+        };
+        match &course.steps[i] {
+            Step::OutsideTransaction(_) => Ok(not_tried("it commits by itself, outside a transaction")),
+            Step::Batched(name) => {
+                let step = course.name_of(i);
+                let handle = self.run.session.handle();
+                let batch = self.item.program.run_batch(Direction::Up, name, None, None, handle).await;
+                let batch = batch.map_err(|error| Stopped::at(&step, error))?;
+                self.settle(transaction).await?;
+                self.check(&step, transaction, &OwnWrites::default()).await?;
+                match batch {
+                    Batch::Finished => Ok(None),
+                    Batch::More { done, total, .. } => {
+                        let of = total.map(|total| format!(" of {total}")).unwrap_or_default();
+                        Ok(not_tried(&format!(
+                            "its first batch was tried ({done}{of}); each further one begins after the commit of the one before"
+                        )))
+                    }
+                }
+            }
+            Step::Sql(_) | Step::Alone(_) | Step::Code(_) => match self.step(course, i, transaction).await {
+                Err(Stopped::Failed { error: ProgramError { cause: Cause::Database(error), .. }, .. })
+                    if committed_before && error.is(UNSAFE_NEW_ENUM_VALUE) =>
+                {
+                    Ok(not_tried(
+                        "it uses a label of an enum that a step before it adds, which only its commit makes usable",
+                    ))
+                }
+                Err(stopped) => Err(stopped),
+                Ok(()) if matches!(course.steps[i], Step::Alone(_)) => {
+                    // It would be committed here, with what it has put off.
+                    self.settle(transaction).await?;
+                    Ok(None)
+                }
+                Ok(()) => Ok(None),
+            },
+        }
+    }
+
+    fn failed_in_rehearsal(&self, step: Option<String>, mut error: ProgramError, committed: bool) -> Error {
+        if let Cause::Database(error) = &mut error.cause
+            && error.is("55P03")
+            && let Some(blocker) = self.run.watch.as_ref().and_then(Watch::blocker)
+        {
+            error.message = format!("{}: the lock is held by {blocker}", error.message);
+        }
+        let state = if committed { COMMITTED_ITSELF } else { UNDONE }.to_owned();
+        Error::Migration { name: self.item.name.clone(), direction: Direction::Up, step, error: Box::new(error), state }
+    }
+}
