@@ -65,6 +65,8 @@ pub struct Config {
     pub embedded: EmbeddedConfig,
     /// Whether the process was asked to stop.
     pub stop: Stop,
+    /// The options that were given and that a later call about the same backups needs as well, as words.
+    pub said_again: Vec<String>,
     /// Which database settings were given, and where: name, value without secrets, source.
     pub sources: Vec<(&'static str, String, &'static str)>,
 }
@@ -258,6 +260,20 @@ struct StatementsSection {
     retries: Option<u32>,
 }
 
+fn said_again(options: &Options) -> Vec<String> {
+    let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+    let said = [
+        ("--config", path(&options.config)),
+        ("--backup-dir", options.backup.dir.clone()),
+        ("--identity", path(&options.backup.identity)),
+        ("--role", options.role.clone()),
+        ("--schema", options.schema.clone()),
+        ("--pg-bin", path(&options.pg_bin)),
+    ];
+    let given = said.into_iter().filter_map(|(option, value)| Some((option, value.filter(|value| !value.is_empty())?)));
+    given.flat_map(|(option, value)| [option.to_owned(), value]).collect()
+}
+
 impl Config {
     /// Gathers the settings of a command.
     ///
@@ -265,6 +281,7 @@ impl Config {
     /// [`Error::Configuration`], naming the setting and its source.
     pub fn load(options: Options) -> Result<Self> {
         let (file, text) = read_file(options.config.as_deref())?;
+        let said_again = said_again(&options);
         let mut database = Database::default();
         if let Some(url) = options.database_url.as_ref().filter(|url| !url.is_empty()) {
             database.merge_url(url, "--database-url")?;
@@ -350,6 +367,7 @@ impl Config {
             engine: SharedEngine::default(),
             embedded: file.embedded,
             stop: Stop::never(),
+            said_again,
             sources,
         })
     }

@@ -7,6 +7,7 @@ use std::fmt::{self, Write as _};
 use serde::Serialize;
 
 use crate::{
+    backup::WayBack,
     migration::{Direction, Version},
     printable::{is_unfit, printable_lines},
 };
@@ -476,8 +477,8 @@ pub enum Error {
     AfterBackup {
         /// What it failed with.
         error: Box<Error>,
-        /// The backup.
-        backup: String,
+        /// The command that brings back what was before it.
+        way_back: WayBack,
     },
     /// The process was asked to stop while a command ran.
     Interrupted {
@@ -686,9 +687,9 @@ impl Error {
                 Some(format!("unknown: either all of it was taken over, by run {run_id}, or nothing")),
                 Some("run the same command again once the server answers: it adds what is missing".into()),
             ),
-            Self::AfterBackup { error, backup } => {
+            Self::AfterBackup { error, way_back } => {
                 let report = error.report();
-                let way_back = format!("to go back to before this run: `lockgate restore {backup}`");
+                let way_back = format!("to go back to before this run: {way_back}");
                 let next = report.next.map_or(way_back.clone(), |next| format!("{next}; {way_back}"));
                 Report { next: Some(next), ..report }
             }

@@ -15,9 +15,7 @@ use nix::fcntl::OFlag;
 /// Why it is not read, as a sentence about it; `limit` is the name of the setting that raises `max_bytes`.
 pub fn read(path: &Path, max_bytes: u64, limit: &str) -> Result<Vec<u8>, String> {
     let unreadable = |e: std::io::Error| format!("it cannot be read: {e}");
-    // Opening a pipe that nobody writes to would wait.
-    let flags = OFlag::O_NONBLOCK.bits();
-    let mut file = File::options().read(true).custom_flags(flags).open(path).map_err(unreadable)?;
+    let mut file = open(path).map_err(unreadable)?;
     let metadata = file.metadata().map_err(unreadable)?;
     if metadata.is_dir() {
         return Err("it is a folder".into());
@@ -33,6 +31,14 @@ pub fn read(path: &Path, max_bytes: u64, limit: &str) -> Result<Vec<u8>, String>
     // It may grow while it is read.
     file.by_ref().take(max_bytes.saturating_add(1)).read_to_end(&mut bytes).map_err(unreadable)?;
     if bytes.len() as u64 > max_bytes { Err(too_long(bytes.len() as u64)) } else { Ok(bytes) }
+}
+
+/// Opens what is there for reading. To open a pipe that nobody writes to would wait; this does not.
+///
+/// # Errors
+/// As [`File::open`].
+pub fn open(path: &Path) -> io::Result<File> {
+    File::options().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path)
 }
 
 /// Makes a folder that is not to be committed, with a `.gitignore` that says so. One that is there is left as it is.

@@ -9,6 +9,7 @@ use std::{
 use super::{
     child::Started,
     coding::Encoder,
+    conninfo,
     dump::{part, run},
     encryption::{Identities, Recipients},
     manifest::{Content, Encoding, Part},
@@ -40,7 +41,7 @@ pub(super) fn write(
         store.create(&file, 0).and_then(|upload| Encoder::new(upload, recipients, witness)).map_err(writing)?;
     let mut command = Command::new(program);
     command
-        .args(["--globals-only", "--no-role-passwords", "--no-password", "--database", &target.database])
+        .args(["--globals-only", "--no-role-passwords", "--no-password", "--database", &conninfo(&target.database)])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());

@@ -47,6 +47,8 @@ pub struct Manifest {
     pub scope: Scope,
     /// What the snapshot held.
     pub contents: Contents,
+    /// The public keys that it is encrypted for; none where it is not encrypted.
+    pub recipients: Vec<String>,
     /// Its files.
     pub parts: Vec<Part>,
     /// How far it was proved before this was written.
@@ -68,6 +70,14 @@ pub struct Scope {
 }
 
 impl Scope {
+    /// What it leaves out, as part of a sentence.
+    pub fn left_out(&self) -> String {
+        match self.schema_only {
+            true => "all rows".to_owned(),
+            false => format!("the rows of {}", self.excluded_data.join(", ")),
+        }
+    }
+
     /// Whether it leaves out nothing.
     pub fn is_whole(&self) -> bool {
         !self.schema_only && self.excluded_tables.is_empty()
@@ -226,6 +236,7 @@ pub(super) mod tests {
             precedes: vec![],
             scope: Scope::default(),
             contents: Contents::default(),
+            recipients: vec![],
             parts,
             verified: Level::Decoded,
             sha256: String::new(),

@@ -16,6 +16,7 @@ mod manifest;
 mod meter;
 pub mod origin;
 mod properties;
+mod publish;
 mod restore;
 pub mod retention;
 mod scratch;
@@ -23,7 +24,9 @@ mod settings;
 pub mod store;
 mod take;
 pub mod tools;
+mod unfinished;
 pub mod verify;
+mod way_back;
 
 pub use catalog::{Backup, Catalog, Damaged, Listing};
 pub use choice::{Among, Choice, choose, look_up};
@@ -34,6 +37,7 @@ pub use restore::{Order as RestoreOrder, Phase, Restored, Way, clean_up, restore
 pub use scratch::{Proof, prove};
 pub use settings::{Extent, Level, Options, Retention, Section, Settings, Targets};
 pub use take::{Order, take};
+pub use way_back::WayBack;
 
 use std::{fs, io::Write, os::unix::fs::OpenOptionsExt, path::PathBuf, process::Command};
 
@@ -78,6 +82,11 @@ pub(crate) fn libpq(command: &mut Command, target: &Target, application_name: &s
         command.env("PGPASSFILE", path);
     }
     Ok(folder)
+}
+
+/// A name as a connection string, so that one with a `=` in it is not taken for settings.
+pub(crate) fn conninfo(database: &str) -> String {
+    format!("dbname='{}'", database.replace('\\', "\\\\").replace('\'', "\\'"))
 }
 
 /// The system's certificates as one file. Left alone, libpq looks in the home folder only (`sslrootcert=system` came with 16).

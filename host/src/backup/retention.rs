@@ -3,20 +3,18 @@
 use std::{
     collections::{BTreeSet, HashSet},
     sync::Arc,
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use jiff::{civil::Weekday, tz::TimeZone};
 use serde::Serialize;
-use uuid::Uuid;
 
 use super::{
     Backup, Catalog, Level, Manifest, Retention,
     catalog::{off_the_runtime, proof_name},
-    id::{self, is_id},
-    lease,
     origin::Origin,
-    store::{Entry, LEASE, Over, PARTIAL, Store},
+    store::Store,
+    unfinished,
 };
 use crate::error::{Error, Result};
 
@@ -68,10 +66,7 @@ pub async fn prune(
     off_the_runtime(move || {
         let reading = |e| Error::system(format!("reading `{}`", store.location()), e);
         let entries = store.entries().map_err(reading)?;
-        let leftovers = match candidates(&entries).is_empty() {
-            true => Vec::new(),
-            false => leftovers(&entries, now(&store), patience),
-        };
+        let leftovers = unfinished::leftovers(&store, &entries, patience);
         let size_of = |name: &str| entries.iter().find(|entry| entry.name == name).map_or(0, |entry| entry.bytes);
         let bytes =
             leftovers.iter().map(|name| size_of(name)).sum::<u64>() + going.iter().map(Manifest::bytes).sum::<u64>();
@@ -155,47 +150,6 @@ fn month(backup: &Backup) -> String {
     backup.manifest.created_at.strftime("%Y-%m").to_string()
 }
 
-/// What time it is by the store's own clock, which tells when its files were written: a file of this moment says so. Ours is only near it.
-fn now(store: &Arc<dyn Store>) -> SystemTime {
-    let name = format!("{}.clock", id::stem(jiff::Timestamp::now(), &Uuid::now_v7().to_string()));
-    let asked = store.put(&name, b"", Over::Nothing).and_then(|()| store.entries());
-    if let Err(error) = store.remove(&name) {
-        tracing::warn!(cause = %error, "`{name}` could not be removed");
-    }
-    let told = asked.map(|entries| entries.into_iter().find(|entry| entry.name == name));
-    told.ok().flatten().map_or_else(SystemTime::now, |entry| entry.modified)
-}
-
-/// What has a name that a backup gives, and no manifest tells of. Whatever else is in the store is not ours.
-fn candidates(entries: &[Entry]) -> Vec<&Entry> {
-    let manifests: HashSet<&str> = entries.iter().filter_map(|entry| entry.name.strip_suffix(".json")).collect();
-    let is_candidate = |entry: &&Entry| {
-        let Some((id, rest)) = entry.name.split_once('.') else { return false };
-        let temporary = [PARTIAL, LEASE].iter().any(|end| entry.name.ends_with(end));
-        is_id(id) && rest != "json" && (temporary || !manifests.contains(id))
-    };
-    entries.iter().filter(is_candidate).collect()
-}
-
-/// Those of them that are left, since nobody is at work on that backup.
-fn leftovers(entries: &[Entry], now: SystemTime, patience: Duration) -> Vec<String> {
-    let at_work: HashSet<&str> = entries.iter().filter_map(|entry| lease::holder(entry, now)).collect();
-    let is_left = |entry: &&Entry| {
-        if entry.name.split_once('.').is_some_and(|(id, _)| at_work.contains(id)) {
-            return false;
-        }
-        let rested = now.duration_since(entry.modified).is_ok_and(|age| age >= patience);
-        match entry.in_use {
-            Some(in_use) => !in_use,
-            None => rested,
-        }
-    };
-    let mut names: Vec<String> =
-        candidates(entries).into_iter().filter(is_left).map(|entry| entry.name.clone()).collect();
-    names.sort();
-    names
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -259,48 +213,5 @@ mod tests {
         all[1].manifest.scope.schema_only = true;
         assert_eq!(ids(&all, 1, 0, 0, 0), ["a", "b"]);
         assert_eq!(ids(&all, 0, 0, 0, 0), ["a"]);
-    }
-
-    #[test]
-    fn leftovers_are_files_of_backups_that_nobody_writes_any_more() {
-        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(100_000);
-        let entry = |name: &str, age_s: u64, in_use: Option<bool>| Entry {
-            name: name.into(),
-            bytes: 1,
-            modified: now - Duration::from_secs(age_s),
-            in_use,
-        };
-        let entries = [
-            entry("20261123T223303Z_a88137df.json", 9_999, None),
-            entry("20261123T223303Z_a88137df.dump.zst", 9_999, None),
-            entry("20261123T223303Z_a88137df.verified.json", 9_999, None),
-            entry("20261123T223304Z_a88137df.dump.zst.partial", 0, Some(false)),
-            entry("20261123T223305Z_a88137df.dump.zst.partial", 9_999, Some(true)),
-            entry("20261123T223306Z_a88137df.dump.zst", 9_999, None),
-            entry("20261123T223306Z_a88137df_2.globals.sql.zst", 0, None),
-            entry("20261123T223307Z_a88137df.verified.json", 9_999, None),
-            entry("20261123T223308Z_a88137df.dump", 9_999, None),
-            entry("20261123T223308Z_a88137df.globals.sql.zst.partial", 9_999, Some(false)),
-            entry("20261123T223308Z_a88137df.lease", 0, None),
-            entry("20261123T223309Z_a88137df.dump.partial", 9_999, None),
-            entry("20261123T223309Z_a88137df.lease", 9_999, Some(true)),
-            entry("20261123T223310Z_a88137df.dump", 9_999, None),
-            entry("20261123T223310Z_a88137df.lease", 9_999, None),
-            entry("20261123T223303Z_a88137df.lease", 0, Some(false)),
-            entry("holiday.dump.zst", 9_999, None),
-            entry("notes.json", 9_999, None),
-            entry(".gitignore", 9_999, None),
-        ];
-        assert_eq!(
-            leftovers(&entries, now, Duration::from_secs(3_600)),
-            [
-                "20261123T223303Z_a88137df.lease",
-                "20261123T223304Z_a88137df.dump.zst.partial",
-                "20261123T223306Z_a88137df.dump.zst",
-                "20261123T223307Z_a88137df.verified.json",
-                "20261123T223310Z_a88137df.dump",
-                "20261123T223310Z_a88137df.lease"
-            ]
-        );
     }
 }

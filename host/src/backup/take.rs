@@ -2,7 +2,7 @@
 //!
 //! Everything streams; memory stays flat whatever the database's size.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc, time::Instant};
+use std::{path::Path, sync::Arc, time::Instant};
 
 use tokio::task::JoinSet;
 
@@ -19,8 +19,10 @@ use super::{
     manifest::{FORMAT, Manifest, Part, Scope},
     meter::Meter,
     origin::Origin,
+    publish::publish,
+    restore::why,
     settings::Extent,
-    store::{Over, Store, Upload},
+    store::{Store, Upload},
     tools::{self, ToolsError},
     verify,
 };
@@ -139,8 +141,13 @@ pub async fn take(
     let both = async { tokio::join!(dumped, counted) };
     let (dumped, counted) = meter.tell("backing up", about, order.draw, both).await;
     snapshot.end().await;
-    let mut written = dumped.map_err(failed)?;
-    let contents = counted?;
+    let (mut written, contents) = match (dumped, counted) {
+        (Ok(written), Ok(contents)) => (written, contents),
+        (Ok(_), Err(error)) => return Err(error),
+        (Err(cause), Ok(_)) => return Err(failed(cause)),
+        // Each may be what the other fails by: they share a snapshot.
+        (Err(cause), Err(error)) => return Err(failed(format!("{cause}; and {}", why(&error)))),
+    };
     Failpoint::DumpWritten.pass();
 
     let kept = {
@@ -196,6 +203,7 @@ pub async fn take(
         precedes: order.precedes.clone(),
         scope,
         contents,
+        recipients: settings.recipients.clone(),
         parts: written.iter().map(|(part, _)| part.clone()).collect(),
         verified: Level::Decoded,
         sha256: String::new(),
@@ -269,65 +277,4 @@ fn read_back(part: &Part, unnamed: &Unnamed, witness: &Identities, meter: &Meter
         Ok(Box::new(meter.read(file, stop)) as Box<dyn std::io::Read + Send>)
     };
     verify::file(&open, part, Level::Decoded, witness)
-}
-
-/// Whether the store has every file of a backup, each in its size. A folder counts as a whole.
-fn all_there(store: &Arc<dyn Store>, manifest: &Manifest) -> std::io::Result<()> {
-    let mut expected: BTreeMap<&str, u64> = BTreeMap::new();
-    for part in &manifest.parts {
-        *expected.entry(part.file.split('/').next().unwrap_or_default()).or_default() += part.bytes;
-    }
-    let entries = store.entries()?;
-    for (name, bytes) in expected {
-        let what = match entries.iter().find(|entry| entry.name == name) {
-            Some(entry) if entry.bytes == bytes => continue,
-            Some(entry) => format!("`{name}` has {} bytes by now, not {bytes}", entry.bytes),
-            None => format!("`{name}` is gone: somebody has removed it meanwhile"),
-        };
-        return Err(std::io::Error::other(what));
-    }
-    Ok(())
-}
-
-/// First the files under their names, then the manifest. What has a name already is taken away when that fails.
-fn publish(store: &Arc<dyn Store>, written: Vec<(Part, Unnamed)>, manifest: Manifest) -> Result<Manifest, String> {
-    let (manifest, text) = manifest.sealed();
-    let mut named = Vec::new();
-    let all = || -> std::io::Result<()> {
-        for (part, unnamed) in written {
-            // A folder is named with its first file.
-            match unnamed {
-                Unnamed::File(upload) => upload.publish()?,
-                Unnamed::Folder(folder) => folder.publish()?,
-            }
-            named.push(part.file.split('/').next().unwrap_or_default().to_owned());
-            Failpoint::BackupNamed.pass();
-        }
-        // Whoever tidied up meanwhile, and took the files for leftovers, must not leave a manifest that tells of what is gone.
-        all_there(store, &manifest)?;
-        store.put(&Manifest::file_name(&manifest.id), &text, Over::Nothing)?;
-        all_there(store, &manifest)
-    };
-    match all() {
-        Ok(()) => {
-            Failpoint::ManifestWritten.pass();
-            Ok(manifest)
-        }
-        Err(error) => {
-            // The manifest may be there although its store did not say so. Unless it is gone for certain, its files must stay.
-            let manifest = Manifest::file_name(&manifest.id);
-            if error.kind() != std::io::ErrorKind::AlreadyExists
-                && let Err(second) = store.remove(&manifest)
-            {
-                tracing::warn!(file = manifest, cause = %second, "what is left of the backup could not be removed");
-                named.clear();
-            }
-            for name in named {
-                if let Err(second) = store.remove(&name) {
-                    tracing::warn!(file = name, cause = %second, "what is left of the backup could not be removed");
-                }
-            }
-            Err(format!("finishing the backup in `{}`: {error}", store.location()))
-        }
-    }
 }

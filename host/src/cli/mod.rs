@@ -326,6 +326,7 @@ async fn run(cli: Cli) -> Result<ExitCode> {
         let embedded = if use_embedded {
             let server = Embedded::start(Path::new("."), &config.target.database, config.pg_bin.as_deref()).await?;
             config.target = server.target.clone();
+            config.said_again.push("--embedded".to_owned());
             Some(server)
         } else {
             None

@@ -10,7 +10,9 @@ use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 
 use crate::{
-    backup::{Backup, Damaged, Drill, Level, Listing, Manifest, Phase, Proof, Restored, Since, retention::Pruned},
+    backup::{
+        Backup, Damaged, Drill, Level, Listing, Manifest, Phase, Proof, Restored, Since, WayBack, retention::Pruned,
+    },
     error::{Error, Finding, Result},
     migration::Direction,
     plan::State,
@@ -93,8 +95,9 @@ pub fn outcome(outcome: &Outcome) -> String {
     }
     let n = outcome.done.len();
     let _ = writeln!(text, "{n} migration{} {verb} in {} ms; {at}", if n == 1 { "" } else { "s" }, outcome.duration_ms);
-    if let Some(manifest) = &outcome.backup {
-        let _ = writeln!(text, "to take it all back: lockgate restore {}", manifest.id);
+    if let Some(WayBack { command, mind }) = &outcome.way_back {
+        let mind = mind.as_ref().map(|mind| format!(" ({mind})")).unwrap_or_default();
+        let _ = writeln!(text, "to take it all back: {command}{mind}");
     }
     text
 }

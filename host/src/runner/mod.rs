@@ -23,7 +23,7 @@ use self::{
     work::{Work, from_history, load},
 };
 use crate::{
-    backup::{self, Catalog, Choice, Drill, Extent, Level, Manifest, Restored, origin::Origin},
+    backup::{self, Catalog, Choice, Drill, Extent, Level, Manifest, Restored, WayBack, origin::Origin},
     config::Config,
     error::{Error, Finding, NOTHING_CHANGED, ProgramError, Result, Severity, Stage, blocks},
     failpoint::Failpoint,
@@ -63,8 +63,8 @@ struct Run<'a> {
     watch: Option<Watch>,
     lock: LockKey,
     started: Instant,
-    /// The backup from before its first change.
-    backup: Option<String>,
+    /// How to go back to before its first change.
+    way_back: Option<WayBack>,
     /// Whether a migration has begun.
     begun: bool,
 }
@@ -265,7 +265,7 @@ impl<'a> Run<'a> {
             watch: None,
             lock: LockKey,
             started,
-            backup: None,
+            way_back: None,
             begun: false,
         })
     }
@@ -475,7 +475,9 @@ impl<'a> Run<'a> {
             tracing::info!(head, "the journal's head");
         }
         let duration_ms = self.started.elapsed().as_millis();
-        Ok(Outcome { run_id: self.run_id, direction, done, backup, findings, version, journal_head, duration_ms })
+        let way_back = self.way_back.clone();
+        let run_id = self.run_id;
+        Ok(Outcome { run_id, direction, done, backup, way_back, findings, version, journal_head, duration_ms })
     }
 
     /// Under the lock: checks, backup, then one migration after the other.
@@ -496,7 +498,7 @@ impl<'a> Run<'a> {
             findings.extend(self.migration_preflight(&work[0]).await?);
         }
         let (backup, noted) = self.backup_before(work).await?;
-        self.backup = backup.as_ref().map(|manifest| manifest.id.clone());
+        self.way_back = backup.as_ref().map(|manifest| WayBack::of(self.config, manifest));
         Failpoint::BackedUp.pass();
         tables::ensure(&self.session, &self.history).await?;
         Failpoint::TablesEnsured.pass();
@@ -598,7 +600,12 @@ impl<'a> Run<'a> {
         if let Some(manifest) = self.fresh_backup().await? {
             return Ok((Some(manifest), Event::BackupReused));
         }
-        Ok((Some(self.take_backup(work, settings.extent()).await?), Event::BackedUp))
+        let manifest = self.take_backup(work, settings.extent()).await?;
+        if !manifest.scope.is_whole() {
+            let left_out = manifest.scope.left_out();
+            tracing::warn!("the backup of this run leaves out {left_out}: it cannot take the place of the database");
+        }
+        Ok((Some(manifest), Event::BackedUp))
     }
 
     /// A backup that is recent enough to serve in the stead of a new one: of this very database, with nothing left out, after which no
@@ -614,7 +621,7 @@ impl<'a> Run<'a> {
         let age = jiff::Timestamp::now().duration_since(manifest.created_at);
         let recent = Duration::try_from(age).is_ok_and(|age| age <= settings.max_age);
         let same = manifest.scope.is_whole()
-            && manifest.is_encrypted() != settings.recipients.is_empty()
+            && sorted(&manifest.recipients) == sorted(&settings.recipients)
             && manifest.applied.iter().eq(applied.iter().map(|applied| applied.version.as_str()));
         if !recent || !same || !self.journal.is_quiet_since(&self.session, &manifest.id).await? {
             return Ok(None);
@@ -646,8 +653,8 @@ impl<'a> Run<'a> {
 
     /// A failed run that has changed something, or may have, tells how to undo all of it.
     fn with_the_way_back(&self, error: Error) -> Error {
-        match &self.backup {
-            Some(backup) if self.begun => Error::AfterBackup { error: Box::new(error), backup: backup.clone() },
+        match &self.way_back {
+            Some(way_back) if self.begun => Error::AfterBackup { error: Box::new(error), way_back: way_back.clone() },
             _ => error,
         }
     }
@@ -777,6 +784,13 @@ impl<'a> Run<'a> {
             tracing::error!(%error, "the journal could not be written");
         }
     }
+}
+
+/// The order of keys means nothing.
+fn sorted(keys: &[String]) -> Vec<&str> {
+    let mut keys: Vec<&str> = keys.iter().map(|key| key.trim()).collect();
+    keys.sort_unstable();
+    keys
 }
 
 const NOT_RUN: &str = "it was not run";

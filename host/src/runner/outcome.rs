@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::course::Course;
 use crate::{
-    backup::Manifest,
+    backup::{Manifest, WayBack},
     error::{Finding, Problem},
     lint,
     locks::{Blocks, Mode, Work},
@@ -30,6 +30,8 @@ pub struct Outcome {
     pub done: Vec<Done>,
     /// The backup that it took before the first change.
     pub backup: Option<Manifest>,
+    /// How to take back all that it did, where there is a backup.
+    pub way_back: Option<WayBack>,
     /// What the checks found that did not stop it.
     pub findings: Vec<Finding>,
     /// The newest applied version after it.

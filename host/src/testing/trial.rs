@@ -215,6 +215,7 @@ pub(super) fn config(target: Target, dir: &Path) -> Config {
         engine: ENGINE.clone(),
         embedded: EmbeddedConfig::default(),
         stop: Stop::never(),
+        said_again: Vec::new(),
         sources: Vec::new(),
     }
 }

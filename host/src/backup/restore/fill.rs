@@ -15,6 +15,7 @@ use crate::{
         Content, Manifest, Part,
         child::{self, Started},
         coding::Decoder,
+        conninfo,
         encryption::Identities,
         libpq,
         meter::Meter,
@@ -333,9 +334,4 @@ fn not_so(jobs: u32, why: &str) -> Error {
         what: format!("the backup cannot be restored by {jobs} jobs: {why}"),
         next: "name a folder with room for it, `--temp-dir`, or take one job, `--jobs 1`".into(),
     }
-}
-
-/// A name as a connection string, so that one with a `=` in it is not taken for settings.
-fn conninfo(database: &str) -> String {
-    format!("dbname='{}'", database.replace('\\', "\\\\").replace('\'', "\\'"))
 }

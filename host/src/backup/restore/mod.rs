@@ -212,10 +212,7 @@ fn whole_or_aside(manifest: &Manifest, order: &Order) -> Result<()> {
     if order.into.is_some() || manifest.scope.is_whole() {
         return Ok(());
     }
-    let without = match manifest.scope.schema_only {
-        true => "all rows".to_owned(),
-        false => format!("the rows of {}", manifest.scope.excluded_data.join(", ")),
-    };
+    let without = manifest.scope.left_out();
     Err(Error::Refused {
         what: format!("backup `{}` leaves out {without}, and cannot take the place of the database", manifest.id),
         next: "restore it beside the database: `--into NAME`".into(),

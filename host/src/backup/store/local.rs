@@ -94,7 +94,11 @@ impl Store for Local {
             Some((folder, file)) => Self::new(self.path(folder)?).path(file)?,
             None => self.path(name)?,
         };
-        open_regular(&path)
+        let file = files::open(&path)?;
+        if !file.metadata()?.is_file() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"));
+        }
+        Ok(Box::new(file))
     }
 
     fn create(&self, name: &str, _about_bytes: u64) -> io::Result<Box<dyn Upload>> {
@@ -162,15 +166,6 @@ impl Store for Local {
     fn folder(&self) -> Option<&Path> {
         Some(&self.folder)
     }
-}
-
-/// Opens a file, and nothing else: to open a pipe waits for somebody who may never come.
-fn open_regular(path: &Path) -> io::Result<Box<dyn Read + Send>> {
-    let file = File::options().read(true).custom_flags(nix::fcntl::OFlag::O_NONBLOCK.bits()).open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"));
-    }
-    Ok(Box::new(file))
 }
 
 /// What a folder says of its files outlives a crash of the machine from now on.
