@@ -491,7 +491,9 @@ async fn a_first_run_does_not_repeat_what_another_tool_has_done() {
         let before = scenario.state().await;
         let refused = scenario.up().await.refuses_with(6);
         refused.says(&format!("{name} has applied ")).says(&format!("`lockgate adopt --from {name}`"));
-        scenario.run("plan").await.refuses_with(6).says("they would run again [other-history]");
+        for command in ["plan", "up --rollback-after --no-backup"] {
+            scenario.run(command).await.refuses_with(6).says("they would run again [other-history]");
+        }
         scenario.is_still(&before).await;
     }
     // Small numbers may be the same by chance.

@@ -24,7 +24,7 @@ pub async fn ensure(session: &Session, history: &History) -> Result<()> {
     result
 }
 
-/// The same within the open transaction, to be rolled back with it.
+/// The same within the open transaction.
 ///
 /// # Errors
 /// As [`ensure`].
@@ -33,14 +33,6 @@ pub async fn ensure_within(session: &Session, history: &History) -> Result<()> {
     if lacking(session, history).await?.is_none() {
         return Seal::new(history).check(session).await;
     }
-    session.batch("making the tables of the history", &making(history)).await
-}
-
-/// The same in the open transaction, where nothing of them is there yet or another tool's table has just been renamed.
-///
-/// # Errors
-/// When the role may not.
-pub async fn make(session: &Session, history: &History) -> Result<()> {
     session.batch("making the tables of the history", &making(history)).await
 }
 

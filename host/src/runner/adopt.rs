@@ -177,9 +177,7 @@ impl Run<'_> {
     /// Writes the rows and the entries of the journal, in the open transaction.
     pub(super) async fn take_over(&self, taken: &[Taken], event: Event, started: &str, source: &str) -> Result<()> {
         const DOING: &str = "recording the migrations";
-        if tables::lack_something(&self.session, &self.history).await? {
-            tables::make(&self.session, &self.history).await?;
-        }
+        tables::ensure_within(&self.session, &self.history).await?;
         Failpoint::TablesEnsured.pass();
         let rows: Vec<Adopted<'_>> = taken.iter().map(row).collect();
         let before = self.history.count_of_run(&self.session, self.run_id).await?;

@@ -53,6 +53,7 @@ impl Run<'_> {
             return Ok(self.rehearsal(Vec::new()));
         }
         self.locked(async |run, _| {
+            run.refuse_other_histories(folder).await?;
             let work = run.pending(folder, to).await?;
             if work.is_empty() {
                 return Ok(run.rehearsal(Vec::new()));
