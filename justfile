@@ -108,7 +108,7 @@ first-look:
 
 # everything that a change must pass
 [group('develop')]
-ci: lint doc (plugins target / "plugins") test test-newest torture languages first-look
+ci: lint doc (plugins target / "plugins") test test-newest fuzz-scripts torture languages first-look
 
 # the command itself; the first build takes some minutes and shows its progress
 _lockgate:

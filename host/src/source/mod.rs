@@ -153,10 +153,16 @@ pub fn read(folder: &Path, layout: Option<&str>) -> Result<Folder> {
     }
     for (version, same) in versions {
         if let [_, _, ..] = same.as_slice() {
-            let names: Vec<&str> = same.iter().map(|m| m.filename.as_str()).collect();
-            let what = format!("version {version} is used by several migrations: {}", names.join(", "));
-            let at = listing.at(&same[0].filename);
-            folder.problems.push(Problem::new(at, what, "give each migration a version of its own"));
+            let names = same.iter().map(|m| m.filename.as_str()).collect::<Vec<_>>().join(", ");
+            let is_one = same.iter().all(|migration| migration.description == same[0].description);
+            let (what, next) = if is_one && same.iter().any(|migration| migration.kind == Kind::Component) {
+                let next = "a component brings its own checks and its own down: remove the SQL files";
+                (format!("one migration is both SQL and a component: {names}"), next)
+            } else {
+                let what = format!("version {version} is used by several migrations: {names}");
+                (what, "give each migration a version of its own")
+            };
+            folder.problems.push(Problem::new(listing.at(&same[0].filename), what, next));
             folder.refused.insert(version);
             continue;
         }
