@@ -1,5 +1,7 @@
 //! What would keep the present database from giving up its name, or would go on in the one that is kept: found before anything is filled.
 
+use std::time::{Duration, Instant};
+
 use crate::{
     error::{Error, Result},
     postgres::{Session, quote_ident, quote_literal},
@@ -10,7 +12,16 @@ use crate::{
 /// # Errors
 /// [`Error::Refused`], with the statement that clears the way.
 pub(super) async fn check(admin: &Session, database: &str) -> Result<Vec<String>> {
-    let rows = admin.texts("looking for what is in the way of a swap", &sql(database)).await?;
+    const DOING: &str = "looking for what is in the way of a swap";
+    let (sql, begin) = (sql(database), Instant::now());
+    let mut rows = admin.texts(DOING, &sql).await?;
+    // A session may be about to end by itself.
+    while rows.iter().any(|row| row.first().is_some_and(|kind| kind.as_deref() == Some(SESSION)))
+        && begin.elapsed() < PATIENCE
+    {
+        tokio::time::sleep(LOOK_EVERY).await;
+        rows = admin.texts(DOING, &sql).await?;
+    }
     let mut warnings = Vec::new();
     for row in rows {
         let [Some(kind), Some(name)] = row.as_slice() else { continue };
@@ -26,6 +37,12 @@ pub(super) async fn check(admin: &Session, database: &str) -> Result<Vec<String>
     }
     Ok(warnings)
 }
+
+/// How long a session that this role may not end is waited for, and how often is looked.
+const PATIENCE: Duration = Duration::from_secs(3);
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// What such a session is called below.
+const SESSION: &str = "session";
 
 enum Hindrance {
     InTheWay { what: String, next: String },
@@ -48,7 +65,7 @@ fn hindrance(kind: &str, name: &str, database: &str, user: &str) -> Hindrance {
             format!("the replication slot `{name}` is in use, and would stay with the database that is kept"),
             format!("stop its subscriber, then `{drop_slot}`, and begin the replication anew after the restore"),
         ),
-        "session" => in_the_way(
+        SESSION => in_the_way(
             format!("role {} may not end the sessions of {} in `{database}`", quote_ident(user), quote_ident(name)),
             format!(
                 "end them, or run `GRANT pg_signal_backend TO {}` as a superuser (which is not enough for those of superusers)",
@@ -75,7 +92,7 @@ fn sql(database: &str) -> String {
          SELECT CASE WHEN active THEN 'slot' ELSE 'idle slot' END, slot_name::text
          FROM pg_catalog.pg_replication_slots WHERE database = {database}
          UNION ALL
-         SELECT DISTINCT 'session', usename::text FROM pg_catalog.pg_stat_activity s
+         SELECT DISTINCT '{SESSION}', usename::text FROM pg_catalog.pg_stat_activity s
          WHERE datname = {database} AND usesysid IS NOT NULL
            AND NOT EXISTS (SELECT FROM pg_catalog.pg_roles me WHERE rolname = current_user AND (
                rolsuper OR pg_has_role(me.oid, s.usesysid, 'USAGE') OR pg_has_role(me.oid, 'pg_signal_backend', 'USAGE')
