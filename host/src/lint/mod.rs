@@ -1,5 +1,5 @@
 //! What may go wrong with a migration, found before it runs: squawk's rules, and rules of our own that know the database or both
-//! scripts of a migration. A rule of ours is one file under `rules/` and one line in [`OWN`].
+//! scripts of a migration. A rule of ours is one file under `rules/` and one line in `OWN`.
 
 mod defaults;
 mod ignores;
