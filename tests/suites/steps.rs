@@ -486,7 +486,7 @@ async fn the_hosts_own_tables_are_not_the_migrations() {
     for (i, statement) in [
         "DELETE FROM schema_migrations",
         "UPDATE schema_migrations SET checksum = 'x'",
-        "INSERT INTO schema_migrations SELECT '009', filename, applied_at, 0, description, kind, checksum, NULL, run_id,
+        "INSERT INTO schema_migrations SELECT '009', filename, applied_at, 0, description, kind, checksum, NULL, NULL, run_id,
              applied_by, lockgate_version, NULL FROM schema_migrations",
         "TRUNCATE schema_migrations",
         "ALTER TABLE schema_migrations_journal DISABLE TRIGGER ALL",

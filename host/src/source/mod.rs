@@ -155,7 +155,8 @@ pub fn read(folder: &Path, layout: Option<&str>) -> Result<Folder> {
         if let [_, _, ..] = same.as_slice() {
             let names = same.iter().map(|m| m.filename.as_str()).collect::<Vec<_>>().join(", ");
             let is_one = same.iter().all(|migration| migration.description == same[0].description);
-            let (what, next) = if is_one && same.iter().any(|migration| migration.kind == Kind::Component) {
+            let has = |kind| same.iter().any(|migration| migration.kind == kind);
+            let (what, next) = if is_one && has(Kind::Component) && has(Kind::Sql) {
                 let next = "a component brings its own checks and its own down: remove the SQL files";
                 (format!("one migration is both SQL and a component: {names}"), next)
             } else {
