@@ -122,7 +122,7 @@ fn of_migration(migration: &Migration, dir: &Path) -> Result<File> {
         kind: migration.kind.as_str().to_owned(),
         checksum: migration.checksum.clone(),
         up_script: text(scripts.and_then(|files| files.up.as_ref())),
-        down_script: text(scripts.and_then(|files| files.down.as_ref())),
+        down_script: scripts.and_then(|files| files.down.as_ref()).map(|script| script.to_keep().into_owned()),
         bytes,
         follows: Vec::new(),
     })

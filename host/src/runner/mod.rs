@@ -423,7 +423,7 @@ impl<'a> Run<'a> {
             let mut item = match folder.migrations.iter().find(|m| m.version == row.version) {
                 Some(migration) => {
                     if let (Some(files), Some(stored)) = (migration.scripts(), &row.down_script)
-                        && files.down.as_ref().is_none_or(|script| script.text() != stored)
+                        && files.down.as_ref().is_none_or(|script| script.to_keep() != *stored)
                     {
                         let name = migration.name();
                         tracing::warn!(migration = name, "its down script is another one now than when it was applied");

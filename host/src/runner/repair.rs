@@ -105,7 +105,7 @@ impl Run<'_> {
             let text = |script: Option<&Script>| script.map(|script| script.text().to_owned());
             let scripts = migration.scripts();
             let up = text(scripts.and_then(|files| files.up.as_ref()));
-            let down = text(scripts.and_then(|files| files.down.as_ref()));
+            let down = scripts.and_then(|files| files.down.as_ref()).map(|script| script.to_keep().into_owned());
             let record = Record {
                 version: &migration.version,
                 filename: &migration.filename,

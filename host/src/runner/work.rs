@@ -62,6 +62,11 @@ fn text(script: Option<&Script>) -> Option<String> {
     script.map(|script| script.text().to_owned())
 }
 
+/// What the history keeps of a script that may have to run without its file.
+fn kept(script: Option<&Script>) -> Option<String> {
+    script.map(|script| script.to_keep().into_owned())
+}
+
 /// Makes migrations ready to run; components compile beside one another.
 pub(super) async fn load(config: &Config, migrations: &[&Migration]) -> Result<(Vec<Work>, Vec<Problem>)> {
     // Without a component there is no engine to start.
@@ -81,7 +86,7 @@ pub(super) async fn load(config: &Config, migrations: &[&Migration]) -> Result<(
                 kind: migration.kind.as_str().to_owned(),
                 checksum: migration.checksum.clone(),
                 up_script: text(migration.scripts().and_then(|files| files.up.as_ref())),
-                down_script: text(migration.scripts().and_then(|files| files.down.as_ref())),
+                down_script: kept(migration.scripts().and_then(|files| files.down.as_ref())),
                 program,
                 started: None,
                 half_applied: false,

@@ -249,6 +249,20 @@ impl Script {
         self.sent(0..self.text.len())
     }
 
+    /// The text as it is to be kept for later: what is asked for it elsewhere than in its text stands at its top.
+    pub fn to_keep(&self) -> Cow<'_, str> {
+        const SAID: &str = "-- lockgate: no-transaction\n";
+        let says_so = |text: &str| {
+            let alone = Self::parse(text, Origin::History(String::new()));
+            alone.is_ok_and(|script| script.directives.no_transaction)
+        };
+        if !self.directives.no_transaction || says_so(&self.text) {
+            return Cow::Borrowed(&self.text);
+        }
+        // A section of a file has empty lines above it; the first gives way, so that the others keep their numbers.
+        Cow::Owned(format!("{SAID}{}", self.text.strip_prefix('\n').unwrap_or(&self.text)))
+    }
+
     /// Where it came from, stretch by stretch.
     pub fn places(&self) -> &Places {
         &self.places
@@ -416,6 +430,17 @@ mod tests {
     }
 
     /// `tests/fixtures/scripts`: each case is a script, and beside it what it is to be understood as.
+    #[test]
+    fn what_is_asked_for_a_script_elsewhere_is_kept_with_it() {
+        let asked = Directives { no_transaction: true, ..Directives::default() };
+        let kept = |text: &str, asked| Script::parse_with(text, Origin::Plugin, asked).unwrap().to_keep().into_owned();
+        assert_eq!(kept("\n\nselect 1;", asked), "-- lockgate: no-transaction\n\nselect 1;");
+        assert_eq!(kept("select 1;", asked), "-- lockgate: no-transaction\nselect 1;");
+        let said = "-- lockgate: no-transaction\nselect 1;";
+        assert_eq!(kept(said, Directives::default()), said);
+        assert_eq!(kept("select 1;", Directives::default()), "select 1;");
+    }
+
     #[test]
     fn scripts_are_understood_as_expected() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/scripts");
