@@ -67,7 +67,12 @@ async fn every_layout_is_found_applied_and_reverted() {
 
     for Folder { layout, applied, reverted } in FOLDERS {
         let name = format!("layout_{}", layout.replace('-', "_"));
-        let scenario = Scenario::new(&name).await.fixtures(&format!("layouts/{layout}"));
+        let mut scenario = Scenario::new(&name).await.fixtures(&format!("layouts/{layout}"));
+        if layout == "refinery" {
+            // By its names alone it could be a folder of Flyway's, in which `U` undoes.
+            scenario.up().await.refuses_with(2).says("U3__audit.sql: an undo script without its migration");
+            scenario = scenario.config("layout = \"refinery\"\n");
+        }
         let before = scenario.schema_dump();
         let up = scenario.up().await.succeeds();
         let told: Vec<&str> = up.stdout.lines().filter_map(|line| line.strip_prefix("applied ")).collect();
@@ -148,7 +153,7 @@ async fn what_a_tool_would_not_take_is_named_with_its_line_and_nothing_runs() {
             "select 1;\n{{ template \"x\" }}\n---- create above / drop below ----\n",
             "1_a.sql:2: a template",
         ),
-        ("flyway_placeholder", "V1__a.sql", "select 1;\nselect '${x}';\n", "V1__a.sql:2: a placeholder"),
+        ("flyway_placeholder", "V1__a.sql", "select 1;\nselect '${x}';\n", "V1__a.sql:2: a placeholder of Flyway's"),
         ("flyway_baseline", "B1__a.sql", "select 1;", "a baseline"),
         ("flyway_java", "V1__a.java", "class A {}", "V1__a.java: a program of another tool"),
         ("go", "1_a.go", "package main", "the name is not one of a migration"),
@@ -167,6 +172,108 @@ async fn what_a_tool_would_not_take_is_named_with_its_line_and_nothing_runs() {
         scenario.run("up").await.refuses_with(2).says(words);
         scenario.is_still(&before).await;
     }
+}
+
+#[tokio::test]
+async fn a_way_down_never_runs_as_part_of_a_way_up() {
+    // Atlas hashes the files of other tools as well.
+    let hashed = Scenario::new("atlas_goose").await.fixtures("layouts/goose").file("atlas.sum", "h1:abc=\n");
+    hashed.up().await.succeeds();
+    assert_eq!(hashed.value("SELECT count(*) FROM users").await, "0");
+
+    let unknown = Scenario::new("unknown_tool").await;
+    let unknown = unknown.file("1_a.sql", "-- +migrate Up\nCREATE TABLE a ();\n-- +migrate Down\nDROP TABLE a;\n");
+    unknown.up().await.refuses_with(2).says("1_a.sql:3: what looks like the beginning of a way down");
+
+    let cut = "---- create above / drop below ----";
+    let tern =
+        Scenario::new("tern_cut").await.file("001_a.sql", format!("create table a();\n  {cut} --\ndrop table a;\n"));
+    tern.up().await.succeeds();
+    assert_eq!(tern.value("SELECT to_regclass('a') IS NOT NULL").await, "t");
+
+    let flyway =
+        Scenario::new("undo_alone").await.file("V1__a.sql", "CREATE TABLE a ();").file("U1__a.sql", "DROP TABLE a;");
+    let flyway = flyway.file("U3__b.sql", "DROP TABLE a;");
+    flyway.up().await.refuses_with(2).says("U3__b.sql: an undo script without its migration");
+}
+
+#[tokio::test]
+async fn nothing_that_stands_above_the_first_mark_is_left_out_in_silence() {
+    for (name, text) in [
+        ("goose_above", "create table lost();\n-- +goose Up\ncreate table a();\n"),
+        (
+            "dbmate_above",
+            "\n-- A comment may.\ncreate table lost();\n-- migrate:up\ncreate table a();\n-- migrate:down\n",
+        ),
+        ("node_above", "create table lost();\n-- Up Migration\ncreate table a();\n"),
+        ("liquibase_above", "--liquibase formatted sql\ncreate table lost();\n--changeset a:1\ncreate table a();\n"),
+    ] {
+        let scenario = Scenario::new(name).await.file("1_a.sql", text);
+        scenario.up().await.refuses_with(2).says(": a statement above the first mark");
+    }
+    // A comment that speaks of a migration makes no folder one of node-pg-migrate's.
+    let scenario = Scenario::new("node_comment").await.file(
+        "1_a.sql",
+        "create table a();\n-- Down migrations of this one are not possible: data is lost\ncreate table b();\n",
+    );
+    scenario.up().await.succeeds();
+    assert_eq!(scenario.value("SELECT to_regclass('b') IS NOT NULL").await, "t");
+}
+
+#[tokio::test]
+async fn what_a_script_includes_needs_no_name_of_a_migration() {
+    let scenario = Scenario::new("included").await;
+    scenario.write("migrations/shared/b.sql", "CREATE TABLE b ();");
+    let scenario = scenario.file("c.sql", "CREATE TABLE c ();");
+    let scenario =
+        scenario.migration("1_a", "CREATE TABLE a ();\n\\i shared/b.sql\n\\i c.sql\n", "DROP TABLE a, b, c;");
+    scenario.up().await.succeeds();
+    scenario.run("status --check").await.succeeds();
+    scenario.write("migrations/shared/d.sql", "CREATE TABLE d ();");
+    scenario.up().await.refuses_with(2).says("migrations/shared: a folder among the migrations");
+}
+
+#[tokio::test]
+async fn a_file_that_is_missing_of_an_applied_migration_blocks_nothing() {
+    let scenario = Scenario::new("up_gone").await.tables(&["a"]);
+    scenario.up().await.succeeds();
+    scenario.remove("migrations/001_a.up.sql");
+    scenario.up().await.succeeds().prints("nothing is pending").says("applied, but no longer in the folder");
+    scenario.down("001").await.succeeds().prints("reverted 001_a");
+    scenario.up().await.refuses_with(2).says("`001_a.up.sql` is missing, though 001_a.down.sql is there");
+
+    let scenario = Scenario::new("flyway_base").await.fixtures("layouts/flyway");
+    scenario.up().await.succeeds();
+    scenario.write("migrations/B1.10__base.sql", "CREATE TABLE nothing ();");
+    scenario.up().await.succeeds().prints("nothing is pending");
+    scenario.write("migrations/B2__base.sql", "CREATE TABLE nothing ();");
+    scenario.up().await.refuses_with(2).says("B2__base.sql: a baseline, which stands for others");
+}
+
+#[tokio::test]
+async fn a_change_log_is_read_as_liquibase_reads_it() {
+    let log = "--liquibase formatted sql\n-- changesets of the auth service follow: three\n\n\
+               --changeset ada:1 dbms:h2,postgresql\ncreate table a();\n--rollback drop table a;\n\
+               --changeset ada:2\ncreate table b();\ncreate table c();\n\
+               /* liquibase rollback\ndrop table b;\ndrop table c;\n*/\n-- rollbacks of the rest are done by hand\n";
+    let scenario = Scenario::new("change_log").await.file("1_log.sql", log);
+    scenario.up().await.succeeds().prints("applied 1.1_ada:1").prints("applied 1.2_ada:2");
+    scenario.down("1.2").await.succeeds();
+    scenario.down("1.1").await.succeeds();
+    assert_eq!(scenario.value("SELECT count(*) FROM pg_tables WHERE tablename IN ('a', 'b', 'c')").await, "0");
+    scenario.write("migrations/1_log.sql", format!("{log}--ignoreLines:1\ncreate table ignored();\n"));
+    scenario.up().await.refuses_with(2).says("lines that Liquibase leaves out");
+}
+
+#[tokio::test]
+async fn sqlx_reads_no_transaction_from_how_a_script_begins() {
+    let scenario = Scenario::new("sqlx_alone").await.migration(
+        "1_a",
+        "-- no-transaction: it commits\nDO $$ BEGIN CREATE TABLE a (); COMMIT; CREATE TABLE b (); END $$;",
+        "DROP TABLE a, b;",
+    );
+    scenario.up().await.succeeds();
+    scenario.down("1").await.succeeds();
 }
 
 #[tokio::test]

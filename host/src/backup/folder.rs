@@ -19,6 +19,7 @@ const MAGICS: [(&str, &[u8]); 2] = [(".gz", &[0x1f, 0x8b]), (".zst", &[0x28, 0xb
 pub(super) fn decode(pg_restore: &Path, folder: &Path, started: &Started) -> Result<(), String> {
     // zlib passes on as it is what does not begin as a compressed file does, also nothing at all.
     begin_well(folder)?;
+    end_well(folder)?;
     let mut command = Command::new(pg_restore);
     command.arg("--file=/dev/null").arg(folder).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = command.spawn().map_err(|e| format!("`{}` cannot be started: {e}", pg_restore.display()))?;
@@ -31,6 +32,20 @@ pub(super) fn decode(pg_restore: &Path, folder: &Path, started: &Started) -> Res
         true => Ok(()),
         false => Err(format!("the dump cannot be decoded: pg_restore ended with {status}: {complaints}")),
     }
+}
+
+/// Decodes what is compressed with zstd to its end: `pg_restore` takes a file that was cut off for one that ends there.
+fn end_well(folder: &Path) -> Result<(), String> {
+    let unreadable = |e: io::Error| format!("the dump cannot be decoded: `{}`: {e}", folder.display());
+    for entry in fs::read_dir(folder).map_err(unreadable)? {
+        let path = entry.map_err(unreadable)?.path();
+        if path.extension().is_some_and(|ending| ending == "zst") {
+            let decoded =
+                File::open(&path).and_then(zstd::Decoder::new).and_then(|mut d| io::copy(&mut d, &mut io::sink()));
+            decoded.map_err(|e| format!("the dump cannot be decoded: `{}`: {e}", path.display()))?;
+        }
+    }
+    Ok(())
 }
 
 fn begin_well(folder: &Path) -> Result<(), String> {

@@ -25,7 +25,7 @@ use self::{
 use crate::{
     backup::{self, Catalog, Choice, Drill, Extent, Level, Manifest, Restored, WayBack, origin::Origin},
     config::Config,
-    error::{Error, Finding, NOTHING_CHANGED, ProgramError, Result, Severity, Stage, blocks},
+    error::{Error, Finding, NOTHING_CHANGED, Problem, ProgramError, Result, Severity, Stage, blocks},
     failpoint::Failpoint,
     migration::{Direction, Kind, Version},
     plan::{self, OutOfOrder, Revert, State},
@@ -111,7 +111,7 @@ pub async fn status(config: &Config, run_id: Uuid) -> Result<Status> {
         Some(StatusRow { version, description, kind, state, progress: underway, applied: row.cloned() })
     });
     let migrations = rows.collect();
-    let mut problems = folder.problems.clone();
+    let mut problems = standing(&folder, &applied);
     for migration in &folder.migrations {
         // What is applied is as it is.
         if plan::is_pending(migration, &applied, config.rules) {
@@ -279,7 +279,7 @@ impl<'a> Run<'a> {
         }
         let underway = self.progress.read(&self.session).await?.is_some();
         let pending = plan::up(&folder.migrations, &applied, to, self.config.rules);
-        if !underway && folder.problems.is_empty() && pending.is_ok_and(|pending| pending.is_empty()) {
+        if !underway && standing(folder, &applied).is_empty() && pending.is_ok_and(|pending| pending.is_empty()) {
             return self.nothing_to_do(Direction::Up).await;
         }
         // Another run may have done it while this one waited for the lock.
@@ -355,7 +355,7 @@ impl<'a> Run<'a> {
             }
         }
         let (work, unfit) = self.stoppable(load(self.config, &candidates)).await??;
-        let mut problems = folder.problems.clone();
+        let mut problems = standing(folder, &applied);
         problems.extend(unfit);
         match planned {
             Ok(_) if problems.is_empty() => self.underway(folder, work).await,
@@ -791,6 +791,11 @@ fn sorted(keys: &[String]) -> Vec<&str> {
     let mut keys: Vec<&str> = keys.iter().map(|key| key.trim()).collect();
     keys.sort_unstable();
     keys
+}
+
+/// What is wrong with a folder, given what is applied.
+fn standing(folder: &Folder, applied: &[Applied]) -> Vec<Problem> {
+    folder.problems_beside(|version| applied.iter().any(|row| row.version == *version))
 }
 
 const NOT_RUN: &str = "it was not run";

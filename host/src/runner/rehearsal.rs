@@ -17,6 +17,7 @@ use super::{
     Run,
     migration::{Passage, Tried},
     recovery::{passing, pause},
+    standing,
     work::Work,
 };
 use crate::{
@@ -49,7 +50,7 @@ impl Run<'_> {
         let applied = self.applied().await?;
         let underway = self.progress.read(&self.session).await?.is_some();
         let pending = plan::up(&folder.migrations, &applied, to, self.config.rules);
-        if !underway && folder.problems.is_empty() && pending.is_ok_and(|pending| pending.is_empty()) {
+        if !underway && standing(folder, &applied).is_empty() && pending.is_ok_and(|pending| pending.is_empty()) {
             return Ok(self.rehearsal(Vec::new()));
         }
         self.locked(async |run, _| {

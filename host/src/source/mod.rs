@@ -23,7 +23,7 @@ use crate::{
     error::{Problem, Result},
     migration::{Checksum, Kind, Version},
     plugin::{ComponentProgram, Engine},
-    sql::{SqlFiles, SqlProgram},
+    sql::{Script, SqlFiles, SqlProgram},
     step::Program,
 };
 
@@ -112,11 +112,43 @@ pub struct Folder {
     pub migrations: Vec<Migration>,
     /// Versions whose files are there, but which of them is meant cannot be told.
     pub refused: BTreeSet<Version>,
+    /// What keeps files from being a migration of their version; it counts unless that is applied.
+    pub of_versions: Vec<(Version, Problem)>,
     /// What is wrong with the folder itself, in order of file name.
     pub problems: Vec<Problem>,
 }
 
 impl Folder {
+    /// A file that a script includes is no migration, and needs no name of one.
+    fn forgive_included(&mut self) {
+        let scripts = self
+            .migrations
+            .iter()
+            .filter_map(Migration::scripts)
+            .flat_map(|files| [&files.up, &files.down, &files.preflight, &files.verify].into_iter().flatten());
+        let included: BTreeSet<PathBuf> =
+            scripts.flat_map(Script::included).filter_map(|file| file.canonicalize().ok()).collect();
+        if included.is_empty() {
+            return;
+        }
+        let is_included = |path: PathBuf| path.canonicalize().is_ok_and(|path| included.contains(&path));
+        let holds_only_such = |path: &Path| {
+            let entries =
+                fs::read_dir(path).map(|entries| entries.flatten().map(|entry| entry.path()).collect::<Vec<_>>());
+            entries.is_ok_and(|entries| !entries.is_empty() && entries.into_iter().all(is_included))
+        };
+        self.problems.retain(|problem| {
+            let at = Path::new(&problem.at);
+            !(is_included(at.to_owned()) || at.is_dir() && holds_only_such(at))
+        });
+    }
+
+    /// What is wrong with the folder where these versions are applied.
+    pub fn problems_beside(&self, is_applied: impl Fn(&Version) -> bool) -> Vec<Problem> {
+        let of_versions = self.of_versions.iter().filter(|(version, _)| !is_applied(version));
+        self.problems.iter().chain(of_versions.map(|(_, problem)| problem)).cloned().collect()
+    }
+
     /// The migration of this version.
     pub fn find(&self, version: &Version) -> Option<&Migration> {
         self.migrations.iter().find(|migration| migration.version == *version)
@@ -141,6 +173,7 @@ pub fn read(folder: &Path, layout: Option<&str>) -> Result<Folder> {
     let mut found = Found::default();
     layout.read(&listing, &mut found);
     folder.problems.extend(found.problems);
+    folder.of_versions = found.of_versions;
 
     let pins = lockfile::read(&listing.path).unwrap_or_else(|problem| {
         folder.problems.push(problem);
@@ -169,6 +202,7 @@ pub fn read(folder: &Path, layout: Option<&str>) -> Result<Folder> {
         }
         folder.migrations.extend(same);
     }
+    folder.forgive_included();
     Ok(folder)
 }
 

@@ -4,7 +4,7 @@ use super::{Down, Found, Layout, Listing, Scripts, after_mark, lines, read_singl
 
 pub(super) struct Atlas;
 
-const SUM: &str = "atlas.sum";
+pub(super) const SUM: &str = "atlas.sum";
 
 impl Layout for Atlas {
     fn name(&self) -> &'static str {

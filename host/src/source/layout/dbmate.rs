@@ -1,6 +1,6 @@
 //! dbmate: one file with `-- migrate:up` and `-- migrate:down`, each with `transaction:false` where it is to run without one.
 
-use super::{Down, Found, Layout, Listing, Scripts, after_mark, any_line, lines, read_single_files};
+use super::{Down, Found, Layout, Listing, Scripts, after_mark, any_line, lines, read_single_files, stray};
 
 pub(super) struct Dbmate;
 
@@ -46,6 +46,9 @@ impl Layout for Dbmate {
             let Some((up, up_alone)) = up else {
                 return Err((0, "there is no `-- migrate:up`".into(), "add it above the first statement".into()));
             };
+            if let Some(stray) = stray(file, up) {
+                return Err(stray);
+            }
             let end = down.map_or(count, |(line, _)| line);
             let scripts = file.part(up + 1..end).without_transaction(up_alone);
             let down = down.map(|(line, alone)| file.part(line + 1..count).without_transaction(alone));

@@ -37,9 +37,9 @@ impl Layout for Diesel {
                 found.stranger(listing, name, "`<version>_<description>/up.sql`");
                 continue;
             };
-            match read(listing, name, version, description) {
+            match read(listing, name, version.clone(), description) {
                 Ok(draft) => found.drafts.push(draft),
-                Err(problem) => found.problems.push(problem),
+                Err(problem) => found.of_versions.push((version, problem)),
             }
         }
     }

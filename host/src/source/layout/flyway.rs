@@ -1,7 +1,5 @@
-//! Flyway and refinery: `V<version>__<description>.sql`, with `U<version>__….sql` to undo it and `R__<description>.sql`, which is applied
-//! again whenever it has changed. Dots in a version may be written as underscores.
-//!
-//! In refinery `U` is another thing: a migration of its own that may come late. A `U` without its `V` is taken for that.
+//! Flyway: `V<version>__<description>.sql`, with `U<version>__….sql` to undo it and `R__<description>.sql`, which is applied again whenever
+//! it has changed. Dots in a version may be written as underscores.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +12,7 @@ const FORM: &str = "`V<version>__<description>.sql`, `U<version>__<description>.
 
 /// A name, understood.
 #[derive(Debug, Clone)]
-enum Named<'a> {
+pub(super) enum Named<'a> {
     Versioned(Version, &'a str),
     Undo(Version, &'a str),
     Repeatable(&'a str),
@@ -46,9 +44,13 @@ impl Layout for Flyway {
             let (stem, ending) = name.rsplit_once('.').unwrap_or((name, ""));
             match (named(stem), ending) {
                 (Some(Named::Undo(version, _)), "sql") if versioned.contains(&version) => {}
-                (Some(Named::Versioned(version, words) | Named::Undo(version, words)), "sql") => {
-                    let undo = undos.get(&version).filter(|undo| **undo != name);
-                    let down = undo.map_or(Down::Never, |undo| Down::Script(script(listing, undo).0));
+                (Some(Named::Undo(..)), "sql") => {
+                    let what = "an undo script without its migration";
+                    let next = "put that back, or remove this; in a folder of refinery's, where `U` is another thing, say `--layout refinery`";
+                    found.problems.push(Problem::new(listing.at(name), what, next));
+                }
+                (Some(Named::Versioned(version, words)), "sql") => {
+                    let down = undos.get(&version).map_or(Down::Never, |undo| Down::Script(script(listing, undo).0));
                     found.drafts.push(draft(listing, name, version, words, down));
                 }
                 (Some(Named::Repeatable(words)), "sql") => match Version::repeatable(words) {
@@ -63,7 +65,12 @@ impl Layout for Flyway {
                 }
                 _ if stem.starts_with('B') && ending == "sql" && named(&stem.replacen('B', "V", 1)).is_some() => {
                     let next = "write the database's state into the history with `lockgate baseline`, and move the file elsewhere";
-                    found.problems.push(Problem::new(listing.at(name), "a baseline, which stands for others", next));
+                    let problem = Problem::new(listing.at(name), "a baseline, which stands for others", next);
+                    // Flyway itself runs none where something is applied.
+                    match named(&stem.replacen('B', "V", 1)) {
+                        Some(Named::Versioned(version, _)) => found.of_versions.push((version, problem)),
+                        _ => found.problems.push(problem),
+                    }
                 }
                 _ => found.stranger(listing, name, FORM),
             }
@@ -75,7 +82,7 @@ impl Layout for Flyway {
     }
 }
 
-fn named(stem: &str) -> Option<Named<'_>> {
+pub(super) fn named(stem: &str) -> Option<Named<'_>> {
     let (head, words) = stem.split_once("__")?;
     let mut chars = head.chars();
     let prefix = chars.next()?;
@@ -96,14 +103,14 @@ fn draft(listing: &Listing, name: &str, version: Version, description: &str, dow
 /// A script, with what its `.conf` says of it.
 fn script(listing: &Listing, name: &str) -> (Source, Option<Problem>) {
     let file = Source::file(listing, name);
+    let conf = format!("{name}.conf");
+    let conf = if listing.has(&conf) { listing.text(&conf).text.unwrap_or_default() } else { String::new() };
+    let says = |setting: &str| conf.lines().any(|line| line.replace([' ', '\t'], "").eq_ignore_ascii_case(setting));
     let placeholder = file.text().lines().position(|line| line.contains("${")).map(|line| {
         let at = format!("{}:{}", listing.at(name), line + 1);
-        Problem::new(at, "a placeholder of Flyway's (`${`)", "write the text that it stands for")
+        let next = format!("write the text that it stands for; where it stands for itself, say `placeholderReplacement=false` in `{name}.conf`");
+        Problem::new(at, "a placeholder of Flyway's (`${`)", next)
     });
-    let conf = format!("{name}.conf");
-    let alone = listing.has(&conf)
-        && listing.text(&conf).text.is_ok_and(|text| {
-            text.lines().any(|line| line.replace([' ', '\t'], "").eq_ignore_ascii_case("executeInTransaction=false"))
-        });
-    (file.without_transaction(alone), placeholder)
+    let placeholder = placeholder.filter(|_| !says("placeholderReplacement=false"));
+    (file.without_transaction(says("executeInTransaction=false")), placeholder)
 }

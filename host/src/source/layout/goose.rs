@@ -2,7 +2,7 @@
 //!
 //! `StatementBegin` and `StatementEnd` help goose to find the end of a statement; they are comments here.
 
-use super::{Down, Found, Layout, Listing, Scripts, after_mark, any_line, lines, read_single_files};
+use super::{Down, Found, Layout, Listing, Scripts, after_mark, any_line, lines, read_single_files, stray};
 
 pub(super) struct Goose;
 
@@ -39,6 +39,9 @@ impl Layout for Goose {
             let Some(up) = up else {
                 return Err((0, "there is no `-- +goose Up`".into(), "add it above the first statement".into()));
             };
+            if let Some(stray) = stray(file, up) {
+                return Err(stray);
+            }
             let part = |lines| file.part(lines).without_transaction(alone);
             let scripts = part(up + 1..down.unwrap_or(count));
             Ok(Scripts::new(scripts, down.map_or(Down::Never, |down| Down::Script(part(down + 1..count)))))

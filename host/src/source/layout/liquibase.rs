@@ -2,7 +2,7 @@
 //! `--rollback` lines. A change set's version is the number of its file and its own number within (`3.2`), so that one added at the end of
 //! a file moves no other. Change logs in XML, YAML or JSON are not read.
 
-use super::{Down, Draft, Found, Layout, Listing, Scripts, Source, lines, numbered};
+use super::{Down, Draft, Found, Layout, Listing, Scripts, Source, lines, numbered, stray};
 use crate::{error::Problem, migration::Version};
 
 pub(super) struct Liquibase;
@@ -60,7 +60,13 @@ fn is_formatted(text: &str) -> bool {
 fn marked<'a>(line: &'a str, word: &str) -> Option<&'a str> {
     let rest = line.trim_start().strip_prefix("--")?.trim_start();
     let (head, rest) = rest.split_at_checked(word.len())?;
-    head.eq_ignore_ascii_case(word).then(|| rest.trim())
+    let ends = rest.chars().next().is_none_or(|c| c.is_whitespace() || c == ':');
+    (ends && head.eq_ignore_ascii_case(word)).then(|| rest.trim())
+}
+
+/// What follows `--changeset` in a line that begins a change set: it names one.
+fn begins_change_set(line: &str) -> Option<&str> {
+    marked(line, "changeset").filter(|head| head.contains(':'))
 }
 
 /// `author:id` of the line that begins a change set, without the quotes that either may have; and what follows.
@@ -87,7 +93,15 @@ fn read(listing: &Listing, name: &str, number: &str, file: &Source, found: &mut 
     let (all, count) = lines(file.text());
     let all: Vec<(usize, &str)> = all.collect();
     let starts: Vec<(usize, &str)> =
-        all.iter().filter_map(|(line, text)| Some((*line, marked(text, "changeset")?))).collect();
+        all.iter().filter_map(|(line, text)| Some((*line, begins_change_set(text)?))).collect();
+    if let Some((line, _)) = all.iter().find(|(_, text)| marked(text, "ignorelines").is_some()) {
+        let at = format!("{}:{}", listing.at(name), line + 1);
+        let what = "lines that Liquibase leaves out";
+        return found.problems.push(Problem::new(at, what, "take them out of the file"));
+    }
+    if let Some((line, what, next)) = starts.first().and_then(|(first, _)| stray(file, *first)) {
+        found.problems.push(Problem::new(format!("{}:{}", listing.at(name), line + 1), what, next));
+    }
     for (i, (start, head)) in starts.iter().enumerate() {
         let end = starts.get(i + 1).map_or(count, |(line, _)| *line);
         let (id, attributes) = change_set(head);
@@ -108,6 +122,7 @@ fn read(listing: &Listing, name: &str, number: &str, file: &Source, found: &mut 
                     let next = "end the statements with a semicolon";
                     wrong = problem(*start, format!("`{attribute}`: statements that end with something else"), next);
                 }
+                ("dbms", list) if list.split(',').any(|name| name.trim().eq_ignore_ascii_case("postgresql")) => {}
                 ("context" | "contextfilter" | "labels" | "dbms", _) => {
                     let next = "write what is to run on every database of this folder";
                     wrong = problem(*start, format!("`{attribute}`: a change set for some databases only"), next);
@@ -134,8 +149,21 @@ fn read(listing: &Listing, name: &str, number: &str, file: &Source, found: &mut 
 
 /// What the `--rollback` lines of a change set say, each at its place.
 fn down(file: &Source, lines: &[(usize, &str)]) -> Option<Source> {
-    let said: Vec<(usize, &str)> =
-        lines.iter().filter_map(|(line, text)| Some((*line, marked(text, "rollback")?))).collect();
+    let mut said: Vec<(usize, &str)> = Vec::new();
+    // `/* liquibase rollback` begins a block of them.
+    let mut within = false;
+    for (line, text) in lines {
+        let words = text.trim_start().strip_prefix("/*").map(|text| text.trim().to_ascii_lowercase());
+        if words.is_some_and(|words| words.split_whitespace().eq(["liquibase", "rollback"])) {
+            within = true;
+        } else if within && text.trim() == "*/" {
+            within = false;
+        } else if within {
+            said.push((*line, *text));
+        } else if let Some(sql) = marked(text, "rollback") {
+            said.push((*line, sql));
+        }
+    }
     let (first, _) = said.first()?;
     if said
         .iter()

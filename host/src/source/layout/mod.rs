@@ -10,6 +10,7 @@ mod liquibase;
 mod node_pg_migrate;
 mod pairs;
 mod prisma;
+mod refinery;
 mod single;
 mod sqitch;
 mod tern;
@@ -19,7 +20,7 @@ use super::{
     draft::{Body, Down, Draft, Scripts, Source},
     listing::Listing,
 };
-use crate::{error::Problem, migration::Version};
+use crate::{error::Problem, migration::Version, sql::split::split};
 
 /// One way to lay out a folder.
 pub(super) trait Layout: Sync {
@@ -39,21 +40,25 @@ pub(super) struct Found {
     pub(super) drafts: Vec<Draft>,
     /// What belongs to no migration.
     pub(super) problems: Vec<Problem>,
+    /// What keeps a version from being a migration, and counts unless it is applied.
+    pub(super) of_versions: Vec<(Version, Problem)>,
 }
 
 /// Where several look right, the first one is taken: those with a mark of their own come before those that are told by names alone.
-const LAYOUTS: [&dyn Layout; 13] = [
+const LAYOUTS: [&dyn Layout; 14] = [
     &sqitch::Sqitch,
     &prisma::Prisma,
     &diesel::Diesel,
     &graphile::Graphile,
     &flyway::Flyway,
+    &refinery::Refinery,
     &liquibase::Liquibase,
-    &atlas::Atlas,
     &goose::Goose,
     &dbmate::Dbmate,
     &tern::Tern,
     &node_pg_migrate::NodePgMigrate,
+    // It may hash the files of those before it.
+    &atlas::Atlas,
     &single::Single,
     &pairs::Pairs,
 ];
@@ -77,6 +82,9 @@ impl Found {
     fn stranger(&mut self, listing: &Listing, name: &str, form: &str) {
         const PROGRAMS: [&str; 12] = ["go", "rs", "java", "kt", "js", "cjs", "mjs", "ts", "py", "rb", "sh", "json"];
         let is_program = name.rsplit_once('.').is_some_and(|(_, ending)| PROGRAMS.contains(&ending));
+        if name == atlas::SUM {
+            return;
+        }
         if is_program && !name.starts_with(|c: char| c.is_ascii_digit()) {
             return tracing::debug!(file = name, "it is no migration");
         }
@@ -155,6 +163,19 @@ fn read_single_files(
             "move it elsewhere",
         ));
     }
+}
+
+/// Why a file cannot be taken: the first statement above the first of its marks, which the tool would not run either.
+fn stray(file: &Source, mark: usize) -> Option<(usize, String, String)> {
+    let above = file.part(0..mark);
+    let statement = split(above.text()).statements.into_iter().next()?;
+    let line = above.text()[..statement.start].matches('\n').count();
+    Some((line, "a statement above the first mark".into(), "move it below, into the part that it belongs to".into()))
+}
+
+/// Whether a script asks for no transaction, as sqlx reads it: by how it begins.
+fn begins_without_transaction(file: &Source) -> bool {
+    file.text().trim_start_matches('\u{feff}').starts_with("-- no-transaction")
 }
 
 /// The lines of a text, with their numbers from 0, and how many there are.

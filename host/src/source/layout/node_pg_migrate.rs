@@ -1,6 +1,6 @@
 //! node-pg-migrate's SQL files: one file with `-- Up Migration` and `-- Down Migration`.
 
-use super::{Down, Found, Layout, Listing, Scripts, any_line, lines, read_single_files};
+use super::{Down, Found, Layout, Listing, Scripts, any_line, lines, read_single_files, stray};
 
 pub(super) struct NodePgMigrate;
 
@@ -10,7 +10,8 @@ impl Layout for NodePgMigrate {
     }
 
     fn recognises(&self, listing: &Listing) -> bool {
-        any_line(listing, |line| marks(line, "up") || marks(line, "down"))
+        // The tool takes any comment that begins so; a folder is not told by one that goes on.
+        any_line(listing, |line| marks(line, "up") && line.trim_end().to_ascii_lowercase().ends_with("migration"))
     }
 
     fn read(&self, listing: &Listing, found: &mut Found) {
@@ -27,6 +28,11 @@ impl Layout for NodePgMigrate {
                 if marks(text, "down") && down.replace(line).is_some() {
                     return Err(twice("Down"));
                 }
+            }
+            if let Some(stray) =
+                [up, down].into_iter().flatten().min().filter(|_| up.is_some()).and_then(|mark| stray(file, mark))
+            {
+                return Err(stray);
             }
             // Without marks the whole file is the way up; either part may come first.
             let (up, down) = match (up, down) {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Down, Draft, Found, Layout, Listing, Scripts, Source, numbered};
+use super::{Down, Draft, Found, Layout, Listing, Scripts, Source, begins_without_transaction, numbered};
 use crate::{error::Problem, migration::Version};
 
 pub(super) struct Pairs;
@@ -78,16 +78,21 @@ pub(super) fn read_own(listing: &Listing, found: &mut Found) {
         if !parts.contains_key(&Part::Up) {
             let there = parts.values().copied().collect::<Vec<_>>().join(", ");
             let what = format!("`{up_name}` is missing, though {there} is there");
-            found.problems.push(Problem::new(listing.at(stem), what, "add it, or remove the rest"));
+            let problem = Problem::new(listing.at(stem), what, "add it, or remove the rest");
+            found.of_versions.push((version, problem));
             continue;
         }
         let source = |part: Part| parts.get(&part).map(|name| Source::file(listing, name));
+        let alone = |file: Source| {
+            let is_so = begins_without_transaction(&file);
+            file.without_transaction(is_so)
+        };
         let scripts = Scripts {
             preflight: source(Part::Preflight),
             verify: source(Part::Verify),
             ..Scripts::new(
-                Source::file(listing, &up_name),
-                source(Part::Down).map_or_else(|| Down::Missing(format!("{stem}.down.sql")), Down::Script),
+                alone(Source::file(listing, &up_name)),
+                source(Part::Down).map(alone).map_or_else(|| Down::Missing(format!("{stem}.down.sql")), Down::Script),
             )
         };
         found.drafts.push(Draft::sql(version, description, listing.filename(&up_name), scripts));

@@ -40,9 +40,10 @@ impl Layout for Prisma {
                     let scripts = Scripts::new(Source::file(&folder, SCRIPT), down);
                     found.drafts.push(Draft::sql(version, description, folder.filename(SCRIPT), scripts));
                 }
-                Some(_) => {
+                Some((version, _)) => {
                     let what = format!("`{SCRIPT}` is missing");
-                    found.problems.push(Problem::new(listing.at(name), what, "add it, or remove the folder"));
+                    let problem = Problem::new(listing.at(name), what, "add it, or remove the folder");
+                    found.of_versions.push((version, problem));
                 }
                 None => found.stranger(listing, name, FORM),
             }

@@ -48,7 +48,7 @@ impl Layout for Sqitch {
             if !exists(&deploy, &stem) {
                 let at = format!("{}:{}", listing.at(PLAN), change.line + 1);
                 let what = format!("`deploy/{stem}` is missing");
-                found.problems.push(Problem::new(at, what, "put it back, or take the change out of the plan"));
+                found.of_versions.push((version, Problem::new(at, what, "put it back")));
                 continue;
             }
             let down = match &revert {

@@ -13,7 +13,7 @@ impl Layout for Tern {
     }
 
     fn recognises(&self, listing: &Listing) -> bool {
-        any_line(listing, |line| line.trim_end() == CUT || disables_transaction(line)) || listing.has(CONF)
+        any_line(listing, |line| line.contains(CUT) || disables_transaction(line)) || listing.has(CONF)
     }
 
     fn read(&self, listing: &Listing, found: &mut Found) {
@@ -25,8 +25,9 @@ impl Layout for Tern {
                     let next = "write the text that it stands for; templates are not part of what is applied";
                     return Err((line, "a template".into(), next.into()));
                 }
-                if text.trim_end() == CUT && cut.replace(line).is_some() {
-                    return Err((line, format!("`{CUT}` for the second time"), "keep one of them".into()));
+                // tern looks for the first anywhere.
+                if cut.is_none() && text.contains(CUT) {
+                    cut = Some(line);
                 }
                 alone |= disables_transaction(text);
             }
