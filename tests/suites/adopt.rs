@@ -582,6 +582,77 @@ async fn numbers_that_alembics_revisions_need_are_not_given_twice() {
 }
 
 #[tokio::test]
+async fn what_was_taken_over_and_reverted_is_not_taken_over_again() {
+    for (name, versions, again_by_it) in [
+        (
+            "sqlx",
+            ["20240101000001", "20240101000002", "20240101000003"],
+            "UPDATE _sqlx_migrations SET installed_on = now() WHERE version = 20240101000002",
+        ),
+        ("goose", ["00001", "00002", "00003"], "UPDATE goose_db_version SET tstamp = now() WHERE version_id = 2"),
+    ] {
+        let tool = by_name(name);
+        let scenario = tool.left_by_it("reverted").await;
+        scenario.run(&tool.command()).await.succeeds();
+        scenario.down(versions[1]).await.succeeds().prints("reverted ");
+        let before = scenario.state().await;
+        let again = scenario.run(&tool.command()).await.succeeds();
+        again.prints("Lockgate has reverted since, and does not take over again: ").prints("nothing to take over");
+        scenario.is_still(&before).await;
+
+        // It is a migration as any other: mended, applied, reverted.
+        let file =
+            scenario.files("migrations").into_iter().find(|file| file.contains("orders") && !file.contains("down"));
+        let path = scenario.path(&format!("migrations/{}", file.unwrap()));
+        let text = fs::read_to_string(&path).unwrap();
+        fs::write(path, text.replace("name text", "name varchar(50)")).unwrap();
+        scenario.run(&tool.command()).await.succeeds().prints("nothing to take over");
+        scenario.up().await.succeeds().prints("2 migrations applied");
+        scenario.run(&format!("down --to {} --no-backup", versions[0])).await.succeeds();
+        scenario.run("history --verify").await.succeeds();
+
+        // Where the tool has applied it once more, it tells when.
+        scenario.lines(again_by_it).await;
+        let changed = if name == "sqlx" { " --accept-changed" } else { "" };
+        let taken = scenario.run(&format!("{}{changed}", tool.command())).await.succeeds();
+        taken.prints("1 migration taken over").does_not_print("reverted");
+        scenario.run("history --verify").await.succeeds();
+    }
+}
+
+#[tokio::test]
+async fn a_second_adoption_implies_nothing_below_the_first() {
+    let tool = by_name("golang-migrate");
+    let scenario = tool.left_by_it("implied").await;
+    scenario.lines("DROP TABLE orders; UPDATE schema_migrations SET version = 3; CREATE TABLE notes ()").await;
+    let second = ["migrations/000002_orders.up.sql", "migrations/000002_orders.down.sql"];
+    second.iter().for_each(|file| scenario.remove(file));
+    scenario.run(&tool.command()).await.succeeds().prints("2 migrations taken over");
+    tool.copy_folders(&scenario, None);
+    let again = scenario.run(&tool.command()).await.succeeds();
+    again.prints("golang-migrate has not applied 000002_orders.up.sql").prints("nothing to take over");
+
+    scenario.run("down --to 1 --no-backup").await.succeeds().prints("reverted 000003_notes");
+    let again = scenario.run(&tool.command()).await.succeeds();
+    again.prints("Lockgate has reverted since, and does not take over again: 000003_notes.up.sql");
+    assert_eq!(scenario.applied().await, ["000001"]);
+    scenario.up().await.succeeds().prints("applied 000002_orders").prints("applied 000003_notes");
+
+    // What the tool has applied since is above, and implied as before.
+    for n in [4, 5] {
+        scenario.write(&format!("migrations/00000{n}_n.up.sql"), "SELECT 1;\n");
+    }
+    scenario.lines("UPDATE schema_migrations_golang_migrate SET version = 5").await;
+    scenario
+        .run(&tool.command())
+        .await
+        .succeeds()
+        .prints("2 migrations taken over")
+        .prints("took over 000004_n.up.sql");
+    scenario.run("history --verify").await.succeeds();
+}
+
+#[tokio::test]
 async fn a_program_that_the_tool_has_run_is_taken_over_like_a_file() {
     let scenario = by_name("goose").left_by_it("program").await;
     scenario.remove("migrations/00002_orders.sql");

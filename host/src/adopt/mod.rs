@@ -16,6 +16,7 @@ mod graphile;
 mod ledger;
 mod liquibase;
 mod node_pg_migrate;
+mod past;
 mod place;
 mod plan;
 mod prisma;
@@ -32,6 +33,7 @@ pub(crate) use self::{
     detect::others,
     files::{File, Found},
     ledger::{Foreign, Implied, Ledger},
+    past::{Past, source},
     place::{Place, Shape, find, set_aside},
     plan::{Agreement, Taken, plan},
 };

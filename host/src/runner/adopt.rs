@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::Run;
 use crate::{
-    adopt::{self, File, Found, Place, Taken, Tool},
+    adopt::{self, File, Found, Past, Place, Taken, Tool},
     config::Config,
     error::{Error, Finding, NOTHING_CHANGED, Result, Stage, blocks},
     failpoint::Failpoint,
@@ -158,7 +158,7 @@ impl Run<'_> {
                 if let Some(name) = &look.rename_to {
                     self.history.set_aside(&self.session, name).await?;
                 }
-                let source = format!("from {}", order.tool.name());
+                let source = adopt::source(order.tool.name());
                 let started = format!(
                     "adopt {source}: {} of `{}`{}",
                     count(look.agreement.taken.len()),
@@ -261,7 +261,8 @@ impl Run<'_> {
             false => return Err(Error::Folder(folder.problems.clone())),
         };
         let ledger = tool.completed(ledger, &found.files, &self.config.dir);
-        let planned = adopt::plan(tool, &ledger, &found.files, &applied, order.accept_changed);
+        let past = Past::of(tool.name(), &self.journal.last(session, u32::MAX, None).await?);
+        let planned = adopt::plan(tool, &ledger, &found.files, &applied, &past, order.accept_changed);
         let mut agreement = planned.map_err(|problems| {
             let (tool, table) = (tool.name().to_owned(), place.name());
             Error::Adoption { tool, table, problems }
