@@ -528,6 +528,44 @@ async fn a_table_that_was_taken_over_is_kept_under_another_name() {
 }
 
 #[tokio::test]
+async fn a_table_that_cannot_be_renamed_is_told_by_a_dry_run_as_well() {
+    let tool = by_name("dbmate");
+    let scenario = tool.left_by_it("unnamed").await;
+    let role = scenario.role("").await;
+    let grants = format!("GRANT USAGE, CREATE ON SCHEMA public TO {role}; GRANT SELECT ON schema_migrations TO {role}");
+    scenario.superuser().await.lines(&grants).await;
+    let adopt = |option: &str| scenario.run_as(&role, &format!("{}{option}", tool.command()));
+    let refused = async |says: &str| {
+        for option in [" --dry-run", ""] {
+            adopt(option).await.refuses_with(2).says(says).says("`--schema lockgate`");
+        }
+        let rows = scenario.superuser().await.lines("SELECT * FROM schema_migrations").await;
+        assert_eq!(rows, ["20240101000001", "20240101000002"]);
+    };
+    refused("only its owner may rename it").await;
+    scenario.superuser().await.lines(&format!("ALTER TABLE schema_migrations OWNER TO {role}")).await;
+    scenario.lines("CREATE TABLE schema_migrations_dbmate ()").await;
+    refused("there is a `public.schema_migrations_dbmate` already").await;
+    scenario.lines("DROP TABLE schema_migrations_dbmate").await;
+    adopt(" --dry-run").await.succeeds().prints("would be renamed to schema_migrations_dbmate");
+    adopt("").await.succeeds().prints("is now schema_migrations_dbmate");
+}
+
+#[tokio::test]
+async fn what_failed_in_another_project_of_sqitch_is_its_own_affair() {
+    let scenario = by_name("sqitch").left_by_it("projects").await;
+    scenario
+        .lines(
+            "INSERT INTO sqitch.projects VALUES ('other', NULL, now(), 'a', 'a');
+             INSERT INTO sqitch.events (event, change_id, change, project, committer_name, committer_email, planned_at,
+                                        planner_name, planner_email)
+             VALUES ('fail', 'x', 'theirs', 'other', 'a', 'a', now(), 'a', 'a')",
+        )
+        .await;
+    scenario.run("adopt --from sqitch").await.succeeds().prints("2 migrations taken over");
+}
+
+#[tokio::test]
 async fn what_the_tool_has_applied_since_is_added() {
     let scenario = by_name("goose").left_by_it("since").await;
     scenario.run("adopt --from goose").await.succeeds().prints("2 migrations taken over");
@@ -535,50 +573,6 @@ async fn what_the_tool_has_applied_since_is_added() {
     scenario.run("adopt --from goose").await.succeeds().prints("1 migration taken over").prints("00003_notes.sql");
     assert_eq!(scenario.applied().await, ["00001", "00002", "00003"]);
     scenario.run("history --verify").await.succeeds();
-}
-
-#[tokio::test]
-async fn a_history_that_differs_is_not_written_over() {
-    let scenario = by_name("goose").left_by_it("differs").await;
-    scenario.run("adopt --from goose").await.succeeds();
-    scenario.write("migrations/00002_orders.sql", "-- +goose Up\nCREATE TABLE orders ();\n");
-    is_refused(by_name("goose"), &scenario, &["00002_orders.sql: Lockgate's own history has it already"]).await;
-}
-
-#[tokio::test]
-async fn revisions_of_alembic_are_applied_and_cannot_be_reverted_here() {
-    let tool = by_name("alembic");
-    let scenario = tool.left_by_it("python").await;
-    let adopted = scenario.run(&tool.command()).await.succeeds();
-    adopted.prints("took over a1_users.py (external").prints("migrations of the folder take numbers above 002");
-    assert_eq!(
-        scenario.lines("SELECT version, filename, kind FROM schema_migrations ORDER BY 1").await,
-        ["001|a1_users.py|external", "002|a2_orders.py|external"]
-    );
-    scenario.run("status").await.succeeds().prints("external  applied").prints("2 applied, 1 pending\n");
-    scenario.down("002").await.refuses_with(2).says("Lockgate does not run its script `a2_orders.py`");
-
-    // A revision that Alembic adds later keeps the numbers of the others.
-    scenario.up().await.succeeds().prints("applied 003_notes");
-    scenario.write("scripts/a0_tags.py", "revision = 'a3'\ndown_revision = 'a1'\n");
-    scenario.lines("INSERT INTO alembic_version VALUES ('a3')").await;
-    scenario.run(&tool.command()).await.succeeds().prints("1 migration taken over");
-    assert_eq!(
-        scenario.lines("SELECT version, filename FROM schema_migrations WHERE kind = 'external' ORDER BY 1").await,
-        ["001|a1_users.py", "002|a2_orders.py", "004|a0_tags.py"]
-    );
-}
-
-#[tokio::test]
-async fn numbers_that_alembics_revisions_need_are_not_given_twice() {
-    let tool = by_name("alembic");
-    let scenario = tool.left_by_it("twice").await.migration("002_tags", "CREATE TABLE tags ();", "DROP TABLE tags;");
-    scenario
-        .run(&tool.command())
-        .await
-        .refuses_with(2)
-        .says("002_tags.up.sql: it has the number that `a2_orders.py` of alembic gets");
-    assert!(!scenario.has_history().await);
 }
 
 #[tokio::test]
@@ -650,6 +644,50 @@ async fn a_second_adoption_implies_nothing_below_the_first() {
         .prints("2 migrations taken over")
         .prints("took over 000004_n.up.sql");
     scenario.run("history --verify").await.succeeds();
+}
+
+#[tokio::test]
+async fn a_history_that_differs_is_not_written_over() {
+    let scenario = by_name("goose").left_by_it("differs").await;
+    scenario.run("adopt --from goose").await.succeeds();
+    scenario.write("migrations/00002_orders.sql", "-- +goose Up\nCREATE TABLE orders ();\n");
+    is_refused(by_name("goose"), &scenario, &["00002_orders.sql: Lockgate's own history has it already"]).await;
+}
+
+#[tokio::test]
+async fn revisions_of_alembic_are_applied_and_cannot_be_reverted_here() {
+    let tool = by_name("alembic");
+    let scenario = tool.left_by_it("python").await;
+    let adopted = scenario.run(&tool.command()).await.succeeds();
+    adopted.prints("took over a1_users.py (external").prints("migrations of the folder take numbers above 002");
+    assert_eq!(
+        scenario.lines("SELECT version, filename, kind FROM schema_migrations ORDER BY 1").await,
+        ["001|a1_users.py|external", "002|a2_orders.py|external"]
+    );
+    scenario.run("status").await.succeeds().prints("external  applied").prints("2 applied, 1 pending\n");
+    scenario.down("002").await.refuses_with(2).says("Lockgate does not run its script `a2_orders.py`");
+
+    // A revision that Alembic adds later keeps the numbers of the others.
+    scenario.up().await.succeeds().prints("applied 003_notes");
+    scenario.write("scripts/a0_tags.py", "revision = 'a3'\ndown_revision = 'a1'\n");
+    scenario.lines("INSERT INTO alembic_version VALUES ('a3')").await;
+    scenario.run(&tool.command()).await.succeeds().prints("1 migration taken over");
+    assert_eq!(
+        scenario.lines("SELECT version, filename FROM schema_migrations WHERE kind = 'external' ORDER BY 1").await,
+        ["001|a1_users.py", "002|a2_orders.py", "004|a0_tags.py"]
+    );
+}
+
+#[tokio::test]
+async fn numbers_that_alembics_revisions_need_are_not_given_twice() {
+    let tool = by_name("alembic");
+    let scenario = tool.left_by_it("twice").await.migration("002_tags", "CREATE TABLE tags ();", "DROP TABLE tags;");
+    scenario
+        .run(&tool.command())
+        .await
+        .refuses_with(2)
+        .says("002_tags.up.sql: it has the number that `a2_orders.py` of alembic gets");
+    assert!(!scenario.has_history().await);
 }
 
 #[tokio::test]
@@ -812,6 +850,16 @@ async fn a_baseline_takes_migrations_as_applied_without_running_them() {
     scenario.run("down --to 001 --no-backup").await.succeeds().prints("reverted 003_c").prints("reverted 002_b");
     assert_eq!(scenario.value("SELECT to_regclass('b') IS NULL").await, "t");
     scenario.run("history --verify").await.succeeds();
+}
+
+#[tokio::test]
+async fn a_repeatable_migration_is_no_baseline() {
+    let scenario = by_name("flyway").left_by_it("baseline_repeatable").await;
+    for option in ["", " --dry-run"] {
+        scenario.run(&format!("baseline R__names{option}")).await.refuses_with(2).says("`R__names` is repeatable");
+    }
+    assert!(!scenario.has_history().await);
+    scenario.run("baseline 2").await.succeeds().prints("2 migrations taken over");
 }
 
 #[tokio::test]

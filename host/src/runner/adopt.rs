@@ -241,12 +241,15 @@ impl Run<'_> {
             // It is another one's, and says so.
             (true, false) => self.history.read(session).await.map(|_| None)?,
         };
-        let applied = if rename_to.is_some() { Vec::new() } else { self.not_half_way().await? };
+        let applied = match &rename_to {
+            Some(name) => self.may_be_renamed(&place, name).await.map(|()| Vec::new())?,
+            None => self.not_half_way().await?,
+        };
         if let Caution::Hold = caution {
             self.hold(&place, tool, rename_to.is_some()).await?;
         }
         let ledger = tool.read(session, &place).await?;
-        if ledger.rows.is_empty() && ledger.implied.is_none() && ledger.refused.is_empty() {
+        if ledger.is_empty() {
             return Err(Error::Refused {
                 what: format!("the table `{}` of {} holds no applied migration", place.name(), tool.name()),
                 next: "there is nothing to take over: `lockgate up` begins with the first".into(),
@@ -269,6 +272,41 @@ impl Run<'_> {
         })?;
         self.keep_those_of_others(&applied, &mut agreement);
         Ok(Look { place, rename_to, agreement })
+    }
+
+    /// Whether the tool's table can get this name: a dry run promises nothing that fails.
+    async fn may_be_renamed(&self, place: &Place, name: &str) -> Result<()> {
+        let sql = format!(
+            "SELECT pg_has_role(relowner, 'USAGE'), pg_get_userbyid(relowner), to_regclass({}) IS NULL
+             FROM pg_catalog.pg_class WHERE oid = {}::regclass",
+            quote_literal(&place.beside(name)),
+            quote_literal(&place.quoted())
+        );
+        let row =
+            self.session.texts("looking whether the table of the other tool can be renamed", &sql).await?.concat();
+        let is = |i: usize| row.get(i).and_then(Option::as_deref);
+        let elsewhere = "or leave it there and keep Lockgate's own in another schema (`--schema lockgate`)";
+        if is(0) != Some("t") {
+            let owner = is(1).unwrap_or_default();
+            return Err(Error::Refused {
+                what: format!(
+                    "the table `{}` is of the role `{owner}`, and only its owner may rename it",
+                    place.name()
+                ),
+                next: format!("run this as `{owner}` (`--role {owner}` for a member of it); {elsewhere}"),
+            });
+        }
+        if is(2) != Some("t") {
+            return Err(Error::Refused {
+                what: format!(
+                    "the table `{}` cannot be renamed: there is a `{}.{name}` already",
+                    place.name(),
+                    place.schema
+                ),
+                next: format!("look whose that is, and rename or remove it; {elsewhere}"),
+            });
+        }
+        Ok(())
     }
 
     /// What this very run has written before it lost its connection is what it did.
