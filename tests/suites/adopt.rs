@@ -484,9 +484,19 @@ async fn a_table_of_our_name_is_told_by_every_command_with_both_ways_out() {
 
 #[tokio::test]
 async fn a_first_run_does_not_repeat_what_another_tool_has_done() {
-    for name in
-        ["atlas", "diesel", "flyway", "liquibase-sql", "node-pg-migrate", "prisma", "refinery", "sqitch", "sqlx"]
-    {
+    for name in [
+        "atlas",
+        "diesel",
+        "flyway",
+        "goose",
+        "liquibase-sql",
+        "node-pg-migrate",
+        "prisma",
+        "refinery",
+        "sqitch",
+        "sqlx",
+        "tern",
+    ] {
         let scenario = by_name(name).left_by_it("first_run").await;
         let before = scenario.state().await;
         let refused = scenario.up().await.refuses_with(6);
@@ -497,10 +507,32 @@ async fn a_first_run_does_not_repeat_what_another_tool_has_done() {
         scenario.is_still(&before).await;
     }
     // Small numbers may be the same by chance.
-    let scenario = by_name("goose").left_by_it("by_chance").await;
-    scenario.lines("DROP TABLE users, orders").await;
+    let goose = by_name("goose");
+    let scenario = Scenario::new("by_chance").await.tables(&["a", "b", "c"]);
+    scenario.lines(&fs::read_to_string(goose.fixture().join("table.sql")).unwrap()).await;
     scenario.up().await.succeeds().says("goose has applied 2 of these migrations").prints("3 migrations applied");
     scenario.run("up --no-backup").await.succeeds().never_mentions("goose");
+}
+
+#[tokio::test]
+async fn a_first_run_stops_beside_a_dirty_version_unless_the_operator_says_that_it_is_not_about_this_folder() {
+    let scenario = by_name("golang-migrate").left_by_it("beside").await;
+    scenario.lines("UPDATE schema_migrations SET dirty = true").await;
+    let before = scenario.state().await;
+    let refused = scenario.run("up --no-backup --schema new").await.refuses_with(6);
+    refused.says("golang-migrate has applied `2` of these migrations").says("`--unrelated golang-migrate`");
+    scenario.run("up --no-backup --schema new --unrelated goose").await.refuses_with(6);
+    scenario.run("up --unrelated rails").await.exits_with(2).says("`unrelated` names `rails`");
+    scenario.is_still(&before).await;
+    scenario.lines("DROP TABLE users, orders").await;
+    let up = scenario.run("up --no-backup --schema new --unrelated golang-migrate").await.succeeds();
+    up.prints("3 migrations applied").never_mentions("golang-migrate");
+
+    let scenario = by_name("tern").left_by_it("beside").await;
+    scenario.lines("DROP TABLE users, orders").await;
+    scenario.up().await.refuses_with(6).says("tern has applied `2` of these migrations");
+    let scenario = scenario.config("unrelated = [\"tern\"]");
+    scenario.up().await.succeeds().prints("3 migrations applied").never_mentions("schema_version");
 }
 
 #[tokio::test]

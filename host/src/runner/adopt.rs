@@ -324,7 +324,7 @@ impl Run<'_> {
         if self.history.read(&self.session).await?.is_some() {
             return Ok(());
         }
-        let findings = adopt::others(&self.session, self.history.schema(), folder, &self.config.dir).await?;
+        let findings = adopt::others(&self.session, folder, self.config).await?;
         if blocks(&findings) {
             return Err(Error::Checks { stage: Stage::HostPreflight, findings, state: NOTHING_CHANGED.into() });
         }
