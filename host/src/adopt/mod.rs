@@ -75,6 +75,11 @@ pub(crate) trait Tool: Send + Sync {
         false
     }
 
+    /// Whether its statements work on Lockgate's own table, where that has the name of its: they name no column that ours lacks.
+    fn works_on_ours(&self) -> bool {
+        false
+    }
+
     /// Reads those scripts, in the order in which the tool runs them.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use super::Run;
 use crate::{
     adopt::{self, File, Found, Past, Place, Taken, Tool},
     config::Config,
-    error::{Error, Finding, NOTHING_CHANGED, Result, Stage, blocks},
+    error::{Error, Finding, NOTHING_CHANGED, Result, Severity, Stage, blocks},
     failpoint::Failpoint,
     migration::{Direction, Version},
     plan,
@@ -375,6 +375,8 @@ impl Run<'_> {
 
     fn adoption(&self, look: &Look, order: &Order) -> Adoption {
         let agreement = &look.agreement;
+        let works_on_ours =
+            look.rename_to.as_ref().filter(|_| order.tool.works_on_ours()).map(|_| works_on_ours(order.tool));
         let written = agreement.written.iter().map(TakenOver::of_file);
         let migrations: Vec<TakenOver> = written.chain(agreement.taken.iter().map(TakenOver::of)).collect();
         let next = match (order.tool.has_own_scripts(), migrations.last()) {
@@ -395,7 +397,7 @@ impl Run<'_> {
             renamed_to: look.rename_to.clone(),
             migrations,
             present: agreement.present.len(),
-            findings: agreement.findings.clone(),
+            findings: agreement.findings.iter().cloned().chain(works_on_ours).collect(),
             version: None,
             journal_head: None,
             next,
@@ -422,14 +424,30 @@ fn row(taken: &Taken) -> Adopted<'_> {
 }
 
 fn named_as_ours(place: &Place, tool: &dyn Tool) -> Error {
+    let elsewhere = "leave it there and keep Lockgate's own in another schema (`--schema lockgate`, with every command, or \
+                     `schema = \"lockgate\"` in lockgate.toml)";
+    let renamed = format!("let it be renamed to `{}`, and kept (`--take-over`)", adopt::set_aside(tool.name()));
     Error::Refused {
         what: format!("the table `{}` of {} has the name of Lockgate's own", place.name(), tool.name()),
-        next: format!(
-            "let it be renamed to `{}`, and kept (`--take-over`); or leave it there and keep Lockgate's own in another schema \
-             (`--schema lockgate`, with every command, or `schema = \"lockgate\"` in lockgate.toml)",
-            adopt::set_aside(tool.name())
-        ),
+        next: if tool.works_on_ours() {
+            format!("{elsewhere}; or {renamed}: {} then works on Lockgate's own where anybody runs it", tool.name())
+        } else {
+            format!("{renamed}; or {elsewhere}")
+        },
     }
+}
+
+/// The other tool does not fail beside Lockgate's table, but writes to it.
+fn works_on_ours(tool: &dyn Tool) -> Finding {
+    let name = tool.name();
+    let message = format!(
+        "{name} takes Lockgate's own `{}` for its table: where anybody runs it again, it applies and rolls back migrations past Lockgate",
+        history::TABLE
+    );
+    Finding::new(Severity::Warn, "works-on-ours", message).hint(format!(
+        "see that nobody runs {name} any more, or take the right to write to the table from its role; with `--schema lockgate` instead of \
+         `--take-over` both tables stay apart"
+    ))
 }
 
 /// The newest version once these are in the history.
