@@ -11,7 +11,7 @@ use std::{
 use serde::Deserialize;
 
 use crate::{
-    backup,
+    adopt, backup,
     error::{Error, Problem, Result},
     lint,
     migration::{Checksum, Version},
@@ -31,6 +31,8 @@ pub struct Config {
     pub dir: PathBuf,
     /// The layout of that folder; `None`: the one that it seems to have.
     pub layout: Option<String>,
+    /// The tools whose tables in the database are about other folders.
+    pub unrelated: Vec<String>,
     /// How folder and history are compared.
     pub rules: Rules,
     /// The schema of history and journal.
@@ -156,6 +158,8 @@ pub struct Options {
     pub dir: Option<PathBuf>,
     /// `--layout`.
     pub layout: Option<String>,
+    /// `--unrelated`.
+    pub unrelated: Vec<String>,
     /// `--out-of-order`.
     pub out_of_order: Option<OutOfOrder>,
     /// `--role`.
@@ -188,6 +192,7 @@ const STATEMENT_LOCK_TIMEOUT_MS: u64 = 3_000;
 struct File {
     dir: Option<PathBuf>,
     layout: Option<String>,
+    unrelated: Vec<String>,
     checksum: Sameness,
     out_of_order: OutOfOrder,
     schema: Option<String>,
@@ -341,6 +346,7 @@ impl Config {
             target: Target { role: role.map(|(role, _)| role), ..database.target()? },
             dir,
             layout: layout(options.layout.or(file.layout))?,
+            unrelated: unrelated(options.unrelated, file.unrelated)?,
             rules: Rules { sameness: file.checksum, out_of_order: options.out_of_order.unwrap_or(file.out_of_order) },
             schema: options.schema.filter(|s| !s.is_empty()).or(file.schema).unwrap_or_else(|| "public".into()),
             backup: backup::Settings::new(file.backup, file.drill, options.backup)?,
@@ -418,6 +424,18 @@ impl Config {
     /// True when nothing anywhere says which database to use.
     pub fn names_no_database(&self) -> bool {
         self.sources.iter().all(|(name, _, _)| *name == "role")
+    }
+}
+
+/// The tools that were named on the command line or in the file.
+fn unrelated(given: Vec<String>, in_file: Vec<String>) -> Result<Vec<String>> {
+    let all = [given, in_file].concat();
+    match all.iter().find(|name| !adopt::names().any(|known| known == name.as_str())) {
+        None => Ok(all),
+        Some(unknown) => Err(Error::configuration(
+            format!("`unrelated` names `{unknown}`, which is no tool that is known"),
+            format!("it takes {}", adopt::names().collect::<Vec<_>>().join(", ")),
+        )),
     }
 }
 

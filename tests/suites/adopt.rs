@@ -484,9 +484,19 @@ async fn a_table_of_our_name_is_told_by_every_command_with_both_ways_out() {
 
 #[tokio::test]
 async fn a_first_run_does_not_repeat_what_another_tool_has_done() {
-    for name in
-        ["atlas", "diesel", "flyway", "liquibase-sql", "node-pg-migrate", "prisma", "refinery", "sqitch", "sqlx"]
-    {
+    for name in [
+        "atlas",
+        "diesel",
+        "flyway",
+        "goose",
+        "liquibase-sql",
+        "node-pg-migrate",
+        "prisma",
+        "refinery",
+        "sqitch",
+        "sqlx",
+        "tern",
+    ] {
         let scenario = by_name(name).left_by_it("first_run").await;
         let before = scenario.state().await;
         let refused = scenario.up().await.refuses_with(6);
@@ -497,10 +507,51 @@ async fn a_first_run_does_not_repeat_what_another_tool_has_done() {
         scenario.is_still(&before).await;
     }
     // Small numbers may be the same by chance.
-    let scenario = by_name("goose").left_by_it("by_chance").await;
-    scenario.lines("DROP TABLE users, orders").await;
+    let goose = by_name("goose");
+    let scenario = Scenario::new("by_chance").await.tables(&["a", "b", "c"]);
+    scenario.lines(&fs::read_to_string(goose.fixture().join("table.sql")).unwrap()).await;
     scenario.up().await.succeeds().says("goose has applied 2 of these migrations").prints("3 migrations applied");
     scenario.run("up --no-backup").await.succeeds().never_mentions("goose");
+}
+
+#[tokio::test]
+async fn a_first_run_stops_beside_a_dirty_version_unless_the_operator_says_that_it_is_not_about_this_folder() {
+    let scenario = by_name("golang-migrate").left_by_it("beside").await;
+    scenario.lines("UPDATE schema_migrations SET dirty = true").await;
+    let before = scenario.state().await;
+    let refused = scenario.run("up --no-backup --schema new").await.refuses_with(6);
+    refused.says("golang-migrate has applied `2` of these migrations").says("`--unrelated golang-migrate`");
+    scenario.run("up --no-backup --schema new --unrelated goose").await.refuses_with(6);
+    scenario.run("up --unrelated rails").await.exits_with(2).says("`unrelated` names `rails`");
+    scenario.is_still(&before).await;
+    scenario.lines("DROP TABLE users, orders").await;
+    let up = scenario.run("up --no-backup --schema new --unrelated golang-migrate").await.succeeds();
+    up.prints("3 migrations applied").never_mentions("golang-migrate");
+
+    let scenario = by_name("tern").left_by_it("beside").await;
+    scenario.lines("DROP TABLE users, orders").await;
+    scenario.up().await.refuses_with(6).says("tern has applied `2` of these migrations");
+    let scenario = scenario.config("unrelated = [\"tern\"]");
+    scenario.up().await.succeeds().prints("3 migrations applied").never_mentions("schema_version");
+}
+
+#[tokio::test]
+async fn a_tool_that_would_work_on_lockgates_own_table_is_warned_of() {
+    const WARNS: &str = "dbmate takes Lockgate's own `schema_migrations` for its table";
+    let scenario = by_name("dbmate").left_by_it("works_on_ours").await;
+    let refused = scenario.run("adopt --from dbmate").await.refuses_with(2);
+    refused.says("next: leave it there and keep Lockgate's own in another schema (`--schema lockgate`");
+    scenario.run("adopt --from dbmate --schema lockgate --dry-run").await.succeeds().never_mentions(WARNS);
+    scenario.run("adopt --from dbmate --take-over --dry-run").await.succeeds().prints(WARNS);
+    scenario.run("adopt --from dbmate --take-over").await.succeeds().prints(WARNS);
+    // What dbmate does for a rollback, and what golang-migrate begins with.
+    scenario.lines("DELETE FROM schema_migrations WHERE version = '20240101000002'").await;
+    scenario.run("history --verify").await.refuses_with(5);
+
+    let scenario = by_name("golang-migrate").left_by_it("works_on_ours").await;
+    scenario.run("adopt --from golang-migrate --take-over").await.succeeds().never_mentions("[works-on-ours]");
+    let asks = "SELECT count(*) FROM pg_attribute WHERE attrelid = 'schema_migrations'::regclass AND attname = 'dirty'";
+    assert_eq!(scenario.value(asks).await, "0");
 }
 
 #[tokio::test]
@@ -528,12 +579,121 @@ async fn a_table_that_was_taken_over_is_kept_under_another_name() {
 }
 
 #[tokio::test]
+async fn a_table_that_cannot_be_renamed_is_told_by_a_dry_run_as_well() {
+    let tool = by_name("dbmate");
+    let scenario = tool.left_by_it("unnamed").await;
+    let role = scenario.role("").await;
+    let grants = format!("GRANT USAGE, CREATE ON SCHEMA public TO {role}; GRANT SELECT ON schema_migrations TO {role}");
+    scenario.superuser().await.lines(&grants).await;
+    let adopt = |option: &str| scenario.run_as(&role, &format!("{}{option}", tool.command()));
+    let refused = async |says: &str| {
+        for option in [" --dry-run", ""] {
+            adopt(option).await.refuses_with(2).says(says).says("`--schema lockgate`");
+        }
+        let rows = scenario.superuser().await.lines("SELECT * FROM schema_migrations").await;
+        assert_eq!(rows, ["20240101000001", "20240101000002"]);
+    };
+    refused("only its owner may rename it").await;
+    scenario.superuser().await.lines(&format!("ALTER TABLE schema_migrations OWNER TO {role}")).await;
+    scenario.lines("CREATE TABLE schema_migrations_dbmate ()").await;
+    refused("there is a `public.schema_migrations_dbmate` already").await;
+    scenario.lines("DROP TABLE schema_migrations_dbmate").await;
+    adopt(" --dry-run").await.succeeds().prints("would be renamed to schema_migrations_dbmate");
+    adopt("").await.succeeds().prints("is now schema_migrations_dbmate");
+}
+
+#[tokio::test]
+async fn what_failed_in_another_project_of_sqitch_is_its_own_affair() {
+    let scenario = by_name("sqitch").left_by_it("projects").await;
+    scenario
+        .lines(
+            "INSERT INTO sqitch.projects VALUES ('other', NULL, now(), 'a', 'a');
+             INSERT INTO sqitch.events (event, change_id, change, project, committer_name, committer_email, planned_at,
+                                        planner_name, planner_email)
+             VALUES ('fail', 'x', 'theirs', 'other', 'a', 'a', now(), 'a', 'a')",
+        )
+        .await;
+    scenario.run("adopt --from sqitch").await.succeeds().prints("2 migrations taken over");
+}
+
+#[tokio::test]
 async fn what_the_tool_has_applied_since_is_added() {
     let scenario = by_name("goose").left_by_it("since").await;
     scenario.run("adopt --from goose").await.succeeds().prints("2 migrations taken over");
     scenario.lines("INSERT INTO goose_db_version (version_id, is_applied) VALUES (3, true)").await;
     scenario.run("adopt --from goose").await.succeeds().prints("1 migration taken over").prints("00003_notes.sql");
     assert_eq!(scenario.applied().await, ["00001", "00002", "00003"]);
+    scenario.run("history --verify").await.succeeds();
+}
+
+#[tokio::test]
+async fn what_was_taken_over_and_reverted_is_not_taken_over_again() {
+    for (name, versions, again_by_it) in [
+        (
+            "sqlx",
+            ["20240101000001", "20240101000002"],
+            "UPDATE _sqlx_migrations SET installed_on = now() WHERE version = 20240101000002",
+        ),
+        ("goose", ["00001", "00002"], "UPDATE goose_db_version SET tstamp = now() WHERE version_id = 2"),
+    ] {
+        let tool = by_name(name);
+        let scenario = tool.left_by_it("reverted").await;
+        scenario.run(&tool.command()).await.succeeds();
+        scenario.down(versions[1]).await.succeeds().prints("reverted ");
+        let before = scenario.state().await;
+        let again = scenario.run(&tool.command()).await.succeeds();
+        again.prints("Lockgate has reverted since, and does not take over again: ").prints("nothing to take over");
+        scenario.is_still(&before).await;
+
+        // It is a migration as any other: mended, applied, reverted.
+        let file =
+            scenario.files("migrations").into_iter().find(|file| file.contains("orders") && !file.contains("down"));
+        let path = scenario.path(&format!("migrations/{}", file.unwrap()));
+        let text = fs::read_to_string(&path).unwrap();
+        fs::write(path, text.replace("name text", "name varchar(50)")).unwrap();
+        scenario.run(&tool.command()).await.succeeds().prints("nothing to take over");
+        scenario.up().await.succeeds().prints("2 migrations applied");
+        scenario.run(&format!("down --to {} --no-backup", versions[0])).await.succeeds();
+        scenario.run("history --verify").await.succeeds();
+
+        // Where the tool has applied it once more, it tells when.
+        scenario.lines(again_by_it).await;
+        let changed = if name == "sqlx" { " --accept-changed" } else { "" };
+        let taken = scenario.run(&format!("{}{changed}", tool.command())).await.succeeds();
+        taken.prints("1 migration taken over").does_not_print("reverted");
+        scenario.run("history --verify").await.succeeds();
+    }
+}
+
+#[tokio::test]
+async fn a_second_adoption_implies_nothing_below_the_first() {
+    let tool = by_name("golang-migrate");
+    let scenario = tool.left_by_it("implied").await;
+    scenario.lines("DROP TABLE orders; UPDATE schema_migrations SET version = 3; CREATE TABLE notes ()").await;
+    let second = ["migrations/000002_orders.up.sql", "migrations/000002_orders.down.sql"];
+    second.iter().for_each(|file| scenario.remove(file));
+    scenario.run(&tool.command()).await.succeeds().prints("2 migrations taken over");
+    tool.copy_folders(&scenario, None);
+    let again = scenario.run(&tool.command()).await.succeeds();
+    again.prints("golang-migrate has not applied 000002_orders.up.sql").prints("nothing to take over");
+
+    scenario.run("down --to 1 --no-backup").await.succeeds().prints("reverted 000003_notes");
+    let again = scenario.run(&tool.command()).await.succeeds();
+    again.prints("Lockgate has reverted since, and does not take over again: 000003_notes.up.sql");
+    assert_eq!(scenario.applied().await, ["000001"]);
+    scenario.up().await.succeeds().prints("applied 000002_orders").prints("applied 000003_notes");
+
+    // What the tool has applied since is above, and implied as before.
+    for n in [4, 5] {
+        scenario.write(&format!("migrations/00000{n}_n.up.sql"), "SELECT 1;\n");
+    }
+    scenario.lines("UPDATE schema_migrations_golang_migrate SET version = 5").await;
+    scenario
+        .run(&tool.command())
+        .await
+        .succeeds()
+        .prints("2 migrations taken over")
+        .prints("took over 000004_n.up.sql");
     scenario.run("history --verify").await.succeeds();
 }
 
@@ -741,6 +901,16 @@ async fn a_baseline_takes_migrations_as_applied_without_running_them() {
     scenario.run("down --to 001 --no-backup").await.succeeds().prints("reverted 003_c").prints("reverted 002_b");
     assert_eq!(scenario.value("SELECT to_regclass('b') IS NULL").await, "t");
     scenario.run("history --verify").await.succeeds();
+}
+
+#[tokio::test]
+async fn a_repeatable_migration_is_no_baseline() {
+    let scenario = by_name("flyway").left_by_it("baseline_repeatable").await;
+    for option in ["", " --dry-run"] {
+        scenario.run(&format!("baseline R__names{option}")).await.refuses_with(2).says("`R__names` is repeatable");
+    }
+    assert!(!scenario.has_history().await);
+    scenario.run("baseline 2").await.succeeds().prints("2 migrations taken over");
 }
 
 #[tokio::test]

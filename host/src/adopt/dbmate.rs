@@ -17,6 +17,10 @@ impl Tool for Dbmate {
         Shape { table: "schema_migrations", schema: None, columns: &["version"], exact: true }
     }
 
+    fn works_on_ours(&self) -> bool {
+        true
+    }
+
     async fn read(&self, session: &Session, place: &Place) -> Result<Ledger> {
         let sql = format!("SELECT version FROM {}", place.quoted());
         let rows = session.texts("reading the table of dbmate", &sql).await?;

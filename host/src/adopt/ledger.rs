@@ -11,6 +11,15 @@ pub(crate) struct Ledger {
     pub(crate) implied: Option<Implied>,
     /// States in which nothing can be taken over, each with the way out.
     pub(crate) refused: Vec<Problem>,
+    /// The same of one project, by its name, where the tool keeps several in one table: whose folder it is decides whether they count.
+    pub(crate) refused_in: Vec<(String, Problem)>,
+}
+
+impl Ledger {
+    /// Whether it tells nothing at all.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rows.is_empty() && self.implied.is_none() && self.refused.is_empty() && self.refused_in.is_empty()
+    }
 }
 
 /// A migration that a tool has noted as applied.

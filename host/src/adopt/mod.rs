@@ -16,6 +16,7 @@ mod graphile;
 mod ledger;
 mod liquibase;
 mod node_pg_migrate;
+mod past;
 mod place;
 mod plan;
 mod prisma;
@@ -32,6 +33,7 @@ pub(crate) use self::{
     detect::others,
     files::{File, Found},
     ledger::{Foreign, Implied, Ledger},
+    past::{Past, source},
     place::{Place, Shape, find, set_aside},
     plan::{Agreement, Taken, plan},
 };
@@ -70,6 +72,11 @@ pub(crate) trait Tool: Send + Sync {
 
     /// Whether its scripts are programs, in a folder that `--scripts` names, and no migrations.
     fn has_own_scripts(&self) -> bool {
+        false
+    }
+
+    /// Whether its statements work on Lockgate's own table, where that has the name of its: they name no column that ours lacks.
+    fn works_on_ours(&self) -> bool {
         false
     }
 

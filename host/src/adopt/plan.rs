@@ -1,8 +1,8 @@
-//! What is to be written into the history: a pure function of the tool's table, the files and the history.
+//! What is to be written into the history: a pure function of the tool's table, the files, the history and the journal.
 
 use std::collections::BTreeSet;
 
-use super::{Comparison, File, Foreign, Ledger, Tool};
+use super::{Comparison, File, Foreign, Ledger, Past, Tool};
 use crate::{
     error::{Finding, Problem, Severity},
     postgres::history::{self, Applied},
@@ -32,7 +32,7 @@ pub(crate) struct Agreement {
     pub(crate) findings: Vec<Finding>,
 }
 
-/// Compares what the tool tells with the files and with the history.
+/// Compares what the tool tells with the files, the history and the journal. What Lockgate has reverted since it took it over stays reverted.
 ///
 /// # Errors
 /// Everything that keeps it from being taken over, all at once.
@@ -41,11 +41,15 @@ pub(crate) fn plan(
     ledger: &Ledger,
     files: &[File],
     applied: &[Applied],
+    past: &Past,
     accept_changed: bool,
 ) -> Result<Agreement, Vec<Problem>> {
     let mut problems = ledger.refused.clone();
     let mut agreement = Agreement::default();
     let mut told: Vec<(&File, Option<&Foreign>, Option<String>)> = Vec::new();
+    let is_present = |file: &File| applied.iter().any(|row| row.version == file.version);
+    let reverted_at = |file: &File, row| past.reverted_at(&file.version, row).filter(|_| !is_present(file));
+    let mut reverted: Vec<(&File, &str)> = Vec::new();
     for row in &ledger.rows {
         let matching: Vec<&File> = files.iter().filter(|file| tool.is(row, file)).collect();
         match matching.as_slice() {
@@ -54,9 +58,12 @@ pub(crate) fn plan(
                 format!("applied by {}, but no file is of it", tool.name()),
                 "put its file back",
             )),
-            [file] => match compared(tool, row, file, files, accept_changed) {
-                Ok(note) => told.push((file, Some(row), note)),
-                Err(problem) => problems.push(problem),
+            [file] => match reverted_at(file, Some(row)) {
+                Some(at) => reverted.push((file, at)),
+                None => match compared(tool, row, file, files, accept_changed) {
+                    Ok(note) => told.push((file, Some(row), note)),
+                    Err(problem) => problems.push(problem),
+                },
             },
             several => {
                 let names: Vec<&str> = several.iter().map(|file| file.filename.as_str()).collect();
@@ -66,11 +73,19 @@ pub(crate) fn plan(
         }
     }
     if let Some(implied) = &ledger.implied {
-        let named: BTreeSet<&str> = told.iter().map(|(file, ..)| file.filename.as_str()).collect();
+        let named = told.iter().map(|(file, ..)| *file).chain(reverted.iter().map(|(file, _)| *file));
+        let named: BTreeSet<&str> = named.map(|file| file.filename.as_str()).collect();
         let below =
             files.iter().filter(|file| file.version <= implied.up_to && !named.contains(file.filename.as_str()));
-        let why = Some(implied.why.to_owned());
-        told.extend(below.map(|file| (file, None, why.clone())).collect::<Vec<_>>());
+        for file in below {
+            match reverted_at(file, None) {
+                Some(at) => reverted.push((file, at)),
+                None if is_present(file) || past.may_imply(&file.version) => {
+                    told.push((file, None, Some(implied.why.to_owned())));
+                }
+                None => {}
+            }
+        }
     }
     told.sort_by(|(a, ..), (b, ..)| a.version.cmp(&b.version));
     for pair in told.windows(2).filter(|pair| pair[0].0.filename == pair[1].0.filename) {
@@ -106,7 +121,8 @@ pub(crate) fn plan(
             )),
         }
     }
-    agreement.findings.extend(late(tool, files, &told));
+    agreement.findings.extend(late(tool, files, &told, &reverted));
+    agreement.findings.extend(still_reverted(reverted));
     if problems.is_empty() { Ok(agreement) } else { Err(problems) }
 }
 
@@ -134,13 +150,19 @@ fn compared(
 }
 
 /// Files that the tool has not applied, though it has applied later ones.
-fn late(tool: &dyn Tool, files: &[File], told: &[(&File, Option<&Foreign>, Option<String>)]) -> Option<Finding> {
+fn late(
+    tool: &dyn Tool,
+    files: &[File],
+    told: &[(&File, Option<&Foreign>, Option<String>)],
+    reverted: &[(&File, &str)],
+) -> Option<Finding> {
     // Repeatable ones have no place in the order.
     let newest = told.iter().map(|(file, ..)| &file.version).filter(|version| !version.is_repeatable()).max()?;
     let left = |file: &&File| {
         // Nobody but the tool can run its scripts, so that none of them may be left.
         (file.version < *newest || file.kind == history::EXTERNAL)
             && !told.iter().any(|(told, ..)| told.filename == file.filename)
+            && !reverted.iter().any(|(reverted, _)| reverted.filename == file.filename)
     };
     let left: Vec<&str> = files.iter().filter(left).map(|file| file.filename.as_str()).collect();
     if left.is_empty() {
@@ -153,6 +175,17 @@ fn late(tool: &dyn Tool, files: &[File], told: &[(&File, Option<&Foreign>, Optio
     } else {
         "it comes late: `lockgate up` applies it with `--out-of-order apply`".to_owned()
     }))
+}
+
+/// What the tool tells as applied, and Lockgate has reverted.
+fn still_reverted(mut reverted: Vec<(&File, &str)>) -> Option<Finding> {
+    reverted.sort_by(|(a, _), (b, _)| a.version.cmp(&b.version));
+    let reverted: Vec<String> = reverted.iter().map(|(file, at)| format!("{} (at {at})", file.filename)).collect();
+    if reverted.is_empty() {
+        return None;
+    }
+    let message = format!("Lockgate has reverted since, and does not take over again: {}", reverted.join(", "));
+    Some(Finding::new(Severity::Warn, "reverted", message).hint("`lockgate up` applies what is pending"))
 }
 
 #[cfg(test)]
@@ -195,9 +228,10 @@ mod tests {
     #[test]
     fn what_is_told_and_not_in_the_history_is_taken_in_order() {
         let dbmate = tool("dbmate").unwrap();
-        let agreement = plan(dbmate, &rows(&["2", "1"]), &files(), &[], false).unwrap();
+        let agreement = plan(dbmate, &rows(&["2", "1"]), &files(), &[], &Past::default(), false).unwrap();
         assert_eq!(versions(&agreement), ["1", "2"]);
-        let agreement = plan(dbmate, &rows(&["2", "1"]), &files(), &[history("1", b"a")], false).unwrap();
+        let agreement =
+            plan(dbmate, &rows(&["2", "1"]), &files(), &[history("1", b"a")], &Past::default(), false).unwrap();
         assert_eq!((versions(&agreement), agreement.present.len()), (vec!["2"], 1));
     }
 
@@ -205,14 +239,21 @@ mod tests {
     fn one_version_may_imply_all_below() {
         let up_to = Version::parse("2").unwrap();
         let ledger = Ledger { implied: Some(Implied { up_to, why: "why" }), ..rows(&["2"]) };
-        let agreement = plan(tool("golang-migrate").unwrap(), &ledger, &files(), &[], false).unwrap();
+        let agreement = plan(tool("golang-migrate").unwrap(), &ledger, &files(), &[], &Past::default(), false).unwrap();
         assert_eq!(versions(&agreement), ["1", "2"]);
         assert_eq!(agreement.taken[0].note.as_deref(), Some("why"));
     }
 
     #[test]
     fn everything_that_is_wrong_is_told_at_once() {
-        let problems = plan(tool("dbmate").unwrap(), &rows(&["1", "9", "3"]), &files(), &[history("3", b"x")], false);
+        let problems = plan(
+            tool("dbmate").unwrap(),
+            &rows(&["1", "9", "3"]),
+            &files(),
+            &[history("3", b"x")],
+            &Past::default(),
+            false,
+        );
         let problems: Vec<String> = problems.unwrap_err().into_iter().map(|p| p.what).collect();
         assert_eq!(problems.len(), 2, "{problems:?}");
         assert!(problems[0].contains("no file is of it") && problems[1].contains("own history"), "{problems:?}");
@@ -220,7 +261,8 @@ mod tests {
 
     #[test]
     fn what_was_left_out_below_the_newest_is_told() {
-        let agreement = plan(tool("dbmate").unwrap(), &rows(&["1", "3"]), &files(), &[], false).unwrap();
+        let agreement =
+            plan(tool("dbmate").unwrap(), &rows(&["1", "3"]), &files(), &[], &Past::default(), false).unwrap();
         assert_eq!(agreement.findings[0].message, "dbmate has not applied 2_b.up.sql");
     }
 }

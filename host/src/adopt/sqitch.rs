@@ -51,15 +51,13 @@ impl Tool for Sqitch {
             place.beside("events")
         );
         for row in session.texts(DOING, &sql).await?.iter().filter(|row| text(row, 1) == "fail") {
-            ledger.refused.push(Problem::new(
+            let (project, change) = (text(row, 0), text(row, 2));
+            let problem = Problem::new(
                 place.name(),
-                format!(
-                    "the last that was done in project `{}` is a failed deploy of `{}`",
-                    text(row, 0),
-                    text(row, 2)
-                ),
+                format!("the last that was done in project `{project}` is a failed deploy of `{change}`"),
                 "look what of it is there, mend it, and let `sqitch deploy` or `sqitch revert` finish it",
-            ));
+            );
+            ledger.refused_in.push((project.to_owned(), problem));
         }
         Ok(ledger)
     }
@@ -68,7 +66,10 @@ impl Tool for Sqitch {
         let plan = fs::read_to_string(dir.join("sqitch.plan")).unwrap_or_default();
         let project = project(&plan);
         // Other projects in the same registry have plans of their own.
-        let ours = ledger.rows.into_iter().filter(|row| project.is_none() || row.project.as_deref() == project);
+        let is_ours = |of: Option<&str>| project.is_none() || of == project;
+        let problems = ledger.refused_in.into_iter().filter(|(of, _)| is_ours(Some(of)));
+        let refused = problems.map(|(_, problem)| problem).collect();
+        let ours = ledger.rows.into_iter().filter(|row| is_ours(row.project.as_deref()));
         let placed = ours.map(|row| {
             let (name, n) = row.name.rsplit_once('#').unwrap_or((&row.name, ""));
             let n = n.parse::<usize>().unwrap_or(1);
@@ -77,7 +78,7 @@ impl Tool for Sqitch {
             let version = uses.get(n.saturating_sub(1)).map(|file| file.version.clone());
             Foreign { name: if n > 1 { row.name.clone() } else { name.to_owned() }, version, ..row }
         });
-        Ledger { rows: placed.collect(), ..ledger }
+        Ledger { rows: placed.collect(), refused, ..Ledger::default() }
     }
 
     fn compare(&self, row: &Foreign, file: &File, _all: &[File]) -> Comparison {

@@ -84,6 +84,9 @@ struct Global {
     /// Layout of the folder, by the name of its tool [default: the one that it seems to have]
     #[arg(long, global = true, value_name = "LAYOUT", env = "LOCKGATE_LAYOUT")]
     layout: Option<String>,
+    /// Tool whose table in the database is about another folder: a first `up` goes on beside it
+    #[arg(long, global = true, value_name = "TOOL", env = "LOCKGATE_UNRELATED", value_delimiter = ',')]
+    unrelated: Vec<String>,
     /// What becomes of migrations below the newest applied one: refuse, warn or apply [default: refuse]
     #[arg(long, global = true, value_name = "POLICY", env = "LOCKGATE_OUT_OF_ORDER", value_parser = out_of_order())]
     out_of_order: Option<OutOfOrder>,
@@ -292,6 +295,7 @@ async fn run(cli: Cli) -> Result<ExitCode> {
             database_url: global.database_url,
             dir: global.dir,
             layout: global.layout,
+            unrelated: global.unrelated,
             out_of_order: global.out_of_order,
             role: global.role,
             schema: global.schema,

@@ -16,7 +16,14 @@ pub fn adoption(adoption: &Adoption, dry_run: bool) -> String {
     let mut text = findings(&adoption.findings);
     if n == 0 {
         let all = match &adoption.tool {
-            Some(tool) => format!("all that {tool} has noted is in the history ({} migrations)", adoption.present),
+            Some(tool) => {
+                let unless = if adoption.findings.iter().any(|finding| finding.code == "reverted") {
+                    " and Lockgate has not reverted"
+                } else {
+                    ""
+                };
+                format!("all that {tool} has noted{unless} is in the history ({} migrations)", adoption.present)
+            }
             None => "they are in the history".to_owned(),
         };
         let _ = writeln!(text, "nothing to take over: {all}; {at}");

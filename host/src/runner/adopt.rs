@@ -7,9 +7,9 @@ use uuid::Uuid;
 
 use super::Run;
 use crate::{
-    adopt::{self, File, Found, Place, Taken, Tool},
+    adopt::{self, File, Found, Past, Place, Taken, Tool},
     config::Config,
-    error::{Error, Finding, NOTHING_CHANGED, Result, Stage, blocks},
+    error::{Error, Finding, NOTHING_CHANGED, Result, Severity, Stage, blocks},
     failpoint::Failpoint,
     migration::{Direction, Version},
     plan,
@@ -158,7 +158,7 @@ impl Run<'_> {
                 if let Some(name) = &look.rename_to {
                     self.history.set_aside(&self.session, name).await?;
                 }
-                let source = format!("from {}", order.tool.name());
+                let source = adopt::source(order.tool.name());
                 let started = format!(
                     "adopt {source}: {} of `{}`{}",
                     count(look.agreement.taken.len()),
@@ -241,12 +241,15 @@ impl Run<'_> {
             // It is another one's, and says so.
             (true, false) => self.history.read(session).await.map(|_| None)?,
         };
-        let applied = if rename_to.is_some() { Vec::new() } else { self.not_half_way().await? };
+        let applied = match &rename_to {
+            Some(name) => self.may_be_renamed(&place, name).await.map(|()| Vec::new())?,
+            None => self.not_half_way().await?,
+        };
         if let Caution::Hold = caution {
             self.hold(&place, tool, rename_to.is_some()).await?;
         }
         let ledger = tool.read(session, &place).await?;
-        if ledger.rows.is_empty() && ledger.implied.is_none() && ledger.refused.is_empty() {
+        if ledger.is_empty() {
             return Err(Error::Refused {
                 what: format!("the table `{}` of {} holds no applied migration", place.name(), tool.name()),
                 next: "there is nothing to take over: `lockgate up` begins with the first".into(),
@@ -261,13 +264,49 @@ impl Run<'_> {
             false => return Err(Error::Folder(folder.problems.clone())),
         };
         let ledger = tool.completed(ledger, &found.files, &self.config.dir);
-        let planned = adopt::plan(tool, &ledger, &found.files, &applied, order.accept_changed);
+        let past = Past::of(tool.name(), &self.journal.last(session, u32::MAX, None).await?);
+        let planned = adopt::plan(tool, &ledger, &found.files, &applied, &past, order.accept_changed);
         let mut agreement = planned.map_err(|problems| {
             let (tool, table) = (tool.name().to_owned(), place.name());
             Error::Adoption { tool, table, problems }
         })?;
         self.keep_those_of_others(&applied, &mut agreement);
         Ok(Look { place, rename_to, agreement })
+    }
+
+    /// Whether the tool's table can get this name: a dry run promises nothing that fails.
+    async fn may_be_renamed(&self, place: &Place, name: &str) -> Result<()> {
+        let sql = format!(
+            "SELECT pg_has_role(relowner, 'USAGE'), pg_get_userbyid(relowner), to_regclass({}) IS NULL
+             FROM pg_catalog.pg_class WHERE oid = {}::regclass",
+            quote_literal(&place.beside(name)),
+            quote_literal(&place.quoted())
+        );
+        let row =
+            self.session.texts("looking whether the table of the other tool can be renamed", &sql).await?.concat();
+        let is = |i: usize| row.get(i).and_then(Option::as_deref);
+        let elsewhere = "or leave it there and keep Lockgate's own in another schema (`--schema lockgate`)";
+        if is(0) != Some("t") {
+            let owner = is(1).unwrap_or_default();
+            return Err(Error::Refused {
+                what: format!(
+                    "the table `{}` is of the role `{owner}`, and only its owner may rename it",
+                    place.name()
+                ),
+                next: format!("run this as `{owner}` (`--role {owner}` for a member of it); {elsewhere}"),
+            });
+        }
+        if is(2) != Some("t") {
+            return Err(Error::Refused {
+                what: format!(
+                    "the table `{}` cannot be renamed: there is a `{}.{name}` already",
+                    place.name(),
+                    place.schema
+                ),
+                next: format!("look whose that is, and rename or remove it; {elsewhere}"),
+            });
+        }
+        Ok(())
     }
 
     /// What this very run has written before it lost its connection is what it did.
@@ -285,7 +324,7 @@ impl Run<'_> {
         if self.history.read(&self.session).await?.is_some() {
             return Ok(());
         }
-        let findings = adopt::others(&self.session, self.history.schema(), folder, &self.config.dir).await?;
+        let findings = adopt::others(&self.session, folder, self.config).await?;
         if blocks(&findings) {
             return Err(Error::Checks { stage: Stage::HostPreflight, findings, state: NOTHING_CHANGED.into() });
         }
@@ -336,6 +375,8 @@ impl Run<'_> {
 
     fn adoption(&self, look: &Look, order: &Order) -> Adoption {
         let agreement = &look.agreement;
+        let works_on_ours =
+            look.rename_to.as_ref().filter(|_| order.tool.works_on_ours()).map(|_| works_on_ours(order.tool));
         let written = agreement.written.iter().map(TakenOver::of_file);
         let migrations: Vec<TakenOver> = written.chain(agreement.taken.iter().map(TakenOver::of)).collect();
         let next = match (order.tool.has_own_scripts(), migrations.last()) {
@@ -356,7 +397,7 @@ impl Run<'_> {
             renamed_to: look.rename_to.clone(),
             migrations,
             present: agreement.present.len(),
-            findings: agreement.findings.clone(),
+            findings: agreement.findings.iter().cloned().chain(works_on_ours).collect(),
             version: None,
             journal_head: None,
             next,
@@ -383,14 +424,30 @@ fn row(taken: &Taken) -> Adopted<'_> {
 }
 
 fn named_as_ours(place: &Place, tool: &dyn Tool) -> Error {
+    let elsewhere = "leave it there and keep Lockgate's own in another schema (`--schema lockgate`, with every command, or \
+                     `schema = \"lockgate\"` in lockgate.toml)";
+    let renamed = format!("let it be renamed to `{}`, and kept (`--take-over`)", adopt::set_aside(tool.name()));
     Error::Refused {
         what: format!("the table `{}` of {} has the name of Lockgate's own", place.name(), tool.name()),
-        next: format!(
-            "let it be renamed to `{}`, and kept (`--take-over`); or leave it there and keep Lockgate's own in another schema \
-             (`--schema lockgate`, with every command, or `schema = \"lockgate\"` in lockgate.toml)",
-            adopt::set_aside(tool.name())
-        ),
+        next: if tool.works_on_ours() {
+            format!("{elsewhere}; or {renamed}: {} then works on Lockgate's own where anybody runs it", tool.name())
+        } else {
+            format!("{renamed}; or {elsewhere}")
+        },
     }
+}
+
+/// The other tool does not fail beside Lockgate's table, but writes to it.
+fn works_on_ours(tool: &dyn Tool) -> Finding {
+    let name = tool.name();
+    let message = format!(
+        "{name} takes Lockgate's own `{}` for its table: where anybody runs it again, it applies and rolls back migrations past Lockgate",
+        history::TABLE
+    );
+    Finding::new(Severity::Warn, "works-on-ours", message).hint(format!(
+        "see that nobody runs {name} any more, or take the right to write to the table from its role; with `--schema lockgate` instead of \
+         `--take-over` both tables stay apart"
+    ))
 }
 
 /// The newest version once these are in the history.

@@ -65,6 +65,13 @@ impl Run<'_> {
         if !folder.problems.is_empty() {
             return Err(Error::Folder(folder.problems.clone()));
         }
+        if version.is_repeatable() {
+            return Err(Error::Refused {
+                what: format!("`{version}` is repeatable, and has no place in the order: nothing is below it"),
+                next: "name the newest versioned migration that is applied; repeatable ones are left to the next `up`"
+                    .into(),
+            });
+        }
         if !folder.migrations.iter().any(|migration| migration.version == *version) {
             return Err(Error::Refused {
                 what: format!("there is no migration `{version}` in the folder"),

@@ -108,6 +108,8 @@ pub fn name(version: &Version, description: &str) -> String {
 /// What was found, and everything that is wrong with it.
 #[derive(Debug, Default)]
 pub struct Folder {
+    /// The name of the layout that it was read in.
+    pub layout: &'static str,
     /// In order of version.
     pub migrations: Vec<Migration>,
     /// Versions whose files are there, but which of them is meant cannot be told.
@@ -167,8 +169,9 @@ pub fn layouts() -> Vec<&'static str> {
 /// that one.
 pub fn read(folder: &Path, layout: Option<&str>) -> Result<Folder> {
     let mut listing = Listing::of(folder)?;
-    let mut folder = Folder { problems: std::mem::take(&mut listing.problems), ..Folder::default() };
     let layout = layout::of(&listing, layout);
+    let problems = std::mem::take(&mut listing.problems);
+    let mut folder = Folder { layout: layout.name(), problems, ..Folder::default() };
     tracing::debug!(layout = layout.name(), "the layout of the folder");
     let mut found = Found::default();
     layout.read(&listing, &mut found);

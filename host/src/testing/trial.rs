@@ -197,6 +197,7 @@ pub(super) fn config(target: Target, dir: &Path) -> Config {
         target,
         dir: dir.to_owned(),
         layout: None,
+        unrelated: Vec::new(),
         rules: Rules::default(),
         schema: SCHEMA.into(),
         backup: backup::Settings::none(),
