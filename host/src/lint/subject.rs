@@ -12,7 +12,7 @@ use crate::{
     error::{Error, Problem, Result},
     locks::{self, Locks},
     source::Migration,
-    sql::{Directives, Places, Script},
+    sql::{Directives, Places, Script, Walk},
     step::Step,
 };
 
@@ -201,10 +201,11 @@ impl Part {
             }
             let parsed = locks::parse(sql);
             before = start + sql.len();
+            let transaction = transactions.get(i).copied().unwrap_or_default();
             statements.push(Statement {
                 start,
                 end: before,
-                transaction: transactions.get(i).copied().unwrap_or_default(),
+                transaction,
                 holds_data,
                 unread: parsed.as_ref().err().copied(),
                 locks: Locks::of_parsed(&parsed),
@@ -239,9 +240,12 @@ impl Part {
 
     /// File, line and column of a byte.
     pub(super) fn locate(&self, offset: usize) -> (String, usize, usize) {
-        let spot = self.places.walk(&self.text).to(offset);
-        let file = spot.file.map_or_else(|| self.file.clone(), |file| file.display().to_string());
-        (file, spot.line, spot.column)
+        self.walk().to(offset)
+    }
+
+    /// Finds places that come in order: a script of thousands of statements is not read anew for each.
+    pub(super) fn walk(&self) -> PartWalk<'_> {
+        PartWalk { file: &self.file, walk: self.places.walk(&self.text) }
     }
 
     /// Whether a comment stands above, in or behind the statement at a place.
@@ -260,6 +264,21 @@ impl Part {
             && line(comment) == line(statement.end.saturating_sub(1))
             && self.statements.get(i + 1).is_none_or(|next| comment < next.start);
         above || behind || (statement.start..statement.end).contains(&comment)
+    }
+}
+
+/// See [`Part::walk`].
+pub(super) struct PartWalk<'a> {
+    file: &'a str,
+    walk: Walk<'a>,
+}
+
+impl PartWalk<'_> {
+    /// File, line and column of a byte, which is not before the last one asked for.
+    pub(super) fn to(&mut self, offset: usize) -> (String, usize, usize) {
+        let spot = self.walk.to(offset);
+        let file = spot.file.map_or_else(|| self.file.to_owned(), |file| file.display().to_string());
+        (file, spot.line, spot.column)
     }
 }
 
