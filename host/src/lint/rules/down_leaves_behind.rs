@@ -104,6 +104,7 @@ mod tests {
             ("CREATE TABLE a ()", "DROP TABLE b"),
             ("ALTER TABLE a ADD COLUMN x int", "ALTER TABLE a DROP COLUMN y"),
             ("CREATE INDEX i ON a (x)", "DROP INDEX j"),
+            ("CREATE TABLE p_1 PARTITION OF p FOR VALUES IN (1)", "DROP TABLE q"),
             ("CREATE TYPE t AS ENUM ('a')", "SELECT 1"),
             ("ALTER TABLE a ADD CONSTRAINT c CHECK (x > 0)", ""),
             ("CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'", "DROP FUNCTION g()"),
@@ -127,6 +128,14 @@ mod tests {
             ("CREATE OR REPLACE VIEW v AS SELECT 1", "SELECT 1"),
             ("CREATE TABLE old (); DROP TABLE old", "SELECT 1"),
             ("CREATE INDEX ON a (x)", "SELECT 1"),
+            (
+                "CREATE TABLE p (n int) PARTITION BY LIST (n); CREATE TABLE p_1 PARTITION OF p FOR VALUES IN (1)",
+                "DROP TABLE p",
+            ),
+            (
+                "CREATE UNIQUE INDEX CONCURRENTLY i ON a (x); ALTER TABLE a ADD CONSTRAINT c PRIMARY KEY USING INDEX i",
+                "ALTER TABLE a DROP CONSTRAINT c",
+            ),
             ("ALTER TABLE a ADD CONSTRAINT c UNIQUE (x)", "ALTER TABLE a DROP CONSTRAINT c"),
             ("CREATE TABLE a ()", "DO $$ BEGIN EXECUTE 'DROP TABLE a'; END $$"),
             (
