@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     error::{Error, Problem, Result},
-    locks::{self, Locks},
+    locks::{self, Locks, Names},
     source::Migration,
     sql::{Directives, Places, Script, Walk},
     step::Step,
@@ -192,6 +192,7 @@ impl Part {
         let transactions = steps.iter().enumerate().flat_map(|(i, step)| vec![i; statements_of(step)]);
         let transactions: Vec<usize> = transactions.collect();
         let (mut statements, mut ignores, mut before) = (Vec::new(), Ignores::default(), 0);
+        let mut names = Names::default();
         for (i, (statement, sql)) in script.statements().enumerate() {
             let start = statement.start;
             comments(&text, before..start, &mut ignores);
@@ -202,13 +203,14 @@ impl Part {
             let parsed = locks::parse(sql);
             before = start + sql.len();
             let transaction = transactions.get(i).copied().unwrap_or_default();
+            let locks = names.follow(&parsed, Locks::of_parsed(&parsed), Some(transaction));
             statements.push(Statement {
                 start,
                 end: before,
                 transaction,
                 holds_data,
                 unread: parsed.as_ref().err().copied(),
-                locks: Locks::of_parsed(&parsed),
+                locks,
                 objects: parsed.as_ref().map_or_else(|_| Objects::unknown(), objects),
             });
         }

@@ -43,6 +43,7 @@ fn all<'a>(view: &View<'a>, long: bool) -> Vec<Found<'a>> {
         let takes_long = |statement: &Statement, placed: &[Placed]| {
             statement.locks.unknown.is_some()
                 || placed.iter().any(|placed| placed.lock.work.grows() && is_large(placed))
+                || relations.read_by(&statement.locks).any(is_large_table)
         };
         let later = later(part, part.statements().iter().zip(&placed).map(|(one, placed)| takes_long(one, placed)));
         for ((statement, placed), later) in part.statements().iter().zip(&placed).zip(later) {
@@ -142,6 +143,17 @@ mod tests {
     }
 
     #[test]
+    fn a_table_is_known_by_its_new_name_and_in_another_search_path() {
+        assert_eq!(long("ALTER TABLE big RENAME TO big2;\nCREATE INDEX ON big2 (n)"), ["1:1", "2:1"]);
+        assert_eq!(
+            long("ALTER TABLE big RENAME TO old;\nCREATE TABLE big (n int);\nALTER TABLE big ALTER n TYPE text"),
+            [""; 0],
+            "it is a new one"
+        );
+        assert_eq!(brief("SET search_path FROM CURRENT;\nALTER TABLE big ADD COLUMN n int"), [""; 0], "nobody knows");
+    }
+
+    #[test]
     fn a_brief_lock_is_told_by_another_rule() {
         let add = "ALTER TABLE big ADD COLUMN n int";
         assert!(long(add).is_empty());
@@ -155,6 +167,15 @@ mod tests {
         let add = "ALTER TABLE big ADD COLUMN n int;\n";
         assert_eq!(long(&format!("{add}UPDATE many SET n = 1")), ["1:1"]);
         assert_eq!(long(&format!("{add}DO $$ BEGIN END $$")), ["1:1"]);
+        for read in [
+            "CREATE TABLE x AS SELECT * FROM big",
+            "INSERT INTO small SELECT n FROM many",
+            "UPDATE small SET n = (SELECT n FROM big)",
+            "CREATE MATERIALIZED VIEW x AS SELECT * FROM big",
+        ] {
+            assert_eq!(long(&format!("{add}{read}")), ["1:1"], "{read}");
+        }
+        assert!(long(&format!("{add}SELECT setval('sq', 5)")).is_empty(), "that is no work");
         assert!(long(&format!("{add}UPDATE small SET n = 1")).is_empty());
         assert!(long(&format!("UPDATE many SET n = 1;\n{add}")).is_empty(), "it is taken afterwards");
         assert!(
