@@ -184,6 +184,78 @@ async fn a_lock_on_a_table_that_is_large_here_is_told_with_its_size() {
     small.run("lint").await.succeeds().does_not_print("[blocking-lock]");
 }
 
+/// For each migration that holds one of these statements, whether `lint` tells of a long lock, and on what.
+async fn long_locks(name: &str, statements: &[&str]) -> Vec<String> {
+    let tables = "CREATE SCHEMA app; CREATE DOMAIN positive AS int CHECK (VALUE > 0); CREATE DOMAIN plain AS int;
+        CREATE FUNCTION roll() RETURNS int LANGUAGE sql VOLATILE AS 'SELECT 1'; CREATE SEQUENCE sq;
+        CREATE TABLE big (id int PRIMARY KEY, n int CHECK (n IS NOT NULL), m int, v varchar(50), w varchar(50) UNIQUE);
+        CREATE TABLE app.tbig (id int);
+        CREATE TABLE part (id int) PARTITION BY LIST (id); CREATE TABLE part_rest PARTITION OF part DEFAULT;
+        CREATE TABLE part_8 (id int);
+        CREATE TABLE inh (id int); CREATE TABLE inh_child () INHERITS (inh);
+        INSERT INTO big SELECT k, k, k, k, k FROM generate_series(1, 2000) k; INSERT INTO app.tbig SELECT id FROM big;
+        INSERT INTO part SELECT id FROM big; INSERT INTO inh_child SELECT id FROM big;";
+    let drop = "DROP TABLE inh_child, inh, part_8, part, app.tbig, big; DROP SEQUENCE sq; DROP FUNCTION roll(); DROP DOMAIN positive, plain;
+        DROP SCHEMA app;";
+    let mut scenario =
+        Scenario::new(name).await.config("[lint]\nlarge_table_rows = 2000\n").migration("001_tables", tables, drop);
+    scenario.run("up --no-backup").await.succeeds();
+    scenario.lines("ANALYZE").await;
+    for (i, statement) in statements.iter().enumerate() {
+        scenario = scenario.migration(&format!("{:03}_case", i + 2), statement, "SELECT 1;");
+    }
+    let lint = scenario.run("lint --output json").await.succeeds().json();
+    let of_file = |i: usize| {
+        let long = lint["findings"].as_array().unwrap().iter().filter(|finding| finding["rule"] == "blocking-lock");
+        let of_file = long.filter(|finding| finding["file"].as_str().unwrap().contains(&format!("{:03}_case", i + 2)));
+        let table = |finding: &serde_json::Value| {
+            finding["message"].as_str().unwrap().split('`').nth(1).unwrap_or_default().to_owned()
+        };
+        of_file.map(table).collect::<Vec<_>>().join(" ")
+    };
+    (0..statements.len()).map(of_file).collect()
+}
+
+#[tokio::test]
+async fn long_locks_that_only_the_database_knows_of_are_told() {
+    let cases = [
+        ("ALTER TABLE big ADD COLUMN s bigserial;", "big"),
+        ("ALTER TABLE big ADD COLUMN s positive;", "big"),
+        ("ALTER TABLE big ADD COLUMN s int DEFAULT roll();", "big"),
+        ("CREATE TABLE part_9 PARTITION OF part FOR VALUES IN (-9);", "part_rest"),
+        ("ALTER TABLE part ATTACH PARTITION part_8 FOR VALUES IN (-8);", "part_rest"),
+        ("ALTER TABLE inh ALTER id TYPE bigint;", "inh_child"),
+        ("SET search_path = app; ALTER TABLE tbig ALTER id TYPE bigint;", "app.tbig"),
+        ("ALTER TABLE big RENAME TO big2; ALTER TABLE big2 ALTER m TYPE bigint;", "big big"),
+        ("ALTER TABLE big ADD COLUMN a int; CREATE TABLE copied AS SELECT m FROM app.tbig, big;", "big"),
+        ("ALTER TABLE big ALTER m SET NOT NULL;", "big"),
+        ("ALTER TABLE big ALTER v TYPE varchar(20);", "big"),
+        ("ALTER TABLE big ALTER w TYPE varchar(100);", "big"),
+    ];
+    let told = long_locks("lint_long", &cases.map(|(sql, _)| sql)).await;
+    for ((sql, tables), told) in cases.iter().zip(told) {
+        assert_eq!(told, *tables, "{sql}");
+    }
+}
+
+#[tokio::test]
+async fn what_the_database_knows_to_be_brief_is_not_told_as_long() {
+    let cases = [
+        "ALTER TABLE big ALTER n SET NOT NULL;",
+        "ALTER TABLE big ALTER v TYPE varchar(100);",
+        "ALTER TABLE big ADD COLUMN s plain;",
+        "ALTER TABLE big ADD COLUMN s timestamptz DEFAULT now();",
+        "CREATE INDEX part_id ON ONLY part (id);",
+        "ALTER TABLE big ADD COLUMN q int; SELECT setval('sq', 5);",
+        "CREATE INDEX inh_id ON inh (id);",
+        "ALTER TABLE big RENAME TO old; CREATE TABLE big (id int); ALTER TABLE big ALTER id TYPE bigint;",
+    ];
+    let told = long_locks("lint_brief", &cases).await;
+    for (sql, told) in cases.iter().zip(told) {
+        assert_eq!(told, "", "{sql}");
+    }
+}
+
 #[tokio::test]
 async fn an_error_stops_a_run_before_its_backup() {
     let scenario = large("lint_stops", 100, "blocking-lock = \"error\"").await;

@@ -499,6 +499,28 @@ async fn a_rehearsal_that_loses_its_connection_begins_anew() {
 }
 
 #[tokio::test]
+async fn what_a_transaction_sets_for_itself_keeps_what_comes_after_it_from_being_tried() {
+    let tried = async |name: &str, set: &str| {
+        let up = format!(
+            "-- lockgate: no-transaction\nBEGIN;\n{set};\nCREATE TABLE t (id int);\nCOMMIT;\nINSERT INTO t VALUES (1);"
+        );
+        let scenario = Scenario::new(name).await.migration("001_t", &up, "DROP TABLE t;");
+        scenario.run("up --rollback-after").await.succeeds()
+    };
+    for (name, set) in [
+        ("rehearsal_set_local", "SET LOCAL statement_timeout = 0"),
+        ("rehearsal_set_config", "SELECT set_config('statement_timeout', '0', true)"),
+    ] {
+        tried(name, set)
+            .await
+            .prints("tried in part 001_t")
+            .prints("INSERT INTO t VALUES (1)")
+            .prints("sets something for its own transaction only");
+    }
+    tried("rehearsal_sets_nothing", "SELECT 1").await.does_not_print("tried in part");
+}
+
+#[tokio::test]
 async fn sequences_that_have_moved_are_told() {
     let up = "CREATE TABLE numbered (id int DEFAULT nextval('numbers')); INSERT INTO numbered SELECT FROM generate_series(1, 5);";
     let scenario = Scenario::new("rehearsal_sequence")

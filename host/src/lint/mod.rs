@@ -12,7 +12,7 @@ mod subject;
 
 use serde::Serialize;
 
-use self::subject::Part;
+use self::subject::{Part, PartWalk};
 use crate::{
     error::{self, Severity},
     locks::{Locks, Relations},
@@ -170,7 +170,12 @@ pub fn check(
             let unused = asked.flat_map(|part| part.ignores().unused(part, settings));
             found.extend(unused.map(|one| (Rule::UnusedIgnore, one)));
         }
-        findings.extend(found.into_iter().map(|(rule, one)| one.finding(rule, settings.level(rule))));
+        found.sort_by_key(|(_, one)| one.offset);
+        for part in subject.parts() {
+            let mut walk = part.walk();
+            let of_part = found.iter().filter(|(_, one)| std::ptr::eq(one.part, part));
+            findings.extend(of_part.map(|(rule, one)| one.finding(*rule, settings.level(*rule), &mut walk)));
+        }
     }
     findings.sort_by(|a, b| (&a.file, a.line, a.column).cmp(&(&b.file, b.line, b.column)));
     let skipped = match relations {
@@ -191,9 +196,10 @@ pub fn check(
 }
 
 impl Found<'_> {
-    fn finding(self, rule: Rule, level: Level) -> Finding {
-        let (file, line, column) = self.part.locate(self.offset);
-        Finding { rule, level, file, line, column, message: self.message, help: self.help }
+    fn finding(&self, rule: Rule, level: Level, walk: &mut PartWalk<'_>) -> Finding {
+        let (file, line, column) = walk.to(self.offset);
+        let (message, help) = (self.message.clone(), self.help.clone());
+        Finding { rule, level, file, line, column, message, help }
     }
 }
 

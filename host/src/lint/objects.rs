@@ -140,7 +140,12 @@ pub(super) fn objects(statement: &Stmt) -> Objects {
 
 fn makes(objects: &mut Objects, statement: &Stmt, need: bool) {
     match statement {
-        Stmt::CreateTable(s) => objects.make(Kind::Relation, path(s.table_name()), None, need),
+        Stmt::CreateTable(s) => {
+            // A partition goes with the table that it is a part of.
+            let parent = s.syntax().descendants().find_map(ast::PartitionOf::cast);
+            let parent = path(parent.and_then(|of| of.table_name_ref()));
+            objects.make(Kind::Relation, path(s.table_name()), parent, need);
+        }
         Stmt::CreateForeignTable(s) => {
             let name = s.syntax().children().find_map(ast::TableName::cast);
             objects.make(Kind::Relation, path(name), None, need);
@@ -264,6 +269,13 @@ fn alter_table(objects: &mut Objects, alter: &ast::AlterTable) {
             A::AddConstraint(add) => {
                 let name = add.constraint().and_then(|constraint| constraint.constraint_name());
                 let name = word(name);
+                // An index that it takes over is from then on the constraint's, and has its name.
+                let taken_over = match add.constraint() {
+                    Some(ast::Constraint::UniqueConstraint(unique)) => unique.using_index(),
+                    Some(ast::Constraint::PrimaryKeyConstraint(primary)) => primary.using_index(),
+                    _ => None,
+                };
+                objects.drop(Kind::Index, path(taken_over.and_then(|using| using.index_ref())), table.clone(), false);
                 // The index behind it has the same name.
                 objects.make(Kind::Index, name.clone(), table.clone(), true);
                 objects.make(Kind::Constraint, name, table.clone(), false);

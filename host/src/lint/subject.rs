@@ -10,9 +10,9 @@ use super::{
 };
 use crate::{
     error::{Error, Problem, Result},
-    locks::{self, Locks},
+    locks::{self, Locks, Names},
     source::Migration,
-    sql::{Directives, Places, Script},
+    sql::{Directives, Places, Script, Walk},
     step::Step,
 };
 
@@ -192,6 +192,7 @@ impl Part {
         let transactions = steps.iter().enumerate().flat_map(|(i, step)| vec![i; statements_of(step)]);
         let transactions: Vec<usize> = transactions.collect();
         let (mut statements, mut ignores, mut before) = (Vec::new(), Ignores::default(), 0);
+        let mut names = Names::default();
         for (i, (statement, sql)) in script.statements().enumerate() {
             let start = statement.start;
             comments(&text, before..start, &mut ignores);
@@ -201,13 +202,15 @@ impl Part {
             }
             let parsed = locks::parse(sql);
             before = start + sql.len();
+            let transaction = transactions.get(i).copied().unwrap_or_default();
+            let locks = names.follow(&parsed, Locks::of_parsed(&parsed), Some(transaction));
             statements.push(Statement {
                 start,
                 end: before,
-                transaction: transactions.get(i).copied().unwrap_or_default(),
+                transaction,
                 holds_data,
                 unread: parsed.as_ref().err().copied(),
-                locks: Locks::of_parsed(&parsed),
+                locks,
                 objects: parsed.as_ref().map_or_else(|_| Objects::unknown(), objects),
             });
         }
@@ -239,9 +242,12 @@ impl Part {
 
     /// File, line and column of a byte.
     pub(super) fn locate(&self, offset: usize) -> (String, usize, usize) {
-        let spot = self.places.walk(&self.text).to(offset);
-        let file = spot.file.map_or_else(|| self.file.clone(), |file| file.display().to_string());
-        (file, spot.line, spot.column)
+        self.walk().to(offset)
+    }
+
+    /// Finds places that come in order: a script of thousands of statements is not read anew for each.
+    pub(super) fn walk(&self) -> PartWalk<'_> {
+        PartWalk { file: &self.file, walk: self.places.walk(&self.text) }
     }
 
     /// Whether a comment stands above, in or behind the statement at a place.
@@ -260,6 +266,21 @@ impl Part {
             && line(comment) == line(statement.end.saturating_sub(1))
             && self.statements.get(i + 1).is_none_or(|next| comment < next.start);
         above || behind || (statement.start..statement.end).contains(&comment)
+    }
+}
+
+/// See [`Part::walk`].
+pub(super) struct PartWalk<'a> {
+    file: &'a str,
+    walk: Walk<'a>,
+}
+
+impl PartWalk<'_> {
+    /// File, line and column of a byte, which is not before the last one asked for.
+    pub(super) fn to(&mut self, offset: usize) -> (String, usize, usize) {
+        let spot = self.walk.to(offset);
+        let file = spot.file.map_or_else(|| self.file.to_owned(), |file| file.display().to_string());
+        (file, spot.line, spot.column)
     }
 }
 

@@ -5,13 +5,17 @@
 
 use squawk_syntax::ast::{self, AlterColumnOption, AlterTableAction, AstNode, Constraint};
 
-use super::{Lock, Locks, Mode, Reach, RelationName, Work};
+use super::{Case, Lock, Locks, Mode, Reach, RelationName, Work, case::called};
 
 pub(super) fn locks(statement: &ast::AlterTable) -> Locks {
     let Some(name) = statement.table_relation_name() else {
         return Locks::unknown("it alters every table of a tablespace");
     };
-    of_actions(RelationName::in_node(name.syntax()), statement.actions())
+    let mut locks = of_actions(RelationName::in_node(name.syntax()), statement.actions());
+    if name.only_token().is_none() {
+        locks.taken.iter_mut().take(1).for_each(|lock| lock.descends = true);
+    }
+    locks
 }
 
 /// The locks of `ALTER TABLE`, or `ALTER FOREIGN TABLE`, of this name.
@@ -21,20 +25,46 @@ pub(super) fn of_actions(table: Option<RelationName>, actions: impl Iterator<Ite
     let mut others = Vec::new();
     for action in actions {
         let (mode, work, reach) = need(&action);
-        own = Some(match own {
-            None => Lock::new(table.clone(), mode, work).reaching(reach),
-            Some(lock) => Lock {
-                mode: lock.mode.max(mode),
-                work: lock.work.max(work),
-                reach: if lock.reach == Reach::Itself { reach } else { lock.reach },
-                relation: lock.relation,
-            },
-        });
+        let lock = own.get_or_insert_with(|| Lock::new(table.clone(), mode, work));
+        (lock.mode, lock.work) = (lock.mode.max(mode), lock.work.max(work));
+        lock.reach = if lock.reach == Reach::Itself { reach } else { lock.reach };
+        lock.cases.extend(cases(&action, work));
         others.extend(other_ends(&action));
     }
     let mut taken: Vec<Lock> = own.into_iter().collect();
     taken.extend(others.into_iter().filter(|lock| lock.relation != table));
-    Locks { taken, unknown: None }
+    Locks { taken, ..Locks::default() }
+}
+
+/// What the work of a form depends on.
+fn cases(action: &AlterTableAction, work: Work) -> Vec<(Work, Case)> {
+    use AlterTableAction as A;
+    match action {
+        A::AlterColumn(column) => {
+            let name = column.column_name_ref().and_then(|name| RelationName::of_word(name.syntax()));
+            let case = match (name, column.option()) {
+                (Some(column), Some(AlterColumnOption::SetNotNull(_))) => Case::NotNull(column.name),
+                (Some(column), Some(AlterColumnOption::SetType(set)))
+                    if set.using_expr().is_none() && set.collate().is_none() =>
+                {
+                    let to = set.ty().map(|ty| ty.syntax().text().to_string()).unwrap_or_default();
+                    Case::NewType { column: column.name, to }
+                }
+                _ => Case::Always,
+            };
+            vec![(work, case)]
+        }
+        A::AddColumn(column) => {
+            let kind = column.ty().and_then(|ty| RelationName::in_node(ty.syntax()));
+            let of_type = kind.map(|kind| (Work::Rewrite, Case::OfType(kind)));
+            let defaults = column.constraints().filter(|one| matches!(one, Constraint::DefaultConstraint(_)));
+            let called: Vec<String> =
+                defaults.flat_map(|default| called(default.syntax()).collect::<Vec<_>>()).collect();
+            let calls = (!called.is_empty()).then_some((Work::Rewrite, Case::Calls(called)));
+            [(work, Case::Always)].into_iter().chain(of_type).chain(calls).collect()
+        }
+        _ => vec![(work, Case::Always)],
+    }
 }
 
 /// What a form needs of the table itself.
@@ -56,8 +86,8 @@ fn need(action: &AlterTableAction) -> (Mode, Work, Reach) {
             _ => itself(Mode::AccessExclusive, Work::Brief),
         },
         A::AddColumn(column) => {
-            let work = column.constraints().map(|constraint| work_of_new_column(&constraint)).max();
-            itself(Mode::AccessExclusive, work.unwrap_or(Work::Brief))
+            let work = column.constraints().map(|constraint| work_of_new_column(&constraint));
+            itself(Mode::AccessExclusive, work.chain([work_of_type(column.ty())]).max().unwrap_or(Work::Brief))
         }
         A::AddConstraint(add) => match add.constraint() {
             Some(foreign @ (Constraint::ForeignKeyConstraint(_) | Constraint::ReferencesConstraint(_))) => {
@@ -79,7 +109,10 @@ fn need(action: &AlterTableAction) -> (Mode, Work, Reach) {
             _ => itself(Mode::AccessExclusive, Work::Scan),
         },
         A::ValidateConstraint(_) => (Mode::ShareUpdateExclusive, Work::Scan, Reach::Itself),
-        A::DropConstraint(_) | A::AlterConstraint(_) => (Mode::AccessExclusive, Work::Brief, Reach::OfOneConstraint),
+        // A column that is dropped takes its foreign keys along.
+        A::DropConstraint(_) | A::AlterConstraint(_) | A::DropColumn(_) => {
+            (Mode::AccessExclusive, Work::Brief, Reach::OfOneConstraint)
+        }
         A::DisableTrigger(_) | A::EnableTrigger(_) | A::EnableReplicaTrigger(_) | A::EnableAlwaysTrigger(_) => {
             itself(Mode::ShareRowExclusive, Work::Brief)
         }
@@ -89,7 +122,7 @@ fn need(action: &AlterTableAction) -> (Mode, Work, Reach) {
         A::SetTablespace(_) | A::SetLogged(_) | A::SetUnlogged(_) | A::SetAccessMethod(_) => {
             itself(Mode::AccessExclusive, Work::Rewrite)
         }
-        A::AttachPartition(_) => itself(Mode::ShareUpdateExclusive, Work::Brief),
+        A::AttachPartition(_) => (Mode::ShareUpdateExclusive, Work::Brief, Reach::DefaultPartition),
         A::DetachPartition(detach) => match detach.detach_partition_option() {
             Some(_) => itself(Mode::ShareUpdateExclusive, Work::Brief),
             None => itself(Mode::AccessExclusive, Work::Brief),
@@ -97,6 +130,14 @@ fn need(action: &AlterTableAction) -> (Mode, Work, Reach) {
         A::MergePartitions(_) | A::SplitPartition(_) => itself(Mode::AccessExclusive, Work::Rewrite),
         _ => itself(Mode::AccessExclusive, Work::Brief),
     }
+}
+
+/// A column that numbers its rows gives one to each that is there.
+fn work_of_type(kind: Option<ast::Type>) -> Work {
+    const SERIAL: [&str; 6] = ["serial", "bigserial", "smallserial", "serial2", "serial4", "serial8"];
+    let name = kind.and_then(|kind| RelationName::in_node(kind.syntax()));
+    let is_serial = name.is_some_and(|name| SERIAL.contains(&name.name.as_str()));
+    if is_serial { Work::Rewrite } else { Work::Brief }
 }
 
 /// What a constraint of a new column makes of the rows that are there.

@@ -4,13 +4,17 @@
 //! ([`Relations`]), or is said not to be known.
 
 mod alter_table;
+mod case;
 mod mode;
 mod name;
+mod names;
 mod relations;
 mod statement;
 
+pub use case::Case;
 pub use mode::{Blocks, Mode, Work};
 pub use name::RelationName;
+pub use names::Names;
 pub use relations::{Neighbour, Placed, Relation, Relations};
 
 use squawk_syntax::{SourceFile, ast};
@@ -25,6 +29,8 @@ const HEAD_BYTES: usize = 4 * 1024;
 pub struct Locks {
     /// The relations that it names, in order.
     pub taken: Vec<Lock>,
+    /// Those to read every row with, which nobody waits for: they tell that the statement takes as long as that.
+    pub reads: Vec<Lock>,
     /// Why there may be more, or others.
     pub unknown: Option<&'static str>,
 }
@@ -40,6 +46,12 @@ pub struct Lock {
     pub work: Work,
     /// Whose it is beside that of the relation that is named.
     pub reach: Reach,
+    /// Whether the tables that inherit from it are locked, too.
+    pub descends: bool,
+    /// What the work depends on, where the database must tell: that of each form of the statement.
+    pub cases: Vec<(Work, Case)>,
+    /// The relations that the name may mean, the likeliest first, where it is not the one of that name: none where it is a new one.
+    pub means: Option<Vec<RelationName>>,
 }
 
 /// What a lock reaches beside the relation that a statement names.
@@ -57,11 +69,13 @@ pub enum Reach {
     Referencing,
     /// The other end of a foreign key that is one of its constraints; not known which.
     OfOneConstraint,
+    /// The default partition, whose rows are looked through for those that belong into the new one.
+    DefaultPartition,
 }
 
 impl Lock {
     fn new(relation: RelationName, mode: Mode, work: Work) -> Self {
-        Self { relation, mode, work, reach: Reach::Itself }
+        Self { relation, mode, work, reach: Reach::Itself, descends: false, cases: Vec::new(), means: None }
     }
 
     fn reaching(self, reach: Reach) -> Self {
@@ -78,7 +92,7 @@ impl Locks {
     /// The same of one that was parsed already.
     pub fn of_parsed(parsed: &Result<ast::Stmt, &'static str>) -> Self {
         match parsed {
-            Ok(statement) => statement::locks(statement),
+            Ok(statement) => Self { reads: statement::reads(statement), ..statement::locks(statement) },
             Err(why) => Self::unknown(why),
         }
     }
@@ -88,11 +102,12 @@ impl Locks {
     }
 
     fn unknown(why: &'static str) -> Self {
-        Self { taken: Vec::new(), unknown: Some(why) }
+        Self { unknown: Some(why), ..Self::default() }
     }
 
     fn one(relation: Option<RelationName>, mode: Mode, work: Work) -> Self {
-        Self { taken: relation.map(|relation| Lock::new(relation, mode, work)).into_iter().collect(), unknown: None }
+        let taken = relation.map(|relation| Lock::new(relation, mode, work)).into_iter().collect();
+        Self { taken, ..Self::default() }
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
 
 use serde::Deserialize;
 
-use super::{Lock, Locks, Mode, Reach, RelationName};
+use super::{Case, Lock, Locks, Mode, Reach, RelationName, Work, case::Column};
 use crate::{
     error::{Error, Result},
     postgres::{Session, Timeouts, quote_literal},
@@ -32,6 +32,11 @@ pub struct Relation {
     references: Vec<Neighbour>,
     /// The tables whose foreign keys point at it.
     referenced_by: Vec<Neighbour>,
+    /// The tables that inherit from it, and those that inherit from them; not its partitions, which are a part of it.
+    inherited_by: Vec<Neighbour>,
+    /// Of a partitioned table, where rows are that belong into no other partition.
+    default_partition: Option<Neighbour>,
+    columns: Vec<Column>,
 }
 
 /// A table and its size, its partitions, indexes and TOAST included.
@@ -57,7 +62,14 @@ impl Neighbour {
 
 /// What is known of all relations that were asked for.
 #[derive(Debug, Clone, Default)]
-pub struct Relations(BTreeMap<String, Relation>);
+pub struct Relations {
+    /// By the names that were asked for.
+    by_name: BTreeMap<String, Relation>,
+    /// Among the types that were asked for, the domains with constraints.
+    checked_domains: Vec<RelationName>,
+    /// Among the functions that were asked for, those of which one is volatile.
+    volatile: BTreeSet<String>,
+}
 
 /// A lock with the table that it is on, where the database has that.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,8 +86,8 @@ impl Relations {
     /// # Errors
     /// When the server does not answer.
     pub async fn read(session: &Session, locks: impl IntoIterator<Item = &Locks>) -> Result<Self> {
-        let names: BTreeSet<String> =
-            locks.into_iter().flat_map(|locks| &locks.taken).map(|lock| lock.relation.quoted()).collect();
+        let locks: Vec<&Lock> = locks.into_iter().flat_map(|locks| locks.taken.iter().chain(&locks.reads)).collect();
+        let names: BTreeSet<String> = locks.iter().flat_map(|lock| meant(lock)).map(RelationName::quoted).collect();
         if names.is_empty() {
             return Ok(Self::default());
         }
@@ -91,34 +103,101 @@ impl Relations {
         };
         let found: Vec<Relation> =
             serde_json::from_str(&json).map_err(|error| Error::system("reading the sizes of relations", error))?;
-        Ok(Self(found.into_iter().map(|relation| (relation.asked.clone(), relation)).collect()))
+        let by_name = found.into_iter().map(|relation| (relation.asked.clone(), relation)).collect();
+        let mut relations = Self { by_name, ..Self::default() };
+        relations.read_cases(session, locks.iter().flat_map(|lock| &lock.cases).map(|(_, case)| case)).await?;
+        Ok(relations)
+    }
+
+    /// Asks for the types and functions on which it depends how long something takes.
+    async fn read_cases(&mut self, session: &Session, cases: impl Iterator<Item = &Case>) -> Result<()> {
+        let (mut types, mut functions): (BTreeSet<&str>, BTreeSet<&str>) = Default::default();
+        for case in cases {
+            match case {
+                Case::OfType(name) => _ = types.insert(&name.name),
+                Case::Calls(names) => functions.extend(names.iter().map(String::as_str)),
+                _ => {}
+            }
+        }
+        if types.is_empty() && functions.is_empty() {
+            return Ok(());
+        }
+        let sql = sql_of_cases(&types, &functions);
+        let rows = session
+            .read_only(PATIENCE, async |_| session.texts("asking what columns are made of", &sql).await)
+            .await??;
+        for row in rows {
+            match row.as_slice() {
+                [Some(schema), Some(name)] => {
+                    self.checked_domains.push(RelationName { schema: Some(schema.clone()), name: name.clone() });
+                }
+                [None, Some(function)] => _ = self.volatile.insert(function.clone()),
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     /// The relation of that name.
     pub fn get(&self, name: &RelationName) -> Option<&Relation> {
-        self.0.get(&name.quoted())
+        self.by_name.get(&name.quoted())
+    }
+
+    /// The relation that a lock is on.
+    fn of_lock(&self, lock: &Lock) -> Option<&Relation> {
+        meant(lock).find_map(|name| self.get(name))
+    }
+
+    /// What is done while a lock is held, as far as the database tells.
+    fn work(&self, lock: &Lock) -> Work {
+        let columns = self.of_lock(lock).map_or(&[][..], |relation| &relation.columns);
+        let is_partitioned = || self.of_lock(lock).is_none_or(|relation| relation.kind == "p");
+        let of_case = |(work, case): &(Work, Case)| match case {
+            Case::OfType(name) if !self.checked_domains.iter().any(|domain| domain.fits(name)) => Work::Brief,
+            Case::Calls(names) if !names.iter().any(|name| self.volatile.contains(name)) => Work::Brief,
+            Case::OnlyTheParent if is_partitioned() => Work::Brief,
+            case => case.work(*work, columns),
+        };
+        lock.cases.iter().map(of_case).max().unwrap_or(lock.work)
+    }
+
+    /// The tables that a statement reads, those that inherit from each included.
+    pub fn read_by<'a>(&'a self, locks: &'a Locks) -> impl Iterator<Item = &'a Neighbour> {
+        let read = locks.reads.iter().filter_map(|lock| self.of_lock(lock));
+        read.flat_map(|relation| [&relation.itself].into_iter().chain(&relation.inherited_by))
     }
 
     /// The locks of a statement with the tables that they are on; those on the other ends of foreign keys among them.
     pub fn place(&self, locks: &Locks) -> Vec<Placed> {
         let mut placed: Vec<Placed> = Vec::new();
         for lock in &locks.taken {
-            let Some(relation) = self.get(&lock.relation) else {
-                placed.push(Placed { lock: lock.clone(), table: None });
+            let lock = Lock { work: self.work(lock), ..lock.clone() };
+            let Some(relation) = self.of_lock(&lock) else {
+                placed.push(Placed { lock, table: None });
                 continue;
             };
             let on = if lock.reach == Reach::TableOfIndex { &relation.table } else { &relation.itself };
-            placed.push(Placed { lock: lock.clone(), table: Some(on.clone()) });
+            let heirs = if lock.descends { &relation.inherited_by[..] } else { &[] };
+            let locked = |table: &Neighbour, mode, work| Placed {
+                lock: Lock::new(table.relation(), mode, work),
+                table: Some(table.clone()),
+            };
             let ends: Vec<&Neighbour> = match lock.reach {
                 Reach::Referenced => relation.references.iter().collect(),
                 Reach::Referencing => relation.referenced_by.iter().collect(),
                 Reach::BothEnds => relation.references.iter().chain(&relation.referenced_by).collect(),
-                Reach::Itself | Reach::TableOfIndex | Reach::OfOneConstraint => Vec::new(),
+                Reach::Itself | Reach::TableOfIndex | Reach::OfOneConstraint | Reach::DefaultPartition => Vec::new(),
             };
-            for end in ends.into_iter().filter(|end| **end != relation.itself) {
-                let lock = Lock::new(end.relation(), Mode::AccessExclusive, lock.work);
-                placed.push(Placed { lock, table: Some(end.clone()) });
-            }
+            let ends = ends.into_iter().filter(|end| **end != relation.itself);
+            let searched = relation.default_partition.iter().filter(|_| lock.reach == Reach::DefaultPartition);
+            let others = heirs
+                .iter()
+                .map(|heir| locked(heir, lock.mode, lock.work))
+                .chain(ends.map(|end| locked(end, Mode::AccessExclusive, lock.work)))
+                .chain(searched.map(|default| locked(default, Mode::AccessExclusive, Work::Scan)));
+            let others: Vec<Placed> = others.collect();
+            placed.push(Placed { lock, table: Some(on.clone()) });
+            placed.extend(others);
         }
         let mut unique: Vec<Placed> = Vec::new();
         for one in placed {
@@ -141,10 +220,10 @@ impl Relations {
     pub fn doubt(&self, locks: &Locks) -> Option<&'static str> {
         let with_keys = |lock: &&Lock| {
             lock.reach == Reach::OfOneConstraint
-                && self.get(&lock.relation).is_some_and(|r| !r.references.is_empty() || !r.referenced_by.is_empty())
+                && self.of_lock(lock).is_some_and(|r| !r.references.is_empty() || !r.referenced_by.is_empty())
         };
         let found = locks.taken.iter().find(with_keys);
-        found.map(|_| "where the constraint is a foreign key, the table at its other end is locked, too")
+        found.map(|_| "where a foreign key goes with it, the table at its other end is locked, too")
     }
 
     #[cfg(test)]
@@ -153,10 +232,20 @@ impl Relations {
             let table =
                 Neighbour { schema: "public".into(), name: (*name).to_owned(), bytes: *bytes, rows: Some(*rows) };
             let asked = RelationName::bare(*name).quoted();
-            let (itself, kind) = (table.clone(), "r".into());
-            (asked.clone(), Relation { asked, kind, itself, table, references: vec![], referenced_by: vec![] })
+            let relation = Relation {
+                asked: asked.clone(),
+                kind: "r".into(),
+                itself: table.clone(),
+                table,
+                references: vec![],
+                referenced_by: vec![],
+                inherited_by: vec![],
+                default_partition: None,
+                columns: vec![],
+            };
+            (asked, relation)
         };
-        Self(tables.iter().map(relation).collect())
+        Self { by_name: tables.iter().map(relation).collect(), ..Self::default() }
     }
 
     #[cfg(test)]
@@ -164,12 +253,35 @@ impl Relations {
         let table = |relations: &Self, name: &str| relations.get(&RelationName::bare(name)).unwrap().table.clone();
         let (source, target) = (table(&self, from), table(&self, to));
         let mut push = |name: &str, of: fn(&mut Relation) -> &mut Vec<Neighbour>, what| {
-            of(self.0.get_mut(&RelationName::bare(name).quoted()).unwrap()).push(what);
+            of(self.by_name.get_mut(&RelationName::bare(name).quoted()).unwrap()).push(what);
         };
         push(from, |relation| &mut relation.references, target);
         push(to, |relation| &mut relation.referenced_by, source);
         self
     }
+}
+
+/// The names of the relations that a lock may be on.
+fn meant(lock: &Lock) -> impl Iterator<Item = &RelationName> {
+    let own = lock.means.is_none().then_some(&lock.relation);
+    own.into_iter().chain(lock.means.iter().flatten())
+}
+
+/// Schema and name of each domain with constraints, its own or of a domain below it; nothing and the name of each volatile function.
+fn sql_of_cases(types: &BTreeSet<&str>, functions: &BTreeSet<&str>) -> String {
+    let list = |names: &BTreeSet<&str>| names.iter().map(|name| quote_literal(name)).collect::<Vec<_>>().join(", ");
+    format!(
+        "WITH RECURSIVE base (root, oid) AS (
+             SELECT oid, oid FROM pg_catalog.pg_type WHERE typtype = 'd' AND typname = ANY (ARRAY[{}]::text[])
+             UNION SELECT base.root, t.typbasetype FROM base JOIN pg_catalog.pg_type t ON t.oid = base.oid AND t.typtype = 'd')
+         SELECT DISTINCT n.nspname::text, d.typname::text FROM base JOIN pg_catalog.pg_type d ON d.oid = base.root
+         JOIN pg_catalog.pg_namespace n ON n.oid = d.typnamespace JOIN pg_catalog.pg_type t ON t.oid = base.oid
+         WHERE t.typnotnull OR EXISTS (SELECT FROM pg_catalog.pg_constraint k WHERE k.contypid = t.oid)
+         UNION ALL SELECT DISTINCT NULL, proname::text FROM pg_catalog.pg_proc
+         WHERE provolatile = 'v' AND proname = ANY (ARRAY[{}]::text[])",
+        list(types),
+        list(functions)
+    )
 }
 
 async fn ask(session: &Session, names: &BTreeSet<String>, size: &str) -> Result<String> {
@@ -203,9 +315,39 @@ fn sql(names: &BTreeSet<String>, size: &str) -> String {
             table(&format!("k.{other}"))
         )
     };
+    let heirs = format!(
+        "coalesce((WITH RECURSIVE heir (oid) AS (
+                       SELECT inhrelid FROM pg_catalog.pg_inherits WHERE inhparent = c.oid AND c.relkind IN ('r', 'f')
+                       UNION SELECT i.inhrelid FROM heir JOIN pg_catalog.pg_inherits i ON i.inhparent = heir.oid)
+                   SELECT pg_catalog.json_agg({}) FROM heir), '[]')",
+        table("heir.oid")
+    );
+    let default = format!(
+        "(SELECT {} FROM pg_catalog.pg_partitioned_table p WHERE p.partrelid = c.oid AND p.partdefid <> 0)",
+        table("p.partdefid")
+    );
+    // Of what inherits, the columns may be in use where these are not, so that nothing is said of them.
+    let columns = "coalesce((SELECT pg_catalog.json_agg(pg_catalog.json_build_object(
+            'name', a.attname, 'kind', pg_catalog.format_type(a.atttypid, a.atttypmod),
+            'not_null', (a.attnotnull AND NOT EXISTS (
+                             SELECT FROM pg_catalog.pg_constraint k
+                             WHERE k.conrelid = c.oid AND k.contype = 'n' AND NOT k.convalidated AND k.conkey = ARRAY[a.attnum]))
+                        OR EXISTS (SELECT FROM pg_catalog.pg_constraint k
+                                   WHERE k.conrelid = c.oid AND k.contype = 'c' AND k.convalidated AND NOT k.connoinherit
+                                     AND pg_catalog.pg_get_expr(k.conbin, k.conrelid)
+                                         = pg_catalog.format('(%I IS NOT NULL)', a.attname)),
+            'used', EXISTS (SELECT FROM pg_catalog.pg_inherits WHERE inhparent = c.oid)
+                    OR EXISTS (SELECT FROM pg_catalog.pg_depend d LEFT JOIN pg_catalog.pg_class x
+                                    ON d.classid = 'pg_catalog.pg_class'::regclass AND x.oid = d.objid
+                               WHERE d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid = c.oid
+                                 AND d.refobjsubid = a.attnum
+                                 AND (d.classid = 'pg_catalog.pg_constraint'::regclass OR x.relkind IN ('i', 'I')))))
+        FROM pg_catalog.pg_attribute a
+        WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ('r', 'p')), '[]')";
     format!(
         "SELECT coalesce(pg_catalog.json_agg(pg_catalog.json_build_object(
-                    'asked', asked.name, 'kind', c.relkind::text, 'itself', {}, 'table', {}, 'references', {}, 'referenced_by', {})), '[]')
+                    'asked', asked.name, 'kind', c.relkind::text, 'itself', {}, 'table', {}, 'references', {}, 'referenced_by', {},
+                    'inherited_by', {heirs}, 'default_partition', {default}, 'columns', {columns})), '[]')
          FROM pg_catalog.unnest(ARRAY[{}]::text[]) asked (name)
          JOIN pg_catalog.pg_class c ON c.oid = pg_catalog.to_regclass(asked.name)
          LEFT JOIN pg_catalog.pg_index i ON i.indexrelid = c.oid,

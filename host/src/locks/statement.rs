@@ -8,7 +8,7 @@ use squawk_syntax::{
     ast::{self, AstNode, CommentObject, Stmt},
 };
 
-use super::{Lock, Locks, Mode, Reach, RelationName, Work, alter_table};
+use super::{Case, Lock, Locks, Mode, Reach, RelationName, Work, alter_table, case::called};
 
 pub(super) fn locks(statement: &Stmt) -> Locks {
     match statement {
@@ -19,12 +19,13 @@ pub(super) fn locks(statement: &Stmt) -> Locks {
         Stmt::Truncate(truncate) => {
             let reach = if cascades(truncate.syntax()) { Reach::Referencing } else { Reach::Itself };
             let names = truncate.table_list().into_iter().flat_map(|list| list.table_relation_names());
-            all(names, Mode::AccessExclusive, reach)
+            descending(all(names, Mode::AccessExclusive, reach))
         }
         Stmt::Lock(lock) => {
             let mode = lock.lock_mode_clause().and_then(|clause| clause.lock_mode());
             let mode = mode.map_or(Mode::AccessExclusive, |mode| mode_of(&mode));
-            all(lock.relation_list().into_iter().flat_map(|list| list.relation_names()), mode, Reach::Itself)
+            let names = lock.relation_list().into_iter().flat_map(|list| list.relation_names());
+            descending(all(names, mode, Reach::Itself))
         }
         Stmt::CommentOn(comment) => commented(comment.comment_object()),
         Stmt::Do(_) => Locks::unknown("what the code of a DO block does is not known"),
@@ -61,7 +62,13 @@ fn indexes(statement: &Stmt) -> Option<Locks> {
             let table = named(create.table_relation_name());
             match create.concurrently_token() {
                 Some(_) => Locks::one(table, Mode::ShareUpdateExclusive, Work::Scan),
-                None => Locks::one(table, Mode::Share, Work::Rewrite),
+                None => {
+                    let mut locks = Locks::one(table, Mode::Share, Work::Rewrite);
+                    let only = create.table_relation_name().and_then(|name| name.only_token());
+                    let cases = only.map(|_| (Work::Rewrite, Case::OnlyTheParent));
+                    locks.taken.iter_mut().for_each(|lock| lock.cases.extend(cases.clone()));
+                    locks
+                }
             }
         }
         Stmt::DropIndex(drop) => {
@@ -142,8 +149,8 @@ fn rows(statement: &Stmt) -> Option<Locks> {
     let rows = |name: Option<RelationName>| Locks::one(name, Mode::RowExclusive, Work::Rows);
     Some(match statement {
         Stmt::Insert(insert) => rows(named(insert.relation_name_ref())),
-        Stmt::Update(update) => rows(named(update.relation_name())),
-        Stmt::Delete(delete) => rows(named(delete.relation_name())),
+        Stmt::Update(update) => descending(rows(named(update.relation_name()))),
+        Stmt::Delete(delete) => descending(rows(named(delete.relation_name()))),
         Stmt::Merge(merge) => rows(named(merge.table_relation_name())),
         Stmt::Copy(copy) => match copy.copy_direction() {
             Some(ast::CopyDirection::CopyFrom(_)) => rows(named(copy.copy_table())),
@@ -205,27 +212,27 @@ fn upkeep(statement: &Stmt) -> Locks {
 fn create_table(create: &SyntaxNode) -> Locks {
     let name = create.children().find_map(ast::TableName::cast).and_then(|name| RelationName::in_node(name.syntax()));
     let mut taken: Vec<Lock> = Vec::new();
-    let mut take = |node: &SyntaxNode, mode| {
+    let mut take = |node: &SyntaxNode, mode, reach| {
         if let Some(other) = RelationName::in_node(node).filter(|other| name.as_ref() != Some(other))
             && !taken.iter().any(|lock| lock.relation == other)
         {
-            taken.push(Lock::new(other, mode, Work::Brief));
+            taken.push(Lock::new(other, mode, Work::Brief).reaching(reach));
         }
     };
     for node in create.descendants() {
         if let Some(key) = ast::ForeignKeyConstraint::cast(node.clone()).and_then(|key| key.table_name_ref()) {
-            take(key.syntax(), Mode::ShareRowExclusive);
+            take(key.syntax(), Mode::ShareRowExclusive, Reach::Itself);
         } else if let Some(key) = ast::ReferencesConstraint::cast(node.clone()).and_then(|key| key.table()) {
-            take(key.syntax(), Mode::ShareRowExclusive);
+            take(key.syntax(), Mode::ShareRowExclusive, Reach::Itself);
         } else if let Some(parent) = ast::PartitionOf::cast(node.clone()).and_then(|of| of.table_name_ref()) {
-            take(parent.syntax(), Mode::AccessExclusive);
+            take(parent.syntax(), Mode::AccessExclusive, Reach::DefaultPartition);
         } else if let Some(inherits) = ast::Inherits::cast(node) {
             for parent in inherits.table_name_refs() {
-                take(parent.syntax(), Mode::ShareUpdateExclusive);
+                take(parent.syntax(), Mode::ShareUpdateExclusive, Reach::Itself);
             }
         }
     }
-    Locks { taken, unknown: None }
+    Locks { taken, ..Locks::default() }
 }
 
 fn commented(object: Option<CommentObject>) -> Locks {
@@ -245,7 +252,7 @@ fn commented(object: Option<CommentObject>) -> Locks {
 fn tables_of(list: Option<ast::TableAndColumnsList>, mode: Mode, work: Work) -> Locks {
     let Some(list) = list else { return Locks::unknown("it works on every table of the database") };
     let names = list.table_and_columnss().filter_map(|table| named(table.table_relation_name()));
-    Locks { taken: names.map(|name| Lock::new(name, mode, work)).collect(), unknown: None }
+    Locks { taken: names.map(|name| Lock::new(name, mode, work)).collect(), ..Locks::default() }
 }
 
 fn named<N: AstNode>(node: Option<N>) -> Option<RelationName> {
@@ -254,16 +261,61 @@ fn named<N: AstNode>(node: Option<N>) -> Option<RelationName> {
 
 fn all<N: AstNode>(nodes: impl Iterator<Item = N>, mode: Mode, reach: Reach) -> Locks {
     let names = nodes.filter_map(|node| RelationName::in_node(node.syntax()));
-    Locks { taken: names.map(|name| Lock::new(name, mode, Work::Brief).reaching(reach)).collect(), unknown: None }
+    let taken = names.map(|name| Lock::new(name, mode, Work::Brief).reaching(reach)).collect();
+    Locks { taken, ..Locks::default() }
+}
+
+/// The same of the tables that inherit from each.
+fn descending(mut locks: Locks) -> Locks {
+    locks.taken.iter_mut().for_each(|lock| lock.descends = true);
+    locks
+}
+
+/// The relations whose rows a statement reads when it runs: not those of a view or a function that it makes.
+pub(super) fn reads(statement: &Stmt) -> Vec<Lock> {
+    let reads_now = matches!(
+        statement,
+        Stmt::Select(_)
+            | Stmt::SelectInto(_)
+            | Stmt::CompoundSelect(_)
+            | Stmt::ParenSelect(_)
+            | Stmt::Table(_)
+            | Stmt::CreateTableAs(_)
+            | Stmt::CreateMaterializedView(_)
+            | Stmt::Insert(_)
+            | Stmt::Update(_)
+            | Stmt::Delete(_)
+            | Stmt::Merge(_)
+            | Stmt::Copy(_)
+    );
+    let leaves_it_empty = statement.syntax().descendants().any(|node| ast::WithNoData::can_cast(node.kind()));
+    if !reads_now || leaves_it_empty {
+        return Vec::new();
+    }
+    let nodes = || statement.syntax().descendants();
+    let in_with: Vec<RelationName> =
+        nodes().filter_map(ast::CteName::cast).filter_map(|name| RelationName::of_word(name.syntax())).collect();
+    let copied = match statement {
+        Stmt::Copy(copy) if matches!(copy.copy_direction(), Some(ast::CopyDirection::CopyTo(_))) => {
+            named(copy.copy_table())
+        }
+        Stmt::Table(table) => named(table.relation_name()),
+        _ => None,
+    };
+    let from = nodes().filter_map(ast::RelationFromItem::cast).filter_map(|item| named(item.relation_name_ref()));
+    let read = |name| Lock { descends: true, ..Lock::new(name, Mode::AccessShare, Work::Scan) };
+    from.chain(copied).filter(|name| !in_with.contains(name)).map(read).collect()
 }
 
 fn cascades(statement: &SyntaxNode) -> bool {
     statement.descendants().any(|node| ast::Cascade::can_cast(node.kind()))
 }
 
-/// Whether a query calls a function; `count(*)` and the like do no harm, but which do is not for us to say.
+/// Whether a query calls a function; `count(*)` and the like do no harm, but which do is not for us to say. These do what their names
+/// say, on no table.
 fn calls_something(query: &SyntaxNode) -> bool {
-    query.descendants().any(|node| ast::CallExpr::can_cast(node.kind()))
+    const HARMLESS: [&str; 6] = ["setval", "nextval", "currval", "set_config", "current_setting", "pg_notify"];
+    called(query).any(|name| !HARMLESS.contains(&name.as_str()))
 }
 
 fn mode_of(mode: &ast::LockMode) -> Mode {
@@ -285,7 +337,7 @@ mod tests {
 
     /// `MODE relation` of each lock; `?` for what is not known.
     fn of(sql: &str) -> Vec<String> {
-        let Locks { taken, unknown } = Locks::of(sql);
+        let Locks { taken, unknown, .. } = Locks::of(sql);
         let taken = taken.iter().map(|lock| format!("{} {} {:?}", lock.mode, lock.relation, lock.work));
         taken.chain(unknown.map(|_| "?".to_owned())).collect()
     }
@@ -297,6 +349,8 @@ mod tests {
             ("ADD COLUMN n int DEFAULT 1", "ACCESS EXCLUSIVE t Brief"),
             ("ADD COLUMN n uuid DEFAULT gen_random_uuid()", "ACCESS EXCLUSIVE t Rewrite"),
             ("ADD COLUMN n int GENERATED ALWAYS AS IDENTITY", "ACCESS EXCLUSIVE t Rewrite"),
+            ("ADD COLUMN n bigserial", "ACCESS EXCLUSIVE t Rewrite"),
+            ("ADD COLUMN n SERIAL NOT NULL", "ACCESS EXCLUSIVE t Rewrite"),
             ("DROP COLUMN n", "ACCESS EXCLUSIVE t Brief"),
             ("ALTER COLUMN n TYPE bigint", "ACCESS EXCLUSIVE t Rewrite"),
             ("ALTER COLUMN n SET NOT NULL", "ACCESS EXCLUSIVE t Scan"),
@@ -399,10 +453,32 @@ mod tests {
             ("DO $$ BEGIN END $$", &["?"]),
             ("CALL p()", &["?"]),
             ("SELECT f()", &["?"]),
+            ("SELECT setval('sq', 5), pg_catalog.set_config('a.b', 'c', false)", &[]),
+            ("SELECT setval('sq', f())", &["?"]),
             ("SELECT 1", &[]),
             ("ALTER TABLE t FROBNICATE", &["?"]),
         ] {
             assert_eq!(of(sql), locks, "{sql}");
+        }
+    }
+
+    #[test]
+    fn what_a_statement_reads_is_known() {
+        let of = |sql: &str| Locks::of(sql).reads.iter().map(|lock| lock.relation.to_string()).collect::<Vec<_>>();
+        for (sql, read) in [
+            ("SELECT 1 FROM t, s.u JOIN v ON true", &["t", "s.u", "v"][..]),
+            ("CREATE TABLE n AS SELECT * FROM t", &["t"]),
+            ("CREATE TABLE n AS SELECT * FROM t WITH NO DATA", &[]),
+            ("CREATE MATERIALIZED VIEW n AS SELECT * FROM t", &["t"]),
+            ("CREATE VIEW n AS SELECT * FROM t", &[]),
+            ("INSERT INTO n SELECT * FROM t", &["t"]),
+            ("UPDATE n SET a = (SELECT max(a) FROM t)", &["t"]),
+            ("DELETE FROM n USING t", &["t"]),
+            ("WITH x AS (SELECT * FROM t) SELECT * FROM x", &["t"]),
+            ("COPY t TO STDOUT", &["t"]),
+            ("ALTER TABLE t ADD COLUMN n int", &[]),
+        ] {
+            assert_eq!(of(sql), read, "{sql}");
         }
     }
 
@@ -415,6 +491,9 @@ mod tests {
         assert_eq!(reach("TRUNCATE t CASCADE"), Reach::Referencing);
         assert_eq!(reach("DROP INDEX i"), Reach::TableOfIndex);
         assert_eq!(reach("ALTER TABLE t DROP CONSTRAINT c"), Reach::OfOneConstraint);
+        assert_eq!(reach("ALTER TABLE t DROP COLUMN c"), Reach::OfOneConstraint);
+        assert_eq!(reach("CREATE TABLE p PARTITION OF t FOR VALUES IN (1)"), Reach::DefaultPartition);
+        assert_eq!(reach("ALTER TABLE t ATTACH PARTITION p FOR VALUES IN (1)"), Reach::DefaultPartition);
     }
 
     #[test]

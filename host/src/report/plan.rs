@@ -87,6 +87,11 @@ pub fn rehearsal(rehearsal: &Rehearsal) -> String {
         let sequence = printable(sequence);
         let _ = writeln!(text, "not undone: the sequence {sequence} was at {}, now at {}", shown(from), shown(to));
     }
+    for slot in &rehearsal.replication_slots {
+        let slot = printable(slot);
+        let _ =
+            writeln!(text, "not undone: the replication slot {slot} is there now; `pg_drop_replication_slot` drops it");
+    }
     text += "a rollback undoes neither sequences nor what reaches beyond the database (other servers, files, logs)\n";
     let _ = writeln!(
         text,

@@ -4,7 +4,7 @@ use super::{Run, course::Course, not_planned, work::Work};
 use crate::{
     error::{Error, Finding, NOTHING_CHANGED, Result, Severity, Stage},
     lint::{self, Level, PgVersion, Rule, Subject},
-    locks::{Locks, Placed, Relations},
+    locks::{self, Locks, Names, Placed, Relations},
     migration::Direction,
     runner::outcome::{Plan, Planned, PlannedLock, PlannedStatement, PlannedStep},
     source::Folder,
@@ -96,7 +96,7 @@ fn subjects(folder: &Folder, work: &[Work]) -> Vec<Subject> {
 /// The statements of all steps, each with the number of its transaction and its locks.
 fn statements(course: &Course) -> Vec<(PlannedStep, Option<usize>, Locks)> {
     let (mut transaction, mut open) = (0, false);
-    let mut statements = Vec::new();
+    let (mut statements, mut names) = (Vec::new(), Names::default());
     for step in &course.steps {
         let shares = matches!(step, Step::Sql(_) | Step::Code(_));
         let in_one = shares || matches!(step, Step::Alone(_));
@@ -105,12 +105,16 @@ fn statements(course: &Course) -> Vec<(PlannedStep, Option<usize>, Locks)> {
         }
         open = shares;
         let number = in_one.then_some(transaction);
+        let mut of = |sql: &str| {
+            let parsed = locks::parse(sql);
+            names.follow(&parsed, Locks::of_parsed(&parsed), number)
+        };
         let locks: Vec<Locks> = match step {
-            Step::Sql(script) | Step::Alone(script) => script.statements().map(|(_, sql)| Locks::of(sql)).collect(),
-            Step::OutsideTransaction(step) => step.statement.statements().map(|(_, sql)| Locks::of(sql)).collect(),
+            Step::Sql(script) | Step::Alone(script) => script.statements().map(|(_, sql)| of(sql)).collect(),
+            Step::OutsideTransaction(step) => step.statement.statements().map(|(_, sql)| of(sql)).collect(),
             Step::Code(_) | Step::Batched(_) => Vec::new(),
         };
-        let of_code = || Locks { taken: Vec::new(), unknown: Some("its code decides when it runs") };
+        let of_code = || Locks { unknown: Some("its code decides when it runs"), ..Locks::default() };
         for (i, line) in PlannedStep::of(step).into_iter().enumerate() {
             statements.push((line, number, locks.get(i).cloned().unwrap_or_else(of_code)));
         }

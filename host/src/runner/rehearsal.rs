@@ -62,7 +62,7 @@ impl Run<'_> {
             run.refuse_paused(work.iter().find_map(|item| item.started.as_ref()))?;
             let mut findings = run.preflight(&work, false).await?;
             findings.extend(run.lint(folder, &work).await?);
-            let before = run.sequences().await?;
+            let (before, slots) = (run.sequences().await?, run.replication_slots().await?);
             let mut tries = 1;
             let mut rehearsal = loop {
                 let rehearsal = run.tried(&work, findings.clone()).await?;
@@ -75,6 +75,7 @@ impl Run<'_> {
                 tries += 1;
             };
             rehearsal.sequences = moved(&before, &run.sequences().await?);
+            rehearsal.replication_slots = run.replication_slots().await?.difference(&slots).cloned().collect();
             rehearsal.duration_ms = run.started.elapsed().as_millis();
             Ok(rehearsal)
         })
@@ -88,6 +89,7 @@ impl Run<'_> {
             not_reached: Vec::new(),
             findings,
             sequences: Vec::new(),
+            replication_slots: Vec::new(),
             failed: None,
             duration_ms: self.started.elapsed().as_millis(),
             error: None,
@@ -209,6 +211,13 @@ impl Run<'_> {
             Some((oid.parse().ok()?, RelationName { schema: schema.clone(), name: name.clone() }))
         };
         Ok(rows.into_iter().filter_map(name).collect())
+    }
+
+    /// The names of the replication slots: to make one is not undone by a rollback, and it keeps the server's log.
+    async fn replication_slots(&self) -> Result<BTreeSet<String>> {
+        let sql = "SELECT slot_name::text FROM pg_catalog.pg_replication_slots";
+        let rows = self.session.texts("looking at the replication slots", sql).await?;
+        Ok(rows.into_iter().flatten().flatten().collect())
     }
 
     /// The last values of all sequences that the role may look at: to take numbers from one is not undone by a rollback.

@@ -21,7 +21,7 @@ pub use directives::Directives;
 pub use guard::{Refusal, Rule, check_copy_in, check_outside, check_query, check_statement};
 pub use loose::without_layout;
 pub use outside::{Effect, Name, Place, Scope};
-pub use places::{Places, Spot, Stretch};
+pub use places::{Places, Spot, Stretch, Walk};
 pub use probe::{Answer, Breakage, Twin, workers_sql};
 pub use program::{SqlFiles, SqlProgram};
 pub use script::{Origin, Parcel, Script};

@@ -9,7 +9,7 @@ use super::super::{
     subject::{Part, Statement},
 };
 use crate::{
-    locks::{Blocks, Placed, Relations},
+    locks::{Blocks, Neighbour, Placed},
     report,
 };
 
@@ -31,22 +31,27 @@ enum Held {
 
 fn all<'a>(view: &View<'a>, long: bool) -> Vec<Found<'a>> {
     let Some(relations) = view.relations else { return Vec::new() };
-    let is_large = |placed: &Placed| {
-        placed.table.as_ref().is_some_and(|table| {
-            table.bytes >= view.settings.large_bytes || table.rows.is_some_and(|rows| rows >= view.settings.large_rows)
-        })
+    let settings = view.settings;
+    let is_large_table = |table: &Neighbour| {
+        table.bytes >= settings.large_bytes || table.rows.is_some_and(|rows| rows >= settings.large_rows)
     };
+    let is_large = |placed: &Placed| placed.table.as_ref().is_some_and(is_large_table);
     let mut found = Vec::new();
     for part in view.subject.parts().filter(|part| long || part.side == Side::Up) {
-        for (i, statement) in part.statements().iter().enumerate() {
-            let blocking = relations.place(&statement.locks);
-            for placed in
-                blocking.iter().filter(|placed| placed.lock.mode.blocks() > Blocks::Neither && is_large(placed))
+        let placed: Vec<Vec<Placed>> =
+            part.statements().iter().map(|statement| relations.place(&statement.locks)).collect();
+        let takes_long = |statement: &Statement, placed: &[Placed]| {
+            statement.locks.unknown.is_some()
+                || placed.iter().any(|placed| placed.lock.work.grows() && is_large(placed))
+                || relations.read_by(&statement.locks).any(is_large_table)
+        };
+        let later = later(part, part.statements().iter().zip(&placed).map(|(one, placed)| takes_long(one, placed)));
+        for ((statement, placed), later) in part.statements().iter().zip(&placed).zip(later) {
+            for placed in placed.iter().filter(|placed| placed.lock.mode.blocks() > Blocks::Neither && is_large(placed))
             {
-                let held = if placed.lock.work.grows() {
-                    Some(Held::ByItself)
-                } else {
-                    later(part, i, relations, &is_large).map(Held::ByALaterStatement)
+                let held = match placed.lock.work.grows() {
+                    true => Some(Held::ByItself),
+                    false => later.map(Held::ByALaterStatement),
                 };
                 if held.is_some() == long {
                     found.push(told(part, statement, placed, held));
@@ -57,15 +62,28 @@ fn all<'a>(view: &View<'a>, long: bool) -> Vec<Found<'a>> {
     found
 }
 
-/// The first statement after this one in its transaction that may take long.
-fn later(part: &Part, i: usize, relations: &Relations, is_large: &dyn Fn(&Placed) -> bool) -> Option<usize> {
-    let transaction = part.statements()[i].transaction;
-    let mut rest = part.statements()[i + 1..].iter().take_while(|statement| statement.transaction == transaction);
-    let takes_long = |statement: &&Statement| {
-        statement.locks.unknown.is_some()
-            || relations.place(&statement.locks).iter().any(|placed| placed.lock.work.grows() && is_large(placed))
-    };
-    rest.find(takes_long).map(|statement| statement.start)
+/// For each statement the first one after it in its transaction that may take long. From the last to the first, so that a script of many
+/// statements is gone through once.
+fn later(part: &Part, takes_long: impl DoubleEndedIterator<Item = bool> + ExactSizeIterator) -> Vec<Option<usize>> {
+    let (mut next, mut transaction) = (None, None);
+    let mut later: Vec<Option<usize>> = part
+        .statements()
+        .iter()
+        .zip(takes_long)
+        .rev()
+        .map(|(statement, takes_long)| {
+            if transaction != Some(statement.transaction) {
+                (next, transaction) = (None, Some(statement.transaction));
+            }
+            let later = next;
+            if takes_long {
+                next = Some(statement.start);
+            }
+            later
+        })
+        .collect();
+    later.reverse();
+    later
 }
 
 fn told<'a>(part: &'a Part, statement: &Statement, placed: &Placed, held: Option<Held>) -> Found<'a> {
@@ -125,6 +143,17 @@ mod tests {
     }
 
     #[test]
+    fn a_table_is_known_by_its_new_name_and_in_another_search_path() {
+        assert_eq!(long("ALTER TABLE big RENAME TO big2;\nCREATE INDEX ON big2 (n)"), ["1:1", "2:1"]);
+        assert_eq!(
+            long("ALTER TABLE big RENAME TO old;\nCREATE TABLE big (n int);\nALTER TABLE big ALTER n TYPE text"),
+            [""; 0],
+            "it is a new one"
+        );
+        assert_eq!(brief("SET search_path FROM CURRENT;\nALTER TABLE big ADD COLUMN n int"), [""; 0], "nobody knows");
+    }
+
+    #[test]
     fn a_brief_lock_is_told_by_another_rule() {
         let add = "ALTER TABLE big ADD COLUMN n int";
         assert!(long(add).is_empty());
@@ -138,12 +167,45 @@ mod tests {
         let add = "ALTER TABLE big ADD COLUMN n int;\n";
         assert_eq!(long(&format!("{add}UPDATE many SET n = 1")), ["1:1"]);
         assert_eq!(long(&format!("{add}DO $$ BEGIN END $$")), ["1:1"]);
+        for read in [
+            "CREATE TABLE x AS SELECT * FROM big",
+            "INSERT INTO small SELECT n FROM many",
+            "UPDATE small SET n = (SELECT n FROM big)",
+            "CREATE MATERIALIZED VIEW x AS SELECT * FROM big",
+        ] {
+            assert_eq!(long(&format!("{add}{read}")), ["1:1"], "{read}");
+        }
+        assert!(long(&format!("{add}SELECT setval('sq', 5)")).is_empty(), "that is no work");
         assert!(long(&format!("{add}UPDATE small SET n = 1")).is_empty());
         assert!(long(&format!("UPDATE many SET n = 1;\n{add}")).is_empty(), "it is taken afterwards");
         assert!(
             long(&format!("-- lockgate: no-transaction\n{add}UPDATE many SET n = 1")).is_empty(),
             "it is over by then"
         );
+    }
+
+    #[test]
+    fn the_next_statement_that_takes_long_is_the_one_that_is_told() {
+        let script = "ALTER TABLE big ADD COLUMN n int;\nSELECT 1;\nUPDATE many SET n = 1;\nALTER TABLE big ADD COLUMN m int;\n\
+                      DO $$ BEGIN END $$;\nALTER TABLE big ADD COLUMN o int";
+        let subject = crate::lint::Subject::for_tests(script, Some("SELECT 1"));
+        let part = subject.up.as_ref().unwrap();
+        let line = |offset: usize| part.locate(offset).1;
+        let takes_long = [false, false, true, false, true, false].into_iter();
+        let later: Vec<Option<usize>> = super::later(part, takes_long).into_iter().map(|at| at.map(line)).collect();
+        assert_eq!(later, [Some(3), Some(3), Some(5), Some(5), None, None]);
+    }
+
+    #[test]
+    fn thousands_of_statements_are_gone_through_once() {
+        let pair = "CREATE TABLE t (b int REFERENCES big (id)); CREATE INDEX ON t (b);\n";
+        let begin = std::time::Instant::now();
+        assert_eq!(brief(&pair.repeat(20)).len(), 20);
+        let few = begin.elapsed();
+        assert_eq!(brief(&pair.repeat(2000)).len(), 2000);
+        let many = begin.elapsed() - few;
+        // A hundred times as many; were each compared with all after it, it would be some thousand times as long.
+        assert!(many < few * 1000, "{few:?}, then {many:?}");
     }
 
     #[test]

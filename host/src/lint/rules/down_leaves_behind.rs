@@ -12,12 +12,17 @@ pub(in super::super) fn check<'a>(view: &View<'a>) -> Vec<Found<'a>> {
     if down.statements().iter().any(|statement| statement.objects.unknown) {
         return Vec::new();
     }
+    let gone_again: Vec<(usize, &Object)> = dropped(up).collect();
+    let removed: Vec<&Object> = dropped(down).map(|(_, object)| object).collect();
+    let cascades = down.statements().iter().any(|statement| statement.objects.cascades);
     let mut found = Vec::new();
     for (i, statement) in up.statements().iter().enumerate() {
         for object in &statement.objects.made {
             // What may have been there before need not go; nor what has a name that nobody gave it.
             let stays = object.if_need_be || object.name.is_none();
-            if stays || is_dropped(object, up, i + 1) || is_removed(object, down) || is_made_again(object, down) {
+            // By the way up itself, later: it was a help on the way.
+            let is_dropped = || gone_again.iter().any(|(at, gone)| *at > i && is_same(object, gone));
+            if stays || is_dropped() || is_removed(object, &removed, cascades) || is_made_again(object, down) {
                 continue;
             }
             found.push(Found {
@@ -33,18 +38,14 @@ pub(in super::super) fn check<'a>(view: &View<'a>) -> Vec<Found<'a>> {
     found
 }
 
-fn dropped(part: &Part, from: usize) -> impl Iterator<Item = &Object> {
-    part.statements().iter().skip(from).flat_map(|statement| &statement.objects.dropped)
+/// What a script drops, each with the number of its statement.
+fn dropped(part: &Part) -> impl Iterator<Item = (usize, &Object)> {
+    let statements = part.statements().iter().enumerate();
+    statements.flat_map(|(i, statement)| statement.objects.dropped.iter().map(move |object| (i, object)))
 }
 
-/// By the way up itself, later: it was a help on the way.
-fn is_dropped(object: &Object, part: &Part, from: usize) -> bool {
-    dropped(part, from).any(|dropped| is_same(object, dropped))
-}
-
-fn is_removed(object: &Object, down: &Part) -> bool {
-    let cascades = down.statements().iter().any(|statement| statement.objects.cascades);
-    dropped(down, 0).any(|gone| {
+fn is_removed(object: &Object, removed: &[&Object], cascades: bool) -> bool {
+    removed.iter().any(|gone| {
         is_same(object, gone)
             || goes_with(object, gone)
             || (cascades && object.kind != Kind::Relation && gone.kind != Kind::Column)
@@ -103,6 +104,7 @@ mod tests {
             ("CREATE TABLE a ()", "DROP TABLE b"),
             ("ALTER TABLE a ADD COLUMN x int", "ALTER TABLE a DROP COLUMN y"),
             ("CREATE INDEX i ON a (x)", "DROP INDEX j"),
+            ("CREATE TABLE p_1 PARTITION OF p FOR VALUES IN (1)", "DROP TABLE q"),
             ("CREATE TYPE t AS ENUM ('a')", "SELECT 1"),
             ("ALTER TABLE a ADD CONSTRAINT c CHECK (x > 0)", ""),
             ("CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'", "DROP FUNCTION g()"),
@@ -126,6 +128,14 @@ mod tests {
             ("CREATE OR REPLACE VIEW v AS SELECT 1", "SELECT 1"),
             ("CREATE TABLE old (); DROP TABLE old", "SELECT 1"),
             ("CREATE INDEX ON a (x)", "SELECT 1"),
+            (
+                "CREATE TABLE p (n int) PARTITION BY LIST (n); CREATE TABLE p_1 PARTITION OF p FOR VALUES IN (1)",
+                "DROP TABLE p",
+            ),
+            (
+                "CREATE UNIQUE INDEX CONCURRENTLY i ON a (x); ALTER TABLE a ADD CONSTRAINT c PRIMARY KEY USING INDEX i",
+                "ALTER TABLE a DROP CONSTRAINT c",
+            ),
             ("ALTER TABLE a ADD CONSTRAINT c UNIQUE (x)", "ALTER TABLE a DROP CONSTRAINT c"),
             ("CREATE TABLE a ()", "DO $$ BEGIN EXECUTE 'DROP TABLE a'; END $$"),
             (

@@ -22,6 +22,31 @@ const UNSAFE_NEW_ENUM_VALUE: &str = "55P04";
 
 const UNDONE: &str = "rolled back, as all of it was to be; nothing was changed";
 
+const LASTS_TOO_LONG: &str =
+    "a step before it sets something for its own transaction only, which here would last, since there is but one";
+
+fn not_tried(course: &Course, i: usize, why: &str) -> NotTried {
+    let what = PlannedStep::of(&course.steps[i]).iter().map(PlannedStep::text).collect::<Vec<_>>().join("; ");
+    NotTried { step: i + 1, what, why: why.to_owned() }
+}
+
+/// Whether a run commits between these two steps.
+fn is_committed_before(step: &Step, next: &Step) -> bool {
+    let shares = |step: &Step| matches!(step, Step::Sql(_) | Step::Code(_));
+    !(shares(step) && shares(next))
+}
+
+/// Whether a script has what ends with its transaction: `SET LOCAL`, `SET TRANSACTION`, `SET CONSTRAINTS`, `set_config(…, true)`.
+fn sets_for_its_transaction(step: &Step) -> bool {
+    let (Step::Sql(script) | Step::Alone(script)) = step else { return false };
+    script.statements().any(|(_, sql)| {
+        let text = sql.split_whitespace().collect::<Vec<_>>().join(" ").to_ascii_lowercase();
+        ["set local ", "set transaction ", "set constraints "].iter().any(|set| text.starts_with(set))
+            || (text.starts_with("do ") && text.contains("set local "))
+            || (text.contains("set_config") && text.contains("true"))
+    })
+}
+
 impl Passage<'_, '_> {
     /// Checks, runs and verifies the migration as far as one transaction goes. `after_others`: other migrations were run in it before.
     pub(in crate::runner) async fn rehearsed(&self, after_others: bool, findings: &mut Vec<Finding>) -> Result<Tried> {
@@ -31,10 +56,21 @@ impl Passage<'_, '_> {
         let tried = async {
             let course = self.planned().await?;
             let mut committed_before = after_others;
+            let mut for_its_transaction = false;
             for i in 0..course.steps.len() {
                 match self.try_step(&course, i, &transaction, committed_before).await? {
                     None => committed_before |= matches!(course.steps[i], Step::Alone(_) | Step::Batched(_)),
                     not_tried => return Ok(Tried { steps: course.steps.len(), not_tried }),
+                }
+                for_its_transaction |= sets_for_its_transaction(&course.steps[i]);
+                if let Some(next) = course.steps.get(i + 1)
+                    && is_committed_before(&course.steps[i], next)
+                {
+                    if for_its_transaction {
+                        let not_tried = Some(not_tried(&course, i + 1, LASTS_TOO_LONG));
+                        return Ok(Tried { steps: course.steps.len(), not_tried });
+                    }
+                    for_its_transaction = false;
                 }
             }
             self.settle(&transaction).await?;
@@ -90,10 +126,7 @@ impl Passage<'_, '_> {
         transaction: &Transaction,
         committed_before: bool,
     ) -> Result<Option<NotTried>, Stopped> {
-        let not_tried = |why: &str| {
-            let what = PlannedStep::of(&course.steps[i]).iter().map(PlannedStep::text).collect::<Vec<_>>().join("; ");
-            Some(NotTried { step: i + 1, what, why: why.to_owned() })
-        };
+        let not_tried = |why: &str| Some(not_tried(course, i, why));
         match &course.steps[i] {
             Step::OutsideTransaction(_) => Ok(not_tried("it commits by itself, outside a transaction")),
             Step::Batched(name) => {

@@ -25,6 +25,8 @@ pub struct Rehearsal {
     pub findings: Vec<Finding>,
     /// What the rollback did not take back, as far as it can be seen.
     pub sequences: Vec<Moved>,
+    /// The replication slots that are there since.
+    pub replication_slots: Vec<String>,
     /// What stopped it.
     #[serde(rename = "error", skip_serializing_if = "Option::is_none")]
     pub failed: Option<Report>,
