@@ -147,7 +147,7 @@ fn path_of(set: &SyntaxNode) -> Option<Path> {
     let mut words = text.split_whitespace().skip(1).peekable();
     words.next_if(|word| ["local", "session"].iter().any(|scope| word.eq_ignore_ascii_case(scope)));
     let rest = words.collect::<Vec<_>>().join(" ");
-    let (name, value) = rest.split_at(rest.find(|c: char| c == '=' || c == ' ').unwrap_or(rest.len()));
+    let (name, value) = rest.split_at(rest.find(['=', ' ']).unwrap_or(rest.len()));
     let value = value.trim();
     if name.eq_ignore_ascii_case("schema") {
         return Some(listed(value));
