@@ -536,6 +536,22 @@ async fn sequences_that_have_moved_are_told() {
     assert_eq!(scenario.value("SELECT last_value FROM numbers").await, "5");
 }
 
+#[tokio::test]
+async fn replication_slots_that_stay_are_told() {
+    let slot = "lockgate_rehearsal_slot";
+    let scenario = Scenario::new("rehearsal_slot").await.migration("001_slot", "SELECT make_slot();", "SELECT 1;");
+    let superuser = scenario.superuser().await;
+    let make = format!(
+        "CREATE FUNCTION make_slot() RETURNS text SECURITY DEFINER LANGUAGE sql
+         AS $$ SELECT slot_name::text FROM pg_create_physical_replication_slot('{slot}') $$"
+    );
+    superuser.lines(&make).await;
+    let outcome = scenario.run("up --rollback-after").await;
+    // It belongs to the server, not to the database of this test.
+    superuser.lines(&format!("SELECT pg_drop_replication_slot('{slot}')")).await;
+    outcome.succeeds().prints(&format!("not undone: the replication slot {slot} is there now"));
+}
+
 /// A rehearsal that waits in its second migration.
 async fn at_the_gate(name: &str) -> (Scenario, Session, Running) {
     let gate = "CREATE TABLE b (); SET LOCAL lock_timeout = 0; SELECT pg_advisory_xact_lock(7);";

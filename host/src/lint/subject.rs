@@ -240,11 +240,6 @@ impl Part {
         self.statements.first().map_or(0, |statement| statement.start)
     }
 
-    /// File, line and column of a byte.
-    pub(super) fn locate(&self, offset: usize) -> (String, usize, usize) {
-        self.walk().to(offset)
-    }
-
     /// Finds places that come in order: a script of thousands of statements is not read anew for each.
     pub(super) fn walk(&self) -> PartWalk<'_> {
         PartWalk { file: &self.file, walk: self.places.walk(&self.text) }

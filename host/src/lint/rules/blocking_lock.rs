@@ -26,6 +26,7 @@ pub(in super::super) fn brief<'a>(view: &View<'a>) -> Vec<Found<'a>> {
 /// Why a lock is held for long.
 enum Held {
     ByItself,
+    /// Of the one in this line.
     ByALaterStatement(usize),
 }
 
@@ -46,7 +47,9 @@ fn all<'a>(view: &View<'a>, long: bool) -> Vec<Found<'a>> {
                 || relations.read_by(&statement.locks).any(is_large_table)
         };
         let later = later(part, part.statements().iter().zip(&placed).map(|(one, placed)| takes_long(one, placed)));
+        let mut walk = part.walk();
         for ((statement, placed), later) in part.statements().iter().zip(&placed).zip(later) {
+            let later = later.map(|offset| walk.to(offset).1);
             for placed in placed.iter().filter(|placed| placed.lock.mode.blocks() > Blocks::Neither && is_large(placed))
             {
                 let held = match placed.lock.work.grows() {
@@ -93,8 +96,7 @@ fn told<'a>(part: &'a Part, statement: &Statement, placed: &Placed, held: Option
     let table = placed.table.as_ref().map_or_else(|| lock.relation.clone(), |table| table.relation());
     let how_long = match held {
         Some(Held::ByItself) => lock.work.in_words().to_owned(),
-        Some(Held::ByALaterStatement(offset)) => {
-            let (_, line, _) = part.locate(offset);
+        Some(Held::ByALaterStatement(line)) => {
             format!("until the transaction ends, and the statement of line {line} may take long")
         }
         None => "briefly".to_owned(),
@@ -190,7 +192,7 @@ mod tests {
                       DO $$ BEGIN END $$;\nALTER TABLE big ADD COLUMN o int";
         let subject = crate::lint::Subject::for_tests(script, Some("SELECT 1"));
         let part = subject.up.as_ref().unwrap();
-        let line = |offset: usize| part.locate(offset).1;
+        let line = |offset: usize| part.walk().to(offset).1;
         let takes_long = [false, false, true, false, true, false].into_iter();
         let later: Vec<Option<usize>> = super::later(part, takes_long).into_iter().map(|at| at.map(line)).collect();
         assert_eq!(later, [Some(3), Some(3), Some(5), Some(5), None, None]);
