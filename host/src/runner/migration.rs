@@ -13,7 +13,7 @@ use super::{
     ROLLED_BACK, Run,
     course::{Course, Next},
     outcome::Done,
-    recovery::{Stand, is_passing, passing, pause},
+    recovery::{Stand, is_passing, passing, pause, tells_of_a_loss},
     work::Work,
 };
 use crate::{
@@ -213,7 +213,8 @@ impl<'r, 'c> Passage<'r, 'c> {
             }
         };
         let config = self.run.config;
-        let lost = self.run.session.is_closed();
+        // The session learns of its end a moment after what was under way in it.
+        let lost = self.run.session.is_closed() || unknown.is_some() || tells_of_a_loss(&error);
         // The connection was given up for what the server said, which it would say again.
         let said =
             |error: &ProgramError| error.cause.database().is_some_and(|e| e.sqlstate.is_some() && !e.connection_lost);

@@ -50,6 +50,15 @@ pub(super) fn passing(error: &Error) -> bool {
     matches!(error, Error::Migration { error, .. } if is_passing(error))
 }
 
+/// Whether it is the loss of the connection that it tells of.
+pub(super) fn tells_of_a_loss(error: &Error) -> bool {
+    match error {
+        Error::Database { error, .. } => error.connection_lost,
+        Error::Migration { error, .. } => matches!(&error.cause, Cause::Database(error) if error.connection_lost),
+        _ => false,
+    }
+}
+
 impl Run<'_> {
     /// Watches the session, which holds the lock.
     pub(super) async fn watch(&mut self) -> Result<()> {
@@ -65,7 +74,7 @@ impl Run<'_> {
     pub(super) async fn persistently<T>(&mut self, mut work: impl AsyncFnMut(&mut Self) -> Result<T>) -> Result<T> {
         for _ in 0..self.config.persistence.retries {
             match work(self).await {
-                Err(error) if self.session.is_closed() && !self.begun => {
+                Err(error) if (self.session.is_closed() || tells_of_a_loss(&error)) && !self.begun => {
                     tracing::warn!(%error, "the connection is lost before a migration has begun; looking for the server");
                     if let Err(cause) = self.connect_again().await {
                         tracing::error!(%cause, "the server was not found again");
