@@ -265,22 +265,11 @@ impl History {
         if former {
             self.forget(session, record.version).await?;
         }
-        let text = |value: Option<&str>| value.map_or_else(|| "NULL".to_owned(), quote_literal);
         let sql = format!(
-            "INSERT INTO {} (version, filename, execution_time_ms, description, kind, checksum, up_script, down_script, run_id,
-                             lockgate_version, backup_id)
-             VALUES ({}, {}, {}, {}, {}, {}, {}, {}, '{run_id}', '{}', {})",
+            "INSERT INTO {} ({RECORDED}, backup_id) VALUES ({}, {})",
             self.table,
-            quote_literal(record.version.as_str()),
-            quote_literal(record.filename),
-            record.execution_time_ms,
-            quote_literal(record.description),
-            quote_literal(record.kind),
-            quote_literal(record.checksum.as_str()),
-            text(record.up_script.filter(|script| script.len() <= UP_SCRIPT_MAX_BYTES)),
-            text(record.down_script),
-            env!("CARGO_PKG_VERSION"),
-            text(record.backup_id),
+            record.values(run_id),
+            or_null(record.backup_id),
         );
         session.batch("recording the migration", &sql).await?;
         Ok(u8::from(former))
@@ -317,13 +306,7 @@ impl History {
     pub async fn adopt(&self, session: &Session, run_id: uuid::Uuid, rows: &[Adopted<'_>]) -> Result<()> {
         for rows in rows.chunks(ROWS_A_STATEMENT) {
             let values: Vec<String> = rows.iter().map(|row| row.values(run_id)).collect();
-            let sql = format!(
-                "INSERT INTO {} (version, filename, applied_at, execution_time_ms, description, kind, checksum, up_script, down_script,
-                                 run_id, lockgate_version)
-                 VALUES {}",
-                self.table,
-                values.join(",\n")
-            );
+            let sql = format!("INSERT INTO {} ({RECORDED}, applied_at) VALUES {}", self.table, values.join(",\n"));
             session.batch("recording the migrations", &sql).await?;
         }
         Ok(())
@@ -381,23 +364,34 @@ impl History {
     }
 }
 
-impl Adopted<'_> {
+/// The columns of [`Record::values`].
+const RECORDED: &str = "version, filename, execution_time_ms, description, kind, checksum, up_script, down_script, run_id, lockgate_version";
+
+fn or_null(value: Option<&str>) -> String {
+    value.map_or_else(|| "NULL".to_owned(), quote_literal)
+}
+
+impl Record<'_> {
     fn values(&self, run_id: uuid::Uuid) -> String {
-        let text = |value: Option<&str>| value.map_or_else(|| "NULL".to_owned(), quote_literal);
-        let record = &self.record;
-        let applied_at = self.applied_at.map_or_else(|| "clock_timestamp()".to_owned(), quote_literal);
         format!(
-            "({}, {}, {applied_at}, {}, {}, {}, {}, {}, {}, '{run_id}', '{}')",
-            quote_literal(record.version.as_str()),
-            quote_literal(record.filename),
-            record.execution_time_ms,
-            quote_literal(record.description),
-            quote_literal(record.kind),
-            quote_literal(record.checksum.as_str()),
-            text(record.up_script.filter(|script| script.len() <= UP_SCRIPT_MAX_BYTES)),
-            text(record.down_script),
+            "{}, {}, {}, {}, {}, {}, {}, {}, '{run_id}', '{}'",
+            quote_literal(self.version.as_str()),
+            quote_literal(self.filename),
+            self.execution_time_ms,
+            quote_literal(self.description),
+            quote_literal(self.kind),
+            quote_literal(self.checksum.as_str()),
+            or_null(self.up_script.filter(|script| script.len() <= UP_SCRIPT_MAX_BYTES)),
+            or_null(self.down_script),
             env!("CARGO_PKG_VERSION"),
         )
+    }
+}
+
+impl Adopted<'_> {
+    fn values(&self, run_id: uuid::Uuid) -> String {
+        let applied_at = self.applied_at.map_or_else(|| "clock_timestamp()".to_owned(), quote_literal);
+        format!("({}, {applied_at})", self.record.values(run_id))
     }
 }
 
