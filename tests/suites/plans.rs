@@ -1,4 +1,4 @@
-//! Plans say which locks are taken on how large a table; a rehearsal takes them, and leaves nothing.
+//! Plans say which locks are taken on how large a table; a tryout takes them, and leaves nothing.
 
 use lockgate::locks::{Locks, Mode};
 use lockgate_tests::{Running, Scenario, Session, components, eventually};
@@ -264,7 +264,7 @@ async fn stepping(name: &str, steps: &[(&str, &str)]) -> Scenario {
     scenario
 }
 
-/// Claims that a rehearsal has left nothing: no object, no row, no entry, no backup, no lock.
+/// Claims that a tryout has left nothing: no object, no row, no entry, no backup, no lock.
 async fn leaves_nothing(scenario: &Scenario, arguments: &str) -> lockgate_tests::Outcome {
     let (before, dump) = (scenario.state().await, scenario.schema_dump());
     let outcome = scenario.run(arguments).await;
@@ -275,8 +275,8 @@ async fn leaves_nothing(scenario: &Scenario, arguments: &str) -> lockgate_tests:
 }
 
 #[tokio::test]
-async fn a_rehearsal_runs_everything_and_leaves_nothing() {
-    let scenario = Scenario::new("rehearsal_new")
+async fn a_tryout_runs_everything_and_leaves_nothing() {
+    let scenario = Scenario::new("tryout_new")
         .await
         .tables(&["a", "b"])
         .migration("003_fill", "INSERT INTO a VALUES (1); ALTER TABLE b ADD COLUMN n int;", "DELETE FROM a;")
@@ -311,7 +311,7 @@ async fn a_rehearsal_runs_everything_and_leaves_nothing() {
 
 #[tokio::test]
 async fn what_would_fail_fails_and_the_exit_code_says_so() {
-    let scenario = tables("rehearsal_fails")
+    let scenario = tables("tryout_fails")
         .await
         .migration("002_good", "ALTER TABLE kids ADD COLUMN x int;", "ALTER TABLE kids DROP COLUMN x;")
         .migration("003_bad", "UPDATE kids SET x = 1;\nALTER TABLE kids ADD CHECK (x > 1);", "SELECT 1;")
@@ -335,8 +335,8 @@ async fn what_would_fail_fails_and_the_exit_code_says_so() {
 }
 
 #[tokio::test]
-async fn checks_that_say_no_say_it_in_a_rehearsal() {
-    let scenario = tables("rehearsal_checks").await.migration("002_a", "DELETE FROM kids;", "SELECT 1;");
+async fn checks_that_say_no_say_it_in_a_tryout() {
+    let scenario = tables("tryout_checks").await.migration("002_a", "DELETE FROM kids;", "SELECT 1;");
     let scenario = scenario.file("002_a.verify.sql", "SELECT count(*) > 0 AS \"rows are left\" FROM kids");
     leaves_nothing(&scenario, "up --rollback-after")
         .await
@@ -352,7 +352,7 @@ async fn checks_that_say_no_say_it_in_a_rehearsal() {
     // What is put off to the commit is not forgotten.
     let up = "ALTER TABLE kids ADD FOREIGN KEY (parent) REFERENCES parents DEFERRABLE INITIALLY DEFERRED;
               INSERT INTO kids VALUES (0, 99, 0);";
-    let late = tables("rehearsal_late").await.migration("002_late", up, "SELECT 1;");
+    let late = tables("tryout_late").await.migration("002_late", up, "SELECT 1;");
     leaves_nothing(&late, "up --rollback-after").await.fails_with(1).says("SQLSTATE 23503");
 }
 
@@ -360,7 +360,7 @@ async fn checks_that_say_no_say_it_in_a_rehearsal() {
 async fn what_needs_a_commit_first_is_said_not_to_be_tried() {
     let up =
         "ALTER TABLE kids ADD COLUMN day date;\nCREATE INDEX CONCURRENTLY kids_day ON kids (day);\nDROP INDEX kids_n;";
-    let scenario = tables("rehearsal_outside").await.migration("002_mixed", up, "SELECT 1;").migration(
+    let scenario = tables("tryout_outside").await.migration("002_mixed", up, "SELECT 1;").migration(
         "003_more",
         "SELECT nonsense;",
         "SELECT 1;",
@@ -381,21 +381,21 @@ async fn what_needs_a_commit_first_is_said_not_to_be_tried() {
 #[tokio::test]
 async fn of_a_batched_step_the_first_batch_is_tried() {
     let steps = [("sql", "CREATE TABLE made ()"), ("batched", "copy"), ("sql", "CREATE TABLE more ()")];
-    let scenario = stepping("rehearsal_batches", &steps).await;
+    let scenario = stepping("tryout_batches", &steps).await;
     leaves_nothing(&scenario, "up --rollback-after")
         .await
         .succeeds()
         .prints("tried in part 002_steps (component, ")
         .prints("  not tried: step 2 of 3: copy\n    its first batch was tried (")
         .prints("took ROW EXCLUSIVE on target");
-    let all = stepping("rehearsal_one_batch", &[("batched", "copy"), ("code", "code")]).await;
+    let all = stepping("tryout_one_batch", &[("batched", "copy"), ("code", "code")]).await;
     all.lines("DELETE FROM source").await;
     leaves_nothing(&all, "up --rollback-after").await.succeeds().prints("tried 002_steps (component, ");
 }
 
 #[tokio::test]
 async fn a_label_that_an_earlier_migration_adds_is_no_failure_of_a_later_one() {
-    let scenario = Scenario::new("rehearsal_enum")
+    let scenario = Scenario::new("tryout_enum")
         .await
         .migration("001_type", "CREATE TYPE mood AS ENUM ('a');", "DROP TYPE mood;")
         .migration("002_add", "ALTER TYPE mood ADD VALUE 'b';", "SELECT 1;")
@@ -415,7 +415,7 @@ async fn what_one_migration_sets_does_not_reach_the_next() {
     let first = "CREATE SCHEMA other; SET search_path = other; CREATE TEMP TABLE leftover (); SET CONSTRAINTS ALL IMMEDIATE;
                  CREATE TABLE public.later (id int PRIMARY KEY, up int REFERENCES public.later DEFERRABLE INITIALLY DEFERRED);";
     let second = "CREATE TABLE here (); CREATE TEMP TABLE leftover (); INSERT INTO later VALUES (1, 2); INSERT INTO later VALUES (2, 1);";
-    let scenario = Scenario::new("rehearsal_settings")
+    let scenario = Scenario::new("tryout_settings")
         .await
         .migration("001_first", first, "DROP TABLE later; DROP SCHEMA other;")
         .migration("002_second", second, "DROP TABLE here;")
@@ -425,8 +425,8 @@ async fn what_one_migration_sets_does_not_reach_the_next() {
 }
 
 #[tokio::test]
-async fn components_are_sealed_in_a_rehearsal_as_in_a_run() {
-    let scenario = Scenario::new("rehearsal_sealed")
+async fn components_are_sealed_in_a_tryout_as_in_a_run() {
+    let scenario = Scenario::new("tryout_sealed")
         .await
         .migration(
             "001_behaviour",
@@ -458,18 +458,18 @@ async fn components_are_sealed_in_a_rehearsal_as_in_a_run() {
 #[tokio::test]
 async fn the_guards_of_a_run_hold_for_scripts_as_well() {
     let up = "CREATE TABLE here (); SET synchronous_commit = off;";
-    let scenario = Scenario::new("rehearsal_guards").await.tables(&["a"]).migration("002_set", up, "DROP TABLE here;");
+    let scenario = Scenario::new("tryout_guards").await.tables(&["a"]).migration("002_set", up, "DROP TABLE here;");
     leaves_nothing(&scenario, "up --rollback-after").await.fails_with(1).says("on which the host depends");
     let up = "INSERT INTO schema_migrations (version, filename) SELECT '9', 'x';";
-    let forger = Scenario::new("rehearsal_forger").await.tables(&["a"]).migration("002_forge", up, "SELECT 1;");
+    let forger = Scenario::new("tryout_forger").await.tables(&["a"]).migration("002_forge", up, "SELECT 1;");
     forger.run("up --no-backup --to 1").await.succeeds();
     forger.run("up --rollback-after").await.exits_with(1);
     assert_eq!(forger.applied().await, ["001"]);
 }
 
 #[tokio::test]
-async fn who_is_in_the_way_of_a_rehearsal_is_named_after_as_many_tries_as_a_run_makes() {
-    let scenario = tables("rehearsal_blocked")
+async fn who_is_in_the_way_of_a_tryout_is_named_after_as_many_tries_as_a_run_makes() {
+    let scenario = tables("tryout_blocked")
         .await
         .config("[statements]\nlock_timeout_ms = 700\nretries = 1\n")
         .migration("002_a", "ALTER TABLE kids ADD COLUMN x int;", "ALTER TABLE kids DROP COLUMN x;");
@@ -486,8 +486,8 @@ async fn who_is_in_the_way_of_a_rehearsal_is_named_after_as_many_tries_as_a_run_
 }
 
 #[tokio::test]
-async fn a_rehearsal_that_loses_its_connection_begins_anew() {
-    let (scenario, gate, run) = at_the_gate("rehearsal_lost").await;
+async fn a_tryout_that_loses_its_connection_begins_anew() {
+    let (scenario, gate, run) = at_the_gate("tryout_lost").await;
     scenario.end_the_run().await;
     let superuser = scenario.superuser().await;
     let begun = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'advisory' AND datname = current_database()";
@@ -508,8 +508,8 @@ async fn what_a_transaction_sets_for_itself_keeps_what_comes_after_it_from_being
         scenario.run("up --rollback-after").await.succeeds()
     };
     for (name, set) in [
-        ("rehearsal_set_local", "SET LOCAL statement_timeout = 0"),
-        ("rehearsal_set_config", "SELECT set_config('statement_timeout', '0', true)"),
+        ("tryout_set_local", "SET LOCAL statement_timeout = 0"),
+        ("tryout_set_config", "SELECT set_config('statement_timeout', '0', true)"),
     ] {
         tried(name, set)
             .await
@@ -517,13 +517,13 @@ async fn what_a_transaction_sets_for_itself_keeps_what_comes_after_it_from_being
             .prints("INSERT INTO t VALUES (1)")
             .prints("sets something for its own transaction only");
     }
-    tried("rehearsal_sets_nothing", "SELECT 1").await.does_not_print("tried in part");
+    tried("tryout_sets_nothing", "SELECT 1").await.does_not_print("tried in part");
 }
 
 #[tokio::test]
 async fn sequences_that_have_moved_are_told() {
     let up = "CREATE TABLE numbered (id int DEFAULT nextval('numbers')); INSERT INTO numbered SELECT FROM generate_series(1, 5);";
-    let scenario = Scenario::new("rehearsal_sequence")
+    let scenario = Scenario::new("tryout_sequence")
         .await
         .migration("001_s", "CREATE SEQUENCE numbers;", "DROP SEQUENCE numbers;")
         .migration("002_use", up, "DROP TABLE numbered;");
@@ -538,8 +538,8 @@ async fn sequences_that_have_moved_are_told() {
 
 #[tokio::test]
 async fn replication_slots_that_stay_are_told() {
-    let slot = "lockgate_rehearsal_slot";
-    let scenario = Scenario::new("rehearsal_slot").await.migration("001_slot", "SELECT make_slot();", "SELECT 1;");
+    let slot = "lockgate_tryout_slot";
+    let scenario = Scenario::new("tryout_slot").await.migration("001_slot", "SELECT make_slot();", "SELECT 1;");
     let superuser = scenario.superuser().await;
     let make = format!(
         "CREATE FUNCTION make_slot() RETURNS text SECURITY DEFINER LANGUAGE sql
@@ -552,7 +552,7 @@ async fn replication_slots_that_stay_are_told() {
     outcome.succeeds().prints(&format!("not undone: the replication slot {slot} is there now"));
 }
 
-/// A rehearsal that waits in its second migration.
+/// A tryout that waits in its second migration.
 async fn at_the_gate(name: &str) -> (Scenario, Session, Running) {
     let gate = "CREATE TABLE b (); SET LOCAL lock_timeout = 0; SELECT pg_advisory_xact_lock(7);";
     let scenario = Scenario::new(name).await.tables(&["a"]).migration("002_b", gate, "DROP TABLE b;");
@@ -561,13 +561,13 @@ async fn at_the_gate(name: &str) -> (Scenario, Session, Running) {
     let run = scenario.run("up --rollback-after").start();
     let waits = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND objid = 7
                  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
-    eventually("the rehearsal comes to the gate", async || session.value(waits).await == "1").await;
+    eventually("the tryout comes to the gate", async || session.value(waits).await == "1").await;
     (scenario, session, run)
 }
 
 #[tokio::test]
-async fn a_rehearsal_that_is_cut_off_leaves_nothing() {
-    for (name, killed) in [("rehearsal_killed", true), ("rehearsal_stopped", false)] {
+async fn a_tryout_that_is_cut_off_leaves_nothing() {
+    for (name, killed) in [("tryout_killed", true), ("tryout_stopped", false)] {
         let (scenario, gate, run) = at_the_gate(name).await;
         if killed {
             run.kill();
@@ -586,8 +586,8 @@ async fn a_rehearsal_that_is_cut_off_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn a_rehearsal_holds_the_lock_of_a_run() {
-    let (scenario, gate, run) = at_the_gate("rehearsal_lock").await;
+async fn a_tryout_holds_the_lock_of_a_run() {
+    let (scenario, gate, run) = at_the_gate("tryout_lock").await;
     scenario.run("up --no-backup --lock-timeout 0s").await.refuses_with(4).says("another run holds the migration lock");
     gate.lines("SELECT pg_advisory_unlock(7)").await;
     run.end().await.succeeds().prints("tried 002_b");
@@ -597,7 +597,7 @@ async fn a_rehearsal_holds_the_lock_of_a_run() {
 #[tokio::test]
 async fn what_is_half_applied_is_not_tried() {
     let up = "CREATE TABLE made ();\nCREATE INDEX CONCURRENTLY i ON missing (id);";
-    let scenario = Scenario::new("rehearsal_half").await.tables(&["a"]).migration("002_b", up, "DROP TABLE made;");
+    let scenario = Scenario::new("tryout_half").await.tables(&["a"]).migration("002_b", up, "DROP TABLE made;");
     scenario.up().await.fails_with(1).says("stopped at step 2 of 2");
     leaves_nothing(&scenario, "up --rollback-after").await.succeeds().prints("not tried 002_b: it is half applied");
 }

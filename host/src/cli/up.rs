@@ -30,7 +30,7 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<ExitCode> {
         return plan::show(context, to).await;
     }
     if arguments.rollback_after {
-        return rehearse(context, to).await;
+        return try_out(context, to).await;
     }
     let seeded = seed(context, to).await?;
     let mut outcome = runner::up(&context.config, context.run_id, to).await?;
@@ -45,10 +45,10 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<ExitCode> {
 }
 
 /// Tries it, and ends as the run would.
-async fn rehearse(context: &Context, to: Option<&Version>) -> Result<ExitCode> {
-    let rehearsal = runner::rehearse(&context.config, context.run_id, to).await?;
-    context.print(&rehearsal, report::rehearsal)?;
-    match rehearsal.error() {
+async fn try_out(context: &Context, to: Option<&Version>) -> Result<ExitCode> {
+    let tryout = runner::try_out(&context.config, context.run_id, to).await?;
+    context.print(&tryout, report::tryout)?;
+    match tryout.error() {
         // The JSON has said it already, and stays one document.
         Some(error) if context.output == Output::Json => {
             eprintln!("{}", error.report());

@@ -23,7 +23,7 @@ use crate::{
 
 pub use adoption::adoption;
 pub use lint::{lint, lint_for_github, rules};
-pub use plan::{plan, rehearsal};
+pub use plan::{plan, tryout};
 
 /// The version of the JSON objects.
 const FORMAT: u32 = 1;

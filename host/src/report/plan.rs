@@ -1,11 +1,11 @@
-//! What a run would do, and what a rehearsal did.
+//! What a run would do, and what a tryout did.
 
 use std::fmt::Write as _;
 
 use super::{bytes, findings, plural, thousands};
 use crate::{
     printable::printable,
-    runner::{Moved, NotReached, Plan, Planned, PlannedLock, PlannedStep, Rehearsal, Rehearsed, RehearsedAs},
+    runner::{Moved, NotReached, Plan, Planned, PlannedLock, PlannedStep, TriedAs, TriedMigration, Tryout},
 };
 
 /// The text of a plan.
@@ -69,25 +69,25 @@ fn of_lock(lock: &PlannedLock) -> String {
     format!("{mode} on {relation} ({}{rows}), {}: {}", bytes(*size), work.in_words(), blocks.in_words())
 }
 
-/// The text of a rehearsal.
-pub fn rehearsal(rehearsal: &Rehearsal) -> String {
-    if rehearsal.migrations.is_empty() && rehearsal.not_reached.is_empty() && rehearsal.failed.is_none() {
+/// The text of a tryout.
+pub fn tryout(tryout: &Tryout) -> String {
+    if tryout.migrations.is_empty() && tryout.not_reached.is_empty() && tryout.failed.is_none() {
         return "nothing is pending\n".into();
     }
-    let mut text = findings(&rehearsal.findings);
+    let mut text = findings(&tryout.findings);
     text += "all in one transaction: locks are held until its end\n";
-    for migration in &rehearsal.migrations {
-        text += &rehearsed(migration);
+    for migration in &tryout.migrations {
+        text += &tried_migration(migration);
     }
-    for NotReached { name, why } in &rehearsal.not_reached {
+    for NotReached { name, why } in &tryout.not_reached {
         let _ = writeln!(text, "not tried {name}: {why}");
     }
-    for Moved { sequence, from, to } in &rehearsal.sequences {
+    for Moved { sequence, from, to } in &tryout.sequences {
         let shown = |value: &Option<String>| value.clone().unwrap_or_else(|| "not used yet".into());
         let sequence = printable(sequence);
         let _ = writeln!(text, "not undone: the sequence {sequence} was at {}, now at {}", shown(from), shown(to));
     }
-    for slot in &rehearsal.replication_slots {
+    for slot in &tryout.replication_slots {
         let slot = printable(slot);
         let _ =
             writeln!(text, "not undone: the replication slot {slot} is there now; `pg_drop_replication_slot` drops it");
@@ -96,17 +96,17 @@ pub fn rehearsal(rehearsal: &Rehearsal) -> String {
     let _ = writeln!(
         text,
         "rolled back after {} ms; no backup was taken, nothing is in the history or the journal",
-        rehearsal.duration_ms
+        tryout.duration_ms
     );
     text
 }
 
-fn rehearsed(migration: &Rehearsed) -> String {
-    let Rehearsed { name, kind, outcome, steps, not_tried, execution_time_ms, locks, .. } = migration;
+fn tried_migration(migration: &TriedMigration) -> String {
+    let TriedMigration { name, kind, outcome, steps, not_tried, execution_time_ms, locks, .. } = migration;
     let how = match outcome {
-        RehearsedAs::Tried => "tried",
-        RehearsedAs::Partly => "tried in part",
-        RehearsedAs::Failed => "failed",
+        TriedAs::Tried => "tried",
+        TriedAs::Partly => "tried in part",
+        TriedAs::Failed => "failed",
     };
     let mut text = format!("{how} {name} ({kind}, {execution_time_ms} ms)\n");
     for taken in locks {

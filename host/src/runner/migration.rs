@@ -3,12 +3,12 @@
 mod batch;
 mod outside;
 mod pace;
-mod rehearsal;
+mod tryout;
 
 use std::time::{Duration, Instant};
 
 use self::pace::Pace;
-pub(super) use self::rehearsal::Tried;
+pub(super) use self::tryout::Tried;
 use super::{
     ROLLED_BACK, Run,
     course::{Course, Next},

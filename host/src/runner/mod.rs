@@ -9,9 +9,9 @@ mod outcome;
 mod pause;
 mod planning;
 mod recovery;
-mod rehearsal;
 mod repair;
 mod resolve;
+mod tryout;
 mod work;
 
 use std::time::{Duration, Instant};
@@ -48,9 +48,9 @@ pub use outcome::{
     Done, Health, Outcome, Plan, Planned, PlannedLock, PlannedStatement, PlannedStep, Status, StatusRow, Underway,
 };
 pub use pause::{Pause, pause};
-pub use rehearsal::{Moved, NotReached, NotTried, Rehearsal, Rehearsed, RehearsedAs, Taken, rehearse};
 pub use repair::{Realigned, Repair, plan_repair, repair};
 pub use resolve::{Resolution, Verdict, plan_resolve, resolve};
+pub use tryout::{Moved, NotReached, NotTried, Taken, TriedAs, TriedMigration, Tryout, try_out};
 
 /// A connected run.
 struct Run<'a> {

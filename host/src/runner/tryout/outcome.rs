@@ -1,4 +1,4 @@
-//! What a rehearsal returns, for people and programs to read.
+//! What a tryout returns, for people and programs to read.
 
 use std::collections::BTreeMap;
 
@@ -14,11 +14,11 @@ use crate::{
 
 /// What came of trying the pending migrations.
 #[derive(Debug, Clone, Serialize)]
-pub struct Rehearsal {
+pub struct Tryout {
     /// The correlation id of its logs.
     pub run_id: Uuid,
     /// The migrations that it came to, in order.
-    pub migrations: Vec<Rehearsed>,
+    pub migrations: Vec<TriedMigration>,
     /// Those that it did not come to.
     pub not_reached: Vec<NotReached>,
     /// What the checks found that did not stop it.
@@ -36,7 +36,7 @@ pub struct Rehearsal {
     pub(in crate::runner) error: Option<Error>,
 }
 
-impl Rehearsal {
+impl Tryout {
     /// What stopped it, if anything did.
     pub fn error(&self) -> Option<&Error> {
         self.error.as_ref()
@@ -45,7 +45,7 @@ impl Rehearsal {
 
 /// A migration that was tried.
 #[derive(Debug, Clone, Serialize)]
-pub struct Rehearsed {
+pub struct TriedMigration {
     /// Its version.
     pub version: Version,
     /// Version and description.
@@ -53,7 +53,7 @@ pub struct Rehearsed {
     /// What it is made of.
     pub kind: String,
     /// How it went.
-    pub outcome: RehearsedAs,
+    pub outcome: TriedAs,
     /// The steps in all; `None` where it failed before they were known.
     pub steps: Option<usize>,
     /// What was not tried of it.
@@ -69,7 +69,7 @@ pub struct Rehearsed {
 /// How far a migration came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum RehearsedAs {
+pub enum TriedAs {
     /// It was run and verified whole.
     Tried,
     /// It was run up to what cannot be tried so.

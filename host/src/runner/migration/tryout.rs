@@ -5,7 +5,7 @@ use crate::{
     error::{Cause, Error, Finding, ProgramError, Result, Stage, blocks},
     migration::Direction,
     postgres::{OwnWrites, Transaction, Watch},
-    runner::{course::Course, rehearsal::NotTried},
+    runner::{course::Course, tryout::NotTried},
     step::{Batch, PlannedStep, Step},
 };
 
@@ -49,7 +49,7 @@ fn sets_for_its_transaction(step: &Step) -> bool {
 
 impl Passage<'_, '_> {
     /// Checks, runs and verifies the migration as far as one transaction goes. `after_others`: other migrations were run in it before.
-    pub(in crate::runner) async fn rehearsed(&self, after_others: bool, findings: &mut Vec<Finding>) -> Result<Tried> {
+    pub(in crate::runner) async fn tried_out(&self, after_others: bool, findings: &mut Vec<Finding>) -> Result<Tried> {
         let run = &*self.run;
         findings.extend(self.asked_before().await?);
         let transaction = run.session.begin_part(&run.own_tables(), self.seal()).await?;
@@ -83,9 +83,7 @@ impl Passage<'_, '_> {
         };
         match run.config.stop.race(tried).await {
             Ok(Ok(tried)) => Ok(tried),
-            Ok(Err(Stopped::Failed { step, error, committed })) => {
-                Err(self.failed_in_rehearsal(step, error, committed))
-            }
+            Ok(Err(Stopped::Failed { step, error, committed })) => Err(self.failed_in_tryout(step, error, committed)),
             Ok(Err(Stopped::Refused(findings))) => {
                 let stage = Stage::Verify(self.item.version.clone(), Direction::Up);
                 Err(Error::Checks { stage, findings, state: UNDONE.into() })
@@ -105,9 +103,9 @@ impl Passage<'_, '_> {
         };
         if let Err(broken) = run.session.check_session(run.lock).await {
             let error = ProgramError { at: None, cause: item.fault(broken.what()) };
-            return Err(self.failed_in_rehearsal(step(), error, false));
+            return Err(self.failed_in_tryout(step(), error, false));
         }
-        let findings = asked.map_err(|error| self.failed_in_rehearsal(step(), error, false))?;
+        let findings = asked.map_err(|error| self.failed_in_tryout(step(), error, false))?;
         if blocks(&findings) {
             return Err(Error::Checks {
                 stage: Stage::Preflight(item.version.clone()),
@@ -165,7 +163,7 @@ impl Passage<'_, '_> {
         }
     }
 
-    fn failed_in_rehearsal(&self, step: Option<String>, mut error: ProgramError, committed: bool) -> Error {
+    fn failed_in_tryout(&self, step: Option<String>, mut error: ProgramError, committed: bool) -> Error {
         if let Cause::Database(error) = &mut error.cause
             && error.is("55P03")
             && let Some(blocker) = self.run.watch.as_ref().and_then(Watch::blocker)

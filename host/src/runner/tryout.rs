@@ -30,7 +30,7 @@ use crate::{
     source::{self, Folder},
 };
 
-pub use self::outcome::{Moved, NotReached, NotTried, Rehearsal, Rehearsed, RehearsedAs, Taken};
+pub use self::outcome::{Moved, NotReached, NotTried, Taken, TriedAs, TriedMigration, Tryout};
 
 /// The relations that are locked, by their numbers, with the modes.
 type Held = BTreeSet<(u32, Mode)>;
@@ -38,52 +38,52 @@ type Held = BTreeSet<(u32, Mode)>;
 /// Tries what is pending, up to and including `to`, and rolls it back.
 ///
 /// # Errors
-/// Whatever stops it before the first migration. What stops it in one is in the [`Rehearsal`].
-pub async fn rehearse(config: &Config, run_id: Uuid, to: Option<&Version>) -> Result<Rehearsal> {
+/// Whatever stops it before the first migration. What stops it in one is in the [`Tryout`].
+pub async fn try_out(config: &Config, run_id: Uuid, to: Option<&Version>) -> Result<Tryout> {
     let folder = source::read(&config.dir, config.layout.as_deref())?;
     let mut run = Run::begin(config, run_id).await?;
-    run.persistently(async |run| run.rehearse(&folder, to).await).await
+    run.persistently(async |run| run.try_out(&folder, to).await).await
 }
 
 impl Run<'_> {
-    async fn rehearse(&mut self, folder: &Folder, to: Option<&Version>) -> Result<Rehearsal> {
+    async fn try_out(&mut self, folder: &Folder, to: Option<&Version>) -> Result<Tryout> {
         let applied = self.applied().await?;
         let underway = self.progress.read(&self.session).await?.is_some();
         let pending = plan::up(&folder.migrations, &applied, to, self.config.rules);
         if !underway && standing(folder, &applied).is_empty() && pending.is_ok_and(|pending| pending.is_empty()) {
-            return Ok(self.rehearsal(Vec::new()));
+            return Ok(self.tryout(Vec::new()));
         }
         self.locked(async |run, _| {
             run.refuse_other_histories(folder).await?;
             let work = run.pending(folder, to).await?;
             if work.is_empty() {
-                return Ok(run.rehearsal(Vec::new()));
+                return Ok(run.tryout(Vec::new()));
             }
             run.refuse_paused(work.iter().find_map(|item| item.started.as_ref()))?;
             let mut findings = run.preflight(&work, false).await?;
             findings.extend(run.lint(folder, &work).await?);
             let (before, slots) = (run.sequences().await?, run.replication_slots().await?);
             let mut tries = 1;
-            let mut rehearsal = loop {
-                let rehearsal = run.tried(&work, findings.clone()).await?;
-                let again = rehearsal.error.as_ref().is_some_and(passing) && tries <= run.config.persistence.retries;
+            let mut tryout = loop {
+                let tryout = run.tried(&work, findings.clone()).await?;
+                let again = tryout.error.as_ref().is_some_and(passing) && tries <= run.config.persistence.retries;
                 if !again {
-                    break rehearsal;
+                    break tryout;
                 }
                 tracing::warn!(tries, "somebody was in the way; trying all of it again after a pause");
                 run.stoppable(tokio::time::sleep(pause(tries))).await?;
                 tries += 1;
             };
-            rehearsal.sequences = moved(&before, &run.sequences().await?);
-            rehearsal.replication_slots = run.replication_slots().await?.difference(&slots).cloned().collect();
-            rehearsal.duration_ms = run.started.elapsed().as_millis();
-            Ok(rehearsal)
+            tryout.sequences = moved(&before, &run.sequences().await?);
+            tryout.replication_slots = run.replication_slots().await?.difference(&slots).cloned().collect();
+            tryout.duration_ms = run.started.elapsed().as_millis();
+            Ok(tryout)
         })
         .await
     }
 
-    fn rehearsal(&self, findings: Vec<Finding>) -> Rehearsal {
-        Rehearsal {
+    fn tryout(&self, findings: Vec<Finding>) -> Tryout {
+        Tryout {
             run_id: self.run_id,
             migrations: Vec::new(),
             not_reached: Vec::new(),
@@ -97,11 +97,11 @@ impl Run<'_> {
     }
 
     /// All of it, once, in one transaction that is rolled back whatever comes of it.
-    async fn tried(&mut self, work: &[Work], findings: Vec<Finding>) -> Result<Rehearsal> {
-        let mut rehearsal = self.rehearsal(findings);
+    async fn tried(&mut self, work: &[Work], findings: Vec<Finding>) -> Result<Tryout> {
+        let mut tryout = self.tryout(findings);
         let mut locks: Vec<Held> = Vec::new();
         self.session.batch("beginning a transaction to be rolled back", "BEGIN").await?;
-        let all = self.try_each(work, &mut rehearsal, &mut locks);
+        let all = self.try_each(work, &mut tryout, &mut locks);
         let stop = all.await;
         if let Err(error) = &stop
             && self.session.is_closed()
@@ -111,35 +111,35 @@ impl Run<'_> {
         }
         self.session.abort().await?;
         let names = self.names(locks.iter().flatten().map(|(oid, _)| *oid).collect()).await?;
-        for (rehearsed, held) in rehearsal.migrations.iter_mut().zip(locks) {
-            rehearsed.locks = taken(&held, &names);
+        for (tried, held) in tryout.migrations.iter_mut().zip(locks) {
+            tried.locks = taken(&held, &names);
         }
-        rehearsal.error = stop.err();
-        rehearsal.failed = rehearsal.error.as_ref().map(Error::report);
-        Ok(rehearsal)
+        tryout.error = stop.err();
+        tryout.failed = tryout.error.as_ref().map(Error::report);
+        Ok(tryout)
     }
 
     /// One migration after the other, until one fails or cannot be tried whole.
-    async fn try_each(&mut self, work: &[Work], rehearsal: &mut Rehearsal, locks: &mut Vec<Held>) -> Result<()> {
+    async fn try_each(&mut self, work: &[Work], tryout: &mut Tryout, locks: &mut Vec<Held>) -> Result<()> {
         tables::ensure_within(&self.session, &self.history).await?;
         let mut held = Held::new();
         for (i, item) in work.iter().enumerate() {
             if item.started.is_some() {
                 // What is left of it needs what was committed of it, and may not be done twice.
                 let why = "it is half applied: `lockgate up` goes on with it, and cannot be tried".to_owned();
-                rehearsal.not_reached.push(NotReached { name: item.name.clone(), why });
-                rehearsal.not_reached.extend(after(item, &work[i + 1..]));
+                tryout.not_reached.push(NotReached { name: item.name.clone(), why });
+                tryout.not_reached.extend(after(item, &work[i + 1..]));
                 return Ok(());
             }
             let begin = Instant::now();
             self.session.as_at_the_beginning(self.timeouts(item, Direction::Up)).await?;
-            let tried = Passage::of(self, Direction::Up, item, None).rehearsed(i > 0, &mut rehearsal.findings).await;
+            let tried = Passage::of(self, Direction::Up, item, None).tried_out(i > 0, &mut tryout.findings).await;
             let (outcome, steps, not_tried, error) = match tried {
-                Ok(Tried { steps, not_tried: None }) => (RehearsedAs::Tried, Some(steps), None, None),
-                Ok(Tried { steps, not_tried }) => (RehearsedAs::Partly, Some(steps), not_tried, None),
-                Err(error) => (RehearsedAs::Failed, None, None, Some(error)),
+                Ok(Tried { steps, not_tried: None }) => (TriedAs::Tried, Some(steps), None, None),
+                Ok(Tried { steps, not_tried }) => (TriedAs::Partly, Some(steps), not_tried, None),
+                Err(error) => (TriedAs::Failed, None, None, Some(error)),
             };
-            rehearsal.migrations.push(Rehearsed {
+            tryout.migrations.push(TriedMigration {
                 version: item.version.clone(),
                 name: item.name.clone(),
                 kind: item.kind.clone(),
@@ -149,8 +149,8 @@ impl Run<'_> {
                 execution_time_ms: begin.elapsed().as_millis(),
                 locks: Vec::new(),
             });
-            if outcome != RehearsedAs::Tried {
-                rehearsal.not_reached.extend(after(item, &work[i + 1..]));
+            if outcome != TriedAs::Tried {
+                tryout.not_reached.extend(after(item, &work[i + 1..]));
             }
             if let Some(error) = error {
                 return Err(error);
@@ -158,13 +158,13 @@ impl Run<'_> {
             match self.session.as_at_the_beginning(BETWEEN).await {
                 Ok(()) => {}
                 // An error of the server has shown that it cannot be tried; after that it does not tell the locks.
-                Err(_) if outcome == RehearsedAs::Partly => return Ok(()),
+                Err(_) if outcome == TriedAs::Partly => return Ok(()),
                 Err(error) => return Err(error),
             }
             let now = self.held().await?;
             locks.push(now.difference(&held).copied().collect());
             held = now;
-            if outcome == RehearsedAs::Partly {
+            if outcome == TriedAs::Partly {
                 return Ok(());
             }
         }
