@@ -18,7 +18,7 @@ use crate::{
     plan::{OutOfOrder, Rules, Sameness},
     plugin::{Cache, Engine, Limits, Rights},
     postgres::{Secret, Target, Timeouts, TlsMode},
-    source,
+    rehearsal, source,
     stop::Stop,
 };
 
@@ -55,6 +55,8 @@ pub struct Config {
     pub batches: Batches,
     /// What is looked at before migrations run, and what stops them.
     pub lint: lint::Settings,
+    /// How migrations are rehearsed, and which rehearsals count.
+    pub rehearsal: rehearsal::Settings,
     /// What components may use up, unless they have limits of their own.
     pub plugins: Limits,
     /// What single components may do and use up, by their names.
@@ -204,6 +206,7 @@ struct File {
     statements: StatementsSection,
     batches: Batches,
     lint: lint::Section,
+    rehearsal: rehearsal::Section,
     plugins: Limits,
     plugin: BTreeMap<String, PluginSection>,
     embedded: EmbeddedConfig,
@@ -367,6 +370,7 @@ impl Config {
             },
             batches: file.batches,
             lint: lint::Settings::new(file.lint)?,
+            rehearsal: file.rehearsal.into(),
             plugins: file.plugins,
             plugin,
             cache_dir,

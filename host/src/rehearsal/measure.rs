@@ -1,0 +1,150 @@
+//! What one way of a migration took, step by step. Times are milliseconds since the first step began.
+
+use serde::Serialize;
+
+use crate::locks::{Blocks, Mode};
+
+/// One way of one migration.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Measured {
+    /// From the first step to the last commit.
+    pub duration_ms: f64,
+    /// What the server wrote to its log meanwhile, in bytes; on a server with other clients, theirs as well.
+    pub wal_bytes: u64,
+    /// What the database wrote to temporary files meanwhile, in bytes; `None` where the server does not tell.
+    pub temp_bytes: Option<u64>,
+    /// The steps, each statement by itself.
+    pub steps: Vec<Step>,
+    /// The locks on relations that were there before, in the order in which they were taken.
+    pub locks: Vec<LockHeld>,
+    /// The indexes that are invalid since.
+    pub invalid_indexes: Vec<String>,
+}
+
+/// A statement, or a step of a component's own.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Step {
+    /// Counted from 1.
+    pub number: usize,
+    /// The first words of the statement, or the name.
+    pub text: String,
+    /// How it was run.
+    pub how: How,
+    /// When it began.
+    pub began_ms: f64,
+    /// How long it took.
+    pub duration_ms: f64,
+    /// The rows that the statement says it touched.
+    pub rows: Option<u64>,
+    /// How many transactions a step in batches took.
+    pub batches: Option<u64>,
+    /// What the server wrote to its log meanwhile, in bytes.
+    pub wal_bytes: Option<u64>,
+    /// What was written to temporary files meanwhile, in bytes; `None` where the server does not tell it of a step.
+    pub temp_bytes: Option<u64>,
+    /// What was done to tables that were there before.
+    pub tables: Vec<TableWork>,
+    /// How long it will take on the target.
+    pub estimate: Estimate,
+}
+
+/// How a step was run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum How {
+    /// A statement in a transaction.
+    Sql,
+    /// A statement outside a transaction.
+    Outside,
+    /// A component's code.
+    Code,
+    /// A component's code in many transactions.
+    Batched,
+}
+
+/// What a step did to a table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TableWork {
+    /// The table.
+    pub relation: String,
+    /// Whether it was written anew, whole.
+    pub rewritten: bool,
+    /// How often all of it was read.
+    pub scans: u64,
+    /// The rows that were read so.
+    pub rows_read: u64,
+    /// The rows that were inserted, updated or deleted.
+    pub rows_written: u64,
+    /// How large it is on the copy, with its indexes, in bytes.
+    pub copy_bytes: u64,
+    /// How large it is on the target; `None` where it is not there.
+    pub target_bytes: Option<u64>,
+    /// About how many rows it has on the target.
+    pub target_rows: Option<u64>,
+}
+
+/// A lock while it was held.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct LockHeld {
+    /// The relation.
+    pub relation: String,
+    /// How strong.
+    pub mode: Mode,
+    /// Who waits meanwhile.
+    pub blocks: Blocks,
+    /// The step that took it, from 1.
+    pub step: usize,
+    /// When it was seen first.
+    pub from_ms: f64,
+    /// How long it was held.
+    pub held_ms: f64,
+    /// How long it is likely to be held on the target.
+    pub estimate: Estimate,
+    /// How it is known.
+    pub known: Known,
+}
+
+/// How a lock is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Known {
+    /// It was seen in `pg_locks`.
+    Seen,
+    /// It follows from the statement, and was too short to be seen.
+    Parsed,
+}
+
+/// How long something will take on the target.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Estimate {
+    /// At least, in milliseconds.
+    pub low_ms: f64,
+    /// At most, in milliseconds.
+    pub high_ms: f64,
+    /// What the estimate rests on.
+    pub basis: Basis,
+}
+
+/// What an estimate rests on.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case", tag = "is")]
+pub enum Basis {
+    /// It does not depend on the size of a table.
+    Constant,
+    /// It was measured on tables as large as the target's.
+    SameSize,
+    /// It was measured on smaller tables, and grows with them.
+    Scaled {
+        /// The table that the target has most of.
+        relation: String,
+        /// So many times as large it is there.
+        factor: f64,
+    },
+    /// The copy has no rows: the size on the target, and rates that are usual.
+    Assumed {
+        /// The table.
+        relation: String,
+        /// Its size on the target, in bytes.
+        target_bytes: u64,
+    },
+}
