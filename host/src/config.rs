@@ -425,6 +425,16 @@ impl Config {
         Ok(self.engine.0.get_or_init(|| engine).clone())
     }
 
+    /// The database that a URL names, with what it leaves open as usual.
+    ///
+    /// # Errors
+    /// [`Error::Configuration`], naming the setting that it stands in.
+    pub fn target_of(url: &str, source: &'static str) -> Result<Target> {
+        let mut database = Database::default();
+        database.merge_url(url, source)?;
+        database.target()
+    }
+
     /// True when nothing anywhere says which database to use.
     pub fn names_no_database(&self) -> bool {
         self.sources.iter().all(|(name, _, _)| *name == "role")

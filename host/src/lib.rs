@@ -29,4 +29,5 @@ pub mod step;
 pub mod stop;
 pub mod telemetry;
 pub mod testing;
+pub mod throwaway;
 pub mod value;

@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path, sync::Arc};
 
-use lockgate::testing::Server;
+use lockgate::throwaway::{Pace, Server};
 use lockgate_tests::{Scenario, eventually};
 use nix::{
     sys::signal::{Signal, kill},
@@ -121,7 +121,7 @@ async fn a_drill_removes_what_one_that_was_killed_has_left() {
 #[tokio::test]
 async fn an_archive_of_the_write_ahead_log_counts() {
     let pg_bin = std::env::var_os("LOCKGATE_PG_BIN").map(std::path::PathBuf::from);
-    let server = Arc::new(Server::embedded(pg_bin.as_deref()).await.unwrap());
+    let server = Arc::new(Server::embedded(pg_bin.as_deref(), Pace::Hasty).await.unwrap());
     let (scenario, _) = backed_up(Scenario::on(server, "drill_archive").await).await;
     let superuser = scenario.superuser_in("postgres").await;
     let folder = superuser.value("SHOW data_directory").await;

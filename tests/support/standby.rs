@@ -9,7 +9,8 @@ use std::{
 
 use lockgate::{
     postgres::{Secret, Target},
-    testing::{Database, Server},
+    testing::Database,
+    throwaway::{Pace, Server},
 };
 use nix::{
     sys::signal::{Signal, kill},
@@ -31,7 +32,7 @@ impl Standby {
     /// Starts both, from this machine's programs.
     pub async fn start() -> Self {
         let programs = programs::folder();
-        let primary = Arc::new(Server::embedded(Some(&programs)).await.unwrap());
+        let primary = Arc::new(Server::embedded(Some(&programs), Pace::Hasty).await.unwrap());
         let primary = Database::on(primary, "standby").await.unwrap();
         let Target { host, port: source, user, password, .. } = primary.server().as_superuser("postgres");
         let folder = tempfile::tempdir().unwrap();

@@ -61,7 +61,7 @@ impl Database {
         let database =
             Self { name: format!("{name}_{}", COUNT.fetch_add(1, Ordering::Relaxed)), server: Arc::clone(&server) };
         let admin = Session::connect(&server.as_superuser("postgres"), "the test").await?;
-        let (quoted, owner) = (quote_ident(&database.name), quote_ident(super::server::OWNER));
+        let (quoted, owner) = (quote_ident(&database.name), quote_ident(crate::throwaway::OWNER));
         admin.batch("making a database to test with", &format!("CREATE DATABASE {quoted} OWNER {owner}")).await?;
         if let Some(record) = env::var_os(RECORD).filter(|_| server.in_container()) {
             File::options()

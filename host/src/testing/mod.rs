@@ -50,15 +50,14 @@ mod database;
 mod failure;
 mod findings;
 mod plugin;
-mod server;
 mod state;
 mod trial;
 
+pub use crate::throwaway::Server;
 pub use connection::Connection;
 pub use database::Database;
 pub use failure::{Failure, Result};
 pub use findings::Findings;
 pub use plugin::Plugin;
-pub use server::Server;
 pub use state::{Difference, State};
 pub use trial::Trial;

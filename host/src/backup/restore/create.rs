@@ -35,7 +35,12 @@ pub(super) async fn create(
     );
     admin.batch(DOING, &open).await?;
     Failpoint::DatabaseMarked.pass();
-    Ok(try_each(admin, properties.settings.iter().map(|setting| Statement::of(fresh, setting))).await)
+    Ok(set(admin, fresh, &properties.settings).await)
+}
+
+/// Gives it settings. What could not be set is returned.
+pub(super) async fn set(admin: &Session, fresh: &str, settings: &[Setting]) -> Vec<String> {
+    try_each(admin, settings.iter().map(|setting| Statement::of(fresh, setting))).await
 }
 
 /// Gives it its privileges and its connection limit, which would be in the way of whoever fills it.

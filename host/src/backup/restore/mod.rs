@@ -1,6 +1,7 @@
 //! A restore never touches the present database: it fills a new one, proves it, then swaps the names in one transaction and keeps the old.
 
 mod carry;
+mod copies;
 mod create;
 mod fill;
 mod fresh;
@@ -14,6 +15,7 @@ use std::{path::PathBuf, time::Instant};
 
 use uuid::Uuid;
 
+pub use copies::Copies;
 pub(super) use fresh::{Fresh, Proved};
 
 use super::{Backup, Manifest, Properties, kept};

@@ -7,7 +7,8 @@ use clap::Args;
 use crate::{
     cli::{Context, Result},
     error::{Error, ExitCode},
-    testing::{Database, Failure, Plugin, Server, cycle::Cycle},
+    testing::{Database, Failure, Plugin, cycle::Cycle},
+    throwaway::{Pace, Server},
 };
 
 #[derive(Args)]
@@ -37,7 +38,7 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<ExitCode> {
         .map(std::fs::read_to_string)
         .transpose()
         .map_err(|e| Error::configuration(format!("the file of `--setup` cannot be read: {e}"), "mend the path"))?;
-    let server = Arc::new(Server::embedded(context.config.pg_bin.as_deref()).await?);
+    let server = Arc::new(Server::embedded(context.config.pg_bin.as_deref(), Pace::Hasty).await?);
     let database = Database::on(server, "plugin_test").await.map_err(host_error)?;
     if let Some(version) = &arguments.after {
         database.migrate(&context.config, Some(version)).await.map_err(host_error)?;

@@ -13,20 +13,24 @@ use std::{
 
 use nix::unistd::User;
 
-use super::{SUPERUSER, Server, reaper};
+use super::{Pace, SUPERUSER, Server, reaper};
 use crate::{
     error::{Error, Result},
     programs::bin_folders,
 };
 
-/// Makes and runs the server, ends it with this process, and removes its folder. Nothing of it outlives the test, so nothing need
-/// reach the disk. A server that was killed comes back, as it would under a supervisor: as soon as the processes of the former are gone.
-const SERVE: &str = "cd $1 || exit
+/// Makes and runs the server, ends it with this process, and removes its folder. A server that was killed comes back, as it would
+/// under a supervisor: as soon as the processes of the former are gone.
+const SERVE: &str = "folder=$1 superuser=$2
+cd $folder || exit
+shift 2
 serve() {
     tries=0
+    port=$1
+    shift
     while :; do
-        postgres -D data -p $1 -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync=off \\
-            -c full_page_writes=off -c max_connections=200 >>log 2>&1
+        postgres -D data -p $port -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c max_connections=200 \\
+            \"$@\" >>log 2>&1
         case $? in
         137) tries=50 ;;
         0) return 0 ;;
@@ -37,19 +41,19 @@ serve() {
     done
 }
 (
-    initdb --pgdata=data --username=$2 --pwfile=password --auth=scram-sha-256 --encoding=UTF8 --locale=C --no-sync >log 2>&1 &&
-    serve $3
+    initdb --pgdata=data --username=$superuser --pwfile=password --auth=scram-sha-256 --encoding=UTF8 --locale=C --no-sync >log 2>&1 &&
+    serve \"$@\"
 ) </dev/null || touch failed &
 cat >/dev/null
-kill -INT $(head -n 1 $1/data/postmaster.pid)
+kill -INT $(head -n 1 $folder/data/postmaster.pid)
 wait
-rm -rf $1";
+rm -rf $folder";
 
 /// Starts it, and returns its folder as well, for [`failure`].
-pub(super) fn start(pg_bin: Option<&Path>, password: String) -> Result<(Server, PathBuf)> {
-    let system = |e: std::io::Error| Error::system("making a server to test with", e);
+pub(super) fn start(pg_bin: Option<&Path>, password: String, pace: Pace) -> Result<(Server, PathBuf)> {
+    let system = |e: std::io::Error| Error::system("making a throwaway server", e);
     let programs = programs(pg_bin)?;
-    let folder = tempfile::Builder::new().prefix("lockgate-tests-").tempdir().map_err(system)?;
+    let folder = tempfile::Builder::new().prefix("lockgate-throwaway-").tempdir().map_err(system)?;
     let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).map_err(system)?.port();
     fs::write(folder.path().join("password"), &password).map_err(system)?;
 
@@ -59,6 +63,7 @@ pub(super) fn start(pg_bin: Option<&Path>, password: String) -> Result<(Server, 
         .args(["-c", SERVE, "reaper"])
         .arg(folder.path())
         .args([SUPERUSER, &port.to_string()])
+        .args(pace.settings())
         .env("PATH", path)
         .env("LC_ALL", "C");
     if folder.path().metadata().map_err(system)?.uid() == 0 {

@@ -1,6 +1,6 @@
 //! A throwaway server: a container, or this machine's own programs. It ends with this process, however that ends.
 
-#[cfg(feature = "testing")]
+#[cfg(feature = "containers")]
 mod container;
 mod embedded;
 
@@ -26,12 +26,34 @@ use crate::{
 pub const CHOICE: &str = "LOCKGATE_TEST_DATABASE";
 
 /// The role that owns the databases: no superuser, as it should be in production.
-pub(super) const OWNER: &str = "lockgate_owner";
+pub const OWNER: &str = "lockgate_owner";
 /// The role of the server's operator.
-pub(super) const SUPERUSER: &str = "postgres";
+pub const SUPERUSER: &str = "postgres";
+
+/// What is done, in errors.
+const DOING: &str = "starting a throwaway server";
 
 /// A first start initialises the data, and the machine may be busy.
 const START_MAX: Duration = Duration::from_secs(120);
+
+/// How a server treats its disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pace {
+    /// Nothing of it outlives its use, so nothing need reach the disk.
+    Hasty,
+    /// As a server that is to be relied on: what is measured on it is what such a server takes.
+    Real,
+}
+
+impl Pace {
+    /// The server's settings, as words of its command line.
+    fn settings(self) -> &'static [&'static str] {
+        match self {
+            Self::Hasty => &["-c", "fsync=off", "-c", "full_page_writes=off"],
+            Self::Real => &[],
+        }
+    }
+}
 
 /// A server that accepts connections.
 #[derive(Debug)]
@@ -59,8 +81,8 @@ impl Server {
     ///
     /// # Errors
     /// When the programs are missing or do not work.
-    pub async fn embedded(pg_bin: Option<&Path>) -> Result<Self> {
-        let (server, failed) = embedded::start(pg_bin, password())?;
+    pub async fn embedded(pg_bin: Option<&Path>, pace: Pace) -> Result<Self> {
+        let (server, failed) = embedded::start(pg_bin, password(), pace)?;
         server.prepare(|| embedded::failure(&failed)).await
     }
 
@@ -95,34 +117,41 @@ impl Server {
     async fn choose() -> Result<Self> {
         let pg_bin = env::var_os("LOCKGATE_PG_BIN").map(PathBuf::from);
         match env::var(CHOICE).as_deref() {
-            Ok("container") => Self::container().await,
-            Ok("embedded") => Self::embedded(pg_bin.as_deref()).await,
+            Ok("container") => Self::container(Pace::Hasty).await,
+            Ok("embedded") => Self::embedded(pg_bin.as_deref(), Pace::Hasty).await,
             Ok(other) => Err(Error::configuration(
                 format!("{CHOICE} is `{other}`, neither container nor embedded"),
                 "set it to one of them, or unset it",
             )),
-            Err(_) if docker_answers().await => Self::container().await,
-            Err(_) => Self::embedded(pg_bin.as_deref()).await,
+            Err(_) if docker_answers().await => Self::container(Pace::Hasty).await,
+            Err(_) => Self::embedded(pg_bin.as_deref(), Pace::Hasty).await,
         }
     }
 
-    #[cfg(feature = "testing")]
-    async fn container() -> Result<Self> {
-        container::start(password()).await?.prepare(|| None).await
+    /// One of the caller's own in a container.
+    ///
+    /// # Errors
+    /// When Docker does not answer, or the image cannot be had.
+    #[cfg(feature = "containers")]
+    pub async fn container(pace: Pace) -> Result<Self> {
+        container::start(password(), pace).await?.prepare(|| None).await
     }
 
-    #[cfg(not(feature = "testing"))]
+    /// None in this build.
+    ///
+    /// # Errors
+    /// Always.
+    #[cfg(not(feature = "containers"))]
     #[allow(clippy::unused_async)]
-    async fn container() -> Result<Self> {
+    pub async fn container(_: Pace) -> Result<Self> {
         Err(Error::configuration(
             "this build of lockgate cannot start containers",
-            "build it with the feature `testing`, or say LOCKGATE_TEST_DATABASE=embedded",
+            "build it with the feature `containers`, or use an embedded server",
         ))
     }
 
     /// Waits until it answers, and makes the role that owns the databases. `failure` tells why it never will.
     async fn prepare(self, failure: impl Fn() -> Option<String>) -> Result<Self> {
-        const DOING: &str = "starting a server to test with";
         let begin = Instant::now();
         let target = self.as_superuser("postgres");
         let admin = loop {
@@ -142,12 +171,12 @@ impl Server {
     }
 }
 
-#[cfg(feature = "testing")]
+#[cfg(feature = "containers")]
 async fn docker_answers() -> bool {
     container::docker_answers().await
 }
 
-#[cfg(not(feature = "testing"))]
+#[cfg(not(feature = "containers"))]
 #[allow(clippy::unused_async)]
 async fn docker_answers() -> bool {
     false
@@ -155,7 +184,6 @@ async fn docker_answers() -> bool {
 
 /// A runtime of its own: the one of the test that comes first ends with that test.
 fn on_its_own_runtime<T: Send, F: Future<Output = Result<T>>>(work: impl FnOnce() -> F + Send) -> Result<T> {
-    const DOING: &str = "starting a server to test with";
     let run = || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         runtime.map_err(|e| Error::system(DOING, e))?.block_on(work())
@@ -171,7 +199,7 @@ fn password() -> String {
 
 /// Starts a shell script that waits on its standard input for the end of this process, whatever brings it, and then cleans up.
 fn reaper(command: &mut Command) -> Result<PipeWriter> {
-    let system = |e: std::io::Error| Error::system("starting a server to test with", e);
+    let system = |e: std::io::Error| Error::system(DOING, e);
     let (reader, writer) = std::io::pipe().map_err(system)?;
     // A group of its own: what a terminal sends to this process must not end the reaper.
     command.stdin(reader).stdout(Stdio::null()).process_group(0);

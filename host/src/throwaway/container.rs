@@ -8,7 +8,7 @@ use testcontainers::{
     runners::AsyncRunner,
 };
 
-use super::{SUPERUSER, Server, reaper};
+use super::{Pace, SUPERUSER, Server, reaper};
 use crate::error::{Error, Result};
 
 /// The image, when `LOCKGATE_TEST_IMAGE` names no other.
@@ -34,7 +34,7 @@ pub(super) async fn docker_answers() -> bool {
     tokio::time::timeout(ANSWER_MAX, ping).await.unwrap_or(false)
 }
 
-pub(super) async fn start(password: String) -> Result<Server> {
+pub(super) async fn start(password: String, pace: Pace) -> Result<Server> {
     let image = env::var("LOCKGATE_TEST_IMAGE").unwrap_or_else(|_| IMAGE.to_owned());
     let (name, tag) = image.rsplit_once(':').ok_or_else(|| {
         Error::configuration(format!("LOCKGATE_TEST_IMAGE is `{image}`, which has no tag"), "write it as `postgres:17`")
@@ -51,8 +51,7 @@ pub(super) async fn start(password: String) -> Result<Server> {
         .with_env_var("POSTGRES_PASSWORD", &password)
         .with_label("lockgate-test", "1")
         .with_label("lockgate-test-process", process)
-        // Nothing here outlives the test, so nothing need reach the disk.
-        .with_cmd(["postgres", "-c", "fsync=off", "-c", "full_page_writes=off", "-c", "max_connections=200"])
+        .with_cmd(["postgres", "-c", "max_connections=200"].iter().chain(pace.settings()).copied())
         .start()
         .await
         .map_err(|e| system(&e))?;
