@@ -68,6 +68,12 @@ bench-backups SCALE="70": _postgres
     cargo build --quiet --locked --release --package lockgate
     @host/benches/backups "{{target}}/release/lockgate" "$1"
 
+# time a rehearsal of 100 small migrations beside the migrations themselves: about 15 MB of data a unit of SCALE (docs/performance.md)
+[group('develop')]
+bench-rehearsals SCALE="70": _postgres
+    cargo build --quiet --locked --release --package lockgate
+    @host/benches/rehearsals "{{target}}/release/lockgate" "$1"
+
 # do harm to runs: kills, lost connections, dead servers, crowds; FACTOR times as much as CI does (some minutes each)
 [group('develop')]
 torture FACTOR="1": _lockgate _postgres

@@ -48,6 +48,10 @@ pub enum Failpoint {
     DatabaseClosed,
     SessionsEnded,
     DatabasesSwapped,
+    RehearsalBegun,
+    RehearsalCopied,
+    RehearsalHalfway,
+    RehearsalEnded,
 }
 
 impl Failpoint {
@@ -60,6 +64,10 @@ impl Failpoint {
         Self::BackupNamed,
         Self::ManifestWritten,
     ];
+
+    /// Those of a rehearsal, beside those of what it does with its copies.
+    pub const OF_A_REHEARSAL: [Self; 4] =
+        [Self::RehearsalBegun, Self::RehearsalCopied, Self::RehearsalHalfway, Self::RehearsalEnded];
 
     /// Those of a restore.
     pub const OF_A_RESTORE: [Self; 11] = [

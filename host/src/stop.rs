@@ -1,5 +1,7 @@
 //! A request to stop, which a run honours where it can do so cleanly: never in the middle of a COMMIT or a swap.
 
+use std::sync::Arc;
+
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::watch,
@@ -8,6 +10,17 @@ use tokio::{
 /// Tells whether the process was asked to stop. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Stop(watch::Receiver<Option<&'static str>>);
+
+/// Asks to stop as a signal would. Without it, only a signal does.
+#[derive(Debug, Clone)]
+pub struct Hand(Arc<watch::Sender<Option<&'static str>>>);
+
+impl Hand {
+    /// Asks, in the name of this.
+    pub fn stop(&self, name: &'static str) {
+        let _ = self.0.send(Some(name));
+    }
+}
 
 impl Stop {
     /// Never asked.
@@ -32,6 +45,20 @@ impl Stop {
             std::future::pending::<()>().await;
         });
         Ok(Self(receiver))
+    }
+
+    /// One that can be asked by hand as well: whatever uses it stops, and what uses this one goes on.
+    pub fn or_by_hand(&self) -> (Self, Hand) {
+        let (sender, receiver) = watch::channel(self.asked());
+        let (hand, outer) = (Hand(Arc::new(sender)), self.clone());
+        let forward = Arc::downgrade(&hand.0);
+        tokio::spawn(async move {
+            let signal = outer.requested().await;
+            if let Some(sender) = forward.upgrade() {
+                let _ = sender.send(Some(signal));
+            }
+        });
+        (Self(receiver), hand)
     }
 
     /// The signal, if it has come.

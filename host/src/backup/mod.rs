@@ -33,7 +33,7 @@ pub use choice::{Among, Choice, choose, look_up};
 pub use drill::{Drill, Rpo, Rto, Since, drill};
 pub use manifest::{Content, Encoding, Manifest, Part, Scope};
 pub use properties::{Privilege, Properties, Setting};
-pub use restore::{Copies, Order as RestoreOrder, Phase, Restored, Way, clean_up, restore};
+pub use restore::{Copies, Named, Order as RestoreOrder, Phase, Restored, Way, clean_up, restore};
 pub use scratch::{Proof, prove};
 pub use settings::{Extent, Level, Options, Retention, Section, Settings, Targets};
 pub use take::{Order, take};

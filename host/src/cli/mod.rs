@@ -12,6 +12,7 @@ mod pause;
 mod plan;
 mod plugin;
 mod psql;
+mod rehearse;
 mod repair;
 mod resolve;
 mod restore;
@@ -177,6 +178,8 @@ enum Command {
     History(history::Arguments),
     /// Show what `up` would do, and change nothing
     Plan(plan::Arguments),
+    /// Try what is pending on a throwaway copy: up, down and up again; what it costs, and who will wait
+    Rehearse(rehearse::Arguments),
     /// Look for what may go wrong with migrations, before they run
     Lint(lint::Arguments),
     /// Keep the migration under way from going on, or let it
@@ -378,6 +381,8 @@ async fn dispatch(context: &Context, command: Command) -> Result<ExitCode> {
         Command::Status(arguments) => interruptible(context, status::run(context, &arguments)).await,
         Command::History(arguments) => interruptible(context, history::run(context, &arguments)).await,
         Command::Plan(arguments) => interruptible(context, plan::run(context, &arguments)).await,
+        // It drops its copies before it ends.
+        Command::Rehearse(arguments) => rehearse::run(context, &arguments).await,
         Command::Lint(arguments) => interruptible(context, lint::run(context, &arguments)).await,
     }
 }

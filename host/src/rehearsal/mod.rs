@@ -1,13 +1,30 @@
 //! A rehearsal: the pending migrations on a throwaway copy, up, down and up again, and what production will see of them.
 
+mod bench;
+mod compare;
+mod contents;
+mod cycle;
+mod ears;
+mod globals;
+mod mask;
 pub mod measure;
+mod origin;
 mod outcome;
+mod place;
+mod roles;
+mod room;
+mod run;
 mod settings;
+mod workload;
+mod workspace;
 
 pub use self::{
+    origin::Origin,
     outcome::{
-        Copy, Extent, FORMAT, Fault, FaultCode, Felt, FeltError, Hazard, HazardCode, Migration, Phase, Place,
-        Rehearsal, Reversibility, Stage, StageName, StageOutcome, Target, Together, Verdict, Workload,
+        Copy, Extent, FORMAT, Fault, FaultCode, Felt, FeltError, Hazard, HazardCode, Migration, Phase, Place, Rehearsal,
+        Reversibility, Stage, StageName, StageOutcome, Target, Together, Verdict, Workload,
     },
+    place::On,
+    run::{Order, rehearse},
     settings::{Section, Settings},
 };

@@ -1,6 +1,7 @@
 //! A run, from the lock to the outcome.
 
 mod adopt;
+mod awaiting;
 mod baseline;
 mod course;
 mod linting;
@@ -42,6 +43,7 @@ use crate::{
 };
 
 pub use adopt::{Adoption, Order, TakenOver, adopt, plan_adopt};
+pub use awaiting::{Awaiting, Pending, await_of};
 pub use baseline::{baseline, plan_baseline};
 pub use linting::{Linted, lint};
 pub use outcome::{

@@ -29,6 +29,15 @@ pub struct Copies {
     pub phases: Vec<Phase>,
 }
 
+/// What a copy is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Named {
+    /// As the database that it is a copy of: on a server of its own.
+    AsItself,
+    /// By a name of its own.
+    Aside,
+}
+
 impl Copies {
     /// Connects to the server, and removes what dead processes have left of such databases. `server` names the database that is copied.
     ///
@@ -79,14 +88,18 @@ impl Copies {
         Ok(fresh.name)
     }
 
-    /// Makes one that is like another, in which nobody may be at work, and returns its name.
+    /// Makes one that is like another, in which nobody may be at work, and returns its name: that of the database itself, where this server
+    /// has none of that name and nobody else uses it, so that statements which name their database work.
     ///
     /// # Errors
     /// When the server has no room for it, or somebody is at work in the other.
-    pub async fn twin(&mut self, of: &str) -> Result<String> {
+    pub async fn twin(&mut self, of: &str, named: Named) -> Result<String> {
         const DOING: &str = "making another copy";
         let database = &self.config.target.database;
-        let name = name(database, "scratch", &suffix(Uuid::now_v7()));
+        let name = match named {
+            Named::AsItself => database.clone(),
+            Named::Aside => name(database, "scratch", &suffix(Uuid::now_v7())),
+        };
         if let Some(holder) = lock::claim(&self.admin, &name).await? {
             return Err(Error::RestoreUnderWay { database: name, holder });
         }

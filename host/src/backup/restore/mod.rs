@@ -15,7 +15,7 @@ use std::{path::PathBuf, time::Instant};
 
 use uuid::Uuid;
 
-pub use copies::Copies;
+pub use copies::{Copies, Named};
 pub(super) use fresh::{Fresh, Proved};
 
 use super::{Backup, Manifest, Properties, kept};

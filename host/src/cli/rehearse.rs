@@ -1,0 +1,65 @@
+//! `lockgate rehearse`
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{Context, Result, version};
+use crate::{
+    error::ExitCode,
+    migration::Version,
+    rehearsal::{self, Extent, On, Order, Origin},
+    report,
+};
+
+#[derive(Args)]
+pub struct Arguments {
+    /// Rehearse up to and including this version
+    #[arg(long, value_name = "VERSION", value_parser = version)]
+    to: Option<Version>,
+    /// Where the copy is made: scratch (a database of its own on the same server), embedded, container, or the URL of a server [default: scratch]
+    #[arg(long, value_name = "PLACE", env = "LOCKGATE_REHEARSE_ON", hide_env_values = true)]
+    on: Option<String>,
+    /// Copy the schema alone, without rows
+    #[arg(long)]
+    schema_only: bool,
+    /// Copy this backup [default: the newest]
+    #[arg(long, value_name = "BACKUP", conflicts_with_all = ["fresh", "schema_only"])]
+    backup: Option<String>,
+    /// Take a backup for this rehearsal alone
+    #[arg(long)]
+    fresh: bool,
+    /// A component or a SQL file that masks personal data in the copy first
+    #[arg(long, value_name = "FILE", env = "LOCKGATE_MASK")]
+    mask: Option<PathBuf>,
+    /// Statements of the old application, or a pgbench script, to run beside the migrations
+    #[arg(long, value_name = "FILE")]
+    workload: Option<PathBuf>,
+    /// How many clients run them
+    #[arg(long, value_name = "N", default_value = "4", requires = "workload", value_parser = clap::value_parser!(u32).range(1..=100))]
+    clients: u32,
+    /// Write the report into this file, as HTML
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+}
+
+pub async fn run(context: &Context, arguments: &Arguments) -> Result<ExitCode> {
+    let settings = &context.config.rehearsal;
+    let origin = match (&arguments.backup, arguments.fresh) {
+        (Some(id), _) => Origin::Named(id.clone()),
+        (None, true) => Origin::Fresh,
+        (None, false) => Origin::Newest,
+    };
+    let order = Order {
+        to: arguments.to.clone(),
+        on: On::parse(arguments.on.as_deref().unwrap_or(&settings.on))?,
+        extent: if arguments.schema_only { Extent::SchemaOnly } else { settings.extent },
+        origin,
+        mask: arguments.mask.clone().or_else(|| settings.mask.clone()),
+        workload: arguments.workload.clone(),
+        clients: arguments.clients,
+    };
+    let rehearsal = rehearsal::rehearse(&context.config, context.run_id, &order).await?;
+    context.print(&rehearsal, report::rehearsal)?;
+    Ok(if rehearsal.passed { ExitCode::Done } else { ExitCode::CheckFailed })
+}

@@ -1,0 +1,180 @@
+//! The copy that is worked on: runs on it, what it is like now, and a new one from the base when a fault has spoilt it.
+
+use std::{path::Path, sync::Arc};
+
+use uuid::Uuid;
+
+use super::{
+    Settings,
+    contents::Contents,
+    ears::Ears,
+    measure::{Recorder, Sizes},
+};
+use crate::{
+    backup::{self, Copies, Named},
+    config::Config,
+    error::Result,
+    migration::Version,
+    plan::Revert,
+    postgres::{Session, Target},
+    runner,
+    schema::Schema,
+    stop::Stop,
+};
+
+/// What a database is at one moment.
+#[derive(Clone)]
+pub(super) struct Moment {
+    pub(super) schema: Schema,
+    pub(super) contents: Contents,
+}
+
+/// See the module.
+pub(super) struct Bench<'a> {
+    /// The configuration of the runs.
+    config: Config,
+    copies: &'a mut Copies,
+    base: String,
+    named: Named,
+    runner: Target,
+    sizes: Sizes,
+    name: Option<String>,
+    pub(super) recorder: Option<Recorder>,
+    pub(super) ears: Arc<Ears>,
+}
+
+impl<'a> Bench<'a> {
+    /// Nothing is on it yet. `runner` is who migrates; of its database only the server counts.
+    pub(super) fn new(
+        config: &Config,
+        copies: &'a mut Copies,
+        base: String,
+        named: Named,
+        runner: Target,
+        sizes: Sizes,
+    ) -> Self {
+        let mut rehearsal = config.rehearsal.clone();
+        rehearsal.require = false;
+        let config =
+            Config { backup: backup::Settings::none(), throwaway: true, draw: false, rehearsal, ..config.clone() };
+        let ears = Arc::new(Ears::default());
+        Self { config, copies, base, named, runner, sizes, name: None, recorder: None, ears }
+    }
+
+    /// Puts a new copy of the base on it.
+    ///
+    /// # Errors
+    /// When there is none to be had.
+    pub(super) async fn renew(&mut self) -> Result<()> {
+        self.clear().await?;
+        let name = self.copies.twin(&self.base, self.named).await?;
+        self.config.target = self.runner.with_database(&name);
+        self.name = Some(name);
+        let recorder = Recorder::start(&self.config.target, &self.config.schema, self.sizes.clone()).await?;
+        recorder.listen(self.ears.clone());
+        self.config.recorder = Some(recorder.clone());
+        self.recorder = Some(recorder);
+        Ok(())
+    }
+
+    /// Drops what is on it.
+    ///
+    /// # Errors
+    /// When it cannot be dropped.
+    pub(super) async fn clear(&mut self) -> Result<()> {
+        self.config.recorder = None;
+        if let Some(recorder) = self.recorder.take() {
+            recorder.stop();
+        }
+        match self.name.take() {
+            Some(name) => self.copies.discard(&name).await,
+            None => Ok(()),
+        }
+    }
+
+    /// How to connect to what is on it.
+    pub(super) fn target(&self) -> &Target {
+        &self.config.target
+    }
+
+    /// Applies up to this version.
+    ///
+    /// # Errors
+    /// As [`runner::up`].
+    pub(super) async fn up(&self, to: &Version) -> Result<()> {
+        runner::up(&self.config, Uuid::now_v7(), Some(to)).await.map(drop)
+    }
+
+    /// The same, until this says stop.
+    ///
+    /// # Errors
+    /// As [`runner::up`].
+    pub(super) async fn up_until(&self, stop: Stop, to: &Version) -> Result<()> {
+        let config = Config { stop, ..self.config.clone() };
+        runner::up(&config, Uuid::now_v7(), Some(to)).await.map(drop)
+    }
+
+    /// Reverts the newest.
+    ///
+    /// # Errors
+    /// As [`runner::down`].
+    pub(super) async fn down(&self, version: &Version) -> Result<()> {
+        runner::down(&self.config, Uuid::now_v7(), &Revert::Only(version.clone())).await.map(drop)
+    }
+
+    /// The signals that the whole rehearsal listens to.
+    pub(super) fn stop(&self) -> &Stop {
+        &self.config.stop
+    }
+
+    /// How migrations are rehearsed.
+    pub(super) fn settings(&self) -> &Settings {
+        &self.config.rehearsal
+    }
+
+    /// The folder of PostgreSQL's programs, where one is set.
+    pub(super) fn pg_bin(&self) -> Option<&Path> {
+        self.config.pg_bin.as_deref()
+    }
+
+    /// The session beside the copies.
+    pub(super) fn admin(&self) -> &Session {
+        self.copies.admin()
+    }
+
+    /// How large what is on it is, in bytes.
+    ///
+    /// # Errors
+    /// When the server does not say.
+    pub(super) async fn bytes(&self) -> Result<u64> {
+        let sql = "SELECT pg_database_size(current_database())";
+        let rows = self.session().await?.texts("measuring the copy", sql).await?;
+        Ok(rows.into_iter().flatten().flatten().next().and_then(|text| text.parse().ok()).unwrap_or_default())
+    }
+
+    /// Looks at what is on it, anew.
+    ///
+    /// # Errors
+    /// When something of it cannot be read.
+    pub(super) async fn look(&self) -> Result<Moment> {
+        let session = self.session().await?;
+        let schema = Schema::read(&session, &self.config.schema).await?;
+        let contents = Contents::read(&session, &self.config.schema).await?;
+        Ok(Moment { schema, contents })
+    }
+
+    /// The same, where rows are only read again that may have changed since.
+    ///
+    /// # Errors
+    /// When something of it cannot be read.
+    pub(super) async fn look_again(&self, since: &Moment) -> Result<Moment> {
+        let session = self.session().await?;
+        let schema = Schema::read(&session, &self.config.schema).await?;
+        let contents = since.contents.again(&session).await?;
+        Ok(Moment { schema, contents })
+    }
+
+    async fn session(&self) -> Result<Session> {
+        Session::connect(&self.config.target, "lockgate rehearse").await
+    }
+}

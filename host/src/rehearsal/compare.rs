@@ -1,0 +1,64 @@
+//! What differs between two moments that should be alike, as faults.
+
+use super::{Fault, FaultCode, bench::Moment};
+use crate::schema::{Change, Changed};
+
+/// After a way down: everything should be as before the way up.
+pub(super) fn after_down(before: &Moment, back: &Moment) -> Vec<Fault> {
+    let changes = before.schema.until(&back.schema);
+    let mut faults: Vec<Fault> = changes.into_iter().map(of_down).collect();
+    faults.extend(before.contents.until(&back.contents).into_iter().map(|difference| Fault {
+        code: FaultCode::DataNotRestored,
+        what: format!("its way down does not bring all rows back: {}", difference.what),
+        change: None,
+        advice: "keep what is needed to bring them back, or say that there is no way back: `-- lockgate: irreversible`"
+            .into(),
+    }));
+    faults
+}
+
+fn of_down(change: Change) -> Fault {
+    let object = format!("{} `{}`", change.kind, change.name);
+    let (code, what, advice) = match change.how {
+        Changed::New => (
+            FaultCode::LeftBehind,
+            format!("its way down leaves the {object} behind, which its way up makes"),
+            "let the way down remove it",
+        ),
+        Changed::Gone => (
+            FaultCode::DropsTooMuch,
+            format!("its way down removes the {object}, or does not bring it back: it was there before the way up"),
+            "let the way down make it again, or leave it alone",
+        ),
+        Changed::Altered => (
+            FaultCode::NotRestored,
+            format!("its way down brings the {object} back as another than it was"),
+            "let the way down make it as it was",
+        ),
+    };
+    Fault { code, what, change: Some(change), advice: advice.into() }
+}
+
+/// After the way up was gone once more: the schema should be the same. Rows may well differ in what comes from the clock, and are compared by
+/// their number.
+pub(super) fn after_up_again(first: &Moment, again: &Moment, resumed: bool) -> Vec<Fault> {
+    let code = if resumed { FaultCode::NotResumable } else { FaultCode::UpDiffers };
+    let when = match resumed {
+        true => "after it was cut off half-way and taken up again",
+        false => "the second time",
+    };
+    let schema = first.schema.until(&again.schema).into_iter().map(|change| Fault {
+        code,
+        what: format!("its way up brings about something else {when}: {} `{}`", change.kind, change.name),
+        change: Some(change),
+        advice: "let it make the same whenever it runs".into(),
+    });
+    let rows = first.contents.until(&again.contents).into_iter().filter(|difference| difference.is_of_number);
+    let rows = rows.map(|difference| Fault {
+        code,
+        what: format!("its way up brings about something else {when}: {}", difference.what),
+        change: None,
+        advice: "let it write the same rows whenever it runs".into(),
+    });
+    schema.chain(rows).collect()
+}

@@ -1,0 +1,310 @@
+//! A rehearsal, from the look at the target to the end of its copies.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Instant,
+};
+
+use uuid::Uuid;
+
+use super::{
+    Copy, Extent, FORMAT, Fault, Migration, On, Origin, Phase, Place, Rehearsal, Settings, Target, Together, Workload,
+    bench::{Bench, Moment},
+    compare,
+    cycle::{Cycle, Next, ms},
+    globals::{self, Globals},
+    mask::mask,
+    measure::Sizes,
+    origin, place::Site,
+    roles::Roles,
+    room,
+    workload::Clients,
+    workspace::Workspace,
+};
+use crate::{
+    backup::{Copies, Named},
+    config::Config,
+    error::{Error, Finding, Result, Severity},
+    failpoint::Failpoint,
+    migration::Version,
+    postgres::Session,
+    runner::{self, Awaiting},
+    schema::{Change, Schema},
+};
+
+/// What is to be rehearsed, and on what.
+#[derive(Debug, Clone)]
+pub struct Order {
+    /// Up to and including this version; `None`: all that is pending.
+    pub to: Option<Version>,
+    /// Where the copy is made.
+    pub on: On,
+    /// What it has of the target.
+    pub extent: Extent,
+    /// The backup that it is made of.
+    pub origin: Origin,
+    /// A component or a SQL file that masks personal data in it.
+    pub mask: Option<PathBuf>,
+    /// The statements of the old application, to run beside the migrations.
+    pub workload: Option<PathBuf>,
+    /// How many clients run them.
+    pub clients: u32,
+}
+
+/// What the target is like before anything is copied.
+struct Looked {
+    awaiting: Awaiting,
+    schema: Schema,
+    sizes: Sizes,
+    roles: Roles,
+}
+
+/// Rehearses what is pending on a copy, which is gone afterwards.
+///
+/// # Errors
+/// Why there is no rehearsal. What is wrong with the migrations is in what it tells.
+pub async fn rehearse(config: &Config, run_id: Uuid, order: &Order) -> Result<Rehearsal> {
+    let begin = Instant::now();
+    let mut rehearsal = Phases::default();
+    let looked = rehearsal.time("look at the target", look(config, run_id, order)).await?;
+    let mut told = blank(config, run_id, order, &looked);
+    if looked.awaiting.pending.is_empty() {
+        told.passed = true;
+        told.duration_ms = ms(begin);
+        told.phases = rehearsal.0;
+        return Ok(told);
+    }
+    globals::refuse_on_shared(&looked.awaiting, told.copy.on)?;
+    let workspace = Workspace::open(Path::new("."), run_id)?;
+    Failpoint::RehearsalBegun.pass();
+    let found = origin::find(config, run_id, &order.origin, order.extent, &looked.awaiting, &workspace);
+    let found = rehearsal.time("find or take the backup", found).await?;
+    let mut site = rehearsal.time("open the server of the copy", Site::open(config, &order.on)).await?;
+    let mut copies = Copies::on(&found.config, &site.maker, run_id).await?;
+    let needed = room::of_copies(looked.awaiting.bytes, order.extent);
+    room::check_server(copies.admin(), site.place, needed).await?;
+    site.settle(copies.admin(), config, &looked.roles).await?;
+
+    let filled = async {
+        let base = rehearsal.time("make the copy", copies.fill(&found.backup)).await?;
+        Failpoint::RehearsalCopied.pass();
+        if let Some(file) = &order.mask {
+            let target = site.runner.with_database(&base);
+            rehearsal.time("mask it", mask(config, &target, file, &workspace)).await?;
+        }
+        let manifest = &found.backup.manifest;
+        told.copy.backup.clone_from(&manifest.id);
+        told.copy.taken_at = manifest.created_at;
+        told.copy.server_version.clone_from(&copies.admin().server.version);
+        told.copy.database.clone_from(&base);
+        let named = if site.is_private() { Named::AsItself } else { Named::Aside };
+        let mut bench = Bench::new(config, &mut copies, base, named, site.runner.clone(), looked.sizes.clone());
+        let work = on_the_bench(&mut bench, &mut told, &mut rehearsal, &looked, order, &workspace);
+        let result = config.stop.race(work).await.unwrap_or_else(|signal| Err(stopped(signal)));
+        let cleared = bench.clear().await;
+        result.and(cleared)
+    };
+    let filled = filled.await;
+    // Whatever came of it, and whatever asks to stop: a copy may hold what nobody else may see.
+    let dropped = copies.discard_all().await;
+    drop(site);
+    filled.and_then(|()| dropped)?;
+    Failpoint::RehearsalEnded.pass();
+    told.passed = passed(&told, &config.rehearsal);
+    told.duration_ms = ms(begin);
+    told.phases = rehearsal.0;
+    Ok(told)
+}
+
+fn stopped(signal: &'static str) -> Error {
+    Error::Interrupted { signal, state: "the rehearsal was not finished; its copies are dropped".into() }
+}
+
+async fn look(config: &Config, run_id: Uuid, order: &Order) -> Result<Looked> {
+    let awaiting = runner::await_of(config, run_id, order.to.as_ref()).await?;
+    let session = Session::connect(&config.target, "lockgate rehearse").await?;
+    let schema = Schema::read(&session, &config.schema).await?;
+    let (sizes, roles) = (Sizes::read(&session).await?, Roles::read(&session).await?);
+    Ok(Looked { awaiting, schema, sizes, roles })
+}
+
+/// What can be told before anything was done.
+fn blank(config: &Config, run_id: Uuid, order: &Order, looked: &Looked) -> Rehearsal {
+    let server = &looked.awaiting.server;
+    Rehearsal {
+        format: FORMAT,
+        run_id,
+        lockgate: env!("CARGO_PKG_VERSION"),
+        started_at: jiff::Timestamp::now(),
+        duration_ms: 0,
+        passed: false,
+        target: Target {
+            database: config.target.database.clone(),
+            server_version: server.version.clone(),
+            schema_fingerprint: looked.schema.fingerprint(),
+            version: looked.awaiting.version().cloned(),
+        },
+        copy: Copy {
+            on: order.on.place(),
+            database: String::new(),
+            server_version: String::new(),
+            backup: String::new(),
+            taken_at: jiff::Timestamp::now(),
+            extent: order.extent,
+            masked: order.mask.as_ref().map(|file| file.display().to_string()),
+            bytes: 0,
+            unlike_target: Vec::new(),
+        },
+        migrations: Vec::new(),
+        not_reached: Vec::new(),
+        together: None,
+        workload: None,
+        globals: Vec::new(),
+        findings: Vec::new(),
+        phases: Vec::new(),
+    }
+}
+
+/// Everything that is done with copies of the base.
+async fn on_the_bench(
+    bench: &mut Bench<'_>,
+    told: &mut Rehearsal,
+    phases: &mut Phases,
+    looked: &Looked,
+    order: &Order,
+    workspace: &Workspace,
+) -> Result<()> {
+    bench.renew().await?;
+    let globals = Globals::read(bench.admin()).await?;
+    let start = bench.look().await?;
+    told.copy.bytes = bench.bytes().await?;
+    told.copy.unlike_target = unlike(&looked.schema, &start.schema, told, looked);
+    let last = phases.time("each by itself", each(bench, told, looked, &start)).await?;
+    Failpoint::RehearsalHalfway.pass();
+    if let Some(last) = last {
+        let together = together(bench, looked, &last, order, workspace);
+        let (together, workload) = phases.time("all together", together).await?;
+        told.together = Some(together);
+        told.workload = workload;
+    }
+    told.globals = globals.until(&Globals::read(bench.admin()).await?);
+    Ok(())
+}
+
+/// Each migration by itself. Returns how the database is after all of them, if all of them can be applied.
+async fn each(bench: &mut Bench<'_>, told: &mut Rehearsal, looked: &Looked, start: &Moment) -> Result<Option<Moment>> {
+    let pending = &looked.awaiting.pending;
+    let settings = bench.settings().clone();
+    let mut now = start.clone();
+    for (i, item) in pending.iter().enumerate() {
+        let before = i.checked_sub(1).map(|i| &pending[i].version);
+        tracing::info!(migration = item.name, "rehearsing");
+        let (migration, next) = Cycle::of(bench, &settings, item, before).run(&now).await?;
+        told.migrations.push(migration);
+        match next {
+            Next::GoOn(moment) => now = moment,
+            // What comes after it must not suffer from its faults.
+            Next::Renew => {
+                bench.renew().await?;
+                bench.up(&item.version).await?;
+                now = bench.look().await?;
+            }
+            Next::Stop => {
+                told.not_reached = pending[i + 1..].iter().map(|item| item.name.clone()).collect();
+                return Ok(None);
+            }
+        }
+    }
+    Ok(Some(now))
+}
+
+/// All of them in one run from the base, with clients beside it where there is a workload.
+async fn together(
+    bench: &mut Bench<'_>,
+    looked: &Looked,
+    last: &Moment,
+    order: &Order,
+    workspace: &Workspace,
+) -> Result<(Together, Option<Workload>)> {
+    bench.renew().await?;
+    let Some(newest) = looked.awaiting.pending.last() else { unreachable!("without anything pending nothing is run") };
+    let clients = match &order.workload {
+        Some(file) => {
+            let folder = workspace.folder("workload")?;
+            let clients = Clients::start(bench.target(), file, order.clients, bench.pg_bin(), &folder, bench.stop());
+            Some(Arc::new(clients.await?))
+        }
+        None => None,
+    };
+    if let Some(clients) = &clients {
+        let names: Vec<(Version, String)> =
+            looked.awaiting.pending.iter().map(|item| (item.version.clone(), item.name.clone())).collect();
+        let clients = Arc::clone(clients);
+        bench.ears.tell(Some(Box::new(move |version| {
+            if let Some((_, name)) = names.iter().find(|(known, _)| known == version) {
+                clients.phase(name);
+            }
+        })));
+    }
+    let begin = Instant::now();
+    let result = bench.up(&newest.version).await;
+    let duration_ms = ms(begin);
+    bench.ears.tell(None);
+    let workload = match clients {
+        Some(clients) => Some(clients.stop().await?),
+        None => None,
+    };
+    let mut faults = Vec::new();
+    match result {
+        // With clients at work, who writes what is not known.
+        Ok(()) if workload.is_none() => {
+            let now = bench.look().await?;
+            faults.extend(compare::after_up_again(last, &now, false));
+        }
+        Ok(()) => {}
+        Err(error) => faults.push(Fault::of_all_together(error)?),
+    }
+    Ok((Together { duration_ms, faults }, workload))
+}
+
+/// How the schema of the copy differs from the target's.
+fn unlike(target: &Schema, copy: &Schema, told: &mut Rehearsal, looked: &Looked) -> Vec<Change> {
+    let major = |version: &str| version.split('.').next().unwrap_or_default().trim().to_owned();
+    if major(&told.copy.server_version) != major(&looked.awaiting.server.version) {
+        let message = format!(
+            "the copy is on PostgreSQL {}, the target on {}: their schemas are not compared, and this counts for no certificate",
+            told.copy.server_version, looked.awaiting.server.version
+        );
+        told.findings.push(Finding::new(Severity::Warn, "other-version", message));
+        return Vec::new();
+    }
+    match told.copy.on {
+        // The roles of the target need not be there.
+        Place::Server => target.without_roles().until(&copy.without_roles()),
+        _ => target.until(copy),
+    }
+}
+
+fn passed(told: &Rehearsal, settings: &Settings) -> bool {
+    let too_bad = |migration: &Migration| settings.fail_on.is_some_and(|limit| migration.verdict >= limit);
+    let faultless = |migration: &Migration| migration.faults.is_empty() && !too_bad(migration);
+    told.migrations.iter().all(faultless)
+        && told.not_reached.is_empty()
+        && told.copy.unlike_target.is_empty()
+        && told.together.as_ref().is_some_and(|together| together.faults.is_empty())
+}
+
+/// How long what took.
+#[derive(Default)]
+struct Phases(Vec<Phase>);
+
+impl Phases {
+    async fn time<T>(&mut self, name: &'static str, work: impl Future<Output = T>) -> T {
+        let begin = Instant::now();
+        tracing::info!("{name}");
+        let result = work.await;
+        self.0.push(Phase { name, duration_ms: ms(begin) });
+        result
+    }
+}
