@@ -25,6 +25,9 @@ use crate::{
 /// Where it runs, when set: `container` or `embedded`.
 pub const CHOICE: &str = "LOCKGATE_TEST_DATABASE";
 
+/// The image of tests, when `LOCKGATE_TEST_IMAGE` names no other.
+const IMAGE: &str = "postgres:17";
+
 /// The role that owns the databases: no superuser, as it should be in production.
 pub const OWNER: &str = "lockgate_owner";
 /// The role of the server's operator.
@@ -117,24 +120,24 @@ impl Server {
     async fn choose() -> Result<Self> {
         let pg_bin = env::var_os("LOCKGATE_PG_BIN").map(PathBuf::from);
         match env::var(CHOICE).as_deref() {
-            Ok("container") => Self::container(Pace::Hasty).await,
+            Ok("container") => Self::container(Pace::Hasty, IMAGE).await,
             Ok("embedded") => Self::embedded(pg_bin.as_deref(), Pace::Hasty).await,
             Ok(other) => Err(Error::configuration(
                 format!("{CHOICE} is `{other}`, neither container nor embedded"),
                 "set it to one of them, or unset it",
             )),
-            Err(_) if docker_answers().await => Self::container(Pace::Hasty).await,
+            Err(_) if docker_answers().await => Self::container(Pace::Hasty, IMAGE).await,
             Err(_) => Self::embedded(pg_bin.as_deref(), Pace::Hasty).await,
         }
     }
 
-    /// One of the caller's own in a container.
+    /// One of the caller's own in a container: of the image that `LOCKGATE_TEST_IMAGE` names, else of this one.
     ///
     /// # Errors
     /// When Docker does not answer, or the image cannot be had.
     #[cfg(feature = "containers")]
-    pub async fn container(pace: Pace) -> Result<Self> {
-        container::start(password(), pace).await?.prepare(|| None).await
+    pub async fn container(pace: Pace, image: &str) -> Result<Self> {
+        container::start(password(), pace, image).await?.prepare(|| None).await
     }
 
     /// None in this build.
@@ -143,7 +146,7 @@ impl Server {
     /// Always.
     #[cfg(not(feature = "containers"))]
     #[allow(clippy::unused_async)]
-    pub async fn container(_: Pace) -> Result<Self> {
+    pub async fn container(_: Pace, _: &str) -> Result<Self> {
         Err(Error::configuration(
             "this build of lockgate cannot start containers",
             "build it with the feature `containers`, or use an embedded server",

@@ -61,11 +61,11 @@ impl On {
 }
 
 impl Site {
-    /// Opens it; a throwaway server is started.
+    /// Opens it; a throwaway server is started, in a container one of this major version.
     ///
     /// # Errors
     /// When there is no such server.
-    pub(super) async fn open(config: &Config, on: &On) -> Result<Self> {
+    pub(super) async fn open(config: &Config, on: &On, major: u32) -> Result<Self> {
         let database = &config.target.database;
         let of_server = |place, server: Server| {
             let maker = server.as_superuser(database);
@@ -85,7 +85,7 @@ impl Site {
             On::Embedded => {
                 of_server(Place::Embedded, Server::embedded(config.pg_bin.as_deref(), Pace::Real).await?)
             }
-            On::Container => of_server(Place::Container, Server::container(Pace::Real).await?),
+            On::Container => of_server(Place::Container, Server::container(Pace::Real, &format!("postgres:{major}")).await?),
         })
     }
 

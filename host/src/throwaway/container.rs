@@ -11,9 +11,6 @@ use testcontainers::{
 use super::{Pace, SUPERUSER, Server, reaper};
 use crate::error::{Error, Result};
 
-/// The image, when `LOCKGATE_TEST_IMAGE` names no other.
-const IMAGE: &str = "postgres:17";
-
 /// A daemon of this machine answers in milliseconds.
 const ANSWER_MAX: Duration = Duration::from_secs(3);
 
@@ -34,8 +31,8 @@ pub(super) async fn docker_answers() -> bool {
     tokio::time::timeout(ANSWER_MAX, ping).await.unwrap_or(false)
 }
 
-pub(super) async fn start(password: String, pace: Pace) -> Result<Server> {
-    let image = env::var("LOCKGATE_TEST_IMAGE").unwrap_or_else(|_| IMAGE.to_owned());
+pub(super) async fn start(password: String, pace: Pace, image: &str) -> Result<Server> {
+    let image = env::var("LOCKGATE_TEST_IMAGE").unwrap_or_else(|_| image.to_owned());
     let (name, tag) = image.rsplit_once(':').ok_or_else(|| {
         Error::configuration(format!("LOCKGATE_TEST_IMAGE is `{image}`, which has no tag"), "write it as `postgres:17`")
     })?;
