@@ -57,6 +57,8 @@ pub struct Config {
     pub lint: lint::Settings,
     /// How migrations are rehearsed, and which rehearsals count.
     pub rehearsal: rehearsal::Settings,
+    /// Who measures what the migrations cost: nobody but in a rehearsal.
+    pub recorder: Option<rehearsal::measure::Recorder>,
     /// What components may use up, unless they have limits of their own.
     pub plugins: Limits,
     /// What single components may do and use up, by their names.
@@ -371,6 +373,7 @@ impl Config {
             batches: file.batches,
             lint: lint::Settings::new(file.lint)?,
             rehearsal: file.rehearsal.into(),
+            recorder: None,
             plugins: file.plugins,
             plugin,
             cache_dir,

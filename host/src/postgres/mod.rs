@@ -13,6 +13,7 @@ mod own;
 mod passfile;
 pub mod preflight;
 pub mod progress;
+mod recorded;
 pub mod roles;
 mod savepoint;
 mod scripts;

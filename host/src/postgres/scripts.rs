@@ -15,6 +15,9 @@ impl Session {
     /// # Errors
     /// What the server said, with its place in the script.
     pub async fn run_script(&self, script: &Script) -> Result<(), ProgramError> {
+        if let Some(recorder) = &self.recorder {
+            return self.run_recorded(recorder, script).await;
+        }
         match script.origin {
             Origin::File(_) | Origin::History(_) => {
                 for parcel in script.parcels() {
@@ -41,7 +44,7 @@ impl Session {
             }
             Parcel::Copy { statement, sql, data } => {
                 let base = script.statements().nth(statement).map_or(0, |(statement, _)| statement.start);
-                self.copy(sql, data).await.map_err(|error| script.error(base, statement, error))
+                self.copy(sql, data).await.map_err(|error| script.error(base, statement, error)).map(drop)
             }
         }
     }
@@ -57,9 +60,9 @@ impl Session {
         Ok(())
     }
 
-    async fn copy(&self, sql: &str, data: &str) -> Result<(), DbError> {
+    pub(super) async fn copy(&self, sql: &str, data: &str) -> Result<u64, DbError> {
         let mut copy = self.handle().copy_in(sql).await?;
         copy.write_all(data.as_bytes()).await?;
-        copy.finish().await.map(drop)
+        copy.finish().await
     }
 }

@@ -19,6 +19,7 @@ use super::{
 };
 use crate::{
     error::{Cause, DbError, Error, ProgramError, Result},
+    rehearsal::measure::Recorder,
     sql::Script,
 };
 
@@ -182,6 +183,8 @@ pub struct Session {
     /// Ends the connection as if it had been lost.
     pub(super) driver: AbortHandle,
     pub(super) target: Target,
+    /// Who is told what is done in it; nobody but in a rehearsal.
+    pub(super) recorder: Option<Recorder>,
     /// What the server said of itself.
     pub server: Server,
 }
@@ -241,7 +244,15 @@ impl Session {
         let driver = tokio::spawn(driver.in_current_span()).abort_handle();
         let server = prepare(&client).await.map_err(|e| unreachable(target, &e))?;
         let cancel = client.cancel_token();
-        Ok(Self { handle: Handle::of(client, driver.clone()), cancel, tls, driver, target: target.clone(), server })
+        Ok(Self {
+            handle: Handle::of(client, driver.clone()),
+            cancel,
+            tls,
+            driver,
+            target: target.clone(),
+            recorder: None,
+            server,
+        })
     }
 
     /// For programs and for the host's own statements with parameters.
@@ -274,6 +285,7 @@ impl Session {
     /// With a seal, it cannot be committed but by [`commit`](Self::commit).
     pub async fn begin(&self, timeouts: Timeouts, own: &OwnTables, seal: Option<Seal>) -> Result<Transaction> {
         const DOING: &str = "beginning a transaction";
+        self.transaction_begins().await?;
         let close = seal.as_ref().map_or(String::new(), |seal| format!("; {}", seal.close()));
         let sql = format!("BEGIN; {}; {SYNCHRONOUS_COMMIT}{close}", timeouts.sql("SET LOCAL"));
         self.batch(DOING, &sql).await?;
@@ -349,11 +361,14 @@ impl Session {
     /// What the server said, or the loss of the connection.
     pub async fn outside(&self, timeouts: Timeouts, statement: &Script) -> Result<(), ProgramError> {
         self.client().batch_execute(&timeouts.sql("SET")).await.map_err(|e| ProgramError::from(db_error(&e)))?;
-        let mut result = Ok(());
-        for (n, (part, sql)) in statement.statements().enumerate() {
-            let executed = self.handle.execute(sql, &[]).await;
-            result = executed.map(drop).map_err(|error| statement.error(part.start, n, error));
-        }
+        let work = async {
+            let mut result = Ok(0);
+            for (n, (part, sql)) in statement.statements().enumerate() {
+                result = self.handle.execute(sql, &[]).await.map_err(|error| statement.error(part.start, n, error));
+            }
+            result
+        };
+        let result = self.recorded_outside(statement, work).await;
         if !self.is_closed() {
             self.reset().await;
         }
@@ -480,6 +495,7 @@ impl Session {
         let committed = self.client().batch_execute(&sql).await;
         match committed {
             Ok(()) => {
+                self.transaction_ends(true);
                 self.reset().await;
                 Committed::Yes
             }
@@ -500,6 +516,7 @@ impl Session {
 
     /// Rolls back, whatever the session is doing.
     pub async fn abort(&self) -> Result<()> {
+        self.transaction_ends(false);
         self.undo("rolling back", "ROLLBACK").await
     }
 

@@ -28,6 +28,7 @@ use crate::{
         progress::{Position, Started},
         seal::Seal,
     },
+    rehearsal::measure::How,
     step::Step,
 };
 
@@ -114,6 +115,18 @@ impl<'r, 'c> Passage<'r, 'c> {
 
     /// Runs the migration from where it stands to its end.
     pub(super) async fn run(&mut self, findings: &mut Vec<Finding>) -> Result<Done> {
+        let config = self.run.config;
+        let Some(recorder) = &config.recorder else { return self.to_its_end(findings).await };
+        recorder.way_begins(&self.run.session, &self.item.version, self.direction).await?;
+        let done = self.to_its_end(findings).await;
+        // What it came to is not to be lost over what it cost.
+        if let Err(error) = recorder.way_ends(&self.run.session).await {
+            tracing::warn!(migration = self.item.name, %error, "what it cost could not be measured");
+        }
+        done
+    }
+
+    async fn to_its_end(&mut self, findings: &mut Vec<Finding>) -> Result<Done> {
         let (item, direction) = (self.item, self.direction);
         tracing::info!(migration = item.name, %direction, "running");
         let begin = Instant::now();
@@ -403,7 +416,10 @@ impl<'r, 'c> Passage<'r, 'c> {
         let (session, name) = (&self.run.session, course.name_of(i));
         let result = match &course.steps[i] {
             Step::Sql(script) | Step::Alone(script) => self.within_patience(session.run_script(script)).await,
-            Step::Code(code) => self.item.program.run(self.direction, code, session.handle()).await,
+            Step::Code(code) => {
+                let ran = self.item.program.run(self.direction, code, session.handle());
+                session.recorded(How::Code, code, ran).await
+            }
             Step::OutsideTransaction(_) | Step::Batched(_) => return Ok(()),
         };
         result.map_err(|error| Stopped::at(&name, error))?;

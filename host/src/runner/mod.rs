@@ -254,6 +254,7 @@ impl<'a> Run<'a> {
     async fn begin(config: &'a Config, run_id: Uuid) -> Result<Self> {
         let started = Instant::now();
         let session = Session::connect(&config.target, &format!("lockgate {}", short(run_id))).await?;
+        let session = session.recorded_by(config.recorder.clone());
         Failpoint::Connected.pass();
         let history = History::in_schema(&config.schema);
         let (journal, progress) = (Journal::new(&history, run_id), Progress::new(&history));

@@ -158,7 +158,7 @@ impl Run<'_> {
             });
         }
         session.end(&self.session.server).await;
-        self.session = session;
+        self.session = session.recorded_by(self.config.recorder.clone());
         Ok(())
     }
 

@@ -210,6 +210,7 @@ pub(super) fn config(target: Target, dir: &Path) -> Config {
         batches: Batches::default(),
         lint: crate::lint::Settings::default(),
         rehearsal: crate::rehearsal::Settings::default(),
+        recorder: None,
         plugins: Limits::default(),
         plugin: BTreeMap::new(),
         // A component of some languages takes seconds to compile; the cache knows it by its digest.

@@ -7,6 +7,7 @@ use crate::{
     error::{ProgramError, Result},
     failpoint::Failpoint,
     postgres::{OwnWrites, Transaction, Watch, journal::Event, progress::Position},
+    rehearsal::measure::How,
     runner::course::Course,
     step::Batch,
 };
@@ -27,7 +28,8 @@ impl Passage<'_, '_> {
             let (from, mut course) = (course.position.clone(), course.clone());
             let handle = self.run.session.handle();
             let checkpoint = from.checkpoint.as_deref();
-            let batch = self.item.program.run_batch(self.direction, name, checkpoint, size, handle).await;
+            let batch = self.item.program.run_batch(self.direction, name, checkpoint, size, handle);
+            let batch = self.run.session.recorded(How::Batched, name, batch).await;
             let batch = batch.map_err(|error| Stopped::at(&step, error))?;
             Failpoint::BatchDone.pass();
             self.settle(transaction).await?;

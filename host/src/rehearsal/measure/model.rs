@@ -28,8 +28,13 @@ pub struct Step {
     pub number: usize,
     /// The first words of the statement, or the name.
     pub text: String,
+    /// The statement, of one that holds rows no more than its head; what it is judged by. Empty for a component's code.
+    #[serde(skip)]
+    pub sql: String,
     /// How it was run.
     pub how: How,
+    /// In which of the migration's transactions, counted from 1; of a step in batches the last; `None` outside of one.
+    pub transaction: Option<usize>,
     /// When it began.
     pub began_ms: f64,
     /// How long it took.
@@ -75,6 +80,10 @@ pub struct TableWork {
     pub rows_read: u64,
     /// The rows that were inserted, updated or deleted.
     pub rows_written: u64,
+    /// Those of them that were there before: nobody else can change them until the commit.
+    pub rows_changed: u64,
+    /// How many of its indexes were made, or made anew.
+    pub indexes_built: u64,
     /// How large it is on the copy, with its indexes, in bytes.
     pub copy_bytes: u64,
     /// How large it is on the target; `None` where it is not there.
