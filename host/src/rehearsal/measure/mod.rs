@@ -7,6 +7,7 @@
 mod estimate;
 mod forms;
 mod hazards;
+mod listener;
 mod model;
 mod reading;
 mod recorder;
@@ -17,6 +18,7 @@ mod way;
 
 pub(crate) use self::recorder::Told;
 pub use self::{
+    listener::Listener,
     model::{Basis, Estimate, How, Known, LockHeld, Measured, Step, TableWork},
     recorder::Recorder,
     sizes::Sizes,

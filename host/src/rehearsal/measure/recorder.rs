@@ -11,7 +11,7 @@ use tokio::{sync::Notify, task::JoinHandle};
 use tracing::Instrument as _;
 
 use super::{
-    Measured, Sizes,
+    Listener, Measured, Sizes,
     model::How,
     reading::{Reading, tell_statistics},
     sampler::sample,
@@ -47,6 +47,7 @@ pub(super) struct Shared {
 
 #[derive(Default)]
 pub(super) struct State {
+    listener: Option<Arc<dyn Listener>>,
     pub(super) way: Option<Way>,
     done: Vec<(Version, Direction, Measured)>,
 }
@@ -105,6 +106,15 @@ impl Recorder {
         std::mem::take(&mut self.0.shared.state().done)
     }
 
+    /// Tells this one from now on how far the runs are.
+    pub fn listen(&self, listener: Arc<dyn Listener>) {
+        self.0.shared.state().listener = Some(listener);
+    }
+
+    fn listener(&self) -> Option<Arc<dyn Listener>> {
+        self.0.shared.state().listener.clone()
+    }
+
     /// Ends the second connection. The copy can be dropped then.
     pub fn stop(&self) {
         self.0.task.abort();
@@ -121,6 +131,9 @@ impl Recorder {
     /// When the copy does not answer.
     pub(crate) async fn way_begins(&self, session: &Session, version: &Version, direction: Direction) -> Result<()> {
         let shared = &self.0.shared;
+        if let Some(listener) = self.listener() {
+            listener.begins(version, direction);
+        }
         tell_statistics(session).await?;
         let tables = sizes::tables(&shared.session).await?;
         let indexes = sizes::indexes(&shared.session).await?;
@@ -173,6 +186,9 @@ impl Recorder {
     /// The transaction has ended.
     pub(crate) fn transaction_ends(&self, committed: bool) {
         self.way(|way| way.transaction_ends(committed));
+        if let Some(listener) = self.listener().filter(|_| committed) {
+            listener.committed();
+        }
     }
 
     /// Runs a step and measures it. After an error, nothing is asked.
