@@ -18,7 +18,9 @@ use crate::{
     plan::{OutOfOrder, Rules, Sameness},
     plugin::{Cache, Engine, Limits, Rights},
     postgres::{Secret, Target, Timeouts, TlsMode},
-    rehearsal, source,
+    rehearsal,
+    runner::SoFar,
+    source,
     stop::Stop,
 };
 
@@ -71,6 +73,8 @@ pub struct Config {
     pub embedded: EmbeddedConfig,
     /// Whether the process was asked to stop.
     pub stop: Stop,
+    /// What the run has done so far, for its report.
+    pub so_far: SoFar,
     /// The options that were given and that a later call about the same backups needs as well, as words.
     pub said_again: Vec<String>,
     /// Which database settings were given, and where: name, value without secrets, source.
@@ -380,6 +384,7 @@ impl Config {
             engine: SharedEngine::default(),
             embedded: file.embedded,
             stop: Stop::never(),
+            so_far: SoFar::default(),
             said_again,
             sources,
         })

@@ -95,3 +95,9 @@ fn system_certificates() -> Option<PathBuf> {
     let usual = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
     named.into_iter().chain(usual.map(PathBuf::from)).find(|path| path.is_file())
 }
+
+/// A manifest for tests of what tells of backups.
+#[cfg(test)]
+pub(crate) fn sample_manifest(id: &str) -> Manifest {
+    manifest::tests::manifest(id, 1, Vec::new())
+}

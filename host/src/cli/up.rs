@@ -1,5 +1,7 @@
 //! `lockgate up`
 
+use std::path::PathBuf;
+
 use clap::Args;
 
 use super::{Context, Output, Result, plan, psql, version};
@@ -7,7 +9,11 @@ use crate::{
     error::ExitCode,
     migration::Version,
     plan::State,
-    report,
+    postgres::journal,
+    report::{
+        self,
+        html::{Place, Told},
+    },
     runner::{self, Outcome},
 };
 
@@ -22,6 +28,9 @@ pub struct Arguments {
     /// Really run what is pending, in one transaction that is rolled back; say what cannot be tried so
     #[arg(long, conflicts_with = "dry_run")]
     rollback_after: bool,
+    /// Write what the run did, also where it failed, to this HTML file
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["dry_run", "rollback_after"])]
+    report: Option<PathBuf>,
 }
 
 pub async fn run(context: &Context, arguments: &Arguments) -> Result<ExitCode> {
@@ -32,6 +41,30 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<ExitCode> {
     if arguments.rollback_after {
         return try_out(context, to).await;
     }
+    let Some(path) = &arguments.report else {
+        context.print(&apply(context, to).await?, report::outcome)?;
+        return Ok(ExitCode::Done);
+    };
+    let place = Place::of(path)?;
+    let started_at = jiff::Timestamp::now();
+    let so_far = &context.config.so_far;
+    so_far.begin();
+    let result = apply(context, to).await;
+    let told = Told {
+        run_id: context.run_id,
+        target: context.config.target.to_string(),
+        who: journal::who(),
+        started_at,
+        progressed: &so_far.now(),
+        result: result.as_ref(),
+    };
+    place.write_or_warn(&report::html::run(&told));
+    context.print(&result?, report::outcome)?;
+    Ok(ExitCode::Done)
+}
+
+/// The run itself.
+async fn apply(context: &Context, to: Option<&Version>) -> Result<Outcome> {
     let seeded = seed(context, to).await?;
     let mut outcome = runner::up(&context.config, context.run_id, to).await?;
     if let Some(before) = seeded {
@@ -40,8 +73,7 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<ExitCode> {
         outcome.backup = before.backup;
         outcome.duration_ms += before.duration_ms;
     }
-    context.print(&outcome, report::outcome)?;
-    Ok(ExitCode::Done)
+    Ok(outcome)
 }
 
 /// Tries it, and ends as the run would.

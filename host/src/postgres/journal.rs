@@ -185,17 +185,29 @@ pub struct Journal {
     host: String,
 }
 
+/// The user and the machine of this process, as the journal names them: `deploy on build-7`.
+pub fn who() -> String {
+    let (os_user, host) = whence();
+    format!("{os_user} on {host}")
+}
+
+fn whence() -> (String, String) {
+    let os_user = nix::unistd::User::from_uid(nix::unistd::Uid::effective()).ok().flatten().map(|u| u.name);
+    let host = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
+    let known = |text: Option<String>| text.unwrap_or_else(|| "unknown".into());
+    (known(os_user), known(host))
+}
+
 impl Journal {
     /// The journal beside this history, for this run.
     pub fn new(history: &History, run_id: Uuid) -> Self {
-        let os_user = nix::unistd::User::from_uid(nix::unistd::Uid::effective()).ok().flatten().map(|u| u.name);
-        let host = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
+        let (os_user, host) = whence();
         Self {
             schema: history.schema().to_owned(),
             table: format!("{}.{}", quote_ident(history.schema()), quote_ident(TABLE)),
             run_id,
-            os_user: os_user.unwrap_or_else(|| "unknown".into()),
-            host: host.unwrap_or_else(|| "unknown".into()),
+            os_user,
+            host,
         }
     }
 

@@ -1,8 +1,11 @@
 //! Outcomes as people and programs read them.
 
 mod adoption;
+pub mod html;
 mod lint;
 mod plan;
+mod rehearsal;
+mod words;
 
 use std::fmt::Write as _;
 
@@ -24,6 +27,7 @@ use crate::{
 pub use adoption::adoption;
 pub use lint::{lint, lint_for_github, rules};
 pub use plan::{plan, tryout};
+pub use rehearsal::rehearsal;
 
 /// The version of the JSON objects.
 const FORMAT: u32 = 1;

@@ -9,6 +9,7 @@ mod migration;
 mod outcome;
 mod pause;
 mod planning;
+mod progressed;
 mod recovery;
 mod repair;
 mod resolve;
@@ -50,6 +51,7 @@ pub use outcome::{
     Done, Health, Outcome, Plan, Planned, PlannedLock, PlannedStatement, PlannedStep, Status, StatusRow, Underway,
 };
 pub use pause::{Pause, pause};
+pub use progressed::{Begun, Passed, Progressed, SoFar};
 pub use repair::{Realigned, Repair, plan_repair, repair};
 pub use resolve::{Resolution, Verdict, plan_resolve, resolve};
 pub use tryout::{Moved, NotReached, NotTried, Taken, TriedAs, TriedMigration, Tryout, try_out};
@@ -500,7 +502,13 @@ impl<'a> Run<'a> {
         if direction == Direction::Up && work[0].started.is_none() {
             findings.extend(self.migration_preflight(&work[0]).await?);
         }
+        let so_far = &self.config.so_far;
+        so_far.found(&findings);
+        let from_ms = so_far.elapsed_ms();
         let (backup, noted) = self.backup_before(work).await?;
+        if let Some(manifest) = &backup {
+            so_far.backed_up(manifest, from_ms);
+        }
         self.way_back = backup.as_ref().map(|manifest| WayBack::of(self.config, manifest));
         Failpoint::BackedUp.pass();
         tables::ensure(&self.session, &self.history).await?;
@@ -520,7 +528,11 @@ impl<'a> Run<'a> {
             if direction == Direction::Up && i > 0 {
                 findings.extend(self.surely(async |run| run.migration_preflight(item).await).await?);
             }
-            done.push(Passage::of(self, direction, item, backup.as_ref()).run(&mut findings).await?);
+            self.config.so_far.found(&findings);
+            self.config.so_far.begun(&item.name, &item.kind);
+            let passed = Passage::of(self, direction, item, backup.as_ref()).run(&mut findings).await?;
+            self.config.so_far.passed(&passed);
+            done.push(passed);
         }
         let finished = Entry::of(Event::RunFinished).took(self.started.elapsed());
         self.surely(async |run| run.journal.append(&run.session, &finished).await).await?;

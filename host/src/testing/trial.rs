@@ -218,6 +218,7 @@ pub(super) fn config(target: Target, dir: &Path) -> Config {
         engine: ENGINE.clone(),
         embedded: EmbeddedConfig::default(),
         stop: Stop::never(),
+        so_far: crate::runner::SoFar::default(),
         said_again: Vec::new(),
         sources: Vec::new(),
     }
