@@ -1,7 +1,8 @@
 //! A rehearsal tells what production would see, on a copy that is gone afterwards.
 
-use std::{collections::BTreeSet, fs, time::Duration};
+use std::{collections::BTreeSet, fs};
 
+use lockgate::failpoint::Failpoint;
 use lockgate_tests::{Scenario, components, eventually};
 use serde_json::Value;
 
@@ -108,4 +109,254 @@ async fn nothing_is_said_against_the_innocent() {
     assert_eq!(stage("104"), "resumed", "what is outside a transaction is cut off once");
     assert_eq!(stage("101"), "passed");
     left_nothing(&scenario).await;
+}
+
+/// One migration applied, with rows, and one pending.
+async fn small(name: &str, up: &str, down: &str) -> Scenario {
+    let scenario = Scenario::new(name).await.tables(&["a"]);
+    scenario.up().await.succeeds();
+    scenario.lines("INSERT INTO a SELECT generate_series(1, 100)").await;
+    scenario.migration("002_next", up, down)
+}
+
+const ADD: &str = "ALTER TABLE a ADD COLUMN note text;";
+const TAKE: &str = "ALTER TABLE a DROP COLUMN note;";
+
+#[tokio::test]
+async fn nothing_pending_is_a_rehearsal_that_passes() {
+    let scenario = Scenario::new("rehearse_none").await.tables(&["a"]);
+    scenario.up().await.succeeds();
+    scenario.run("rehearse").await.succeeds().prints("nothing is pending");
+    left_nothing(&scenario).await;
+}
+
+#[tokio::test]
+async fn the_newest_backup_is_what_the_copy_is_made_of() {
+    let scenario = small("rehearse_backup", ADD, TAKE).await;
+    let outcome = scenario.run("rehearse").await.refuses_with(2);
+    outcome.says("there is no backup").says("`--fresh`");
+    let id = scenario.run("backup").await.succeeds().backup_id();
+    let rehearsal = scenario.run("rehearse --output json").await.succeeds().json();
+    assert_eq!((&rehearsal["copy"]["backup"], &rehearsal["copy"]["extent"]), (&id.clone().into(), &"data".into()));
+    let stages: Vec<&str> =
+        rehearsal["migrations"][0]["stages"].as_array().unwrap().iter().map(|s| s["name"].as_str().unwrap()).collect();
+    assert_eq!(stages, ["up", "down", "compare-down", "up-again", "compare-up"]);
+
+    scenario.up().await.succeeds();
+    let scenario = scenario.migration("003_more", "CREATE TABLE more ();", "DROP TABLE more;");
+    let outcome = scenario.run("rehearse").await.refuses_with(2);
+    outcome.says("was taken with version 001, and the database has version 002").says("`lockgate backup`");
+    scenario.run(&format!("rehearse --backup {id}")).await.refuses_with(2);
+    scenario.run("rehearse --fresh").await.succeeds();
+    assert_eq!(scenario.backups("backups"), [id], "what is taken for a rehearsal is not kept");
+    left_nothing(&scenario).await;
+}
+
+#[tokio::test]
+async fn what_somebody_has_changed_since_the_backup_is_told_and_does_not_pass() {
+    let scenario = small("rehearse_changed", ADD, TAKE).await;
+    scenario.run("backup").await.succeeds();
+    scenario.lines("CREATE INDEX by_hand ON a (id DESC)").await;
+    let rehearsal = scenario.run("rehearse --output json").await.exits_with(6).json();
+    let unlike = &rehearsal["copy"]["unlike_target"];
+    assert_eq!((&unlike[0]["kind"], &unlike[0]["name"], &unlike[0]["how"]), (&"index".into(), &"by_hand".into(), &"gone".into()));
+    scenario.run("rehearse --fresh").await.succeeds();
+}
+
+#[tokio::test]
+async fn it_is_rehearsed_on_servers_of_its_own_and_on_one_that_is_named() {
+    let scenario = small("rehearse_places", ADD, TAKE).await;
+    let before = scenario.state().await;
+    for (place, on) in [("embedded", "embedded".to_owned()), ("server", scenario.url())] {
+        let rehearsal = scenario.run("rehearse --fresh --output json --on").arg(on).await.succeeds().json();
+        assert_eq!(rehearsal["copy"]["on"], place);
+        assert_eq!(rehearsal["passed"], true, "{place}: {rehearsal}");
+        left_nothing(&scenario).await;
+    }
+    scenario.run("rehearse --fresh --on moon").await.refuses_with(2).says("`moon` is no place to rehearse on");
+    scenario.is_still(&before).await;
+}
+
+#[tokio::test]
+async fn it_is_rehearsed_in_a_container_where_there_are_containers() {
+    let scenario = small("rehearse_container", ADD, TAKE).await;
+    if std::env::var("LOCKGATE_TEST_DATABASE").as_deref() != Ok("container") {
+        return println!("left out: no containers here");
+    }
+    let rehearsal = scenario.run("rehearse --fresh --output json --on container").await.succeeds().json();
+    assert_eq!(rehearsal["copy"]["on"], "container");
+}
+
+#[tokio::test]
+async fn a_copy_without_rows_is_quick_and_cannot_tell_whether_they_fit() {
+    let up = "ALTER TABLE a ADD CONSTRAINT small CHECK (id < 50);";
+    let scenario = small("rehearse_schema", up, "ALTER TABLE a DROP CONSTRAINT small;").await;
+    let rehearsal = scenario.run("rehearse --schema-only --output json").await.succeeds().json();
+    assert_eq!(rehearsal["copy"]["extent"], "schema-only");
+    let with_rows = scenario.run("rehearse --fresh --output json").await.exits_with(6).json();
+    let fault = &with_rows["migrations"][0]["faults"][0];
+    assert_eq!(fault["code"], "up-failed");
+    assert!(fault["what"].as_str().unwrap().contains("002_next.up.sql:1"), "{fault}");
+}
+
+#[tokio::test]
+async fn a_role_that_may_make_no_database_is_told_what_it_lacks() {
+    let scenario = small("rehearse_rights", ADD, TAKE).await;
+    let role = scenario.role("NOCREATEDB").await;
+    let superuser = scenario.superuser().await;
+    superuser.lines(&format!("GRANT pg_read_all_data TO {role}")).await;
+    let outcome = scenario.run_as(&role, "rehearse --fresh").await.refuses_with(7);
+    outcome.says("may not create databases").says(&format!("ALTER ROLE {role} CREATEDB"));
+    left_nothing(&scenario).await;
+}
+
+#[tokio::test]
+async fn what_belongs_to_the_server_is_refused_where_others_use_it_and_named_elsewhere() {
+    let role = "rehearsed_role";
+    let up = format!("CREATE ROLE {role}; GRANT SELECT ON a TO {role};");
+    let scenario = small("rehearse_globals", &up, &format!("REVOKE SELECT ON a FROM {role}; DROP ROLE {role};")).await;
+    let superuser = scenario.superuser().await;
+    superuser.lines("ALTER ROLE lockgate_owner CREATEROLE").await;
+    let outcome = scenario.run("rehearse --fresh").await.refuses_with(2);
+    outcome.says(&format!("`002_next`: CREATE ROLE {role}")).says("`--on embedded`");
+    assert_eq!(superuser.value(&format!("SELECT count(*) FROM pg_roles WHERE rolname = '{role}'")).await, "0");
+    let rehearsal = scenario.run("rehearse --fresh --on embedded --output json").await.succeeds().json();
+    let globals = rehearsal["globals"].as_array().unwrap();
+    assert!(globals.iter().any(|line| line.as_str().unwrap().contains(&format!("role {role}"))), "{globals:?}");
+    superuser.lines("ALTER ROLE lockgate_owner NOCREATEROLE").await;
+}
+
+#[tokio::test]
+async fn the_copy_is_masked_before_anything_else_looks_at_it() {
+    let up = "DO $$ BEGIN IF EXISTS (SELECT FROM people WHERE name <> 'x') THEN RAISE 'not masked'; END IF; END $$;";
+    let scenario = Scenario::new("rehearse_mask")
+        .await
+        .migration("001_people", "CREATE TABLE people (name text);", "DROP TABLE people;");
+    scenario.up().await.succeeds();
+    scenario.lines("INSERT INTO people VALUES ('Ada'), ('Grace')").await;
+    let scenario = scenario.migration("002_look", up, "SELECT 1;");
+    scenario.run("rehearse --fresh").await.exits_with(6).prints("not masked");
+    scenario.write("mask.sql", "UPDATE people SET name = 'x';");
+    let rehearsal = scenario.run("rehearse --fresh --mask mask.sql --output json").await.succeeds().json();
+    assert_eq!(rehearsal["copy"]["masked"], "mask.sql");
+    assert_eq!(rehearsal["copy"]["unlike_target"], Value::Array(Vec::new()), "the mask leaves no trace in the schema");
+    assert_eq!(scenario.value("SELECT string_agg(name, ' ') FROM people").await, "Ada Grace");
+
+    scenario.write("mask.sql", "UPDATE people SET nam = 'x';");
+    let outcome = scenario.run("rehearse --fresh --mask mask.sql").await.refuses_with(2);
+    outcome.says("`mask.sql` could not mask the copy").says("column \"nam\"");
+    scenario.run("rehearse --fresh --mask mask.txt").await.refuses_with(2).says("it is neither");
+    left_nothing(&scenario).await;
+}
+
+/// A component whose plan is what the table `plan_steps` says, pending.
+async fn stepping(name: &str, steps: &[(&str, &str, &str)]) -> Scenario {
+    let scenario = Scenario::new(name)
+        .await
+        .migration(
+            "001_tables",
+            "CREATE TABLE plan_steps (way text, position serial, kind text, body text, probe text);
+             CREATE TABLE trace (name text);
+             CREATE TABLE objections ();
+             CREATE TABLE target (id int PRIMARY KEY);
+             CREATE TABLE source (id int PRIMARY KEY);
+             INSERT INTO source SELECT generate_series(1, 7);",
+            "DROP TABLE plan_steps, trace, objections, target, source;",
+        )
+        .component("002_steps", &components::steps())
+        .await;
+    scenario.run("up --no-backup --to 1").await.succeeds();
+    for (way, kind, body) in steps {
+        let body = body.replace('\'', "''");
+        scenario.lines(&format!("INSERT INTO plan_steps (way, kind, body) VALUES ('{way}', '{kind}', '{body}')")).await;
+    }
+    scenario
+}
+
+#[tokio::test]
+async fn batches_are_cut_off_once_and_taken_up_again() {
+    let steps = [("up", "batched", "copy"), ("up", "code", "code"), ("down", "batched", "empty"), ("down", "sql", "TRUNCATE trace")];
+    let scenario = stepping("rehearse_batches", &steps).await;
+    let rehearsal = scenario.run("rehearse --fresh --output json").await.succeeds().json();
+    let migration = &rehearsal["migrations"][0];
+    assert_eq!(migration["stages"][3]["outcome"], "resumed", "{migration}");
+    assert_eq!(migration["verdict"], "online-safe");
+    let step = &migration["up"]["steps"][0];
+    assert_eq!((&step["how"], step["batches"].as_u64() >= Some(4)), (&"batched".into(), true), "{step}");
+}
+
+#[tokio::test]
+async fn a_component_that_plans_otherwise_each_time_is_named() {
+    // Its own way down changes what its way up reads its plan from.
+    let steps = [
+        ("up", "sql", "CREATE TABLE made (id int)"),
+        ("down", "sql", "DROP TABLE made"),
+        ("down", "sql", "UPDATE plan_steps SET body = 'CREATE TABLE made (id bigint)' WHERE way = 'up'"),
+    ];
+    let scenario = stepping("rehearse_unsteady", &steps).await;
+    let rehearsal = scenario.run("rehearse --fresh --output json").await.exits_with(6).json();
+    let found = found(&rehearsal["migrations"][0]);
+    assert!(found.contains("unsteady") && found.contains("data-not-restored"), "{found:?}");
+}
+
+#[tokio::test]
+async fn who_cannot_be_taken_back_is_said_to_be_so_and_cut_off_all_the_same() {
+    let scenario = Scenario::new("rehearse_irreversible").await.tables(&["a"]);
+    scenario.up().await.succeeds();
+    let scenario = scenario
+        .file("002_gone.up.sql", "-- lockgate: irreversible\nDROP TABLE a;\nCREATE TABLE b (id int);")
+        .file("003_index.up.sql", "-- lockgate: irreversible\n-- lockgate: no-transaction\nCREATE INDEX CONCURRENTLY b_id ON b (id);");
+    let rehearsal = scenario.run("rehearse --fresh --output json").await.succeeds().json();
+    let (gone, index) = (migration(&rehearsal, "002"), migration(&rehearsal, "003"));
+    assert_eq!(gone["reversibility"]["is"], "irreversible");
+    assert_eq!(gone["stages"][3]["outcome"], "left-out");
+    assert_eq!(index["stages"][3]["outcome"], "resumed", "{index}");
+}
+
+#[tokio::test]
+async fn a_rehearsal_that_is_stopped_drops_its_copies() {
+    let scenario = small("rehearse_stopped", "SELECT pg_sleep(600);", "SELECT 1;").await;
+    let run = scenario.run("rehearse --fresh").start();
+    let superuser = scenario.superuser_in("postgres").await;
+    let sleeps = format!(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname LIKE '{}\\_scratch\\_%' AND wait_event = 'PgSleep'",
+        scenario.database()
+    );
+    eventually("the migration is under way", async || superuser.value(&sleeps).await == "1").await;
+    run.terminate();
+    run.end().await.fails_with(1).says("SIGTERM");
+    left_nothing(&scenario).await;
+}
+
+#[tokio::test]
+async fn what_a_killed_rehearsal_has_left_the_next_one_removes() {
+    let scenario = small("rehearse_killed", ADD, TAKE).await;
+    let failing = std::path::Path::new(env!("CARGO_BIN_EXE_torture"));
+    let before = scenario.state().await;
+    let points = Failpoint::OF_A_REHEARSAL.into_iter();
+    for point in points.chain([Failpoint::DatabaseMade, Failpoint::DatabaseFilled, Failpoint::Committed, Failpoint::RunFinished]) {
+        let killed = scenario.run_program(failing, "rehearse --fresh").env("FAILPOINTS", format!("{point}=return")).await;
+        assert_eq!(killed.signal, Some(9), "{point}: {}", killed.stderr);
+        scenario.is_still(&before).await;
+        scenario.run("rehearse --fresh").await.succeeds();
+        left_nothing(&scenario).await;
+    }
+}
+
+#[tokio::test]
+async fn the_auth_service_can_go_all_the_way_up_and_down() {
+    let scenario = Scenario::new("rehearse_auth").await.auth_migrations();
+    scenario.write("lockgate.toml", components::token_settings("keep_originals = true"));
+    scenario.run("up --no-backup --to 2").await.succeeds();
+    let seed = fs::read_to_string(lockgate_tests::project().join("tests/fixtures/auth/seed.sql")).unwrap();
+    scenario.lines(&seed).await;
+    let rehearsal = scenario.run("rehearse --fresh --output json").await.succeeds().json();
+    let migrations = rehearsal["migrations"].as_array().unwrap();
+    assert_eq!(migrations.len(), 2);
+    for migration in migrations {
+        assert_eq!(migration["reversibility"]["is"], "reversible", "{}: {:?}", migration["name"], found(migration));
+    }
+    let from_nothing = Scenario::new("rehearse_auth_new").await.auth_migrations();
+    let rehearsal = from_nothing.run("rehearse --fresh --output json").await.succeeds().json();
+    assert_eq!(rehearsal["migrations"].as_array().unwrap().len(), 4);
 }

@@ -401,7 +401,7 @@ fn copy_tree(from: &Path, to: &Path) {
     }
 }
 
-fn project() -> &'static Path {
+pub fn project() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
 }
 

@@ -9,7 +9,7 @@ use crate::{
     error::ExitCode,
     migration::Version,
     rehearsal::{self, Extent, On, Order, Origin},
-    report,
+    report::{self, html},
 };
 
 #[derive(Args)]
@@ -59,7 +59,11 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<ExitCode> {
         workload: arguments.workload.clone(),
         clients: arguments.clients,
     };
+    let place = arguments.report.as_deref().map(html::Place::of).transpose()?;
     let rehearsal = rehearsal::rehearse(&context.config, context.run_id, &order).await?;
+    if let Some(place) = place {
+        place.write_or_warn(&html::rehearsal(&rehearsal));
+    }
     context.print(&rehearsal, report::rehearsal)?;
     Ok(if rehearsal.passed { ExitCode::Done } else { ExitCode::CheckFailed })
 }

@@ -16,7 +16,7 @@ use crate::{
     error::Result,
     migration::Version,
     plan::Revert,
-    postgres::{Session, Target},
+    postgres::{Process, Session, Target, history::History},
     runner,
     schema::Schema,
     stop::Stop,
@@ -38,6 +38,7 @@ pub(super) struct Bench<'a> {
     named: Named,
     runner: Target,
     sizes: Sizes,
+    history: History,
     name: Option<String>,
     pub(super) recorder: Option<Recorder>,
     pub(super) ears: Arc<Ears>,
@@ -57,8 +58,8 @@ impl<'a> Bench<'a> {
         rehearsal.require = false;
         let config =
             Config { backup: backup::Settings::none(), throwaway: true, draw: false, rehearsal, ..config.clone() };
-        let ears = Arc::new(Ears::default());
-        Self { config, copies, base, named, runner, sizes, name: None, recorder: None, ears }
+        let (ears, history) = (Arc::new(Ears::default()), History::in_schema(&config.schema));
+        Self { config, copies, base, named, runner, sizes, history, name: None, recorder: None, ears }
     }
 
     /// Puts a new copy of the base on it.
@@ -158,8 +159,8 @@ impl<'a> Bench<'a> {
     /// When something of it cannot be read.
     pub(super) async fn look(&self) -> Result<Moment> {
         let session = self.session().await?;
-        let schema = Schema::read(&session, &self.config.schema).await?;
-        let contents = Contents::read(&session, &self.config.schema).await?;
+        let schema = Schema::read(&session, &self.history).await?;
+        let contents = Contents::read(&session, &self.history).await?;
         Ok(Moment { schema, contents })
     }
 
@@ -169,8 +170,9 @@ impl<'a> Bench<'a> {
     /// When something of it cannot be read.
     pub(super) async fn look_again(&self, since: &Moment) -> Result<Moment> {
         let session = self.session().await?;
-        let schema = Schema::read(&session, &self.config.schema).await?;
-        let contents = since.contents.again(&session).await?;
+        let schema = Schema::read(&session, &self.history).await?;
+        let readers: Vec<Process> = self.recorder.iter().map(Recorder::process).collect();
+        let contents = since.contents.again_beside(&session, &self.history, &readers).await?;
         Ok(Moment { schema, contents })
     }
 

@@ -28,7 +28,7 @@ use crate::{
     error::{Error, Finding, Result, Severity},
     failpoint::Failpoint,
     migration::Version,
-    postgres::Session,
+    postgres::{Session, history::History},
     runner::{self, Awaiting},
     schema::{Change, Schema},
 };
@@ -124,7 +124,7 @@ fn stopped(signal: &'static str) -> Error {
 async fn look(config: &Config, run_id: Uuid, order: &Order) -> Result<Looked> {
     let awaiting = runner::await_of(config, run_id, order.to.as_ref()).await?;
     let session = Session::connect(&config.target, "lockgate rehearse").await?;
-    let schema = Schema::read(&session, &config.schema).await?;
+    let schema = Schema::read(&session, &History::in_schema(&config.schema)).await?;
     let (sizes, roles) = (Sizes::read(&session).await?, Roles::read(&session).await?);
     Ok(Looked { awaiting, schema, sizes, roles })
 }
@@ -270,6 +270,7 @@ async fn together(
 
 /// How the schema of the copy differs from the target's.
 fn unlike(target: &Schema, copy: &Schema, told: &mut Rehearsal, looked: &Looked) -> Vec<Change> {
+    let bare = |schema: &Schema| schema.clone().without_database();
     let major = |version: &str| version.split('.').next().unwrap_or_default().trim().to_owned();
     if major(&told.copy.server_version) != major(&looked.awaiting.server.version) {
         let message = format!(
@@ -281,8 +282,8 @@ fn unlike(target: &Schema, copy: &Schema, told: &mut Rehearsal, looked: &Looked)
     }
     match told.copy.on {
         // The roles of the target need not be there.
-        Place::Server => target.without_roles().until(&copy.without_roles()),
-        _ => target.until(copy),
+        Place::Server => bare(target).without_roles().until(&bare(copy).without_roles()),
+        _ => bare(target).until(&bare(copy)),
     }
 }
 

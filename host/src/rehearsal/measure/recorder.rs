@@ -21,7 +21,7 @@ use super::{
 use crate::{
     error::{Cause, Error, ProgramError, Result},
     migration::{Direction, Version},
-    postgres::{Session, Target, history, journal, progress, seal},
+    postgres::{Process, Session, Target, history, journal, progress, seal},
 };
 
 /// Measures each way of each migration of the runs that have it in their configuration. Clones measure into the same.
@@ -104,6 +104,11 @@ impl Recorder {
     /// All that was measured since this was asked last, in order; a way that failed as far as it came.
     pub fn take(&self) -> Vec<(Version, Direction, Measured)> {
         std::mem::take(&mut self.0.shared.state().done)
+    }
+
+    /// The process that serves the second connection, which writes nothing.
+    pub fn process(&self) -> Process {
+        self.0.shared.session.server.process.clone()
     }
 
     /// Tells this one from now on how far the runs are.
