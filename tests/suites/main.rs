@@ -10,6 +10,7 @@ mod backup;
 mod companions;
 mod components;
 mod connection;
+mod costs;
 mod crashes;
 mod drill;
 mod embedded;

@@ -45,3 +45,149 @@ pub(super) fn changed_rows(measured: &Measured) -> impl Iterator<Item = (usize, 
         changed.map(move |work| (step.number, work.relation.as_str(), work.rows_changed, high_ms))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        locks::Mode,
+        rehearsal::{
+            HazardCode,
+            measure::{Basis, Estimate, How, Known, LockHeld, Step, TableWork},
+        },
+    };
+
+    fn for_ms(high_ms: f64) -> Estimate {
+        Estimate { low_ms: 0.0, high_ms, basis: Basis::Constant }
+    }
+
+    fn lock(relation: &str, mode: Mode, step: usize, high_ms: f64) -> LockHeld {
+        LockHeld {
+            relation: relation.into(),
+            mode,
+            blocks: mode.blocks(),
+            step,
+            from_ms: 0.0,
+            held_ms: 1.0,
+            estimate: for_ms(high_ms),
+            known: Known::Seen,
+        }
+    }
+
+    fn step(number: usize, sql: &str, tables: Vec<TableWork>) -> Step {
+        Step {
+            number,
+            text: sql.into(),
+            sql: sql.into(),
+            how: How::Sql,
+            transaction: Some(1),
+            began_ms: 0.0,
+            duration_ms: 1.0,
+            rows: None,
+            batches: None,
+            wal_bytes: None,
+            temp_bytes: None,
+            tables,
+            estimate: for_ms(2.0),
+        }
+    }
+
+    fn scan(relation: &str, target_rows: u64) -> TableWork {
+        TableWork {
+            relation: relation.into(),
+            rewritten: false,
+            scans: 1,
+            rows_read: target_rows,
+            rows_written: 0,
+            rows_changed: 0,
+            indexes_built: 0,
+            copy_bytes: 8192,
+            target_bytes: Some(16384),
+            target_rows: Some(target_rows),
+        }
+    }
+
+    fn measured(steps: Vec<Step>, locks: Vec<LockHeld>) -> Measured {
+        let invalid_indexes = Vec::new();
+        Measured { duration_ms: 1.0, wal_bytes: 0, temp_bytes: None, steps, locks, invalid_indexes }
+    }
+
+    fn verdict_on(mode: Mode, high_ms: f64) -> Verdict {
+        verdict(&measured(vec![], vec![lock("t", mode, 1, high_ms)]), &Settings::default()).0
+    }
+
+    #[test]
+    fn it_counts_who_waits_and_for_how_long() {
+        assert_eq!(verdict_on(Mode::RowExclusive, 1e9), Verdict::OnlineSafe);
+        assert_eq!(verdict_on(Mode::ShareUpdateExclusive, 1e9), Verdict::OnlineSafe);
+        assert_eq!(verdict_on(Mode::AccessExclusive, 1_000.0), Verdict::BriefLock);
+        assert_eq!(verdict_on(Mode::AccessExclusive, 1_001.0), Verdict::BlocksReads);
+        assert_eq!(verdict_on(Mode::Share, 60_000.0), Verdict::BlocksWrites);
+        assert_eq!(verdict_on(Mode::Share, 60_001.0), Verdict::NeedsWindow);
+        let nothing = verdict(&measured(vec![], vec![]), &Settings::default());
+        assert_eq!(nothing, (Verdict::OnlineSafe, vec![]));
+    }
+
+    #[test]
+    fn the_worst_of_several_locks_counts() {
+        let locks = vec![lock("a", Mode::Share, 1, 5_000.0), lock("b", Mode::AccessExclusive, 1, 2_000.0)];
+        assert_eq!(verdict(&measured(vec![], locks), &Settings::default()).0, Verdict::BlocksReads);
+    }
+
+    #[test]
+    fn rows_that_are_changed_in_one_go_keep_writers_waiting_and_those_changed_in_batches_do_not() {
+        let changed = TableWork { rows_changed: 1_000_000, ..scan("t", 1_000_000) };
+        let mut update = step(1, "UPDATE t SET a = 1", vec![changed]);
+        update.estimate = for_ms(30_000.0);
+        let locks = || vec![lock("t", Mode::RowExclusive, 1, 30_000.0)];
+        let (is, hazards) = verdict(&measured(vec![update.clone()], locks()), &Settings::default());
+        assert_eq!(
+            (is, hazards[0].code, hazards[0].blocks),
+            (Verdict::BlocksWrites, HazardCode::LongLock, Blocks::Writes)
+        );
+        let batched = Step { how: How::Batched, batches: Some(100), ..update.clone() };
+        assert_eq!(verdict(&measured(vec![batched], locks()), &Settings::default()), (Verdict::OnlineSafe, vec![]));
+        update.estimate = for_ms(500.0);
+        assert_eq!(verdict(&measured(vec![update], locks()), &Settings::default()), (Verdict::OnlineSafe, vec![]));
+    }
+
+    fn codes(measured: &Measured) -> Vec<HazardCode> {
+        verdict(measured, &Settings::default()).1.iter().map(|hazard| hazard.code).collect()
+    }
+
+    #[test]
+    fn a_hazard_needs_a_lock_that_somebody_waits_for_and_a_table_with_rows() {
+        let index = |sql: &str, rows: u64, mode: Mode| {
+            let built = TableWork { indexes_built: 1, ..scan("t", rows) };
+            codes(&measured(vec![step(1, sql, vec![built])], vec![lock("t", mode, 1, 2.0)]))
+        };
+        let sql = "CREATE INDEX i ON t (a)";
+        assert_eq!(index(sql, 5, Mode::Share), [HazardCode::IndexNotConcurrent]);
+        assert_eq!(index(sql, 0, Mode::Share), []);
+        assert_eq!(index("CREATE INDEX CONCURRENTLY i ON t (a)", 5, Mode::ShareUpdateExclusive), []);
+    }
+
+    #[test]
+    fn a_lock_is_held_over_what_is_done_elsewhere_but_not_over_what_is_done_in_another_transaction() {
+        let alter = || step(1, "ALTER TABLE a ADD COLUMN n int", vec![]);
+        let fill = || step(2, "INSERT INTO c SELECT * FROM b", vec![scan("b", 10_000)]);
+        let locks = || vec![lock("a", Mode::AccessExclusive, 1, 2.0)];
+        assert_eq!(codes(&measured(vec![alter(), fill()], locks())), [HazardCode::LockHeld]);
+        let later = Step { transaction: Some(2), ..fill() };
+        assert_eq!(codes(&measured(vec![alter(), later], locks())), []);
+        let few = step(2, "INSERT INTO c SELECT * FROM b", vec![scan("b", 10)]);
+        assert_eq!(codes(&measured(vec![alter(), few], locks())), [], "a few rows take no time");
+    }
+
+    #[test]
+    fn names_are_in_the_advice() {
+        let sql = "ALTER TABLE app.t ADD CONSTRAINT positive CHECK (n > 0)";
+        let step = step(1, sql, vec![scan("app.t", 1000)]);
+        let hazards =
+            verdict(&measured(vec![step], vec![lock("app.t", Mode::AccessExclusive, 1, 2.0)]), &Settings::default()).1;
+        assert_eq!(hazards[0].code, HazardCode::CheckScan);
+        let advice = &hazards[0].advice;
+        assert!(advice.contains("`ALTER TABLE app.t ADD CONSTRAINT positive CHECK (n > 0) NOT VALID`"), "{advice}");
+        assert!(advice.contains("`ALTER TABLE app.t VALIDATE CONSTRAINT positive`"), "{advice}");
+    }
+}
