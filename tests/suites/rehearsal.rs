@@ -63,7 +63,14 @@ const PLANTED: [(&str, &[&str]); 28] = [
     ("117", &["not-restored view happy_users"]),
     ("118", &["drops-too-much function full_name(users)"]),
     ("119", &["left-behind policy notes.notes_own"]),
-    ("120", &["drops-too-much constraint users.users_score_sane", "left-behind constraint users.users_score_positive", "check-scan users"]),
+    (
+        "120",
+        &[
+            "drops-too-much constraint users.users_score_sane",
+            "left-behind constraint users.users_score_positive",
+            "check-scan users",
+        ],
+    ),
     ("121", &["data-not-restored"]),
     ("122", &["not-restored column order users", "data-not-restored"]),
     ("123", &["not-restored trigger users.users_touch"]),
@@ -159,7 +166,10 @@ async fn what_somebody_has_changed_since_the_backup_is_told_and_does_not_pass() 
     scenario.lines("CREATE INDEX by_hand ON a (id DESC)").await;
     let rehearsal = scenario.run("rehearse --output json").await.exits_with(6).json();
     let unlike = &rehearsal["copy"]["unlike_target"];
-    assert_eq!((&unlike[0]["kind"], &unlike[0]["name"], &unlike[0]["how"]), (&"index".into(), &"by_hand".into(), &"gone".into()));
+    assert_eq!(
+        (&unlike[0]["kind"], &unlike[0]["name"], &unlike[0]["how"]),
+        (&"index".into(), &"by_hand".into(), &"gone".into())
+    );
     scenario.run("rehearse --fresh").await.succeeds();
 }
 
@@ -229,9 +239,11 @@ async fn what_belongs_to_the_server_is_refused_where_others_use_it_and_named_els
 #[tokio::test]
 async fn the_copy_is_masked_before_anything_else_looks_at_it() {
     let up = "DO $$ BEGIN IF EXISTS (SELECT FROM people WHERE name <> 'x') THEN RAISE 'not masked'; END IF; END $$;";
-    let scenario = Scenario::new("rehearse_mask")
-        .await
-        .migration("001_people", "CREATE TABLE people (name text);", "DROP TABLE people;");
+    let scenario = Scenario::new("rehearse_mask").await.migration(
+        "001_people",
+        "CREATE TABLE people (name text);",
+        "DROP TABLE people;",
+    );
     scenario.up().await.succeeds();
     scenario.lines("INSERT INTO people VALUES ('Ada'), ('Grace')").await;
     let scenario = scenario.migration("002_look", up, "SELECT 1;");
@@ -275,7 +287,12 @@ async fn stepping(name: &str, steps: &[(&str, &str, &str)]) -> Scenario {
 
 #[tokio::test]
 async fn batches_are_cut_off_once_and_taken_up_again() {
-    let steps = [("up", "batched", "copy"), ("up", "code", "code"), ("down", "batched", "empty"), ("down", "sql", "TRUNCATE trace")];
+    let steps = [
+        ("up", "batched", "copy"),
+        ("up", "code", "code"),
+        ("down", "batched", "empty"),
+        ("down", "sql", "TRUNCATE trace"),
+    ];
     let scenario = stepping("rehearse_batches", &steps).await;
     let rehearsal = scenario.run("rehearse --fresh --output json").await.succeeds().json();
     let migration = &rehearsal["migrations"][0];
@@ -303,9 +320,11 @@ async fn a_component_that_plans_otherwise_each_time_is_named() {
 async fn who_cannot_be_taken_back_is_said_to_be_so_and_cut_off_all_the_same() {
     let scenario = Scenario::new("rehearse_irreversible").await.tables(&["a"]);
     scenario.up().await.succeeds();
-    let scenario = scenario
-        .file("002_gone.up.sql", "-- lockgate: irreversible\nDROP TABLE a;\nCREATE TABLE b (id int);")
-        .file("003_index.up.sql", "-- lockgate: irreversible\n-- lockgate: no-transaction\nCREATE INDEX CONCURRENTLY b_id ON b (id);");
+    let scenario =
+        scenario.file("002_gone.up.sql", "-- lockgate: irreversible\nDROP TABLE a;\nCREATE TABLE b (id int);").file(
+            "003_index.up.sql",
+            "-- lockgate: irreversible\n-- lockgate: no-transaction\nCREATE INDEX CONCURRENTLY b_id ON b (id);",
+        );
     let rehearsal = scenario.run("rehearse --fresh --output json").await.succeeds().json();
     let (gone, index) = (migration(&rehearsal, "002"), migration(&rehearsal, "003"));
     assert_eq!(gone["reversibility"]["is"], "irreversible");
@@ -334,8 +353,11 @@ async fn what_a_killed_rehearsal_has_left_the_next_one_removes() {
     let failing = std::path::Path::new(env!("CARGO_BIN_EXE_torture"));
     let before = scenario.state().await;
     let points = Failpoint::OF_A_REHEARSAL.into_iter();
-    for point in points.chain([Failpoint::DatabaseMade, Failpoint::DatabaseFilled, Failpoint::Committed, Failpoint::RunFinished]) {
-        let killed = scenario.run_program(failing, "rehearse --fresh").env("FAILPOINTS", format!("{point}=return")).await;
+    for point in
+        points.chain([Failpoint::DatabaseMade, Failpoint::DatabaseFilled, Failpoint::Committed, Failpoint::RunFinished])
+    {
+        let killed =
+            scenario.run_program(failing, "rehearse --fresh").env("FAILPOINTS", format!("{point}=return")).await;
         assert_eq!(killed.signal, Some(9), "{point}: {}", killed.stderr);
         scenario.is_still(&before).await;
         scenario.run("rehearse --fresh").await.succeeds();

@@ -20,7 +20,7 @@ pub use lockgate::testing::State;
 pub use outcome::Outcome;
 pub use proxy::{Harm, Meant, Proxy};
 pub use s3::S3Server;
-pub use scenario::{Scenario, eventually, make_old};
+pub use scenario::{Scenario, eventually, make_old, project};
 pub use session::Session;
 pub use standby::Standby;
 pub use wasi_guest::WasiGuest;

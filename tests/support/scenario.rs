@@ -401,6 +401,7 @@ fn copy_tree(from: &Path, to: &Path) {
     }
 }
 
+/// The folder of the whole project.
 pub fn project() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
 }

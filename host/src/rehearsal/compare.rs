@@ -7,12 +7,15 @@ use crate::schema::{Change, Changed};
 pub(super) fn after_down(before: &Moment, back: &Moment) -> Vec<Fault> {
     let changes = before.schema.until(&back.schema);
     let mut faults: Vec<Fault> = changes.into_iter().map(of_down).collect();
-    faults.extend(without_sequences(before).until(&without_sequences(back)).into_iter().map(|difference| Fault {
-        code: FaultCode::DataNotRestored,
-        what: format!("its way down does not bring all rows back: {}", difference.what),
-        change: None,
-        advice: "keep what is needed to bring them back, or say that there is no way back: `-- lockgate: irreversible`"
-            .into(),
+    faults.extend(without_sequences(before).until(&without_sequences(back)).into_iter().map(|(_, what)| {
+        Fault {
+            code: FaultCode::DataNotRestored,
+            what: format!("its way down does not bring all rows back: {what}"),
+            change: None,
+            advice:
+                "keep what is needed to bring them back, or say that there is no way back: `-- lockgate: irreversible`"
+                    .into(),
+        }
     }));
     faults
 }
@@ -58,10 +61,10 @@ pub(super) fn after_up_again(first: &Moment, again: &Moment, resumed: bool) -> V
         change: Some(change),
         advice: "let it make the same whenever it runs".into(),
     });
-    let rows = without_sequences(first).until(&without_sequences(again)).into_iter().filter(|difference| difference.is_of_number);
-    let rows = rows.map(|difference| Fault {
+    let rows = without_sequences(first).by_number().until(&without_sequences(again).by_number()).into_iter();
+    let rows = rows.map(|(_, what)| Fault {
         code,
-        what: format!("its way up brings about something else {when}: {}", difference.what),
+        what: format!("its way up brings about something else {when}: {what}"),
         change: None,
         advice: "let it write the same rows whenever it runs".into(),
     });

@@ -94,7 +94,11 @@ impl<'b, 'c> Cycle<'b, 'c> {
         self.bench.ears.commits();
         if let Err(error) = self.stage(StageName::Up, async |bench| bench.up(version).await).await? {
             let next = if is_refusal(&error) { "change what is refused" } else { "mend its way up" };
-            self.fault(FaultCode::UpFailed, FaultCode::UpFailed.of_error(&error), format!("{next}, then rehearse again"));
+            self.fault(
+                FaultCode::UpFailed,
+                FaultCode::UpFailed.of_error(&error),
+                format!("{next}, then rehearse again"),
+            );
             return Ok(Next::Stop);
         }
         let in_parts = self.bench.ears.commits() > 1;
@@ -236,9 +240,8 @@ impl<'b, 'c> Cycle<'b, 'c> {
     /// What was measured of the last way of this migration.
     fn measured(&self, direction: Direction) -> Option<Measured> {
         let all = self.bench.recorder.as_ref().map(measure::Recorder::take).unwrap_or_default();
-        let is_it = |(version, way, _): &(Version, Direction, Measured)| {
-            *version == self.pending.version && *way == direction
-        };
+        let is_it =
+            |(version, way, _): &(Version, Direction, Measured)| *version == self.pending.version && *way == direction;
         all.into_iter().rfind(is_it).map(|(.., measured)| measured)
     }
 }

@@ -155,7 +155,9 @@ mod tests {
         ] {
             assert!(is_global(sql), "{sql}");
         }
-        for sql in ["CREATE TABLE role (id int)", "GRANT SELECT ON t TO app", "SET ROLE app", "ALTER TABLE t OWNER TO app"] {
+        for sql in
+            ["CREATE TABLE role (id int)", "GRANT SELECT ON t TO app", "SET ROLE app", "ALTER TABLE t OWNER TO app"]
+        {
             assert!(!is_global(sql), "{sql}");
         }
     }

@@ -37,7 +37,8 @@ pub(super) async fn mask(config: &Config, copy: &Target, file: &Path, workspace:
         _ => return Err(named("it is neither".into(), "`mask` is a file with SQL (.sql) or a component (.wasm)")),
     };
     let dir = workspace.folder("mask")?;
-    let unreadable = |e: std::io::Error| named(format!("reading it: {e}"), "check `mask` under [rehearsal] in lockgate.toml");
+    let unreadable =
+        |e: std::io::Error| named(format!("reading it: {e}"), "check `mask` under [rehearsal] in lockgate.toml");
     fs::copy(file, dir.join(format!("{NAME}.{ending}"))).map_err(unreadable)?;
     if ending == "up.sql" {
         // What was masked is not to be brought back.

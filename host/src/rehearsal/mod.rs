@@ -21,8 +21,8 @@ mod workspace;
 pub use self::{
     origin::Origin,
     outcome::{
-        Copy, Extent, FORMAT, Fault, FaultCode, Felt, FeltError, Hazard, HazardCode, Migration, Phase, Place, Rehearsal,
-        Reversibility, Stage, StageName, StageOutcome, Target, Together, Verdict, Workload,
+        Copy, Extent, FORMAT, Fault, FaultCode, Felt, FeltError, Hazard, HazardCode, Migration, Phase, Place,
+        Rehearsal, Reversibility, Stage, StageName, StageOutcome, Target, Together, Verdict, Workload,
     },
     place::On,
     run::{Order, rehearse},

@@ -82,10 +82,10 @@ impl Site {
                 let runner = Target { role: config.target.role.clone(), ..maker.clone() };
                 Self { place: Place::Server, maker, runner, server: None }
             }
-            On::Embedded => {
-                of_server(Place::Embedded, Server::embedded(config.pg_bin.as_deref(), Pace::Real).await?)
+            On::Embedded => of_server(Place::Embedded, Server::embedded(config.pg_bin.as_deref(), Pace::Real).await?),
+            On::Container => {
+                of_server(Place::Container, Server::container(Pace::Real, &format!("postgres:{major}")).await?)
             }
-            On::Container => of_server(Place::Container, Server::container(Pace::Real, &format!("postgres:{major}")).await?),
         })
     }
 

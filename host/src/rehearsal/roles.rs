@@ -67,8 +67,10 @@ pub(super) async fn make(admin: &Session, roles: &Roles) -> Result<()> {
         );
     }
     admin.batch(DOING, &making).await?;
-    let memberships =
-        roles.memberships.iter().map(|(role, member)| format!("GRANT {} TO {}", quote_ident(role), quote_ident(member)));
+    let memberships = roles
+        .memberships
+        .iter()
+        .map(|(role, member)| format!("GRANT {} TO {}", quote_ident(role), quote_ident(member)));
     let settings = roles.roles.iter().flat_map(|role| {
         role.settings.iter().filter_map(|setting| {
             let (name, value) = setting.split_once('=')?;

@@ -16,7 +16,8 @@ use super::{
     globals::{self, Globals},
     mask::mask,
     measure::Sizes,
-    origin, place::Site,
+    origin,
+    place::Site,
     roles::Roles,
     room,
     workload::Clients,
@@ -80,7 +81,9 @@ pub async fn rehearse(config: &Config, run_id: Uuid, order: &Order) -> Result<Re
     Failpoint::RehearsalBegun.pass();
     let found = origin::find(config, run_id, &order.origin, order.extent, &looked.awaiting, &workspace);
     let found = rehearsal.time("find or take the backup", found).await?;
-    let mut site = rehearsal.time("open the server of the copy", Site::open(config, &order.on, looked.awaiting.server.major())).await?;
+    let mut site = rehearsal
+        .time("open the server of the copy", Site::open(config, &order.on, looked.awaiting.server.major()))
+        .await?;
     let mut copies = Copies::on(&found.config, &site.maker, run_id).await?;
     let needed = room::of_copies(looked.awaiting.bytes, order.extent);
     room::check_server(copies.admin(), site.place, needed).await?;

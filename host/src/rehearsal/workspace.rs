@@ -76,7 +76,9 @@ fn remove_dead(all: &Path) {
             continue;
         }
         match fs::remove_dir_all(entry.path()) {
-            Ok(()) => tracing::warn!(folder = %entry.path().display(), "removed what a rehearsal that was cut off had left"),
+            Ok(()) => {
+                tracing::warn!(folder = %entry.path().display(), "removed what a rehearsal that was cut off had left")
+            }
             Err(error) => tracing::warn!(%error, folder = %entry.path().display(), "a leftover could not be removed"),
         }
     }

@@ -74,7 +74,10 @@ pub async fn await_of(config: &Config, run_id: Uuid, to: Option<&Version>) -> Re
     let work = run.pending(&folder, to).await?;
     if let Some(item) = work.iter().find(|item| item.started.is_some()) {
         return Err(Error::Refused {
-            what: format!("migration `{}` is half applied: what is left of it cannot be rehearsed by itself", item.name),
+            what: format!(
+                "migration `{}` is half applied: what is left of it cannot be rehearsed by itself",
+                item.name
+            ),
             next: format!("`lockgate up` finishes it, `lockgate down {}` takes it back", item.version),
         });
     }
