@@ -2,7 +2,7 @@
 
 mod bench;
 mod compare;
-mod contents;
+pub mod contents;
 mod cycle;
 mod ears;
 mod globals;
