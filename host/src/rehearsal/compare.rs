@@ -48,25 +48,43 @@ fn of_down(change: Change) -> Fault {
 }
 
 /// After the way up was gone once more: the schema should be the same. Rows may well differ in what comes from the clock, and are compared by
-/// their number.
-pub(super) fn after_up_again(first: &Moment, again: &Moment, resumed: bool) -> Vec<Fault> {
+/// their number. What the way down has spoilt, as `known` tells, is not told again.
+pub(super) fn after_up_again(first: &Moment, again: &Moment, resumed: bool, known: &[Fault]) -> Vec<Fault> {
     let code = if resumed { FaultCode::NotResumable } else { FaultCode::UpDiffers };
     let when = match resumed {
         true => "after it was cut off half-way and taken up again",
         false => "the second time",
     };
-    let schema = first.schema.until(&again.schema).into_iter().map(|change| Fault {
+    let is_known = |change: &Change| {
+        let of = known.iter().filter_map(|fault| fault.change.as_ref());
+        of.into_iter().any(|known| (known.kind, &known.name) == (change.kind, &change.name))
+    };
+    let changes: Vec<Change> =
+        first.schema.until(&again.schema).into_iter().filter(|change| !is_known(change)).collect();
+    let spoilt = |relation: &str| {
+        let tables = changes.iter().chain(known.iter().filter_map(|fault| fault.change.as_ref()));
+        tables.into_iter().any(|change| {
+            change.name == relation || change.name.strip_prefix(relation).is_some_and(|rest| rest.starts_with('.'))
+        }) || known
+            .iter()
+            .any(|fault| fault.code == FaultCode::DataNotRestored && fault.what.contains(&format!(": {relation} ")))
+    };
+    let rows = without_sequences(first).by_number().until(&without_sequences(again).by_number());
+    let rows: Vec<Fault> = rows
+        .into_iter()
+        .filter(|(relation, _)| !spoilt(relation))
+        .map(|(_, what)| Fault {
+            code,
+            what: format!("its way up brings about something else {when}: {what}"),
+            change: None,
+            advice: "let it write the same rows whenever it runs".into(),
+        })
+        .collect();
+    let schema = changes.into_iter().map(|change| Fault {
         code,
         what: format!("its way up brings about something else {when}: {} `{}`", change.kind, change.name),
         change: Some(change),
         advice: "let it make the same whenever it runs".into(),
-    });
-    let rows = without_sequences(first).by_number().until(&without_sequences(again).by_number()).into_iter();
-    let rows = rows.map(|(_, what)| Fault {
-        code,
-        what: format!("its way up brings about something else {when}: {what}"),
-        change: None,
-        advice: "let it write the same rows whenever it runs".into(),
     });
     schema.chain(rows).collect()
 }

@@ -192,7 +192,7 @@ impl<'b, 'c> Cycle<'b, 'c> {
         let again = self.measured(Direction::Up);
         let begin = Instant::now();
         let now = self.bench.look_again(after).await?;
-        let mut faults = compare::after_up_again(after, &now, cut);
+        let mut faults = compare::after_up_again(after, &now, cut, &self.told.faults);
         if !cut && let (Some(first), Some(again)) = (&self.told.up, &again) {
             faults.extend(unsteady(first, again));
         }

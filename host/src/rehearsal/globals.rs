@@ -113,7 +113,7 @@ fn is_global(sql: &str) -> bool {
 }
 
 fn has_on(statement: &SyntaxNode) -> bool {
-    statement.children_with_tokens().any(|element| element.kind() == SyntaxKind::ON_KW)
+    statement.descendants_with_tokens().any(|element| element.kind() == SyntaxKind::ON_KW)
 }
 
 /// On a server that others use, such a statement would be no rehearsal.

@@ -263,7 +263,7 @@ async fn together(
         // With clients at work, who writes what is not known.
         Ok(()) if workload.is_none() => {
             let now = bench.look().await?;
-            faults.extend(compare::after_up_again(last, &now, false));
+            faults.extend(compare::after_up_again(last, &now, false, &[]));
         }
         Ok(()) => {}
         Err(error) => faults.push(Fault::of_all_together(error)?),
