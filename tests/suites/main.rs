@@ -39,6 +39,7 @@ mod restore;
 mod restored_objects;
 mod roles;
 mod s3;
+mod schema;
 mod scripts;
 mod steps;
 mod stores;

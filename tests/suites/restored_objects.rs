@@ -3,7 +3,7 @@
 use lockgate_tests::Scenario;
 
 /// Each a batch of its own. Run as a superuser, because some kinds need one.
-const OBJECTS: &[&str] = &[
+pub(crate) const OBJECTS: &[&str] = &[
     "CREATE EXTENSION pgcrypto; CREATE EXTENSION btree_gist; CREATE EXTENSION citext; COMMENT ON EXTENSION citext IS 'ours'",
     r#"CREATE SCHEMA app; CREATE SCHEMA "Odd ""name"; COMMENT ON SCHEMA app IS 'Grüße; -- and ''quotes'''"#,
     "CREATE TYPE app.mood AS ENUM ('sad', 'ok', 'happy'); CREATE TYPE app.point AS (x int, y numeric(10, 2))",

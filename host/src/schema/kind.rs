@@ -1,7 +1,7 @@
 //! The kinds of objects, as DDL calls them, in the order in which differences are told.
 
 /// Tables and what belongs to them first, what is only said about other objects last.
-const KINDS: [&str; 56] = [
+const KINDS: [&str; 57] = [
     "schema",
     "extension",
     "language",
@@ -22,6 +22,7 @@ const KINDS: [&str; 56] = [
     "policy",
     "view",
     "materialized view",
+    "population",
     "rule",
     "trigger",
     "type",
@@ -97,6 +98,11 @@ impl Kind {
                 | "database owner"
                 | "database privilege"
         )
+    }
+
+    /// Whether an object of this kind says that a materialized view is filled.
+    pub(super) fn is_population(self) -> bool {
+        self.as_str() == "population"
     }
 
     /// Whether an object of this kind belongs to the database itself, so that a dump of what is in it does not hold it.

@@ -72,6 +72,12 @@ impl Schema {
         self.without(Kind::is_of_the_database)
     }
 
+    /// The same without which materialized views are filled: in a copy without rows, none is.
+    #[must_use]
+    pub fn without_population(self) -> Self {
+        self.without(Kind::is_population)
+    }
+
     fn without(mut self, left_out: impl Fn(Kind) -> bool) -> Self {
         self.objects.retain(|key, _| !left_out(key.kind));
         self

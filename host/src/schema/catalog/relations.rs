@@ -17,6 +17,7 @@ pub(super) const SQL: &[&str] = &[
     TABLE_SETTINGS,
     POLICIES,
     VIEWS,
+    POPULATIONS,
     RULES,
     TRIGGERS,
     STATISTICS,
@@ -55,7 +56,7 @@ SELECT 'partition', r.name, NULL, NULL, 'pg_class:' || r.oid || ':0', NULL, NULL
 FROM rel r JOIN pg_inherits i ON i.inhrelid = r.oid JOIN pg_class p ON p.oid = i.inhparent JOIN ns pn ON pn.oid = p.relnamespace
 WHERE r.relispartition AND NOT i.inhdetachpending";
 
-/// A NOT NULL of 18 has a name, which is told where it is not the one that it gets by itself.
+/// A NOT NULL of 18 has a name, which is told where it is not the one that it gets by itself, nor inherited.
 const COLUMNS: &str = "
 SELECT 'column', r.name || '.' || quote_ident(a.attname), 'COLUMN ' || r.full || '.' || quote_ident(a.attname),
     'pg_class:' || r.oid || ':' || a.attnum, 'pg_class:' || r.oid || ':0',
@@ -87,7 +88,9 @@ SELECT 'column', r.name || '.' || quote_ident(a.attname), 'COLUMN ' || r.full ||
                  WHERE sd.classid = 'pg_class'::regclass AND sd.refclassid = 'pg_class'::regclass AND sd.refobjid = r.oid
                      AND sd.refobjsubid = a.attnum AND sd.deptype = 'i'), '') END,
         CASE WHEN a.attnotnull THEN concat(' ',
-            CASE WHEN nn.conislocal AND nn.conname <> r.relname || '_' || a.attname || '_not_null'
+            CASE WHEN nn.conname <> r.relname || '_' || a.attname || '_not_null' AND NOT (a.attinhcount > 0 AND EXISTS (
+                    SELECT FROM pg_inherits i JOIN pg_constraint pn ON pn.conrelid = i.inhparent AND pn.contype = 'n' AND pn.conname = nn.conname
+                    WHERE i.inhrelid = r.oid))
                 THEN 'CONSTRAINT ' || quote_ident(nn.conname) || ' ' END,
             'NOT NULL', CASE WHEN nn.connoinherit THEN ' NO INHERIT' END, CASE WHEN NOT nn.convalidated THEN ' NOT VALID' END) END),
     NULL, quote_ident(a.attname)
@@ -112,7 +115,8 @@ SELECT 'default', r.name || '.' || quote_ident(a.attname), NULL, NULL,
 FROM rel r JOIN pg_attrdef d ON d.adrelid = r.oid JOIN pg_attribute a ON a.attrelid = r.oid AND a.attnum = d.adnum
 WHERE a.attgenerated = '' AND NOT a.attisdropped";
 
-/// How columns are stored and what the planner is told of them. Options that begin with `pg_` are the server's own: 15.20 counts versions there.
+/// How columns are stored and what the planner is told of them. `pg_attver` is no option of anybody's: late minor versions number the
+/// definitions of columns there, and `pg_dump` leaves it out.
 const COLUMN_SETTINGS: &str = "
 SELECT 'column setting', r.name || '.' || quote_ident(a.attname), NULL, NULL,
     'pg_class:' || r.oid || CASE r.relkind WHEN 'm' THEN ':0' ELSE ':' || a.attnum END, NULL, NULL,
@@ -124,7 +128,7 @@ CROSS JOIN LATERAL (SELECT nullif(concat_ws(', ',
     CASE WHEN coalesce(a.attstattarget, -1) <> -1
         THEN 'ALTER COLUMN ' || quote_ident(a.attname) || ' SET STATISTICS ' || a.attstattarget END,
     (SELECT 'ALTER COLUMN ' || quote_ident(a.attname) || ' SET (' || string_agg(o, ', ' ORDER BY o COLLATE \"C\") || ')'
-     FROM unnest(a.attoptions) o WHERE o !~ '^pg_'),
+     FROM unnest(a.attoptions) o WHERE o !~ '^pg_attver='),
     (SELECT 'ALTER COLUMN ' || quote_ident(a.attname) || ' OPTIONS (' || string_agg(split_part(o, '=', 1) || ' (digest '
          || left(encode(sha256(convert_to(o, 'UTF8')), 'hex'), 6) || ')', ', ' ORDER BY o COLLATE \"C\") || ')' FROM unnest(a.attfdwoptions) o)),
     '') AS settings) s
@@ -211,8 +215,12 @@ SELECT r.kind, r.name, upper(r.kind) || ' ' || r.full, 'pg_class:' || r.oid || '
     concat('CREATE ', upper(r.kind), ' ', r.full, (SELECT ' USING ' || quote_ident(amname) FROM pg_am WHERE pg_am.oid = r.relam AND amname <> 'heap'),
         (SELECT ' WITH (' || string_agg(o, ', ' ORDER BY o COLLATE \"C\") || ')' FROM unnest(r.reloptions) o),
         (SELECT ' TABLESPACE ' || quote_ident(spcname) FROM pg_tablespace s WHERE s.oid = r.reltablespace)),
-    E' AS\\n' || rtrim(pg_get_viewdef(r.oid), ';'), CASE WHEN NOT r.relispopulated THEN E'\\n  WITH NO DATA' END, NULL
+    E' AS\\n' || rtrim(pg_get_viewdef(r.oid), ';'), NULL, NULL
 FROM rel r WHERE r.relkind IN ('v', 'm')";
+
+const POPULATIONS: &str = "
+SELECT 'population', r.name, NULL, NULL, 'pg_class:' || r.oid || ':0', NULL, NULL, NULL, 'REFRESH MATERIALIZED VIEW ' || r.full, NULL, NULL
+FROM rel r WHERE r.relkind = 'm' AND r.relispopulated";
 
 const RULES: &str = "
 SELECT 'rule', r.name || '.' || quote_ident(w.rulename), 'RULE ' || quote_ident(w.rulename) || ' ON ' || r.full,
