@@ -42,3 +42,4 @@ mod steps;
 mod stores;
 mod up_and_down;
 mod values;
+mod workload;

@@ -3,6 +3,7 @@
 pub mod measure;
 mod outcome;
 mod settings;
+pub mod workload;
 
 pub use self::{
     outcome::{
