@@ -2,7 +2,13 @@
 
 use tokio_postgres::types::ToSql;
 
-use super::{progress::of_the_run_sql, quote_literal};
+use super::{history, journal, progress, progress::of_the_run_sql, quote_literal, seal};
+
+/// The names of the host's own tables, in the schema of the history.
+pub const TABLES: [&str; 4] = [history::TABLE, journal::TABLE, progress::TABLE, seal::TABLE];
+
+/// The names of the functions of their triggers, which have no arguments.
+pub const FUNCTIONS: [&str; 2] = journal::FUNCTIONS;
 
 /// The names of the host's own tables, quoted.
 #[derive(Debug, Clone)]
