@@ -7,6 +7,7 @@ mod adopt;
 mod auth_service;
 mod authors;
 mod backup;
+mod certificate;
 mod companions;
 mod components;
 mod connection;

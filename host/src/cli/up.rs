@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::{Context, Output, Result, plan, psql, version};
+use super::{Context, Output, Result, plan, psql, rehearsed, version};
 use crate::{
     error::ExitCode,
     migration::Version,
@@ -22,6 +22,8 @@ pub struct Arguments {
     /// Really run what is pending, in one transaction that is rolled back; say what cannot be tried so
     #[arg(long, conflicts_with = "dry_run")]
     rollback_after: bool,
+    #[command(flatten)]
+    pub(super) rehearsed: rehearsed::RequireRehearsal,
 }
 
 pub async fn run(context: &Context, arguments: &Arguments) -> Result<ExitCode> {

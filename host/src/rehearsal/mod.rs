@@ -1,5 +1,6 @@
 //! A rehearsal: the pending migrations on a throwaway copy, up, down and up again, and what production will see of them.
 
+pub mod certificate;
 pub mod contents;
 pub mod measure;
 mod outcome;
