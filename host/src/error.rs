@@ -335,6 +335,8 @@ pub enum Stage {
     HostPreflight,
     /// The rules for what is pending, before anything else is done about it.
     Lint,
+    /// The certificate of a rehearsal, before anything else is done about what is pending.
+    Rehearsal,
     /// A migration's checks before it runs.
     Preflight(Version),
     /// A migration's checks before its transaction commits.
@@ -629,6 +631,7 @@ impl Error {
                 match stage {
                     Stage::HostPreflight => "preflight says no".into(),
                     Stage::Lint => "lint says no".into(),
+                    Stage::Rehearsal => "no certificate of a rehearsal lets this run through".into(),
                     Stage::Preflight(version) => format!("the preflight of migration `{version}` says no"),
                     Stage::Verify(version, direction) => {
                         format!("the verification of migration `{version}` ({direction}) says no")

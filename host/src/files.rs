@@ -1,9 +1,9 @@
 //! Reading files that somebody else put there: never for ever, and never more than fits.
 
 use std::{
-    fs::{self, File},
-    io::{self, Read},
-    os::unix::fs::OpenOptionsExt,
+    fs::{self, File, Permissions},
+    io::{self, Read, Write},
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
     path::Path,
 };
 
@@ -15,7 +15,7 @@ use nix::fcntl::OFlag;
 /// Why it is not read, as a sentence about it; `limit` is the name of the setting that raises `max_bytes`.
 pub fn read(path: &Path, max_bytes: u64, limit: &str) -> Result<Vec<u8>, String> {
     let unreadable = |e: std::io::Error| format!("it cannot be read: {e}");
-    let mut file = open(path).map_err(unreadable)?;
+    let file = open(path).map_err(unreadable)?;
     let metadata = file.metadata().map_err(unreadable)?;
     if metadata.is_dir() {
         return Err("it is a folder".into());
@@ -29,7 +29,7 @@ pub fn read(path: &Path, max_bytes: u64, limit: &str) -> Result<Vec<u8>, String>
     }
     let mut bytes = Vec::new();
     // It may grow while it is read.
-    file.by_ref().take(max_bytes.saturating_add(1)).read_to_end(&mut bytes).map_err(unreadable)?;
+    file.take(max_bytes.saturating_add(1)).read_to_end(&mut bytes).map_err(unreadable)?;
     if bytes.len() as u64 > max_bytes { Err(too_long(bytes.len() as u64)) } else { Ok(bytes) }
 }
 
@@ -55,6 +55,22 @@ pub fn make_uncommitted(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Writes a file whole: whoever reads it, even after a crash, finds all of what was there before or all of this.
+///
+/// # Errors
+/// When it cannot be written; what was there before is as it was.
+pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // Some folders may hold nothing else but what begins with a dot. The mode is as of any new file, less the umask.
+    let prefix = format!(".{}", path.file_name().unwrap_or_default().display());
+    let mode = Permissions::from_mode(0o666);
+    let mut file = tempfile::Builder::new().prefix(&prefix).permissions(mode).tempfile_in(folder)?;
+    file.write_all(bytes)?;
+    file.as_file().sync_all()?;
+    file.persist(path)?;
+    File::open(folder)?.sync_all()
+}
+
 #[cfg(test)]
 mod tests {
     use nix::{sys::stat::Mode, unistd::mkfifo};
@@ -68,6 +84,22 @@ mod tests {
         assert_eq!(folder.path().read_dir().unwrap().count(), 0);
         make_uncommitted(&folder.path().join("a/b")).unwrap();
         assert_eq!(fs::read_to_string(folder.path().join("a/b/.gitignore")).unwrap(), "*\n");
+    }
+
+    #[test]
+    fn a_file_is_replaced_whole_and_leaves_nothing_beside_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file.json");
+        for text in ["one", "two"] {
+            replace(&path, text.as_bytes()).unwrap();
+            assert_eq!(fs::read_to_string(&path).unwrap(), text);
+        }
+        // A folder in its place cannot be replaced, and stays.
+        fs::create_dir(folder.path().join("taken")).unwrap();
+        assert!(replace(&folder.path().join("taken"), b"x").is_err());
+        assert!(folder.path().join("taken").is_dir());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2, "no temporary file is left");
+        assert!(replace(&folder.path().join("none/file"), b"x").is_err());
     }
 
     #[test]

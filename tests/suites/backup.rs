@@ -284,7 +284,7 @@ async fn the_manifest_tells_what_the_snapshot_held_and_fits_its_schema() {
 }
 
 /// Where a value is not as a JSON schema describes it: keys that it does not know, keys that are missing, values that are none of a list.
-fn undescribed(value: &serde_json::Value, schema: &serde_json::Value, at: &str) -> Vec<String> {
+pub(crate) fn undescribed(value: &serde_json::Value, schema: &serde_json::Value, at: &str) -> Vec<String> {
     use serde_json::Value;
     let mut wrong = Vec::new();
     match value {

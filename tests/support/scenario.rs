@@ -214,6 +214,11 @@ impl Scenario {
         self.database.url()
     }
 
+    /// How the owner of the database reaches it.
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+
     /// The server's address.
     pub fn host(&self) -> &str {
         &self.target.host

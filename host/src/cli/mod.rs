@@ -13,6 +13,7 @@ mod plan;
 mod plugin;
 mod psql;
 mod rehearse;
+mod rehearsed;
 mod repair;
 mod resolve;
 mod restore;
@@ -315,6 +316,11 @@ async fn run(cli: Cli) -> Result<ExitCode> {
             cache_dir: global.cache_dir,
             no_cache: global.no_cache,
         })?;
+        match &cli.command {
+            Command::Up(up) => up.rehearsed.settle(&mut config.rehearsal),
+            Command::Plan(plan) => plan.rehearsed.settle(&mut config.rehearsal),
+            _ => {}
+        }
         for (name, value, source) in &config.sources {
             tracing::info!(%value, source, "database {name}");
         }

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::{Context, Result, version};
+use super::{Context, Result, rehearsed, version};
 use crate::{
     error::{ExitCode, blocks},
     migration::Version,
@@ -14,6 +14,8 @@ pub struct Arguments {
     /// Up to and including this version
     #[arg(long, value_name = "VERSION", value_parser = version)]
     to: Option<Version>,
+    #[command(flatten)]
+    pub(super) rehearsed: rehearsed::RequireRehearsal,
 }
 
 pub async fn run(context: &Context, arguments: &Arguments) -> Result<ExitCode> {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Context, Output, Result, plan, psql, version};
+use super::{Context, Output, Result, plan, psql, rehearsed, version};
 use crate::{
     error::ExitCode,
     migration::Version,
@@ -31,6 +31,8 @@ pub struct Arguments {
     /// Write what the run did, also where it failed, to this HTML file
     #[arg(long, value_name = "FILE", conflicts_with_all = ["dry_run", "rollback_after"])]
     report: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) rehearsed: rehearsed::RequireRehearsal,
 }
 
 pub async fn run(context: &Context, arguments: &Arguments) -> Result<ExitCode> {

@@ -142,6 +142,15 @@ impl Handle {
         Ok((columns, self.client.query_raw(&statement, params).await.map_err(failed)?))
     }
 
+    /// Asks the server whether it would take a statement, and does not run it.
+    ///
+    /// # Errors
+    /// What the server said.
+    pub async fn prepare(&self, sql: &str) -> Result<(), DbError> {
+        let _asked = self.questions.ask();
+        self.client.prepare(sql).await.map(drop).map_err(|e| db_error(&e))
+    }
+
     /// Runs one statement and returns the number of rows that it changed.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! A rehearsal: the pending migrations on a throwaway copy, up, down and up again, and what production will see of them.
 
 mod bench;
+pub mod certificate;
 mod compare;
 pub mod contents;
 mod cycle;
@@ -15,7 +16,7 @@ mod roles;
 mod room;
 mod run;
 mod settings;
-mod workload;
+pub mod workload;
 mod workspace;
 
 pub use self::{

@@ -198,7 +198,7 @@ pub enum StageOutcome {
 }
 
 /// Whether a migration can be taken back.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "is", content = "why")]
 pub enum Reversibility {
     /// Its way down brought everything back, and its way up could be gone again.
@@ -255,7 +255,7 @@ pub struct Fault {
 }
 
 /// What may be wrong with a migration.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FaultCode {
     /// Its way up fails, or its checks say no.
@@ -316,7 +316,7 @@ pub struct Hazard {
 }
 
 /// What may keep others waiting.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum HazardCode {
     /// A table is written anew.

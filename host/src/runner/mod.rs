@@ -11,6 +11,7 @@ mod pause;
 mod planning;
 mod progressed;
 mod recovery;
+mod rehearsed;
 mod repair;
 mod resolve;
 mod tryout;
@@ -71,6 +72,8 @@ struct Run<'a> {
     way_back: Option<WayBack>,
     /// Whether a migration has begun.
     begun: bool,
+    /// The rehearsal that lets it through, where one must.
+    rehearsed: Option<Uuid>,
 }
 
 /// Connects and tells what the server is.
@@ -134,7 +137,10 @@ pub async fn plan_up(config: &Config, run_id: Uuid, to: Option<&Version>) -> Res
     let run = Run::begin(config, run_id).await?;
     run.refuse_other_histories(&folder).await?;
     let work = run.pending(&folder, to).await?;
-    run.plan(Direction::Up, &folder, &work).await
+    let rehearsed = run.would_be_let_through(&work).await?;
+    let mut plan = run.plan(Direction::Up, &folder, &work).await?;
+    plan.findings.splice(0..0, rehearsed);
+    Ok(plan)
 }
 
 /// Says what [`down`] would do, and changes nothing.
@@ -272,6 +278,7 @@ impl<'a> Run<'a> {
             started,
             way_back: None,
             begun: false,
+            rehearsed: None,
         })
     }
 
@@ -294,6 +301,7 @@ impl<'a> Run<'a> {
             if work.is_empty() {
                 run.nothing_to_do(Direction::Up).await
             } else {
+                run.rehearsed = run.require_rehearsal(&work).await?;
                 run.execute(Direction::Up, folder, &work, waited).await
             }
         })
@@ -514,7 +522,10 @@ impl<'a> Run<'a> {
         tables::ensure(&self.session, &self.history).await?;
         Failpoint::TablesEnsured.pass();
         findings.extend(self.resolve_former().await?);
-        let waited = format!("waited {} ms for the lock", waited.as_millis());
+        let mut waited = format!("waited {} ms for the lock", waited.as_millis());
+        if let Some(rehearsal) = self.rehearsed {
+            waited += &format!("; let through by rehearsal {rehearsal}");
+        }
         self.journal.append(&self.session, &Entry::of(Event::RunStarted).detail(&waited)).await?;
         let entry = backup.as_ref().map_or(Entry::of(noted), |manifest| Entry::of(noted).detail(&manifest.id));
         self.journal.append(&self.session, &entry).await?;

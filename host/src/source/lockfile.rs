@@ -1,12 +1,6 @@
 //! `lockgate.lock`: what was reviewed of every component, so that none runs that was not.
 
-use std::{
-    collections::BTreeMap,
-    fs::{File, Permissions},
-    io::{self, Write},
-    os::unix::fs::PermissionsExt,
-    path::Path,
-};
+use std::{collections::BTreeMap, io, path::Path};
 
 use serde::{Deserialize, Serialize};
 
@@ -104,17 +98,7 @@ pub fn write(folder: &Path, pins: &Pins) -> Result<()> {
     let path = folder.join(NAME);
     let failed = |e: io::Error| Error::system(format!("writing `{}`", path.display()), e);
     let text = text(pins).map_err(io::Error::other).map_err(failed)?;
-    replace(folder, &path, &text).map_err(failed)
-}
-
-fn replace(folder: &Path, path: &Path, text: &str) -> io::Result<()> {
-    // A folder of migrations may hold nothing else but what begins with a dot. The mode is as of any new file, less the umask.
-    let mode = Permissions::from_mode(0o666);
-    let mut file = tempfile::Builder::new().prefix(".lockgate.lock").permissions(mode).tempfile_in(folder)?;
-    file.write_all(text.as_bytes())?;
-    file.as_file().sync_all()?;
-    file.persist(path)?;
-    File::open(folder)?.sync_all()
+    files::replace(&path, text.as_bytes()).map_err(failed)
 }
 
 fn text(pins: &Pins) -> Result<String, toml::ser::Error> {
@@ -129,7 +113,7 @@ fn text(pins: &Pins) -> Result<String, toml::ser::Error> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
+    use std::{fs, os::unix::fs::PermissionsExt};
 
     use super::*;
 

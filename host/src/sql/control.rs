@@ -29,6 +29,11 @@ enum Control {
     Other,
 }
 
+/// Whether a statement that begins with these words begins or ends a transaction, or a part of one.
+pub fn is_transaction_control(words: &[String]) -> bool {
+    control(words).is_some()
+}
+
 fn control(words: &[String]) -> Option<Control> {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     Some(match words.as_slice() {

@@ -16,6 +16,7 @@ pub mod scan;
 mod script;
 pub mod split;
 
+pub use control::is_transaction_control;
 pub use diagnostics::position_of;
 pub use directives::Directives;
 pub use guard::{Refusal, Rule, check_copy_in, check_outside, check_query, check_statement};
