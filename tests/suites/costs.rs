@@ -5,7 +5,7 @@ use lockgate::{
     error::Error,
     locks::{Blocks, Mode},
     migration::Direction,
-    postgres::Session,
+    postgres::{Session, Target},
     rehearsal::{
         Hazard, HazardCode, Settings, Verdict,
         measure::{Basis, How, LockHeld, Measured, Recorder, Sizes, Step, TableWork, verdict},
@@ -41,12 +41,20 @@ fn config(scenario: &Scenario, recorder: &Recorder) -> Config {
     Config { backup: lockgate::backup::Settings::none(), recorder: Some(recorder.clone()), ..config }
 }
 
+fn target(scenario: &Scenario) -> Target {
+    Config::load(Options { database_url: Some(scenario.url()), ..Options::default() }).unwrap().target
+}
+
+/// One for whose target the scenario itself stands.
 async fn recorder(scenario: &Scenario) -> Recorder {
-    let options = Options { database_url: Some(scenario.url()), ..Options::default() };
-    let target = Config::load(options).unwrap().target;
-    let session = Session::connect(&target, "the test").await.unwrap();
+    recorder_for(scenario, scenario).await
+}
+
+/// One for a copy and its target.
+async fn recorder_for(copy: &Scenario, production: &Scenario) -> Recorder {
+    let session = Session::connect(&target(production), "the test").await.unwrap();
     let sizes = Sizes::read(&session).await.unwrap();
-    Recorder::start(&target, "public", sizes).await.unwrap()
+    Recorder::start(&target(copy), "public", sizes).await.unwrap()
 }
 
 /// Applies what is pending, and tells what the last of it cost.
@@ -96,7 +104,7 @@ async fn a_rewrite_is_seen_with_its_lock_and_its_log() {
     assert_eq!(step.estimate.basis, Basis::SameSize);
     let lock = strongest(&measured, "orders");
     assert_eq!((lock.mode, lock.blocks, lock.step), (Mode::AccessExclusive, Blocks::ReadsAndWrites, 1));
-    assert!(lock.held_ms >= step.duration_ms, "until the commit: {lock:#?}");
+    assert!(lock.from_ms + lock.held_ms >= step.duration_ms, "until the commit: {lock:#?}");
     let hazards = hazards(&measured);
     assert_eq!(codes(&measured), ["rewrite orders"]);
     assert!(hazards[0].what.contains("about 20000 rows") && hazards[0].what.contains("bigint"), "{hazards:#?}");
@@ -246,6 +254,11 @@ async fn what_is_innocent_is_no_hazard() {
         "CREATE VIEW rich AS SELECT * FROM orders WHERE amount > 100;",
         "CREATE FUNCTION twice(n int) RETURNS int LANGUAGE sql AS 'SELECT n * 2';",
         "COMMENT ON TABLE orders IS 'what was ordered';",
+        // To look a user up, the server reads all of so small a table.
+        "CREATE TABLE carts (id int, user_id int REFERENCES users (id));",
+        "ALTER TABLE carts ADD COLUMN n int; INSERT INTO carts SELECT n, n FROM generate_series(1, 20) n;
+         UPDATE users SET full_name = 'one' WHERE id = 1;",
+        "ALTER TABLE carts ADD COLUMN user2 int REFERENCES users (id);",
         "INSERT INTO users VALUES (1001, 'one more'), (1002, 'another');",
         "UPDATE orders SET amount = 2 WHERE id = 7;",
         "CREATE TABLE lines (id int, order_id int REFERENCES orders (id));",
@@ -277,12 +290,14 @@ async fn each_planted_fault_is_named() {
         ("ALTER TABLE orders SET UNLOGGED;", "rewrite orders"),
         ("ALTER TABLE orders ADD CONSTRAINT positive CHECK (amount > 0);", "check-scan orders"),
         ("ALTER TABLE orders ADD CONSTRAINT amounts UNIQUE (amount);", "index-not-concurrent orders"),
+        ("ALTER TABLE orders ADD COLUMN code int UNIQUE;", "index-not-concurrent orders"),
+        ("ALTER TABLE orders ADD COLUMN weight int CHECK (weight > 0);", "check-scan orders"),
         ("REINDEX TABLE orders;", "index-not-concurrent orders"),
         ("DO $$ BEGIN CREATE INDEX ON orders (note); END $$;", "index-not-concurrent orders"),
         ("LOCK TABLE users; UPDATE orders SET user_id = user_id + 1;", "lock-held users"),
         ("DO $$ BEGIN LOCK TABLE orders; UPDATE orders SET user_id = user_id + 1; END $$;", "long-lock orders"),
         (
-            "ALTER TABLE orders ADD CONSTRAINT some CHECK (amount > 0) NOT VALID; ALTER TABLE orders VALIDATE CONSTRAINT some;",
+            "ALTER TABLE orders ADD CONSTRAINT ids CHECK (id > 0) NOT VALID; ALTER TABLE orders VALIDATE CONSTRAINT ids;",
             "lock-held orders",
         ),
     ];
@@ -295,6 +310,66 @@ async fn each_planted_fault_is_named() {
     for ((_, _, measured), (sql, expected)) in recorder.take().iter().zip(faulty) {
         assert_eq!(codes(measured), [expected], "{sql}\n{measured:#?}");
     }
+}
+
+#[tokio::test]
+async fn a_copy_without_rows_names_the_same_and_says_that_it_assumes() {
+    let (production, mut copy) = (orders("production").await, Scenario::new("schema_only").await);
+    copy.lines(&TABLES.replace("INSERT INTO", "SELECT 1; --")).await;
+    let faulty = [
+        ("ALTER TABLE orders ALTER COLUMN amount TYPE bigint;", "rewrite orders"),
+        ("ALTER TABLE orders ALTER COLUMN amount SET NOT NULL;", "not-null-scan orders"),
+        ("ALTER TABLE orders ADD CONSTRAINT positive CHECK (amount > 0);", "check-scan orders"),
+        ("ALTER TABLE orders ADD FOREIGN KEY (user_id) REFERENCES users (id);", "foreign-key-scan orders"),
+        ("CREATE INDEX orders_amount ON orders (amount);", "index-not-concurrent orders"),
+        ("ALTER TABLE orders ADD COLUMN total int; UPDATE orders SET total = amount;", "lock-held orders"),
+    ];
+    for (i, (sql, _)) in faulty.iter().enumerate() {
+        copy = copy.migration(&format!("{:03}_it", i + 1), sql, "SELECT 1;");
+    }
+    let recorder = recorder_for(&copy, &production).await;
+    runner::up(&config(&copy, &recorder), Uuid::now_v7(), None).await.unwrap();
+    for ((_, _, measured), (sql, expected)) in recorder.take().iter().zip(faulty) {
+        assert_eq!(codes(measured), [expected], "{sql}\n{measured:#?}");
+        let estimate = &measured.steps.last().unwrap().estimate;
+        let Basis::Assumed { relation, target_bytes } = &estimate.basis else { panic!("{sql}: {estimate:?}") };
+        assert!(relation == "orders" && *target_bytes > 1_000_000 && estimate.high_ms > 10.0, "{sql}: {estimate:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_table_is_known_on_the_target_by_the_name_that_it_had_before() {
+    let (production, copy) = (orders("renamed_there").await, orders("renamed").await);
+    production.lines("INSERT INTO orders SELECT n FROM generate_series(20001, 200000) n; ANALYZE orders").await;
+    let copy = copy.migration("001_rename", "ALTER TABLE orders RENAME TO purchases;", "SELECT 1;").migration(
+        "002_type",
+        "ALTER TABLE purchases ALTER COLUMN amount TYPE bigint;",
+        "SELECT 1;",
+    );
+    let recorder = recorder_for(&copy, &production).await;
+    runner::up(&config(&copy, &recorder), Uuid::now_v7(), None).await.unwrap();
+    let (_, _, measured) = recorder.take().pop().unwrap();
+    let step = &measured.steps[0];
+    assert_eq!(work(step, "purchases").target_rows, Some(200_000));
+    let Basis::Scaled { relation, factor } = &step.estimate.basis else { panic!("{step:#?}") };
+    assert!(relation == "purchases" && *factor > 3.0, "{step:#?}");
+    assert!(step.estimate.low_ms > step.duration_ms && step.estimate.high_ms > 3.0 * step.estimate.low_ms, "{step:#?}");
+}
+
+#[tokio::test]
+async fn a_partitioned_table_is_told_once() {
+    let scenario = orders("partitioned").await;
+    scenario
+        .lines(
+            "CREATE TABLE events (id int, user_id int) PARTITION BY RANGE (id);
+             CREATE TABLE events_1 PARTITION OF events FOR VALUES FROM (1) TO (1000);
+             CREATE TABLE events_2 PARTITION OF events FOR VALUES FROM (1000) TO (9999);
+             INSERT INTO events SELECT n, n % 100 + 1 FROM generate_series(1, 5000) n; ANALYZE events",
+        )
+        .await;
+    let sql = "ALTER TABLE events ADD FOREIGN KEY (user_id) REFERENCES users (id);";
+    let measured = applied(&scenario.migration("001_it", sql, "SELECT 1;")).await;
+    assert_eq!(codes(&measured), ["foreign-key-scan events_2"], "{measured:#?}");
 }
 
 #[tokio::test]

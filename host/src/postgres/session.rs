@@ -500,7 +500,10 @@ impl Session {
                 Committed::Yes
             }
             Err(error) => match db_error(&error) {
-                error if error.sqlstate.is_none() || error.connection_lost => Committed::Unknown,
+                error if error.sqlstate.is_none() || error.connection_lost => {
+                    self.transaction_ends(true);
+                    Committed::Unknown
+                }
                 error => Committed::No(Box::new(error)),
             },
         }

@@ -116,9 +116,9 @@ impl<'r, 'c> Passage<'r, 'c> {
     /// Runs the migration from where it stands to its end.
     pub(super) async fn run(&mut self, findings: &mut Vec<Finding>) -> Result<Done> {
         let config = self.run.config;
-        let Some(recorder) = &config.recorder else { return self.to_its_end(findings).await };
+        let Some(recorder) = &config.recorder else { return self.run_whole(findings).await };
         recorder.way_begins(&self.run.session, &self.item.version, self.direction).await?;
-        let done = self.to_its_end(findings).await;
+        let done = self.run_whole(findings).await;
         // What it came to is not to be lost over what it cost.
         if let Err(error) = recorder.way_ends(&self.run.session).await {
             tracing::warn!(migration = self.item.name, %error, "what it cost could not be measured");
@@ -126,7 +126,7 @@ impl<'r, 'c> Passage<'r, 'c> {
         done
     }
 
-    async fn to_its_end(&mut self, findings: &mut Vec<Finding>) -> Result<Done> {
+    async fn run_whole(&mut self, findings: &mut Vec<Finding>) -> Result<Done> {
         let (item, direction) = (self.item, self.direction);
         tracing::info!(migration = item.name, %direction, "running");
         let begin = Instant::now();

@@ -21,8 +21,8 @@ pub(super) enum Form {
     SetNotNull { column: String },
     /// `ADD … CHECK`, the constraint as it is written.
     AddCheck { constraint: String, name: Option<String> },
-    /// `ADD FOREIGN KEY`, the constraint as it is written.
-    AddForeignKey { constraint: String, name: Option<String> },
+    /// `ADD FOREIGN KEY`, the constraint as it is written, and the table that it points at.
+    AddForeignKey { constraint: String, name: Option<String>, references: Option<RelationName> },
     /// `ADD UNIQUE`, `ADD PRIMARY KEY`, `ADD EXCLUDE`
     AddIndexed { constraint: &'static str, name: Option<String> },
     /// `ADD COLUMN`
@@ -50,7 +50,7 @@ impl Statement {
         match &statement {
             Stmt::AlterTable(alter) => Self {
                 table: named(alter.table_relation_name()),
-                forms: alter.actions().filter_map(|action| form(&action)).collect(),
+                forms: alter.actions().flat_map(|action| forms(&action)).collect(),
             },
             Stmt::CreateIndex(create) => {
                 one(named(create.table_relation_name()), Form::CreateIndex { text: text(create.syntax()) })
@@ -70,6 +70,25 @@ impl Statement {
     }
 }
 
+fn forms(action: &AlterTableAction) -> Vec<Form> {
+    let AlterTableAction::AddColumn(column) = action else { return form(action).into_iter().collect() };
+    let name = column.column_name().map(|name| text(name.syntax())).unwrap_or_default();
+    let kind = column.ty().map(|ty| text(ty.syntax())).unwrap_or_default();
+    let of_column = column.constraints().filter_map(|written| match constraint(&written)? {
+        // Written behind the column, it does not say which column it is of.
+        Form::AddForeignKey { constraint, name: named, references } => {
+            let from = constraint.to_ascii_uppercase().find("REFERENCES").unwrap_or(0);
+            let constraint = format!("FOREIGN KEY ({name}) {}", &constraint[from..]);
+            Some(Form::AddForeignKey { constraint, name: named, references })
+        }
+        // No row has a value in it yet.
+        Form::SetNotNull { .. } => None,
+        form => Some(form),
+    });
+    let of_column: Vec<Form> = of_column.collect();
+    [Form::AddColumn { column: name, kind }].into_iter().chain(of_column).collect()
+}
+
 fn form(action: &AlterTableAction) -> Option<Form> {
     use AlterTableAction as A;
     Some(match action {
@@ -85,10 +104,6 @@ fn form(action: &AlterTableAction) -> Option<Form> {
                 _ => return None,
             }
         }
-        A::AddColumn(column) => Form::AddColumn {
-            column: column.column_name().map(|name| text(name.syntax())).unwrap_or_default(),
-            kind: column.ty().map(|ty| text(ty.syntax())).unwrap_or_default(),
-        },
         A::AddConstraint(add) => constraint(&add.constraint()?)?,
         A::ValidateConstraint(_) => Form::Validate,
         A::SetTablespace(_) => Form::Anew("SET TABLESPACE"),
@@ -107,8 +122,13 @@ fn constraint(constraint: &Constraint) -> Option<Form> {
     Some(match constraint {
         _ if constraint.is_not_valid() => return None,
         Constraint::CheckConstraint(_) => Form::AddCheck { constraint: written, name },
-        Constraint::ForeignKeyConstraint(_) | Constraint::ReferencesConstraint(_) => {
-            Form::AddForeignKey { constraint: written, name }
+        Constraint::ForeignKeyConstraint(key) => {
+            let references = key.table_name_ref().and_then(|table| RelationName::in_node(table.syntax()));
+            Form::AddForeignKey { constraint: written, name, references }
+        }
+        Constraint::ReferencesConstraint(key) => {
+            let references = key.table().and_then(|table| RelationName::in_node(table.syntax()));
+            Form::AddForeignKey { constraint: written, name, references }
         }
         Constraint::UniqueConstraint(unique) if unique.using_index().is_none() => {
             Form::AddIndexed { constraint: "UNIQUE", name }
@@ -128,4 +148,44 @@ fn constraint(constraint: &Constraint) -> Option<Form> {
 /// On one line.
 fn text(node: &squawk_syntax::SyntaxNode) -> String {
     node.text().to_string().split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn forms(sql: &str) -> Vec<Form> {
+        Statement::of(sql).forms
+    }
+
+    #[test]
+    fn each_form_of_a_statement_has_its_names() {
+        let check = Form::AddCheck { constraint: "CONSTRAINT c CHECK (n > 0)".into(), name: Some("c".into()) };
+        assert_eq!(
+            forms("ALTER TABLE t ALTER n TYPE bigint, ALTER COLUMN m SET NOT NULL, ADD CONSTRAINT c CHECK (n > 0)"),
+            [Form::NewType { column: "n".into(), to: "bigint".into() }, Form::SetNotNull { column: "m".into() }, check]
+        );
+        assert_eq!(Statement::of("ALTER TABLE app.t SET UNLOGGED").table.unwrap().to_string(), "app.t");
+        assert_eq!(forms("ALTER TABLE t ADD CHECK (n > 0) NOT VALID"), []);
+        assert_eq!(forms("ALTER TABLE t ADD UNIQUE USING INDEX i"), []);
+        assert_eq!(forms("TRUNCATE t"), [Form::Truncate]);
+    }
+
+    #[test]
+    fn a_foreign_key_behind_a_column_is_written_so_that_it_can_stand_alone() {
+        let users = Some(RelationName::bare("users"));
+        let column = Form::AddColumn { column: "u".into(), kind: "int".into() };
+        let constraint = "FOREIGN KEY (u) REFERENCES users (id)".to_owned();
+        let key =
+            Form::AddForeignKey { constraint: constraint.clone(), name: Some("k".into()), references: users.clone() };
+        assert_eq!(forms("ALTER TABLE t ADD COLUMN u int CONSTRAINT k REFERENCES users (id)"), [column, key]);
+        let key = Form::AddForeignKey { constraint, name: None, references: users };
+        assert_eq!(forms("ALTER TABLE t ADD FOREIGN KEY (u) REFERENCES users (id)"), [key]);
+    }
+
+    #[test]
+    fn rows_are_told_by_the_head_of_a_statement() {
+        let sql = format!("INSERT INTO t VALUES {}(0)", "(1, 'x'), ".repeat(1_000));
+        assert_eq!(forms(&sql[..5 * 1024]), [Form::Rows("INSERT")]);
+    }
 }

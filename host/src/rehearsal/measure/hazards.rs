@@ -7,9 +7,12 @@ use super::{
     verdict::{changed_rows, ms},
 };
 use crate::{
-    locks::Blocks,
+    locks::{Blocks, RelationName},
     rehearsal::{Hazard, HazardCode, Settings},
 };
+
+/// So small a table is read whole where a larger one is looked up in an index: eight pages, with those of an index.
+const FEW_PAGES_BYTES: u64 = 64 * 1024;
 
 /// All hazards of a way, in the order of its steps. They are told whenever others wait for work that grows with a table, however small
 /// that is today; how large it is on the target is said with each, and the verdict says whether it matters there.
@@ -54,17 +57,19 @@ fn of_step(measured: &Measured, step: &Step) -> Vec<Hazard> {
     }
     let statement = Statement::of(&step.sql);
     let mut found: Vec<Hazard> = Vec::new();
-    for work in step.tables.iter().filter(|work| grows(work) && has_rows(work)) {
+    let mut works: Vec<&TableWork> = step.tables.iter().filter(|work| grows(work) && has_rows(work)).collect();
+    works.sort_by_key(|work| std::cmp::Reverse(work.target_bytes.unwrap_or(work.copy_bytes)));
+    for work in works {
         let Some(lock) = blocking(measured, step, &work.relation) else { continue };
-        // The other end of a foreign key is told with it.
-        let is_other_end = statement.table.as_ref().is_some_and(|table| !is_named(table, &work.relation));
         let told = named(&statement, work).or_else(|| {
             let by_itself = lock.step == step.number && (work.scans > 0 || work.rows_changed >= FEW_ROWS);
             by_itself.then(|| long_lock(step, work))
         });
-        let Some((code, what, advice)) = told.filter(|_| !is_other_end || !is_foreign_key(&statement)) else {
+        let Some((code, what, advice)) = told.filter(|_| !is_other_end(&statement, &work.relation)) else { continue };
+        // Of partitions and the like, the largest stands for the others.
+        if found.iter().any(|largest| largest.code == code) {
             continue;
-        };
+        }
         let (blocks, relation) = (lock.blocks, work.relation.clone());
         let what = format!("{what}, {}: {}", size(work), blocks.in_words());
         found.push(Hazard { code, step: step.number, relation, blocks, what, advice });
@@ -72,12 +77,17 @@ fn of_step(measured: &Measured, step: &Step) -> Vec<Hazard> {
     found
 }
 
-fn is_foreign_key(statement: &Statement) -> bool {
-    statement.forms.iter().any(|form| matches!(form, Form::AddForeignKey { .. }))
+/// Whether a table is no more than what a new foreign key points at: it is told with the table that has the key.
+fn is_other_end(statement: &Statement, relation: &str) -> bool {
+    let is_pointed_at =
+        |form: &Form| matches!(form, Form::AddForeignKey { references: Some(table), .. } if is_named(table, relation));
+    let is_altered = statement.table.as_ref().is_some_and(|table| is_named(table, relation));
+    !is_altered && statement.forms.iter().any(is_pointed_at)
 }
 
-fn is_named(table: &crate::locks::RelationName, relation: &str) -> bool {
-    let bare = crate::locks::RelationName::bare(table.name.clone()).to_string();
+/// Whether a name, as it is written, may be that of a relation.
+fn is_named(table: &RelationName, relation: &str) -> bool {
+    let bare = RelationName::bare(table.name.clone()).to_string();
     relation == table.to_string() || relation.rsplit('.').next() == Some(bare.as_str())
 }
 
@@ -130,7 +140,7 @@ fn named(statement: &Statement, work: &TableWork) -> Option<(HazardCode, String,
                 format!("every row of `{table}` is looked at for a CHECK"),
                 not_valid(table, constraint, name.as_deref()),
             ),
-            Form::AddForeignKey { constraint, name } if work.scans > 0 => (
+            Form::AddForeignKey { constraint, name, .. } if work.scans > 0 => (
                 Code::ForeignKeyScan,
                 format!(
                     "every row of `{table}` is looked up in the table that its new foreign key points at, which is locked as well"
@@ -141,8 +151,8 @@ fn named(statement: &Statement, work: &TableWork) -> Option<(HazardCode, String,
         };
         return Some(told);
     }
-    // A DO block, a function, a component's code.
-    (work.indexes_built > 0 && statement.forms.is_empty()).then(|| {
+    // A DO block, a function, a component's code; a column that brings an index along, or whose new type has it built anew.
+    (work.indexes_built > 0).then(|| {
         let what = format!("an index of `{table}` is built within the lock");
         let advice =
             "write a `CREATE INDEX CONCURRENTLY` as a statement of its own; Lockgate runs it outside a transaction";
@@ -249,11 +259,10 @@ fn held_over(measured: &Measured, settings: &Settings, own: &[Hazard]) -> Vec<Ha
 fn takes_long(step: &Step, settings: &Settings) -> bool {
     let is_long = |work: &TableWork| {
         let on_target = work.target_rows.is_none_or(|rows| rows >= FEW_ROWS);
-        let rows = work.rows_read + work.rows_changed;
-        grows(work)
-            && has_rows(work)
-            && on_target
-            && (work.rewritten || work.indexes_built > 0 || rows == 0 || rows >= FEW_ROWS)
+        // A table of a few pages is read whole to find one row of it; a larger one would not be.
+        let is_read = work.rows_read == 0 || (work.rows_read >= FEW_ROWS && work.copy_bytes > FEW_PAGES_BYTES);
+        let is_worked = work.rewritten || work.indexes_built > 0 || work.rows_changed >= FEW_ROWS || is_read;
+        grows(work) && has_rows(work) && on_target && is_worked
     };
     step.tables.iter().any(is_long) || step.estimate.high_ms > ms(settings.brief)
 }

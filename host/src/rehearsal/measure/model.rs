@@ -103,7 +103,7 @@ pub struct LockHeld {
     pub blocks: Blocks,
     /// The step that took it, from 1.
     pub step: usize,
-    /// When it was seen first.
+    /// When it was taken, at the earliest: when was last looked without seeing it.
     pub from_ms: f64,
     /// How long it was held.
     pub held_ms: f64,

@@ -62,13 +62,6 @@ impl Sizes {
     pub(super) fn get(&self, relation: &str) -> Option<Size> {
         self.0.get(relation).copied()
     }
-
-    #[cfg(test)]
-    pub(super) fn of(tables: &[(&str, u64, u64)]) -> Self {
-        let size =
-            |(name, bytes, rows): &(&str, u64, u64)| ((*name).to_owned(), Size { bytes: *bytes, rows: Some(*rows) });
-        Self(tables.iter().map(size).collect())
-    }
 }
 
 /// All tables, measured in a transaction of its own.
@@ -141,9 +134,9 @@ fn tables_sql(size: &str) -> String {
          FROM pg_catalog.pg_class rel JOIN pg_catalog.pg_namespace n ON n.oid = rel.relnamespace,
               LATERAL (SELECT coalesce(sum({size}), 0)::int8 AS bytes, coalesce(sum({pages}), 0)::int8 AS pages,
                               sum(part.reltuples) FILTER (WHERE part.reltuples >= 0)::int8 AS rows
-                       FROM pg_catalog.pg_class part
-                       WHERE part.relkind IN ('r', 'm') AND (part.oid = rel.oid OR rel.relkind = 'p' AND part.oid IN (
-                           SELECT tree.relid FROM pg_catalog.pg_partition_tree(rel.oid) tree))) s
+                       FROM (SELECT rel.oid WHERE rel.relkind <> 'p' UNION ALL
+                             SELECT tree.relid FROM pg_catalog.pg_partition_tree(rel.oid) tree WHERE rel.relkind = 'p') one (oid)
+                       JOIN pg_catalog.pg_class part ON part.oid = one.oid AND part.relkind IN ('r', 'm')) s
          WHERE rel.relkind IN ('r', 'p', 'm', 'v', 'f') AND n.nspname <> ALL ('{{pg_catalog,information_schema,pg_toast}}')
            AND rel.relpersistence <> 't'"
     )

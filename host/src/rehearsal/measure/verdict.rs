@@ -101,8 +101,8 @@ mod tests {
             rows_written: 0,
             rows_changed: 0,
             indexes_built: 0,
-            copy_bytes: 8192,
-            target_bytes: Some(16384),
+            copy_bytes: 1 << 20,
+            target_bytes: Some(1 << 20),
             target_rows: Some(target_rows),
         }
     }

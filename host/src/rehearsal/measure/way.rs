@@ -51,6 +51,7 @@ pub(super) struct Way {
     locks: Vec<Lock>,
     sightings: Vec<Sighting>,
     samples: u64,
+    sampled_ms: f64,
     open: Option<Open>,
     transactions: usize,
     committed_ms: f64,
@@ -78,6 +79,8 @@ struct Lock {
 struct Sighting {
     table: u32,
     mode: Mode,
+    /// When was last looked without seeing it: it was taken since.
+    after_ms: f64,
     first_ms: f64,
     last_ms: f64,
     sample: u64,
@@ -157,6 +160,7 @@ impl Way {
             locks: Vec::new(),
             sightings: Vec::new(),
             samples: 0,
+            sampled_ms: 0.0,
             open: None,
             transactions: 0,
             committed_ms: 0.0,
@@ -231,6 +235,7 @@ impl Way {
     /// The second connection saw these locks.
     pub(super) fn sighted(&mut self, locks: &[(u32, Mode)]) {
         let now = self.now();
+        let after_ms = std::mem::replace(&mut self.sampled_ms, now);
         self.samples += 1;
         for (oid, mode) in locks {
             let Some(table) = self.table_of(*oid) else { continue };
@@ -238,7 +243,7 @@ impl Way {
             let same = |s: &&mut Sighting| s.table == table && s.mode == mode && s.sample + 1 >= sample;
             match self.sightings.iter_mut().rev().find(same) {
                 Some(same) => (same.last_ms, same.sample) = (now, sample),
-                None => self.sightings.push(Sighting { table, mode, first_ms: now, last_ms: now, sample }),
+                None => self.sightings.push(Sighting { table, mode, after_ms, first_ms: now, last_ms: now, sample }),
             }
         }
     }
@@ -354,7 +359,7 @@ impl Way {
             }
             let seen =
                 self.sightings.iter().find(|s| s.table == table && s.mode == *mode && s.first_ms >= doing.began_ms);
-            let from_ms = seen.map_or(doing.began_ms, |seen| seen.first_ms.min(doing.ended_ms));
+            let from_ms = seen.map_or(doing.began_ms, |seen| seen.after_ms.clamp(doing.began_ms, doing.ended_ms));
             let (mode, known) = (*mode, Known::Seen);
             self.locks.push(Lock { table, mode, step, from_ms, held_ms: 0.0, known, open: true });
         }
@@ -368,10 +373,9 @@ impl Way {
             table: s.table,
             mode: s.mode,
             step,
-            from_ms: s.first_ms.max(doing.began_ms),
+            from_ms: s.after_ms.max(doing.began_ms),
             // It came and went somewhere between two looks.
-            held_ms: (s.last_ms.min(doing.ended_ms) - s.first_ms.max(doing.began_ms) + period)
-                .min(doing.ended_ms - doing.began_ms),
+            held_ms: (s.last_ms + period).min(doing.ended_ms) - s.after_ms.max(doing.began_ms),
             known: Known::Seen,
             open: false,
         });
