@@ -33,6 +33,7 @@ mod outside;
 mod plans;
 mod plugin_commands;
 mod privileges;
+mod report;
 mod restore;
 mod restored_objects;
 mod roles;

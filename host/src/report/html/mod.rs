@@ -45,6 +45,16 @@ fn name(text: &str) -> String {
     printable_in(NAME_MAX_CHARS, text)
 }
 
+/// The same, which may be broken after an underscore as well.
+fn soft(text: &str) -> Markup {
+    html! { @for part in name(text).split_inclusive('_') { (part) wbr; } }
+}
+
+/// `2026-03-14 09:26:53 UTC`
+fn when(at: jiff::Timestamp) -> String {
+    at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
+}
+
 /// Lines that others chose, as they are broken.
 fn lines(text: &str) -> String {
     let mut cut: String = text.chars().take(BLOCK_MAX_CHARS).collect();

@@ -5,9 +5,9 @@ use uuid::Uuid;
 
 use super::{
     chart::{Bar, Chart, Fill, Group, Row, Scale, legend},
-    findings, lines, name, numbers,
+    findings, lines, name,
     page::{Conclusion, Page, Part},
-    table,
+    soft, table, when,
 };
 use crate::{
     error::Error,
@@ -98,7 +98,7 @@ fn facts(told: &Told) -> Vec<(&'static str, Markup)> {
         ("Target", html! { (printable(&told.target)) }),
         ("Applied", html! { span data-key="applied" { (thousands(progressed.done.len() as u64)) } }),
         ("Took", html! { span data-key="took" { (words::duration(took)) } }),
-        ("When", html! { (format!("{:.0}", told.started_at)) }),
+        ("When", html! { (when(told.started_at)) }),
         ("By", html! { (printable(&told.who)) }),
         ("Run", html! { code { (told.run_id) } }),
     ]
@@ -122,7 +122,7 @@ fn applied(told: &Told) -> Markup {
     let rows = html! {
         @for (k, passed) in progressed.done.iter().enumerate() {
             tr data-at={ "done." (k) } {
-                th.name scope="row" { (name(&passed.done.name)) }
+                th.name scope="row" { (soft(&passed.done.name)) }
                 td { (name(&passed.done.kind)) }
                 td { span.badge.good { "applied" } }
                 td.r { span.num data-ms="execution_time_ms" { (words::whole(u64::try_from(passed.done.execution_time_ms).unwrap_or(u64::MAX))) } }
@@ -220,15 +220,15 @@ fn timeline(progressed: &Progressed) -> Markup {
                 @for passed in &progressed.done {
                     tr {
                         th.name scope="row" { (name(&passed.done.name)) }
-                        td.r { (numbers::ms("-", passed.from_ms)) }
-                        td.r { (numbers::ms("-", passed.to_ms)) }
+                        td.r.num { (words::duration(passed.from_ms)) }
+                        td.r.num { (words::duration(passed.to_ms)) }
                     }
                 }
                 @if let Some(underway) = &progressed.underway {
                     tr {
                         th.name scope="row" { (name(&underway.name)) " (failed)" }
-                        td.r { (numbers::ms("-", underway.from_ms)) }
-                        td.r { (numbers::ms("-", progressed.ended_ms)) }
+                        td.r.num { (words::duration(underway.from_ms)) }
+                        td.r.num { (words::duration(progressed.ended_ms)) }
                     }
                 }
             }))
@@ -247,7 +247,7 @@ fn way_back(told: &Told) -> Markup {
             Some(manifest) => {
                 dl.pairs {
                     div { dt { "Backup" } dd { code { (name(&manifest.id)) } } }
-                    div { dt { "Taken" } dd { (format!("{:.0}", manifest.created_at)) @if manifest.run_id != told.run_id.to_string() { span.why { "by an earlier run; recent enough to serve" } } } }
+                    div { dt { "Taken" } dd { (when(manifest.created_at)) @if manifest.run_id != told.run_id.to_string() { span.why { "by an earlier run; recent enough to serve" } } } }
                     div { dt { "Size" } dd { (bytes(manifest.bytes())) @if manifest.is_encrypted() { ", encrypted" } } }
                     div { dt { "Proved" } dd { (manifest.verified.as_str()) } }
                 }

@@ -77,7 +77,7 @@ fn of_fault(fault: &Fault, at: &str, of: Markup) -> Markup {
 }
 
 fn of_hazard(hazard: &Hazard, at: &str, of: Markup) -> Markup {
-    let tone = if hazard.blocks == Blocks::Neither { "plain" } else { "warn" };
+    let tone = if hazard.blocks == Blocks::Neither { "calm" } else { "warn" };
     html! {
         li.(tone) data-at=(at) {
             span.badge.(tone) data-word="code" { (hazard.code.as_str()) }

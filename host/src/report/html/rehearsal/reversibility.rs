@@ -6,7 +6,7 @@ use super::{link, overview};
 use crate::{
     printable::printable,
     rehearsal::{Migration, Rehearsal, StageName, StageOutcome},
-    report::html::{name, numbers, table},
+    report::html::{numbers, soft, table},
 };
 
 const STAGES: [StageName; 5] =
@@ -26,7 +26,7 @@ pub fn body(rehearsal: &Rehearsal) -> Markup {
     let rows = html! {
         @for (i, m) in rehearsal.migrations.iter().enumerate() {
             tr data-at={ "migrations." (i) } {
-                th.name scope="row" { a href=(link(i)) { (name(&m.name)) } }
+                th.name scope="row" { a href=(link(i)) { (soft(&m.name)) } }
                 @for stage in STAGES { td { (cell(i, m, stage)) } }
                 td { (overview::reversible(&m.reversibility)) }
             }
@@ -50,7 +50,7 @@ fn cell(migration: usize, m: &Migration, stage: StageName) -> Markup {
         StageOutcome::Passed => ("good", "passed", "✓ "),
         StageOutcome::Resumed => ("good", "resumed", "✓ "),
         StageOutcome::Failed => ("bad", "failed", "✗ "),
-        StageOutcome::LeftOut => ("plain", "left out", "– "),
+        StageOutcome::LeftOut => ("calm", "left out", "– "),
     };
     html! {
         div data-at={ "migrations." (migration) ".stages." (k) } {
