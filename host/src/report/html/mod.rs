@@ -50,6 +50,17 @@ fn soft(text: &str) -> Markup {
     html! { @for part in name(text).split_inclusive('_') { (part) wbr; } }
 }
 
+/// A sentence of ours or of others, in which what stands between backquotes is code.
+fn prose(text: &str) -> Markup {
+    let text = printable(text);
+    let parts: Vec<&str> = text.split('`').collect();
+    // A single one that is left over is a sign like any other.
+    if parts.len().is_multiple_of(2) {
+        return html! { (text) };
+    }
+    html! { @for (i, part) in parts.iter().enumerate() { @if i % 2 == 1 { code { (part) } } @else { (part) } } }
+}
+
 /// `2026-03-14 09:26:53 UTC`
 fn when(at: jiff::Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
@@ -71,8 +82,8 @@ fn findings(findings: &[Finding]) -> Markup {
             @for finding in findings {
                 li {
                     span.badge.(finding.severity.to_string()) { (finding.severity) }
-                    " " (printable(&finding.message)) " " code { (name(&finding.code)) }
-                    @if let Some(hint) = &finding.hint { p.next { b { "Next: " } (printable(hint)) } }
+                    " " (prose(&finding.message)) " " code { (name(&finding.code)) }
+                    @if let Some(hint) = &finding.hint { p.next { b { "Next: " } (prose(hint)) } }
                 }
             }
         }

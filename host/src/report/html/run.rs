@@ -7,7 +7,7 @@ use super::{
     chart::{Bar, Chart, Fill, Group, Row, Scale, legend},
     findings, lines, name,
     page::{Conclusion, Page, Part},
-    soft, table, when,
+    prose, soft, table, when,
 };
 use crate::{
     error::Error,
@@ -53,9 +53,10 @@ pub fn page(told: &Told) -> String {
     Page {
         title: format!("Run on {}: {}", printable(&told.target), if result.is_ok() { "done" } else { "failed" }),
         kind: "Run",
-        subject: match done.len() {
-            0 => "No migration was applied".to_owned(),
-            n => format!("{} applied", words::count(n, "migration")),
+        subject: match (done.len(), &progressed.underway, result) {
+            (0, _, _) => "No migration was applied".to_owned(),
+            (n, Some(_), Err(error)) => format!("{} applied, one {}", words::count(n, "migration"), ending(error)),
+            (n, _, _) => format!("{} applied", words::count(n, "migration")),
         },
         conclusion: conclusion(told),
         facts: facts(told),
@@ -95,7 +96,7 @@ fn facts(told: &Told) -> Vec<(&'static str, Markup)> {
     #[allow(clippy::cast_precision_loss)]
     let took = told.result.map_or(progressed.ended_ms, |outcome| outcome.duration_ms as f64);
     vec![
-        ("Target", html! { (printable(&told.target)) }),
+        ("Target", html! { (prose(&told.target)) }),
         ("Applied", html! { span data-key="applied" { (thousands(progressed.done.len() as u64)) } }),
         ("Took", html! { span data-key="took" { (words::duration(took)) } }),
         ("When", html! { (when(told.started_at)) }),
@@ -110,8 +111,8 @@ fn failure(error: &Error) -> Markup {
     html! {
         pre.block tabindex="0" role="region" aria-label="The error" { (lines(&report.to_string())) }
         dl.pairs {
-            @if let Some(state) = &report.state { div { dt { "The database now" } dd { (printable(state)) } } }
-            @if let Some(next) = &report.next { div { dt { "Next" } dd { (printable(next)) } } }
+            @if let Some(state) = &report.state { div { dt { "The database now" } dd { (prose(state)) } } }
+            @if let Some(next) = &report.next { div { dt { "Next" } dd { (prose(next)) } } }
             div { dt { "Exit code" } dd { (report.exit_code) } }
         }
     }
@@ -144,7 +145,7 @@ fn applied(told: &Told) -> Markup {
         } @else {
             p { "None." }
         }
-        @if progressed.done.len() > 0 { p.quiet { "Each is committed, with its row in the history and its verification." } }
+        @if progressed.done.len() > 0 { p.quiet { "Each that is applied is committed, with its row in the history and its verification." } }
     }
 }
 
@@ -257,7 +258,7 @@ fn way_back(told: &Told) -> Markup {
         @if let Some(way_back) = way_back {
             p { "To take all of it back:" }
             pre.block tabindex="0" role="region" aria-label="The command that takes it back" { (lines(&way_back.command)) }
-            @if let Some(mind) = &way_back.mind { p { (printable(mind)) } }
+            @if let Some(mind) = &way_back.mind { p { (prose(mind)) } }
         }
         @if let Ok(outcome) = told.result && let Some(head) = &outcome.journal_head {
             p { "The journal’s head: " code { (name(head)) } }

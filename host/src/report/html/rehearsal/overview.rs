@@ -4,10 +4,9 @@ use maud::{Markup, html};
 
 use super::{badge, link};
 use crate::{
-    printable::printable,
     rehearsal::{Rehearsal, Reversibility, Verdict},
     report::{
-        html::{name, numbers, soft, table, when},
+        html::{name, numbers, prose, soft, table, when},
         rehearsal::{estimate, estimate_of, longest_lock, worst},
         thousands, words,
     },
@@ -103,6 +102,6 @@ pub fn reversible(reversibility: &Reversibility) -> Markup {
     };
     html! {
         span.badge.(tone) data-word="reversibility.is" { (word) }
-        @if let Reversibility::Irreversible(why) = reversibility { span.why { (printable(why)) } }
+        @if let Reversibility::Irreversible(why) = reversibility { span.why { (prose(why)) } }
     }
 }

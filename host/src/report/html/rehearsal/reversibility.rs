@@ -4,9 +4,8 @@ use maud::{Markup, html};
 
 use super::{link, overview};
 use crate::{
-    printable::printable,
     rehearsal::{Migration, Rehearsal, StageName, StageOutcome},
-    report::html::{numbers, soft, table},
+    report::html::{numbers, prose, soft, table},
 };
 
 const STAGES: [StageName; 5] =
@@ -56,7 +55,7 @@ fn cell(migration: usize, m: &Migration, stage: StageName) -> Markup {
         div data-at={ "migrations." (migration) ".stages." (k) } {
             span.badge.(tone) { span aria-hidden="true" { (sign) } span data-word="outcome" { (word) } }
             @if done.outcome != StageOutcome::LeftOut { " " span.quiet { (numbers::whole_ms("duration_ms", done.duration_ms)) } }
-            @if let Some(why) = &done.why { span.why { (printable(why)) } }
+            @if let Some(why) = &done.why { span.why { (prose(why)) } }
         }
     }
 }
