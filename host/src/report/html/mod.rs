@@ -1,6 +1,6 @@
 //! Reports as one HTML file each, which needs nothing else: no network, no script, no second file.
 //!
-//! Everything in it that others chose (names, SQL, messages of servers) is escaped by `maud` and made [`printable`] first. Numbers that
+//! Everything in it that others chose (names, SQL, messages of servers) is escaped by `maud` and made printable first. Numbers that
 //! the JSON has as well carry their path in it (`data-at` of a row or section, and the field in `data-ms`, `data-n`, `data-bytes` or
 //! `data-word`), so that a test, or a person in a hurry, can hold one against the other.
 

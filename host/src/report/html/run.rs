@@ -145,7 +145,7 @@ fn applied(told: &Told) -> Markup {
         } @else {
             p { "None." }
         }
-        @if progressed.done.len() > 0 { p.quiet { "Each that is applied is committed, with its row in the history and its verification." } }
+        @if !progressed.done.is_empty() { p.quiet { "Each that is applied is committed, with its row in the history and its verification." } }
     }
 }
 

@@ -215,7 +215,7 @@ fn a_thousand_migrations_of_a_hundred_steps_are_a_file_that_a_browser_opens() {
         assert!(told.contains(&format!("{migrations:04}_add_columns")), "all are named");
         // A hundred relations are not a picture.
         assert!(
-            html.matches("<rect").count() < 40 * (rehearsal::TIMELINES_MAX + 1) + 10,
+            html.matches("<rect").count() < 40 * (rehearsal::TIMELINES_MAX + 3),
             "{}",
             html.matches("<rect").count()
         );
