@@ -52,6 +52,11 @@ guests: _lockgate
 languages: _lockgate _postgres
     @.ci/languages "{{lockgate}}"
 
+# open reports in a headless Chromium: made-up ones, and pairs of REPORT.html REPORT.json that are named
+[group('develop')]
+browser *ARGS:
+    @.ci/browser "$@"
+
 # install the migration tools that Lockgate takes over from, for the tests that let them migrate first; those in Rust are built (some minutes)
 [group('develop')]
 peers:
@@ -114,7 +119,7 @@ first-look:
 
 # everything that a change must pass
 [group('develop')]
-ci: lint doc (plugins target / "plugins") test test-newest fuzz-scripts torture languages first-look
+ci: lint doc (plugins target / "plugins") test test-newest fuzz-scripts torture languages browser first-look
 
 # the command itself; the first build takes some minutes and shows its progress
 _lockgate:

@@ -36,6 +36,7 @@ mod plans;
 mod plugin_commands;
 mod privileges;
 mod rehearsal;
+mod report;
 mod restore;
 mod restored_objects;
 mod roles;

@@ -6,6 +6,7 @@ use comfy_table::{CellAlignment, Table, presets};
 
 use super::{bytes, findings, seconds, thousands, words};
 use crate::{
+    error::Finding,
     locks::Blocks,
     printable::{printable, printable_in, printable_lines},
     rehearsal::{
@@ -23,7 +24,7 @@ const UNLIKE_MAX: usize = 20;
 /// The text of a rehearsal: what is wrong and what to do, then the migrations, what clients felt, what is not claimed, and on what
 /// it was found out. The last line tells whether it passed.
 pub fn rehearsal(rehearsal: &Rehearsal) -> String {
-    let mut text = findings(&rehearsal.findings);
+    let mut text = findings(&rehearsal.findings.iter().map(fit_for_a_line).collect::<Vec<_>>());
     for migration in &rehearsal.migrations {
         for fault in &migration.faults {
             text += &of_fault(&migration.name, fault);
@@ -71,6 +72,13 @@ pub fn rehearsal(rehearsal: &Rehearsal) -> String {
     let verdict = if rehearsal.passed { "passed" } else { "not passed" };
     let _ = writeln!(text, "{verdict}: {}", why(rehearsal));
     text
+}
+
+/// A finding of a component's, whose words are its own.
+fn fit_for_a_line(finding: &Finding) -> Finding {
+    let Finding { severity, code, message, hint } = finding;
+    let hint = hint.as_deref().map(printable);
+    Finding { severity: *severity, code: printable(code), message: printable(message), hint }
 }
 
 /// Why a rehearsal passed or did not, as the end of a sentence.
@@ -304,7 +312,10 @@ mod tests {
         let last = lines.last().copied().unwrap_or_default();
         assert_eq!(last, "not passed: 2 faults in 1 migration; 1 migration not reached", "{text}");
         let at = |start: &str| {
-            lines.iter().position(|line| line.starts_with(start)).unwrap_or_else(|| panic!("{start}: {text}"))
+            lines
+                .iter()
+                .position(|line| line.trim_start().starts_with(start))
+                .unwrap_or_else(|| panic!("{start}: {text}"))
         };
         let order = [
             "fault in",

@@ -8,14 +8,14 @@ use crate::{locks::Blocks, printable::printable_in, report::words};
 const WIDTH: f64 = 960.0;
 /// Where the bars begin and end. To the left are the labels, to the right what the bars say, so that texts never meet.
 const LEFT: f64 = 236.0;
-const RIGHT: f64 = 716.0;
+const RIGHT: f64 = 684.0;
 /// The height of a row, of a heading and of the axis.
 const ROW: f64 = 24.0;
 const HEAD: f64 = 30.0;
 const AXIS: f64 = 30.0;
 /// As much of a text as there is room for: letters are about 6.4 wide at this size.
-const LABEL_MAX_CHARS: usize = 34;
-const NOTE_MAX_CHARS: usize = 36;
+const LABEL_MAX_CHARS: usize = 28;
+const NOTE_MAX_CHARS: usize = 40;
 /// More rows than this are not a picture.
 pub const ROWS_MAX: usize = 40;
 

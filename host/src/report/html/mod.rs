@@ -1,6 +1,6 @@
 //! Reports as one HTML file each, which needs nothing else: no network, no script, no second file.
 //!
-//! Everything in it that others chose (names, SQL, messages of servers) is escaped by `maud` and made [`printable`] first. Numbers that
+//! Everything in it that others chose (names, SQL, messages of servers) is escaped by `maud` and made printable first. Numbers that
 //! the JSON has as well carry their path in it (`data-at` of a row or section, and the field in `data-ms`, `data-n`, `data-bytes` or
 //! `data-word`), so that a test, or a person in a hurry, can hold one against the other.
 
@@ -45,6 +45,27 @@ fn name(text: &str) -> String {
     printable_in(NAME_MAX_CHARS, text)
 }
 
+/// The same, which may be broken after an underscore as well.
+fn soft(text: &str) -> Markup {
+    html! { @for part in name(text).split_inclusive('_') { (part) wbr; } }
+}
+
+/// A sentence of ours or of others, in which what stands between backquotes is code.
+fn prose(text: &str) -> Markup {
+    let text = printable(text);
+    let parts: Vec<&str> = text.split('`').collect();
+    // A single one that is left over is a sign like any other.
+    if parts.len().is_multiple_of(2) {
+        return html! { (text) };
+    }
+    html! { @for (i, part) in parts.iter().enumerate() { @if i % 2 == 1 { code { (part) } } @else { (part) } } }
+}
+
+/// `2026-03-14 09:26:53 UTC`
+fn when(at: jiff::Timestamp) -> String {
+    at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
+}
+
 /// Lines that others chose, as they are broken.
 fn lines(text: &str) -> String {
     let mut cut: String = text.chars().take(BLOCK_MAX_CHARS).collect();
@@ -61,8 +82,8 @@ fn findings(findings: &[Finding]) -> Markup {
             @for finding in findings {
                 li {
                     span.badge.(finding.severity.to_string()) { (finding.severity) }
-                    " " (printable(&finding.message)) " " code { (name(&finding.code)) }
-                    @if let Some(hint) = &finding.hint { p.next { b { "Next: " } (printable(hint)) } }
+                    " " (prose(&finding.message)) " " code { (name(&finding.code)) }
+                    @if let Some(hint) = &finding.hint { p.next { b { "Next: " } (prose(hint)) } }
                 }
             }
         }

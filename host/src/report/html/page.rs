@@ -2,7 +2,7 @@
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::chart;
+use super::{chart, prose};
 
 /// The style of every report. It is part of the program, and the only thing in a report that is not escaped.
 const STYLE: &str = include_str!("style.css");
@@ -81,7 +81,7 @@ impl Page {
                         h1 { (subject) }
                         p.conclusion.(tone) {
                             strong { span aria-hidden="true" { (sign) " " } (conclusion.word) }
-                            " " (conclusion.sentence)
+                            " " (prose(&conclusion.sentence))
                         }
                         dl.facts {
                             @for (what, value) in &facts { div { dt { (what) } dd { (value) } } }

@@ -5,9 +5,9 @@ use uuid::Uuid;
 
 use super::{
     chart::{Bar, Chart, Fill, Group, Row, Scale, legend},
-    findings, lines, name, numbers,
+    findings, lines, name,
     page::{Conclusion, Page, Part},
-    table,
+    prose, soft, table, when,
 };
 use crate::{
     error::Error,
@@ -53,9 +53,10 @@ pub fn page(told: &Told) -> String {
     Page {
         title: format!("Run on {}: {}", printable(&told.target), if result.is_ok() { "done" } else { "failed" }),
         kind: "Run",
-        subject: match done.len() {
-            0 => "No migration was applied".to_owned(),
-            n => format!("{} applied", words::count(n, "migration")),
+        subject: match (done.len(), &progressed.underway, result) {
+            (0, _, _) => "No migration was applied".to_owned(),
+            (n, Some(_), Err(error)) => format!("{} applied, one {}", words::count(n, "migration"), ending(error)),
+            (n, _, _) => format!("{} applied", words::count(n, "migration")),
         },
         conclusion: conclusion(told),
         facts: facts(told),
@@ -95,10 +96,10 @@ fn facts(told: &Told) -> Vec<(&'static str, Markup)> {
     #[allow(clippy::cast_precision_loss)]
     let took = told.result.map_or(progressed.ended_ms, |outcome| outcome.duration_ms as f64);
     vec![
-        ("Target", html! { (printable(&told.target)) }),
+        ("Target", html! { (prose(&told.target)) }),
         ("Applied", html! { span data-key="applied" { (thousands(progressed.done.len() as u64)) } }),
         ("Took", html! { span data-key="took" { (words::duration(took)) } }),
-        ("When", html! { (format!("{:.0}", told.started_at)) }),
+        ("When", html! { (when(told.started_at)) }),
         ("By", html! { (printable(&told.who)) }),
         ("Run", html! { code { (told.run_id) } }),
     ]
@@ -110,8 +111,8 @@ fn failure(error: &Error) -> Markup {
     html! {
         pre.block tabindex="0" role="region" aria-label="The error" { (lines(&report.to_string())) }
         dl.pairs {
-            @if let Some(state) = &report.state { div { dt { "The database now" } dd { (printable(state)) } } }
-            @if let Some(next) = &report.next { div { dt { "Next" } dd { (printable(next)) } } }
+            @if let Some(state) = &report.state { div { dt { "The database now" } dd { (prose(state)) } } }
+            @if let Some(next) = &report.next { div { dt { "Next" } dd { (prose(next)) } } }
             div { dt { "Exit code" } dd { (report.exit_code) } }
         }
     }
@@ -122,7 +123,7 @@ fn applied(told: &Told) -> Markup {
     let rows = html! {
         @for (k, passed) in progressed.done.iter().enumerate() {
             tr data-at={ "done." (k) } {
-                th.name scope="row" { (name(&passed.done.name)) }
+                th.name scope="row" { (soft(&passed.done.name)) }
                 td { (name(&passed.done.kind)) }
                 td { span.badge.good { "applied" } }
                 td.r { span.num data-ms="execution_time_ms" { (words::whole(u64::try_from(passed.done.execution_time_ms).unwrap_or(u64::MAX))) } }
@@ -144,7 +145,7 @@ fn applied(told: &Told) -> Markup {
         } @else {
             p { "None." }
         }
-        @if progressed.done.len() > 0 { p.quiet { "Each is committed, with its row in the history and its verification." } }
+        @if !progressed.done.is_empty() { p.quiet { "Each that is applied is committed, with its row in the history and its verification." } }
     }
 }
 
@@ -220,15 +221,15 @@ fn timeline(progressed: &Progressed) -> Markup {
                 @for passed in &progressed.done {
                     tr {
                         th.name scope="row" { (name(&passed.done.name)) }
-                        td.r { (numbers::ms("-", passed.from_ms)) }
-                        td.r { (numbers::ms("-", passed.to_ms)) }
+                        td.r.num { (words::duration(passed.from_ms)) }
+                        td.r.num { (words::duration(passed.to_ms)) }
                     }
                 }
                 @if let Some(underway) = &progressed.underway {
                     tr {
                         th.name scope="row" { (name(&underway.name)) " (failed)" }
-                        td.r { (numbers::ms("-", underway.from_ms)) }
-                        td.r { (numbers::ms("-", progressed.ended_ms)) }
+                        td.r.num { (words::duration(underway.from_ms)) }
+                        td.r.num { (words::duration(progressed.ended_ms)) }
                     }
                 }
             }))
@@ -247,7 +248,7 @@ fn way_back(told: &Told) -> Markup {
             Some(manifest) => {
                 dl.pairs {
                     div { dt { "Backup" } dd { code { (name(&manifest.id)) } } }
-                    div { dt { "Taken" } dd { (format!("{:.0}", manifest.created_at)) @if manifest.run_id != told.run_id.to_string() { span.why { "by an earlier run; recent enough to serve" } } } }
+                    div { dt { "Taken" } dd { (when(manifest.created_at)) @if manifest.run_id != told.run_id.to_string() { span.why { "by an earlier run; recent enough to serve" } } } }
                     div { dt { "Size" } dd { (bytes(manifest.bytes())) @if manifest.is_encrypted() { ", encrypted" } } }
                     div { dt { "Proved" } dd { (manifest.verified.as_str()) } }
                 }
@@ -257,7 +258,7 @@ fn way_back(told: &Told) -> Markup {
         @if let Some(way_back) = way_back {
             p { "To take all of it back:" }
             pre.block tabindex="0" role="region" aria-label="The command that takes it back" { (lines(&way_back.command)) }
-            @if let Some(mind) = &way_back.mind { p { (printable(mind)) } }
+            @if let Some(mind) = &way_back.mind { p { (prose(mind)) } }
         }
         @if let Ok(outcome) = told.result && let Some(head) = &outcome.journal_head {
             p { "The journal’s head: " code { (name(head)) } }

@@ -7,7 +7,7 @@ use crate::{
     printable::printable,
     rehearsal::{Rehearsal, Verdict},
     report::{
-        html::{findings, name, numbers, table},
+        html::{findings, name, numbers, table, when},
         rehearsal::{extent, place},
         words::count,
     },
@@ -25,7 +25,7 @@ pub fn copy(rehearsal: &Rehearsal) -> Markup {
         dl.pairs data-at="copy" {
             div { dt { "Where" } dd { (place(copy.on)) ", database " code { (name(&copy.database)) } } }
             div { dt { "Server" } dd { "PostgreSQL " (name(&copy.server_version)) } }
-            div { dt { "Made of the backup" } dd { code { (name(&copy.backup)) } span.why { "taken " (format!("{:.0}", copy.taken_at)) } } }
+            div { dt { "Made of the backup" } dd { code { (name(&copy.backup)) } span.why { "taken " (when(copy.taken_at)) } } }
             div { dt { "Has" } dd { (extent(copy.extent)) ", " (numbers::size("bytes", copy.bytes)) } }
             div { dt { "Personal data" } dd { @match &copy.masked { Some(file) => { "masked by " code { (name(file)) } }, None => "as in the backup: nothing masked it" } } }
             div { dt { "Schema of the target" } dd { code { (name(&rehearsal.target.schema_fingerprint)) } } }
@@ -72,23 +72,17 @@ pub fn itself(rehearsal: &Rehearsal) -> Markup {
 pub fn reading() -> Markup {
     let verdicts = [
         (Verdict::OnlineSafe, "Nobody waits who only reads or writes rows."),
-        (
-            Verdict::BriefLock,
-            "Some wait, but for no longer than is called brief (`brief_ms` under `[rehearsal]`; a second unless set).",
-        ),
+        (Verdict::BriefLock, "Some wait, but for no longer than the setting brief_ms says (a second unless set)."),
         (Verdict::BlocksWrites, "Who writes to a table waits for longer than that. Reads go on."),
         (Verdict::BlocksReads, "Who reads or writes a table waits for longer than that."),
-        (
-            Verdict::NeedsWindow,
-            "Somebody waits for longer than a running application bears (`window_s`; a minute unless set).",
-        ),
+        (Verdict::NeedsWindow, "Somebody waits for longer than the setting window_s says (a minute unless set)."),
     ];
     html! {
         h3 { "Verdicts, the mildest first" }
         dl.pairs { @for (verdict, meaning) in verdicts { div { dt { span.badge.(super::tone(verdict)) { (verdict.as_str()) } } dd { (meaning) } } } }
         h3 { "Faults and hazards" }
         p { "A fault is something wrong with a migration: it fails, or its way back does not bring everything back. A fault always fails the rehearsal." }
-        p { "A hazard is something that takes long while others wait, or will on tables as large as the target’s. It fails the rehearsal where the configuration says so (`fail_on`)." }
+        p { "A hazard is something that takes long while others wait, or will on tables as large as the target’s. It fails the rehearsal where the setting fail_on says so." }
         h3 { "Estimates" }
         p {
             "An estimate is a range. What was read or written whole grows with the table; everything else takes as long as here. "

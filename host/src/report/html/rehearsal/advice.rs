@@ -5,9 +5,11 @@ use maud::{Markup, html};
 use super::{limits::ADVICE_MAX, link, schema};
 use crate::{
     locks::Blocks,
-    printable::printable,
     rehearsal::{Fault, Hazard, Rehearsal},
-    report::{html::name, words::count},
+    report::{
+        html::{name, prose},
+        words::count,
+    },
 };
 
 /// All of it.
@@ -69,22 +71,22 @@ fn of_fault(fault: &Fault, at: &str, of: Markup) -> Markup {
     html! {
         li.bad data-at=(at) {
             span.badge.bad data-word="code" { (fault.code.as_str()) } " in " (of)
-            p.what { (printable(&fault.what)) }
+            p.what { (prose(&fault.what)) }
             @if let Some(change) = &fault.change { (schema::change(change)) }
-            p.next { b { "Next: " } (printable(&fault.advice)) }
+            p.next { b { "Next: " } (prose(&fault.advice)) }
         }
     }
 }
 
 fn of_hazard(hazard: &Hazard, at: &str, of: Markup) -> Markup {
-    let tone = if hazard.blocks == Blocks::Neither { "plain" } else { "warn" };
+    let tone = if hazard.blocks == Blocks::Neither { "calm" } else { "warn" };
     html! {
         li.(tone) data-at=(at) {
             span.badge.(tone) data-word="code" { (hazard.code.as_str()) }
             " in " (of) ", step " span data-n="step" { (crate::report::thousands(hazard.step as u64)) } ": "
             code { (name(&hazard.relation)) }
-            p.what { (printable(&hazard.what)) " Meanwhile " (hazard.blocks.in_words()) "." }
-            p.next { b { "Next: " } (printable(&hazard.advice)) }
+            p.what { (prose(&hazard.what)) " Meanwhile " (hazard.blocks.in_words()) "." }
+            p.next { b { "Next: " } (prose(&hazard.advice)) }
         }
     }
 }

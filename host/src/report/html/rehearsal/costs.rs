@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::{badge, limits};
+use super::{badge, limits, locks};
 use crate::{
     printable::printable,
     rehearsal::{
@@ -10,7 +10,7 @@ use crate::{
         measure::{How, Measured, Step, TableWork},
     },
     report::{
-        html::{name, numbers, table},
+        html::{name, numbers, soft, table},
         thousands,
         words::{self, count},
     },
@@ -25,12 +25,16 @@ const TABLES_MAX: usize = 6;
 pub fn body(rehearsal: &Rehearsal) -> Markup {
     let max = limits::steps_each(rehearsal.migrations.len());
     let few = rehearsal.migrations.len() <= 4;
+    let drawn = limits::with_timeline(&rehearsal.migrations);
     html! {
         p { "What each statement, or step of a component, took on the copy, and how long it will take on the target by the sizes of the tables there." }
         @for (i, m) in rehearsal.migrations.iter().enumerate() {
-            details.fold.many #{ "m" (i) } open[few] data-at={ "migrations." (i) } {
-                summary { (name(&m.name)) " " (badge(m)) }
+            details.fold #{ "m" (i) } open[few] data-at={ "migrations." (i) } {
+                summary { h3 { (soft(&m.name)) } " " (badge(m)) }
                 (of_one(i, m, max))
+                @if let Some(up) = m.up.as_ref().filter(|up| !up.locks.is_empty() && drawn.binary_search(&i).is_err()) {
+                    (locks::table_of(&format!("migrations.{i}.up.locks"), &up.locks, &m.name, limits::locks_each(rehearsal.migrations.len())))
+                }
             }
         }
     }

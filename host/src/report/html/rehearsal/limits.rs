@@ -3,9 +3,11 @@
 use crate::rehearsal::{Migration, measure::Step};
 
 /// So many steps in all of the file.
-const STEPS_MAX: usize = 6_000;
+const STEPS_MAX: usize = 4_000;
 /// So many changes of the schema.
-const CHANGES_MAX: usize = 3_000;
+const CHANGES_MAX: usize = 2_000;
+/// So many locks in numbers.
+const LOCKS_MAX: usize = 4_000;
 /// Of one migration never fewer than this, however many there are.
 const AT_LEAST: usize = 5;
 /// So many migrations have a timeline.
@@ -21,6 +23,11 @@ pub fn steps_each(migrations: usize) -> usize {
 /// How many changes of each migration are shown.
 pub fn changes_each(migrations: usize) -> usize {
     (CHANGES_MAX / migrations.max(1)).clamp(AT_LEAST, 300)
+}
+
+/// How many locks of each migration are told in numbers.
+pub fn locks_each(migrations: usize) -> usize {
+    (LOCKS_MAX / migrations.max(1)).clamp(AT_LEAST, 60)
 }
 
 /// The steps that take longest, here or on the target, in their order, each with its place.

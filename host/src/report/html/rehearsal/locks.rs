@@ -8,15 +8,15 @@ use crate::{
     report::{
         html::{
             chart::{Bar, Fill, Row},
-            name, numbers, table,
+            name, numbers, soft, table,
         },
         thousands,
         words::{self, count},
     },
 };
 
-/// So many locks of one migration are told in numbers.
-const LOCKS_MAX: usize = 60;
+/// So many locks on one relation are drawn in one row.
+const BARS_MAX: usize = 20;
 
 /// The locks on one relation.
 pub struct Lane<'a> {
@@ -55,13 +55,13 @@ pub fn lanes(locks: &[LockHeld]) -> Vec<Lane<'_>> {
 impl Lane<'_> {
     /// As a picture shows it.
     pub fn row(&self) -> Row {
-        let bars = self.locks.iter().map(|lock| Bar {
+        let bars = self.locks.iter().rev().take(BARS_MAX).rev().map(|lock| Bar {
             from: lock.from_ms,
             to: lock.from_ms + lock.held_ms,
             fill: Fill::of(lock.blocks),
         });
         let waits = match self.blocks {
-            Blocks::Neither => "nobody waits",
+            Blocks::Neither => "no one waits",
             Blocks::Writes => "writers wait",
             Blocks::ReadsAndWrites => "all wait",
         };
@@ -84,8 +84,8 @@ fn initials(mode: Mode) -> &'static str {
     }
 }
 
-/// The locks in numbers; `at` is the path of them in the JSON.
-pub fn table_of(at: &str, locks: &[LockHeld], of: &str) -> Markup {
+/// At most so many locks in numbers; `at` is the path of them in the JSON.
+pub fn table_of(at: &str, locks: &[LockHeld], of: &str, max: usize) -> Markup {
     let head = [
         ("Relation", "name"),
         ("Mode", ""),
@@ -97,15 +97,15 @@ pub fn table_of(at: &str, locks: &[LockHeld], of: &str) -> Markup {
         ("Known", ""),
     ];
     let mut shown: Vec<(usize, &LockHeld)> = locks.iter().enumerate().collect();
-    if shown.len() > LOCKS_MAX {
+    if shown.len() > max {
         shown.sort_by(|(_, a), (_, b)| b.blocks.cmp(&a.blocks).then(b.held_ms.total_cmp(&a.held_ms)));
-        shown.truncate(LOCKS_MAX);
+        shown.truncate(max);
         shown.sort_by_key(|(place, _)| *place);
     }
     let rows = html! {
         @for (k, lock) in &shown {
             tr data-at={ (at) "." (k) } {
-                th.name scope="row" { (name(&lock.relation)) }
+                th.name scope="row" { (soft(&lock.relation)) }
                 td { span data-word="mode" { (lock.mode.as_str()) } }
                 td { (lock.blocks.in_words()) }
                 td.r { (numbers::n("step", lock.step as u64)) }

@@ -72,7 +72,7 @@ fn link(index: usize) -> String {
 fn tone(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::OnlineSafe => "good",
-        Verdict::BriefLock => "plain",
+        Verdict::BriefLock => "calm",
         Verdict::BlocksWrites => "warn",
         Verdict::BlocksReads | Verdict::NeedsWindow => "bad",
     }

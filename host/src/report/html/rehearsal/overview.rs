@@ -4,10 +4,9 @@ use maud::{Markup, html};
 
 use super::{badge, link};
 use crate::{
-    printable::printable,
     rehearsal::{Rehearsal, Reversibility, Verdict},
     report::{
-        html::{name, numbers, table},
+        html::{name, numbers, prose, soft, table, when},
         rehearsal::{estimate, estimate_of, longest_lock, worst},
         thousands, words,
     },
@@ -42,10 +41,7 @@ pub fn facts(rehearsal: &Rehearsal) -> Vec<(&'static str, Markup)> {
                 span.why { "all migrations, one after another" }
             },
         ),
-        (
-            "When",
-            html! { (format!("{:.0}", rehearsal.started_at)) span.why { "took " (words::whole(rehearsal.duration_ms)) } },
-        ),
+        ("When", html! { (when(rehearsal.started_at)) span.why { "took " (words::whole(rehearsal.duration_ms)) } }),
         (
             "Target",
             html! {
@@ -68,12 +64,11 @@ pub fn verdicts(rehearsal: &Rehearsal) -> Markup {
         ("Hazards", "r"),
         ("Took here", "r"),
         ("Estimate on the target", "r"),
-        ("Write-ahead log", "r"),
     ];
     let rows = html! {
         @for (i, m) in rehearsal.migrations.iter().enumerate() {
             tr data-at={ "migrations." (i) } {
-                th.name scope="row" { a href=(link(i)) { (name(&m.name)) } }
+                th.name scope="row" { a href=(link(i)) { (soft(&m.name)) } }
                 td { (name(&m.kind)) }
                 td { (badge(m)) }
                 td { (reversible(&m.reversibility)) }
@@ -81,7 +76,6 @@ pub fn verdicts(rehearsal: &Rehearsal) -> Markup {
                 td.r { span.num data-count="hazards" { (thousands(m.hazards.len() as u64)) } }
                 td.r { (numbers::known(m.up.as_ref(), |up| numbers::ms("up.duration_ms", up.duration_ms))) }
                 td.r { (numbers::known(estimate_of(m), |(low, high)| html! { span.num data-sum="up.steps" { (words::range(low, high)) } })) }
-                td.r { (numbers::known(m.up.as_ref(), |up| numbers::size("up.wal_bytes", up.wal_bytes))) }
             }
         }
     };
@@ -104,10 +98,10 @@ pub fn reversible(reversibility: &Reversibility) -> Markup {
         Reversibility::Reversible => ("good", "reversible"),
         Reversibility::Irreversible(_) => ("warn", "irreversible"),
         Reversibility::Faulty => ("bad", "faulty"),
-        Reversibility::NotTried => ("plain", "not tried"),
+        Reversibility::NotTried => ("calm", "not tried"),
     };
     html! {
         span.badge.(tone) data-word="reversibility.is" { (word) }
-        @if let Reversibility::Irreversible(why) = reversibility { span.why { (printable(why)) } }
+        @if let Reversibility::Irreversible(why) = reversibility { span.why { (prose(why)) } }
     }
 }

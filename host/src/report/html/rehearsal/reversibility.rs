@@ -4,9 +4,8 @@ use maud::{Markup, html};
 
 use super::{link, overview};
 use crate::{
-    printable::printable,
     rehearsal::{Migration, Rehearsal, StageName, StageOutcome},
-    report::html::{name, numbers, table},
+    report::html::{numbers, prose, soft, table},
 };
 
 const STAGES: [StageName; 5] =
@@ -26,7 +25,7 @@ pub fn body(rehearsal: &Rehearsal) -> Markup {
     let rows = html! {
         @for (i, m) in rehearsal.migrations.iter().enumerate() {
             tr data-at={ "migrations." (i) } {
-                th.name scope="row" { a href=(link(i)) { (name(&m.name)) } }
+                th.name scope="row" { a href=(link(i)) { (soft(&m.name)) } }
                 @for stage in STAGES { td { (cell(i, m, stage)) } }
                 td { (overview::reversible(&m.reversibility)) }
             }
@@ -50,13 +49,13 @@ fn cell(migration: usize, m: &Migration, stage: StageName) -> Markup {
         StageOutcome::Passed => ("good", "passed", "✓ "),
         StageOutcome::Resumed => ("good", "resumed", "✓ "),
         StageOutcome::Failed => ("bad", "failed", "✗ "),
-        StageOutcome::LeftOut => ("plain", "left out", "– "),
+        StageOutcome::LeftOut => ("calm", "left out", "– "),
     };
     html! {
         div data-at={ "migrations." (migration) ".stages." (k) } {
             span.badge.(tone) { span aria-hidden="true" { (sign) } span data-word="outcome" { (word) } }
             @if done.outcome != StageOutcome::LeftOut { " " span.quiet { (numbers::whole_ms("duration_ms", done.duration_ms)) } }
-            @if let Some(why) = &done.why { span.why { (printable(why)) } }
+            @if let Some(why) = &done.why { span.why { (prose(why)) } }
         }
     }
 }

@@ -6,7 +6,8 @@ use super::{limits, link};
 use crate::{
     rehearsal::Rehearsal,
     report::{
-        html::{lines, name},
+        html::{lines, name, soft},
+        thousands,
         words::count,
     },
     schema::{Change, Changed},
@@ -22,8 +23,12 @@ pub fn body(rehearsal: &Rehearsal) -> Markup {
             @if m.changes.is_empty() {
                 p.quiet { (name(&m.name)) ": the schema stays as it is." }
             } @else {
-                details.fold.many open[few] {
-                    summary { (name(&m.name)) ": " span data-at={ "migrations." (i) } data-count="changes" { (crate::report::thousands(m.changes.len() as u64)) } (if m.changes.len() == 1 { " change" } else { " changes" }) }
+                details.fold open[few] {
+                    summary {
+                        h3 { (soft(&m.name)) }
+                        ": " span data-at={ "migrations." (i) } data-count="changes" { (thousands(m.changes.len() as u64)) }
+                        (if m.changes.len() == 1 { " change" } else { " changes" })
+                    }
                     p { a href=(link(i)) { "Steps and costs of this migration" } }
                     (changes(&m.changes, max))
                 }

@@ -5,18 +5,18 @@ use maud::{Markup, html};
 use super::{badge, limits, link, locks};
 use crate::{
     locks::Blocks,
-    rehearsal::{
-        Migration, Rehearsal,
-        measure::{LockHeld, Measured},
-    },
+    rehearsal::{Migration, Rehearsal, measure::Measured},
     report::{
         html::{
             chart::{self, Bar, Chart, Fill, Group, ROWS_MAX, Row, Scale},
-            name,
+            name, soft,
         },
         words::{self, count},
     },
 };
+
+/// So many bars are drawn in one row.
+const BARS_MAX: usize = 20;
 
 /// All of it.
 pub fn body(rehearsal: &Rehearsal) -> Markup {
@@ -40,9 +40,9 @@ pub fn body(rehearsal: &Rehearsal) -> Markup {
         @for i in drawn {
             @let migration = &rehearsal.migrations[i];
             @if let Some(up) = &migration.up {
-                div.many data-at={ "migrations." (i) } {
-                    h3 { a href=(link(i)) { (name(&migration.name)) } " " (badge(migration)) }
-                    (of_one(i, migration, up))
+                div data-at={ "migrations." (i) } {
+                    h3 { a href=(link(i)) { (soft(&migration.name)) } " " (badge(migration)) }
+                    (of_one(i, migration, up, limits::locks_each(rehearsal.migrations.len())))
                 }
             }
         }
@@ -55,8 +55,11 @@ fn in_order(rehearsal: &Rehearsal) -> Chart {
     for (migration, up) in rehearsal.migrations.iter().filter_map(|m| m.up.as_ref().map(|up| (m, up))) {
         let mut bars = vec![Bar { from: at, to: at + up.duration_ms, fill: Fill::Work }];
         if let Some(worst) = up.locks.iter().map(|lock| lock.blocks).max().filter(|blocks| *blocks != Blocks::Neither) {
-            let held = up.locks.iter().filter(|lock| lock.blocks == worst);
-            bars.extend(held.map(|lock| bar(lock, at)));
+            bars.extend(covered(up, worst).into_iter().take(BARS_MAX).map(|(from, to)| Bar {
+                from: at + from,
+                to: at + to,
+                fill: Fill::of(worst),
+            }));
         }
         let note = format!("{}, {}", words::duration(up.duration_ms), migration.verdict.as_str());
         rows.push(Row { label: migration.name.clone(), bars, note });
@@ -76,11 +79,22 @@ fn in_order(rehearsal: &Rehearsal) -> Chart {
     }
 }
 
-fn bar(lock: &LockHeld, at: f64) -> Bar {
-    Bar { from: at + lock.from_ms, to: at + lock.from_ms + lock.held_ms, fill: Fill::of(lock.blocks) }
+/// The times in which a lock is held that so many wait for; those that overlap are one.
+fn covered(up: &Measured, blocks: Blocks) -> Vec<(f64, f64)> {
+    let held = up.locks.iter().filter(|lock| lock.blocks == blocks);
+    let mut times: Vec<(f64, f64)> = held.map(|lock| (lock.from_ms, lock.from_ms + lock.held_ms)).collect();
+    times.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let mut covered: Vec<(f64, f64)> = Vec::new();
+    for (from, to) in times {
+        match covered.last_mut() {
+            Some(last) if from <= last.1 => last.1 = last.1.max(to),
+            _ => covered.push((from, to)),
+        }
+    }
+    covered
 }
 
-fn of_one(index: usize, migration: &Migration, up: &Measured) -> Markup {
+fn of_one(index: usize, migration: &Migration, up: &Measured, max: usize) -> Markup {
     let shown = limits::longest(&up.steps, ROWS_MAX / 2);
     let steps: Vec<Row> = shown
         .iter()
@@ -128,7 +142,7 @@ fn of_one(index: usize, migration: &Migration, up: &Measured) -> Markup {
         @if !up.locks.is_empty() {
             details {
                 summary { "The locks in numbers" }
-                (locks::table_of(&format!("migrations.{index}.up.locks"), &up.locks, &migration.name))
+                (locks::table_of(&format!("migrations.{index}.up.locks"), &up.locks, &migration.name, max))
             }
         }
     }

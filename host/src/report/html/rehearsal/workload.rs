@@ -8,7 +8,7 @@ use crate::{
     report::{
         html::{
             chart::{Bar, Chart, Fill, Group, ROWS_MAX, Row, Scale, legend},
-            name, numbers, table,
+            name, numbers, soft, table,
         },
         thousands, words,
     },
@@ -31,7 +31,7 @@ pub fn body(workload: &Workload) -> Markup {
     let rows = html! {
         @for (k, felt) in workload.phases.iter().enumerate() {
             tr data-at={ "workload.phases." (k) } {
-                th.name scope="row" { (name(&felt.phase)) }
+                th.name scope="row" { (soft(&felt.phase)) }
                 td.r { (numbers::whole_ms("duration_ms", felt.duration_ms)) }
                 td.r { (numbers::n("done", felt.done)) }
                 td.r { (numbers::n("failed", felt.failed)) }
