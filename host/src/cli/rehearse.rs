@@ -6,9 +6,9 @@ use clap::Args;
 
 use super::{Context, Result, version};
 use crate::{
-    error::ExitCode,
+    error::{ExitCode, Finding, Severity},
     migration::Version,
-    rehearsal::{self, Extent, On, Order, Origin},
+    rehearsal::{self, Extent, OTHER_VERSION, On, Order, Origin, Rehearsal, Settings, certificate},
     report::{self, html},
 };
 
@@ -60,10 +60,24 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<ExitCode> {
         clients: arguments.clients,
     };
     let place = arguments.report.as_deref().map(html::Place::of).transpose()?;
-    let rehearsal = rehearsal::rehearse(&context.config, context.run_id, &order).await?;
+    let mut rehearsal = rehearsal::rehearse(&context.config, context.run_id, &order).await?;
+    certify(&mut rehearsal, settings)?;
     if let Some(place) = place {
         place.write_or_warn(&html::rehearsal(&rehearsal));
     }
     context.print(&rehearsal, report::rehearsal)?;
     Ok(if rehearsal.passed { ExitCode::Done } else { ExitCode::CheckFailed })
+}
+
+/// Writes the certificate, and tells where it is, or why there is none.
+fn certify(rehearsal: &mut Rehearsal, settings: &Settings) -> Result<()> {
+    let counts = rehearsal.findings.iter().all(|finding| finding.code != OTHER_VERSION);
+    if rehearsal.migrations.is_empty() || !counts {
+        return Ok(());
+    }
+    rehearsal.findings.push(match certificate::issue(rehearsal, settings)? {
+        Some(path) => Finding::new(Severity::Info, "certificate", format!("the certificate is `{}`", path.display())),
+        None => certificate::without_a_key(),
+    });
+    Ok(())
 }

@@ -26,6 +26,6 @@ pub use self::{
         Rehearsal, Reversibility, Stage, StageName, StageOutcome, Target, Together, Verdict, Workload,
     },
     place::On,
-    run::{Order, rehearse},
+    run::{OTHER_VERSION, Order, rehearse},
     settings::{Section, Settings},
 };

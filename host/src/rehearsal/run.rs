@@ -30,9 +30,12 @@ use crate::{
     failpoint::Failpoint,
     migration::Version,
     postgres::{Session, history::History},
-    runner::{self, Awaiting},
+    runner::{self, Awaiting, Pending},
     schema::{Change, Schema},
 };
+
+/// The code of the finding that the copy is on another major version than the target: such a rehearsal counts for no certificate.
+pub const OTHER_VERSION: &str = "other-version";
 
 /// What is to be rehearsed, and on what.
 #[derive(Debug, Clone)]
@@ -103,7 +106,7 @@ pub async fn rehearse(config: &Config, run_id: Uuid, order: &Order) -> Result<Re
         told.copy.database.clone_from(&base);
         let named = if site.is_private() { Named::AsItself } else { Named::Aside };
         let mut bench = Bench::new(config, &mut copies, base, named, site.runner.clone(), looked.sizes.clone());
-        let work = on_the_bench(&mut bench, &mut told, &mut rehearsal, &looked, order, &workspace);
+        let work = on_the_bench(&mut bench, &mut told, &mut rehearsal, &looked, order);
         let result = config.stop.race(work).await.unwrap_or_else(|signal| Err(stopped(signal)));
         let cleared = bench.clear().await;
         result.and(cleared)
@@ -176,7 +179,6 @@ async fn on_the_bench(
     phases: &mut Phases,
     looked: &Looked,
     order: &Order,
-    workspace: &Workspace,
 ) -> Result<()> {
     bench.renew().await?;
     let globals = Globals::read(bench.admin()).await?;
@@ -186,7 +188,7 @@ async fn on_the_bench(
     let last = phases.time("each by itself", each(bench, told, looked, &start)).await?;
     Failpoint::RehearsalHalfway.pass();
     if let Some(last) = last {
-        let together = together(bench, looked, &last, order, workspace);
+        let together = together(bench, looked, &last, order);
         let (together, workload) = phases.time("all together", together).await?;
         told.together = Some(together);
         told.workload = workload;
@@ -228,34 +230,22 @@ async fn together(
     looked: &Looked,
     last: &Moment,
     order: &Order,
-    workspace: &Workspace,
 ) -> Result<(Together, Option<Workload>)> {
     bench.renew().await?;
-    let Some(newest) = looked.awaiting.pending.last() else { unreachable!("without anything pending nothing is run") };
+    let pending = &looked.awaiting.pending;
     let clients = match &order.workload {
-        Some(file) => {
-            let folder = workspace.folder("workload")?;
-            let clients = Clients::start(bench.target(), file, order.clients, bench.pg_bin(), &folder, bench.stop());
-            Some(Arc::new(clients.await?))
-        }
+        Some(file) => Some(at_work(bench, file, order.clients, pending).await?),
         None => None,
     };
-    if let Some(clients) = &clients {
-        let names: Vec<(Version, String)> =
-            looked.awaiting.pending.iter().map(|item| (item.version.clone(), item.name.clone())).collect();
-        let clients = Arc::clone(clients);
-        bench.ears.tell(Some(Box::new(move |version| {
-            if let Some((_, name)) = names.iter().find(|(known, _)| known == version) {
-                clients.phase(name);
-            }
-        })));
-    }
     let begin = Instant::now();
-    let result = bench.up(&newest.version).await;
+    let result = match pending.last() {
+        Some(newest) => bench.up(&newest.version).await,
+        None => Ok(()),
+    };
     let duration_ms = ms(begin);
     bench.ears.tell(None);
-    let workload = match clients {
-        Some(clients) => Some(clients.stop().await?),
+    let workload = match clients.and_then(Arc::into_inner) {
+        Some(clients) => Some(clients.stop().await),
         None => None,
     };
     let mut faults = Vec::new();
@@ -271,6 +261,22 @@ async fn together(
     Ok((Together { duration_ms, faults }, workload))
 }
 
+/// Clients at work, who hear which migration begins.
+async fn at_work(bench: &Bench<'_>, file: &Path, clients: u32, pending: &[Pending]) -> Result<Arc<Clients>> {
+    let clients = Arc::new(Clients::start(bench.target(), file, clients, bench.pg_bin()).await?);
+    if let Some(first) = pending.first() {
+        clients.phase(&first.name).await?;
+    }
+    let names: Vec<(Version, String)> = pending.iter().map(|item| (item.version.clone(), item.name.clone())).collect();
+    let told = Arc::clone(&clients);
+    bench.ears.tell(Some(Box::new(move |version| {
+        if let Some((_, name)) = names.iter().find(|(known, _)| known == version) {
+            told.begins(name);
+        }
+    })));
+    Ok(clients)
+}
+
 /// How the schema of the copy differs from the target's.
 fn unlike(target: &Schema, copy: &Schema, told: &mut Rehearsal, looked: &Looked) -> Vec<Change> {
     let bare = |schema: &Schema| schema.clone().without_database();
@@ -280,7 +286,7 @@ fn unlike(target: &Schema, copy: &Schema, told: &mut Rehearsal, looked: &Looked)
             "the copy is on PostgreSQL {}, the target on {}: their schemas are not compared, and this counts for no certificate",
             told.copy.server_version, looked.awaiting.server.version
         );
-        told.findings.push(Finding::new(Severity::Warn, "other-version", message));
+        told.findings.push(Finding::new(Severity::Warn, OTHER_VERSION, message));
         return Vec::new();
     }
     match told.copy.on {

@@ -129,6 +129,14 @@ impl Clients {
         Ok(())
     }
 
+    /// Begins another phase at once, unless it is the present one.
+    pub fn begins(&self, name: &str) {
+        let mut tally = self.shared.tally();
+        if tally.present().0 != name {
+            tally.phase(name);
+        }
+    }
+
     /// Waits until a phase, if it is the present one, has lasted for so long.
     async fn last(&self, phase: &str, at_least: Duration) {
         let rest = match self.shared.tally().present() {

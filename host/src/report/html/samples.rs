@@ -35,7 +35,9 @@ fn step(number: usize, text: &str, began_ms: f64, duration_ms: f64, estimate: Es
     Step {
         number,
         text: text.into(),
+        sql: text.into(),
         how: How::Sql,
+        transaction: Some(1),
         began_ms,
         duration_ms,
         rows: None,
@@ -181,6 +183,8 @@ fn backfill() -> Migration {
         scans: 1,
         rows_read: 240_000,
         rows_written: 240_000,
+        rows_changed: 240_000,
+        indexes_built: 0,
         copy_bytes: 88_000_000,
         target_bytes: Some(1_091_200_000),
         target_rows: Some(2_976_000),
@@ -193,6 +197,7 @@ fn backfill() -> Migration {
         scaled(412.0, "customers", 12.4),
     );
     index.how = How::Outside;
+    index.transaction = None;
     index.temp_bytes = None;
     let up = measured(
         vec![batches, index],
@@ -226,6 +231,8 @@ fn rewrite() -> Migration {
         scans: 2,
         rows_read: 1_600_000,
         rows_written: 0,
+        rows_changed: 0,
+        indexes_built: 1,
         copy_bytes: 410_000_000,
         target_bytes: Some(15_580_000_000),
         target_rows: Some(60_800_000),
