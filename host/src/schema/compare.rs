@@ -98,7 +98,7 @@ impl<'a> Family<'a> {
         for child in self.ordered(children) {
             let belonging = &self.schema.objects[child];
             match child.kind.as_str() {
-                kind if child.kind.is_order() || kind == "owner" && key.kind.as_str() == "column" => {}
+                _ if child.kind.is_order() => {}
                 "default" if key.kind.as_str() == "column" => after.push_str(&belonging.body),
                 _ if holds && child.kind.is_inner() => {
                     let inner = self.inner(child, statements);
@@ -127,10 +127,10 @@ impl<'a> Family<'a> {
             .collect();
         let mut ordered = children.to_vec();
         let place = |key: &Key| {
-            let (kind, object) = (key.kind, &self.schema.objects[key]);
-            let own = |name: &&str| key.name.ends_with(*name) && matches!(kind.as_str(), "column" | "enum value");
-            let at = object.order.first().map(String::as_str).filter(own).and_then(|name| order.get(name));
-            (kind, at.copied().unwrap_or(usize::MAX))
+            // A column and an enum value have the last part of their name here.
+            let last = self.schema.objects[key].order.first();
+            let at = last.filter(|_| !key.kind.is_order()).and_then(|name| order.get(name.as_str()));
+            (key.kind, at.copied().unwrap_or(usize::MAX))
         };
         ordered.sort_by_key(|key| place(key));
         ordered
