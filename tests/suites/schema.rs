@@ -307,7 +307,7 @@ const CASES: &[Case] = &[
     (
         "REVOKE CONNECT ON DATABASE {database} FROM PUBLIC",
         "GRANT CONNECT ON DATABASE {database} TO PUBLIC",
-        &["altered database privilege database to PUBLIC"],
+        &["new database privilege database to PUBLIC"],
     ),
     (
         "GRANT CREATE ON SCHEMA public TO {role}",
