@@ -523,6 +523,19 @@ async fn a_restored_copy_of_the_auth_service_has_the_same_schema() {
     is_the_same_after_a_restore(&scenario).await;
 }
 
+#[tokio::test]
+async fn the_owner_of_a_database_reads_the_same_as_a_superuser() {
+    let scenario = Scenario::new("owner").await.auth_migrations();
+    scenario.up().await.succeeds();
+    let owner = scenario.value("SELECT current_user").await;
+    let owners = session_as(&scenario, scenario.database(), &owner).await;
+    let superusers = session(&scenario, scenario.database()).await;
+    assert!(!owners.server.superuser);
+    assert_eq!(schema(&owners).await.fingerprint(), schema(&superusers).await.fingerprint());
+    let expected = Contents::read(&superusers, &history()).await.unwrap();
+    assert_eq!(expected.until(&Contents::read(&owners, &history()).await.unwrap()), []);
+}
+
 async fn is_the_same_after_a_restore(scenario: &Scenario) {
     let copy = format!("{}_copy", scenario.database());
     scenario.superuser().await.lines(&format!("CREATE DATABASE {copy} TEMPLATE template0")).await;
@@ -642,11 +655,15 @@ async fn with_history(name: &str) -> Scenario {
 
 /// A session as a superuser.
 async fn session(scenario: &Scenario, database: &str) -> Session {
+    session_as(scenario, database, "postgres").await
+}
+
+async fn session_as(scenario: &Scenario, database: &str, user: &str) -> Session {
     let target = Target {
         host: scenario.host().to_owned(),
         port: scenario.port(),
         database: database.to_owned(),
-        user: "postgres".to_owned(),
+        user: user.to_owned(),
         role: None,
         password: Some(Secret::new(scenario.password())),
         tls: TlsMode::Disable,
