@@ -31,11 +31,11 @@ pub type Difference = (String, String);
 /// - the file that it is in: `TRUNCATE`, a rewrite and a refresh of a materialized view begin a new one;
 /// - how many rows were ever inserted, updated and deleted in it, which the server counts for what was rolled back as well, so that the
 ///   number only ever grows;
-/// - which transactions wrote the rows of the catalog for its columns, for their expressions if they are generated, and for their types and
-///   the functions that write these as text: a column that was added without a rewrite, a default for missing values, another type of the
-///   same representation are all seen by this;
-/// - that its columns are of types whose text depends on nothing else. What has others (composite types, enums, ranges, domains and arrays
-///   of them, and the types that name objects, such as `regclass`) is hashed each time.
+/// - which transactions wrote the rows of the catalog for its columns, for their expressions if they are generated, and for their types, the
+///   values of enums and the functions that write them as text: a column that was added without a rewrite, a default for missing values,
+///   another type of the same representation, a value that was renamed are all seen by this;
+/// - that its columns are of types whose text depends on nothing else. What has others (composite types, ranges, arrays and domains of
+///   them, and the types that name objects, such as `regclass`) is hashed each time.
 ///
 /// The counters are sure only where nobody can have anything to report that is not counted so far, and where they have not begun anew:
 /// - whoever has written reports at the end of its session, at the latest; so everything is hashed as long as another session is in the
@@ -333,12 +333,15 @@ fn tables_sql(history: &History) -> String {
          FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
          CROSS JOIN LATERAL (
              SELECT string_agg('lockgate_row.' || quote_ident(a.attname), ', ' ORDER BY a.attname COLLATE \"C\") FILTER (WHERE NOT a.attisdropped) AS names,
-                 coalesce(bool_and(t.typtype = 'b' AND t.typname !~ '^_?reg' AND (t.typelem = 0 OR e.typtype = 'b')) FILTER (WHERE NOT a.attisdropped), true)
-                     AS plain,
-                 md5(coalesce(string_agg(concat_ws(' ', a.attnum, a.xmin, t.oid, t.xmin, p.oid, p.xmin, e.xmin, d.xmin), ',' ORDER BY a.attnum), ''))
-                     AS witness
-             FROM pg_attribute a LEFT JOIN pg_type t ON t.oid = a.atttypid LEFT JOIN pg_proc p ON p.oid = t.typoutput
-             LEFT JOIN pg_type e ON e.oid = nullif(t.typelem, 0)
+                 coalesce(bool_and(b.typtype IN ('b', 'e') AND b.typname !~ '^_?reg' AND (b.typelem = 0 OR e.typtype IN ('b', 'e')))
+                     FILTER (WHERE NOT a.attisdropped), true) AS plain,
+                 md5(coalesce(string_agg(concat_ws(' ', a.attnum, a.xmin, t.oid, t.xmin, b.xmin, p.oid, p.xmin, e.xmin, d.xmin,
+                     CASE WHEN b.typtype = 'e' OR e.typtype = 'e' THEN
+                         (SELECT string_agg(v.oid || '.' || v.xmin, '+' ORDER BY v.oid) FROM pg_enum v WHERE v.enumtypid IN (b.oid, e.oid)) END),
+                     ',' ORDER BY a.attnum), '')) AS witness
+             FROM pg_attribute a LEFT JOIN pg_type t ON t.oid = a.atttypid
+             LEFT JOIN pg_type b ON b.oid = CASE t.typtype WHEN 'd' THEN t.typbasetype ELSE t.oid END
+             LEFT JOIN pg_type e ON e.oid = nullif(b.typelem, 0) LEFT JOIN pg_proc p ON p.oid = b.typoutput
              LEFT JOIN pg_attrdef d ON a.attgenerated <> '' AND d.adrelid = a.attrelid AND d.adnum = a.attnum
              WHERE a.attrelid = c.oid AND a.attnum > 0) a
          WHERE c.relkind IN ('r', 'm') AND c.relpersistence <> 't' AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'

@@ -161,30 +161,32 @@ fn chain(inner: &[Piece]) -> Option<&'static str> {
 fn cast_elements(level: Vec<Piece>) -> Vec<Piece> {
     let mut pieces: Vec<Piece> = Vec::with_capacity(level.len());
     for piece in level {
-        let (Text(text), Some(Group('(', inner, _))) = (&piece, pieces.last()) else {
-            pieces.push(piece);
-            continue;
-        };
-        let to = text.strip_prefix("::").and_then(|text| text.split_once("[]"));
-        let to = to.filter(|(name, _)| name.chars().all(|c| c.is_alphanumeric() || " _.".contains(c)));
-        let is_array = matches!(inner.as_slice(), [Text(word), Group('[', ..)] if word == "ARRAY");
-        let (Some((name, rest)), true) = (to, is_array) else {
-            pieces.push(piece);
-            continue;
-        };
-        let (name, rest) = (name.to_owned(), rest.to_owned());
-        let Some(Group(_, inner, _)) = pieces.pop() else { continue };
-        for piece in inner {
-            match piece {
-                Group('[', elements, closing) => pieces.push(Group('[', each_cast(elements, &name), closing)),
-                piece => pieces.push(piece),
+        let name = match (pieces.as_slice(), &piece) {
+            ([.., Group('(', array, _), Text(cast)], Group('[', none, _)) if none.is_empty() && is_array(array) => {
+                cast.strip_prefix("::").filter(|name| is_name(name)).map(str::to_owned)
             }
-        }
-        if !rest.is_empty() {
-            pieces.push(Text(rest));
-        }
+            _ => None,
+        };
+        let Some(name) = name else {
+            pieces.push(piece);
+            continue;
+        };
+        pieces.pop();
+        let Some(Group(_, array, _)) = pieces.pop() else { continue };
+        pieces.extend(array.into_iter().map(|piece| match piece {
+            Group('[', elements, closing) => Group('[', each_cast(elements, &name), closing),
+            piece => piece,
+        }));
     }
     pieces
+}
+
+fn is_array(inner: &[Piece]) -> bool {
+    matches!(inner, [Text(word), Group('[', ..)] if word == "ARRAY")
+}
+
+fn is_name(text: &str) -> bool {
+    text.chars().all(|c| c.is_alphanumeric() || " _.".contains(c))
 }
 
 fn each_cast(elements: Vec<Piece>, name: &str) -> Vec<Piece> {

@@ -98,7 +98,7 @@ impl<'a> Family<'a> {
         for child in self.ordered(children) {
             let belonging = &self.schema.objects[child];
             match child.kind.as_str() {
-                kind if child.kind.is_order() || kind == "owner" && key.kind.as_str() == "column" => {}
+                _ if child.kind.is_order() => {}
                 "default" if key.kind.as_str() == "column" => after.push_str(&belonging.body),
                 _ if holds && child.kind.is_inner() => {
                     let inner = self.inner(child, statements);
@@ -127,12 +127,97 @@ impl<'a> Family<'a> {
             .collect();
         let mut ordered = children.to_vec();
         let place = |key: &Key| {
-            let (kind, object) = (key.kind, &self.schema.objects[key]);
-            let own = |name: &&str| key.name.ends_with(*name) && matches!(kind.as_str(), "column" | "enum value");
-            let at = object.order.first().map(String::as_str).filter(own).and_then(|name| order.get(name));
-            (kind, at.copied().unwrap_or(usize::MAX))
+            // A column and an enum value have the last part of their name here.
+            let last = self.schema.objects[key].order.first();
+            let at = last.filter(|_| !key.kind.is_order()).and_then(|name| order.get(name.as_str()));
+            (key.kind, at.copied().unwrap_or(usize::MAX))
         };
         ordered.sort_by_key(|key| place(key));
         ordered
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Kind, name, address, what it belongs to, and the parts of its DDL.
+    type Row<'a> = [&'a str; 7];
+
+    fn schema(rows: &[Row<'_>]) -> Schema {
+        let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+        let row = |[kind, name, address, parent, lead, body, last]: &Row<'_>| {
+            let target = text(&format!("{kind} {name}")).filter(|_| !address.is_empty());
+            [
+                Some((*kind).to_owned()),
+                text(name),
+                target,
+                text(address),
+                text(parent),
+                None,
+                None,
+                text(lead),
+                text(body),
+                None,
+                text(last),
+            ]
+        };
+        Schema::of(rows.iter().map(|r| row(r).to_vec()).collect()).unwrap()
+    }
+
+    const TABLE: Row<'_> = ["table", "t", "c:1:0", "", "CREATE TABLE t", " (…)", ""];
+    const COLUMN_A: Row<'_> = ["column", "t.a", "c:1:1", "c:1:0", "ALTER TABLE t ADD COLUMN ", "a int", "a"];
+    const COLUMN_B: Row<'_> = ["column", "t.b", "c:1:2", "c:1:0", "ALTER TABLE t ADD COLUMN ", "b int", "b"];
+    const DEFAULT: Row<'_> = ["default", "t.b", "", "c:1:2", "ALTER TABLE t ALTER COLUMN b SET", " DEFAULT 1", ""];
+    const ORDER: Row<'_> = ["column order", "t", "", "c:1:0", "", r#"["b", "a"]"#, ""];
+    const COMMENT: Row<'_> = ["comment", "", "", "c:1:2", "COMMENT ON {} IS ", "'x'", ""];
+    const PRIVILEGE: Row<'_> = ["privilege", "table t to x", "", "c:1:0", "", "GRANT SELECT ON TABLE t TO x", ""];
+
+    fn told(before: &Schema, after: &Schema) -> Vec<String> {
+        let changes = before.until(after).into_iter();
+        changes
+            .map(|c| format!("{:?} {} {}: {}", c.how, c.kind, c.name, c.after.or(c.before).unwrap_or_default()))
+            .collect()
+    }
+
+    #[test]
+    fn what_comes_with_an_object_is_told_with_it() {
+        let whole = schema(&[TABLE, COLUMN_A, COLUMN_B, DEFAULT, ORDER, COMMENT, PRIVILEGE]);
+        let ddl = "CREATE TABLE t (\n    b int DEFAULT 1,\n    a int\n);\nCOMMENT ON column t.b IS 'x';\nGRANT SELECT ON TABLE t TO x";
+        assert_eq!(told(&Schema::default(), &whole), [format!("New table t: {ddl}")]);
+        assert_eq!(told(&whole, &Schema::default()), [format!("Gone table t: {ddl}")]);
+        let less = schema(&[TABLE, COLUMN_A, PRIVILEGE]);
+        assert_eq!(
+            told(&whole, &less),
+            ["Gone column t.b: ALTER TABLE t ADD COLUMN b int DEFAULT 1;\nCOMMENT ON column t.b IS 'x'"]
+        );
+        assert_eq!(told(&whole, &whole.clone()), Vec::<String>::new());
+        assert_eq!(whole.len(), 7);
+    }
+
+    #[test]
+    fn an_order_is_told_only_where_what_stays_is_in_another() {
+        let order = |names| schema(&[TABLE, ["column order", "t", "", "c:1:0", "", names, ""]]);
+        let (before, more) = (order(r#"["a", "b"]"#), order(r#"["a", "c", "b"]"#));
+        assert_eq!(told(&before, &more), Vec::<String>::new());
+        assert_eq!(told(&before, &order(r#"["b", "a"]"#)), ["Altered column order t: (b, a)"]);
+    }
+
+    #[test]
+    fn a_fingerprint_tells_every_object() {
+        let all = [TABLE, COLUMN_A, COLUMN_B, DEFAULT, ORDER, COMMENT, PRIVILEGE];
+        let whole = schema(&all).fingerprint();
+        assert_eq!(whole.len(), 64);
+        for left_out in 1..all.len() {
+            let rest: Vec<_> = all.iter().enumerate().filter(|(i, _)| *i != left_out).map(|(_, row)| *row).collect();
+            assert_ne!(schema(&rest).fingerprint(), whole, "without {:?}", all[left_out]);
+        }
+        let without: Vec<_> = all.into_iter().filter(|row| *row != PRIVILEGE).collect();
+        assert_eq!(schema(&all).without_roles().fingerprint(), schema(&without).fingerprint());
+    }
+
+    #[test]
+    fn what_is_said_about_what_is_left_out_is_left_out() {
+        assert!(schema(&[COMMENT]).is_empty());
     }
 }

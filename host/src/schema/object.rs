@@ -31,7 +31,7 @@ pub(super) struct Object {
     pub(super) tail: String,
     /// The DDL as it is compared.
     pub(super) canonical: String,
-    /// The names in their order, where it is an order.
+    /// The names in their order, where it is an order; where it has a place in one, the name that it has there.
     pub(super) order: Vec<String>,
 }
 

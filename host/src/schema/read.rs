@@ -43,7 +43,8 @@ impl Schema {
         }
     }
 
-    fn of(rows: Vec<Vec<Option<String>>>) -> Result<Self> {
+    /// Of the rows that the questions are answered with.
+    pub(super) fn of(rows: Vec<Vec<Option<String>>>) -> Result<Self> {
         let rows: Vec<Row> = rows.into_iter().filter_map(Row::of).collect();
         let mut places: HashMap<String, Place> = HashMap::with_capacity(rows.len());
         for row in &rows {

@@ -32,8 +32,7 @@ pub(super) fn questions(schema: &str, major: u32) -> Vec<String> {
 fn of_version(sql: &str, major: u32) -> String {
     let locale = if major < 17 { "colliculocale" } else { "colllocale" };
     let rules = if major < 16 { "NULL::text" } else { "c.collicurules" };
-    let enforced = if major < 18 { "true" } else { "x.conenforced" };
-    sql.replace("{locale}", locale).replace("{rules}", rules).replace("{enforced}", enforced)
+    sql.replace("{locale}", locale).replace("{rules}", rules)
 }
 
 /// What several questions need: the schemas, the relations, the members of extensions, and Lockgate's own tables.
