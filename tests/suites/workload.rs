@@ -156,6 +156,24 @@ async fn a_client_whose_connection_ends_is_back_with_a_new_one() {
 }
 
 #[tokio::test]
+async fn clients_that_are_dropped_are_gone() {
+    for workload in ["SELECT v FROM t WHERE id = 7", SCRIPT] {
+        if workload == SCRIPT && !has_pgbench() {
+            continue;
+        }
+        let bench = Bench::new("felt_dropped", workload).await;
+        let superuser = bench.database.connect_as_superuser().await.unwrap();
+        let sql = "SELECT count(*) FROM pg_stat_activity
+                   WHERE datname = current_database() AND application_name LIKE 'lockgate client %'";
+        let sessions = async || superuser.rows(sql).await.unwrap()[0][0].clone();
+        let clients = bench.start(2).await;
+        eventually("both are there", async || sessions().await == "2").await;
+        drop(clients);
+        eventually("both are gone", async || sessions().await == "0").await;
+    }
+}
+
+#[tokio::test]
 async fn a_statement_that_does_not_work_before_the_first_migration_is_named() {
     let bench = Bench::new("felt_bad", "SELECT v FROM t;\n\nSELECT nothing FROM t;\nSELECT 1 FROM nowhere").await;
     let said = bench.refusal().await;

@@ -4,6 +4,7 @@ mod client;
 mod file;
 mod histogram;
 mod pgbench;
+mod phase;
 mod tally;
 
 use std::{
@@ -38,7 +39,7 @@ const GRACE: Duration = Duration::from_secs(1);
 /// The name of the phase after the last migration.
 const AFTER: &str = "after";
 
-/// Clients at work. Dropped, they end at once.
+/// Clients at work. Dropped, they send nothing more.
 pub struct Clients {
     file: String,
     count: u32,
