@@ -4,6 +4,7 @@ mod client;
 mod file;
 mod histogram;
 mod pgbench;
+mod phase;
 mod tally;
 
 use std::{
@@ -32,13 +33,16 @@ pub const PAUSE: Duration = Duration::from_millis(10);
 pub const BEFORE_MIN: Duration = Duration::from_secs(1);
 /// How long clients run at least after the last migration, so that it shows whether the old application can go on.
 pub const AFTER_MIN: Duration = Duration::from_secs(1);
+/// How long a new phase has begun before its migration may: what was sent in the phase before is to come to its end in peace, or the wait for
+/// the migration would be counted there. Most statements of an application take less.
+const SETTLE: Duration = Duration::from_millis(100);
 /// How long a statement that is under way when the clients are stopped may take to its end.
 const GRACE: Duration = Duration::from_secs(1);
 
 /// The name of the phase after the last migration.
 const AFTER: &str = "after";
 
-/// Clients at work. Dropped, they end at once.
+/// Clients at work. Dropped, they send nothing more.
 pub struct Clients {
     file: String,
     count: u32,
@@ -111,11 +115,18 @@ impl Clients {
     }
 
     /// Begins another phase: that of a migration, by its name. The first one begins when `before` has lasted for [`BEFORE_MIN`].
+    /// Returns when the migration may begin, a tenth of a second later.
     ///
     /// # Errors
     /// [`Error::Configuration`] when something has never worked in `before`: it is no migration that breaks it.
     pub async fn phase(&self, name: &str) -> Result<()> {
         self.last(BEFORE, BEFORE_MIN).await;
+        self.begin(name)?;
+        tokio::time::sleep(SETTLE).await;
+        Ok(())
+    }
+
+    fn begin(&self, name: &str) -> Result<()> {
         let mut tally = self.shared.tally();
         if tally.present().0 == BEFORE
             && let Some((statement, message)) = tally.never_worked()

@@ -6,21 +6,12 @@
 //! still have waited, as HdrHistogram's `recordValueWithExpectedInterval` does. They count for the percentiles only, each in the phase in
 //! which it would have begun; what was really done and failed is told as it was.
 
-use std::{
-    collections::HashMap,
-    time::{Duration, Instant, SystemTime},
-};
+use std::time::{Duration, Instant, SystemTime};
 
-use super::histogram::Histogram;
-use crate::{
-    printable::printable_in,
-    rehearsal::{Felt, FeltError},
-};
+use super::phase::Phase;
+use crate::{printable::printable_in, rehearsal::Felt};
 
-/// How many different errors of a phase are kept apart; a message may have a number in it that is another one each time.
-const ERRORS_MAX: usize = 100;
-/// What is told of a message, and of a statement.
-const MESSAGE_CHARS_MAX: usize = 300;
+/// What is told of a statement.
 const STATEMENT_CHARS_MAX: usize = 60;
 /// So many that would have been sent are added at most for one statement: a day of waiting at ten milliseconds each has more.
 const OMITTED_MAX: u32 = 100_000;
@@ -64,31 +55,6 @@ struct Usual {
 impl Usual {
     fn mean(self) -> Option<Duration> {
         (self.times > 0).then(|| self.total / self.times)
-    }
-}
-
-struct Phase {
-    name: String,
-    began: Duration,
-    done: u64,
-    failed: u64,
-    latencies: Histogram,
-    /// Message and statement.
-    errors: HashMap<(String, String), u64>,
-}
-
-impl Phase {
-    fn new(name: &str, began: Duration) -> Self {
-        let (latencies, errors) = (Histogram::default(), HashMap::new());
-        Self { name: name.to_owned(), began, done: 0, failed: 0, latencies, errors }
-    }
-
-    fn fail(&mut self, message: &str, statement: &str) {
-        self.failed += 1;
-        let error = (printable_in(MESSAGE_CHARS_MAX, message), statement.to_owned());
-        let known = self.errors.len() < ERRORS_MAX || self.errors.contains_key(&error);
-        let error = if known { error } else { ("other errors".to_owned(), String::new()) };
-        *self.errors.entry(error).or_default() += 1;
     }
 }
 
@@ -217,31 +183,6 @@ impl Tally {
     }
 }
 
-impl Phase {
-    fn felt(&self, end: Duration) -> Felt {
-        let mut errors: Vec<FeltError> = self
-            .errors
-            .iter()
-            .map(|((message, statement), times)| FeltError {
-                message: message.clone(),
-                statement: statement.clone(),
-                times: *times,
-            })
-            .collect();
-        errors.sort_by(|a, b| (b.times, &a.message, &a.statement).cmp(&(a.times, &b.message, &b.statement)));
-        Felt {
-            phase: self.name.clone(),
-            duration_ms: u64::try_from(end.saturating_sub(self.began).as_millis()).unwrap_or(u64::MAX),
-            done: self.done,
-            failed: self.failed,
-            p50_ms: self.latencies.percentile_ms(50.0),
-            p95_ms: self.latencies.percentile_ms(95.0),
-            max_ms: self.latencies.max_ms(),
-            errors,
-        }
-    }
-}
-
 /// A statement in its first words, in one line.
 pub(super) fn first_words(sql: &str) -> String {
     // No more of it is looked at than is shown: a statement may have megabytes.
@@ -252,7 +193,8 @@ pub(super) fn first_words(sql: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::phase::ERRORS_MAX, *};
+    use crate::rehearsal::FeltError;
 
     const fn ms(ms: u64) -> Duration {
         Duration::from_millis(ms)
