@@ -1,20 +1,22 @@
 //! One way of one migration while it is measured.
 
+mod locks;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::{Duration, Instant},
 };
 
+use self::locks::{Lock, Sighting};
 use super::{
     Sizes, estimate,
     forms::{Form, Statement},
-    model::{Basis, Estimate, How, Known, LockHeld, Measured, Step, TableWork},
+    model::{Basis, Estimate, How, LockHeld, Measured, Step, TableWork},
     reading::{Counts, Reading},
-    sampler::PERIOD,
     sizes::{Index, Size, Table},
 };
 use crate::{
-    locks::{Blocks, Locks, Mode, PARSED_MAX_BYTES, RelationName, holds_data},
+    locks::{Blocks, Mode, PARSED_MAX_BYTES, RelationName, holds_data},
     migration::{Direction, Version},
     printable::printable_in,
 };
@@ -62,28 +64,6 @@ struct Before {
     relation: String,
     view: bool,
     size: Size,
-}
-
-struct Lock {
-    table: u32,
-    mode: Mode,
-    step: usize,
-    from_ms: f64,
-    held_ms: f64,
-    known: Known,
-    /// Whether its transaction is still open.
-    open: bool,
-}
-
-/// A lock that was seen from one sample to another.
-struct Sighting {
-    table: u32,
-    mode: Mode,
-    /// When was last looked without seeing it: it was taken since.
-    after_ms: f64,
-    first_ms: f64,
-    last_ms: f64,
-    sample: u64,
 }
 
 /// A transaction under way, and what was before it.
@@ -223,41 +203,6 @@ impl Way {
         }
     }
 
-    /// Of the batches of a step, each of which takes the same lock, the longest counts.
-    fn keep(&mut self, lock: Lock) {
-        let is_it = |other: &&mut Lock| (other.table, other.mode, other.step) == (lock.table, lock.mode, lock.step);
-        match self.locks.iter_mut().find(is_it) {
-            Some(same) => same.held_ms = same.held_ms.max(lock.held_ms),
-            None => self.locks.push(lock),
-        }
-    }
-
-    /// The second connection saw these locks.
-    pub(super) fn sighted(&mut self, locks: &[(u32, Mode)]) {
-        let now = self.now();
-        let after_ms = std::mem::replace(&mut self.sampled_ms, now);
-        self.samples += 1;
-        for (oid, mode) in locks {
-            let Some(table) = self.table_of(*oid) else { continue };
-            let (mode, sample) = (*mode, self.samples);
-            let same = |s: &&mut Sighting| s.table == table && s.mode == mode && s.sample + 1 >= sample;
-            match self.sightings.iter_mut().rev().find(same) {
-                Some(same) => (same.last_ms, same.sample) = (now, sample),
-                None => self.sightings.push(Sighting { table, mode, after_ms, first_ms: now, last_ms: now, sample }),
-            }
-        }
-    }
-
-    /// The table that was there before, of itself, an index of it or its TOAST.
-    fn table_of(&self, oid: u32) -> Option<u32> {
-        let mut table = oid;
-        // An index of a TOAST table is two steps away.
-        for _ in 0..2 {
-            table = self.part_of.get(&table).copied().unwrap_or(table);
-        }
-        self.tables.contains_key(&table).then_some(table)
-    }
-
     /// A step has ended well. `before`: of one outside a transaction, what was before it.
     pub(super) fn step_ends(&mut self, doing: Doing<'_>, before: Option<Reading>, after: Reading) {
         let sql = if matches!(doing.how, How::Sql | How::Outside) { kept(doing.text) } else { String::new() };
@@ -347,50 +292,6 @@ impl Way {
             some.then_some(work)
         };
         after.tables.iter().filter_map(of).collect()
-    }
-
-    /// Those that the session holds and did not hold before the step; not those weaker than one that it held.
-    fn locks_within(&mut self, step: usize, doing: &Doing<'_>, after: &Reading) {
-        let first = self.open.as_ref().map_or(0, |open| open.locks);
-        for (oid, mode) in after.locks.iter().rev() {
-            let Some(table) = self.table_of(*oid) else { continue };
-            if self.locks[first..].iter().any(|lock| lock.table == table && lock.mode >= *mode) {
-                continue;
-            }
-            let seen =
-                self.sightings.iter().find(|s| s.table == table && s.mode == *mode && s.first_ms >= doing.began_ms);
-            let from_ms = seen.map_or(doing.began_ms, |seen| seen.after_ms.clamp(doing.began_ms, doing.ended_ms));
-            let (mode, known) = (*mode, Known::Seen);
-            self.locks.push(Lock { table, mode, step, from_ms, held_ms: 0.0, known, open: true });
-        }
-    }
-
-    /// Those that were seen from beside, and those that follow from the text and were too short for that.
-    fn locks_outside(&mut self, step: usize, doing: &Doing<'_>) {
-        let during = self.sightings.iter().filter(|s| s.last_ms >= doing.began_ms && s.first_ms <= doing.ended_ms);
-        let period = PERIOD.as_secs_f64() * 1e3;
-        let seen = during.map(|s| Lock {
-            table: s.table,
-            mode: s.mode,
-            step,
-            from_ms: s.after_ms.max(doing.began_ms),
-            // It came and went somewhere between two looks.
-            held_ms: (s.last_ms + period).min(doing.ended_ms) - s.after_ms.max(doing.began_ms),
-            known: Known::Seen,
-            open: false,
-        });
-        let mut locks: Vec<Lock> = seen.collect();
-        for lock in Locks::of(doing.text).taken {
-            let mut fitting = self.named.iter().filter(|(name, _)| name.fits(&lock.relation)).map(|(_, table)| *table);
-            let Some(table) = fitting.next() else { continue };
-            if locks.iter().any(|seen| seen.table == table && seen.mode >= lock.mode) {
-                continue;
-            }
-            let held_ms = period.min(doing.ended_ms - doing.began_ms);
-            let (mode, from_ms, known) = (lock.mode, doing.began_ms, Known::Parsed);
-            locks.push(Lock { table, mode, step, from_ms, held_ms, known, open: false });
-        }
-        locks.into_iter().for_each(|lock| self.keep(lock));
     }
 
     /// All of it, with what it will take on the target.
