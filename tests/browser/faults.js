@@ -40,6 +40,7 @@ export const FAULTS = [
   ["a wrong outcome of a stage", "numbers", replace('data-word="outcome">failed', 'data-word="outcome">passed')],
   ["a wrong latency", "numbers", replace(/data-ms="p95_ms">[^<]*/, 'data-ms="p95_ms">1 ms')],
   ["a wrong total", "numbers", replace(/data-key="estimate">[^<]*/, 'data-key="estimate">1 ms')],
+  ["a wrong longest lock", "numbers", replace(/data-key="longest-lock">[^<]*/, 'data-key="longest-lock">2.8 s on orders')],
   ["a lock that is missing", "numbers", replace(/<tr data-at="migrations\.2\.up\.locks\.1">.*?<\/tr>/s, "")],
   ["a migration that is missing", "numbers", (html) => html.replaceAll(/<tr data-at="migrations\.1">.*?<\/tr>/gs, "")],
   ["a wrong duration in a picture", "picture", replace(/(<text class="note"[^>]*>)2\.4 s</, "$19.9 s<")],

@@ -29,7 +29,8 @@ pub fn body(rehearsal: &Rehearsal) -> Markup {
         .flat_map(|(i, m)| m.hazards.iter().enumerate().map(move |(k, hazard)| (i, k, m, hazard)))
         .collect();
     hazards.sort_by_key(|(i, _, _, hazard)| (std::cmp::Reverse(hazard.blocks), hazard.code, *i));
-    let in_all = faults().count() + together.clone().count();
+    let together_faults = together.clone().count();
+    let in_all = faults().count() + together_faults;
     let room = ADVICE_MAX.saturating_sub(in_all);
     html! {
         @if in_all + hazards.len() == 0 {
@@ -56,7 +57,7 @@ pub fn body(rehearsal: &Rehearsal) -> Markup {
                 }
             }
         }
-        @let left_out = in_all.saturating_sub(2 * ADVICE_MAX) + hazards.len().saturating_sub(room);
+        @let left_out = faults().count().saturating_sub(ADVICE_MAX) + together_faults.saturating_sub(ADVICE_MAX) + hazards.len().saturating_sub(room);
         @if left_out > 0 { p.quiet { (count(left_out, "more")) " in the JSON." } }
         @if !rehearsal.not_reached.is_empty() {
             h3 { "Not reached" }

@@ -4,12 +4,16 @@ use maud::{Markup, html};
 
 use super::{link, overview};
 use crate::{
+    printable::printable_in,
     rehearsal::{Migration, Rehearsal, StageName, StageOutcome},
     report::html::{numbers, prose, soft, table},
 };
 
 const STAGES: [StageName; 5] =
     [StageName::Up, StageName::Down, StageName::CompareDown, StageName::UpAgain, StageName::CompareUp];
+
+/// A message in a cell that is longer than this is cut.
+const WHY_MAX_CHARS: usize = 600;
 
 /// All of it.
 pub fn body(rehearsal: &Rehearsal) -> Markup {
@@ -55,7 +59,7 @@ fn cell(migration: usize, m: &Migration, stage: StageName) -> Markup {
         div data-at={ "migrations." (migration) ".stages." (k) } {
             span.badge.(tone) { span aria-hidden="true" { (sign) } span data-word="outcome" { (word) } }
             @if done.outcome != StageOutcome::LeftOut { " " span.quiet { (numbers::whole_ms("duration_ms", done.duration_ms)) } }
-            @if let Some(why) = &done.why { span.why { (prose(why)) } }
+            @if let Some(why) = &done.why { span.why { (prose(&printable_in(WHY_MAX_CHARS, why))) } }
         }
     }
 }
