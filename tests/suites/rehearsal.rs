@@ -66,14 +66,7 @@ const PLANTED: [(&str, &[&str]); 28] = [
     ("117", &["not-restored view happy_users"]),
     ("118", &["drops-too-much function full_name(public.users)"]),
     ("119", &["left-behind policy notes.notes_own"]),
-    (
-        "120",
-        &[
-            "drops-too-much constraint users.users_score_sane",
-            "left-behind constraint users.users_score_positive",
-            "check-scan users",
-        ],
-    ),
+    ("120", &["drops-too-much constraint users.users_score_sane", "left-behind constraint users.users_score_positive"]),
     ("121", &["data-not-restored"]),
     ("122", &["not-restored column order users", "data-not-restored"]),
     ("123", &["not-restored trigger users.users_touch"]),
@@ -158,7 +151,8 @@ async fn the_newest_backup_is_what_the_copy_is_made_of() {
     outcome.says("was taken with version 001, and the database has version 002").says("`lockgate backup`");
     scenario.run(&format!("rehearse --backup {id}")).await.refuses_with(2);
     scenario.run("rehearse --fresh").await.succeeds();
-    assert_eq!(scenario.backups("backups"), [id], "what is taken for a rehearsal is not kept");
+    let kept: Vec<String> = scenario.backups("backups").into_iter().filter(|name| name.ends_with(".json")).collect();
+    assert_eq!(kept, [format!("{id}.json")], "what is taken for a rehearsal is not kept");
     left_nothing(&scenario).await;
 }
 
@@ -219,7 +213,7 @@ async fn a_role_that_may_make_no_database_is_told_what_it_lacks() {
     let superuser = scenario.superuser().await;
     superuser.lines(&format!("GRANT pg_read_all_data TO {role}")).await;
     let outcome = scenario.run_as(&role, "rehearse --fresh").await.refuses_with(7);
-    outcome.says("may not create databases").says(&format!("ALTER ROLE {role} CREATEDB"));
+    outcome.says("may not create databases").says("CREATEDB` as a superuser, then try again");
     left_nothing(&scenario).await;
 }
 
@@ -371,7 +365,10 @@ async fn what_a_killed_rehearsal_has_left_the_next_one_removes() {
 #[tokio::test]
 async fn the_auth_service_can_go_all_the_way_up_and_down() {
     let scenario = Scenario::new("rehearse_auth").await.auth_migrations();
-    scenario.write("lockgate.toml", components::token_settings("keep_originals = true"));
+    scenario.write(
+        "lockgate.toml",
+        components::token_settings("keep_originals = true") + "[rehearsal]\nignore_content = [\"audit_logs\"]\n",
+    );
     scenario.run("up --no-backup --to 2").await.succeeds();
     let seed = fs::read_to_string(lockgate_tests::project().join("tests/fixtures/auth/seed.sql")).unwrap();
     scenario.lines(&seed).await;

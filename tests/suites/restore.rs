@@ -149,7 +149,7 @@ async fn a_role_that_may_not_create_databases_is_told_what_it_needs() {
         .await
         .refuses_with(7)
         .says(&format!("role \"{role}\" may not create databases"))
-        .says(&format!("next: run `{alter}` as a superuser, then restore again"));
+        .says(&format!("next: run `{alter}` as a superuser, then try again"));
     assert!(kept(&scenario).await.is_empty());
     scenario.is_still(&before).await;
     superuser.lines(&alter).await;

@@ -4,10 +4,10 @@ use super::{Fault, FaultCode, bench::Moment, contents::Contents};
 use crate::schema::{Change, Changed};
 
 /// After a way down: everything should be as before the way up.
-pub(super) fn after_down(before: &Moment, back: &Moment) -> Vec<Fault> {
+pub(super) fn after_down(before: &Moment, back: &Moment, ignored: &[String]) -> Vec<Fault> {
     let changes = before.schema.until(&back.schema);
     let mut faults: Vec<Fault> = changes.into_iter().map(of_down).collect();
-    faults.extend(without_sequences(before).until(&without_sequences(back)).into_iter().map(|(_, what)| {
+    faults.extend(rows(before, ignored).until(&rows(back, ignored)).into_iter().map(|(_, what)| {
         Fault {
             code: FaultCode::DataNotRestored,
             what: format!("its way down does not bring all rows back: {what}"),
@@ -20,9 +20,9 @@ pub(super) fn after_down(before: &Moment, back: &Moment) -> Vec<Fault> {
     faults
 }
 
-/// No transaction takes back what a sequence has given.
-fn without_sequences(moment: &Moment) -> Contents {
-    moment.contents.clone().without_sequences()
+/// What counts: no transaction takes back what a sequence has given.
+fn rows(moment: &Moment, ignored: &[String]) -> Contents {
+    moment.contents.clone().without_sequences().without(ignored)
 }
 
 fn of_down(change: Change) -> Fault {
@@ -49,7 +49,13 @@ fn of_down(change: Change) -> Fault {
 
 /// After the way up was gone once more: the schema should be the same. Rows may well differ in what comes from the clock, and are compared by
 /// their number. What the way down has spoilt, as `known` tells, is not told again.
-pub(super) fn after_up_again(first: &Moment, again: &Moment, resumed: bool, known: &[Fault]) -> Vec<Fault> {
+pub(super) fn after_up_again(
+    first: &Moment,
+    again: &Moment,
+    resumed: bool,
+    known: &[Fault],
+    ignored: &[String],
+) -> Vec<Fault> {
     let code = if resumed { FaultCode::NotResumable } else { FaultCode::UpDiffers };
     let when = match resumed {
         true => "after it was cut off half-way and taken up again",
@@ -69,8 +75,8 @@ pub(super) fn after_up_again(first: &Moment, again: &Moment, resumed: bool, know
             .iter()
             .any(|fault| fault.code == FaultCode::DataNotRestored && fault.what.contains(&format!(": {relation} ")))
     };
-    let rows = without_sequences(first).by_number().until(&without_sequences(again).by_number());
-    let rows: Vec<Fault> = rows
+    let differences = rows(first, ignored).by_number().until(&rows(again, ignored).by_number());
+    let rows: Vec<Fault> = differences
         .into_iter()
         .filter(|(relation, _)| !spoilt(relation))
         .map(|(_, what)| Fault {

@@ -128,6 +128,13 @@ impl Contents {
         self
     }
 
+    /// The same without these tables.
+    #[must_use]
+    pub fn without(mut self, tables: &[String]) -> Self {
+        self.tables.retain(|name, _| !tables.contains(name));
+        self
+    }
+
     /// The same without what the rows are: only how many there are.
     #[must_use]
     pub fn by_number(mut self) -> Self {

@@ -154,7 +154,7 @@ impl<'b, 'c> Cycle<'b, 'c> {
         self.told.down = self.measured(Direction::Down);
         let begin = Instant::now();
         let back = self.bench.look_again(after).await?;
-        let faults = compare::after_down(start, &back);
+        let faults = compare::after_down(start, &back, &self.settings.ignore_content);
         self.compared(StageName::CompareDown, begin, faults);
         Ok(true)
     }
@@ -192,7 +192,7 @@ impl<'b, 'c> Cycle<'b, 'c> {
         let again = self.measured(Direction::Up);
         let begin = Instant::now();
         let now = self.bench.look_again(after).await?;
-        let mut faults = compare::after_up_again(after, &now, cut, &self.told.faults);
+        let mut faults = compare::after_up_again(after, &now, cut, &self.told.faults, &self.settings.ignore_content);
         if !cut && let (Some(first), Some(again)) = (&self.told.up, &again) {
             faults.extend(unsteady(first, again));
         }

@@ -7,6 +7,7 @@ pub mod contents;
 mod cycle;
 mod ears;
 mod globals;
+mod history;
 mod mask;
 pub mod measure;
 mod origin;

@@ -3,8 +3,8 @@
 use super::{Place, roles, roles::Roles};
 use crate::{
     config::Config,
-    error::{Error, Result},
-    postgres::{Session, Target},
+    error::{Error, Finding, Result, Severity},
+    postgres::{Server as TargetServer, Session, Target},
     throwaway::{Pace, SUPERUSER, Server},
 };
 
@@ -92,6 +92,16 @@ impl Site {
     /// Whether nobody but this process uses the server.
     pub(super) fn is_private(&self) -> bool {
         self.server.is_some()
+    }
+
+    /// Where whoever migrates there may do what the same role may not do on the target.
+    pub(super) fn difference(&self, target: &TargetServer) -> Option<Finding> {
+        (self.is_private() && self.runner.user == SUPERUSER && !target.superuser).then(|| {
+            let message = format!(
+                "the role `{SUPERUSER}` is a superuser on the rehearsal's server and none on the target: that it may do something says nothing"
+            );
+            Finding::new(Severity::Warn, "other-rights", message)
+        })
     }
 
     /// Makes the roles of the target's server on one that is private, and lets the same one migrate there.

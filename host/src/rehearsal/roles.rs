@@ -3,6 +3,7 @@
 use crate::{
     error::Result,
     postgres::{Secret, Session, quote_ident, quote_literal},
+    throwaway::SUPERUSER,
 };
 
 /// The roles of a server, without their passwords.
@@ -30,10 +31,9 @@ impl Roles {
     pub(super) async fn read(session: &Session) -> Result<Self> {
         const DOING: &str = "reading the roles";
         let roles = "SELECT rolname,
-                concat_ws(' ', CASE WHEN rolsuper THEN 'SUPERUSER' END, CASE WHEN NOT rolinherit THEN 'NOINHERIT' END,
-                    CASE WHEN rolcreaterole THEN 'CREATEROLE' END, CASE WHEN rolcreatedb THEN 'CREATEDB' END,
-                    CASE WHEN rolcanlogin THEN 'LOGIN' END, CASE WHEN rolreplication THEN 'REPLICATION' END,
-                    CASE WHEN rolbypassrls THEN 'BYPASSRLS' END),
+                (SELECT string_agg(CASE WHEN has THEN '' ELSE 'NO' END || word, ' ') FROM (VALUES
+                    (rolsuper, 'SUPERUSER'), (rolinherit, 'INHERIT'), (rolcreaterole, 'CREATEROLE'), (rolcreatedb, 'CREATEDB'),
+                    (rolcanlogin, 'LOGIN'), (rolreplication, 'REPLICATION'), (rolbypassrls, 'BYPASSRLS')) AS attributes (has, word)),
                 to_json(coalesce(rolconfig, '{}'))::text
             FROM pg_catalog.pg_roles WHERE rolname !~ '^pg_' ORDER BY rolname";
         let members = "SELECT r.rolname, m.rolname FROM pg_catalog.pg_auth_members a
@@ -52,18 +52,19 @@ impl Roles {
     }
 }
 
-/// Makes those that the server does not have. What cannot be carried over is logged: a setting of an extension that is not there, for one.
+/// Makes them; the server's own superuser stays what it is. What cannot be carried over is logged: a setting of an extension that is not there, for one.
 ///
 /// # Errors
 /// When a role cannot be made.
 pub(super) async fn make(admin: &Session, roles: &Roles) -> Result<()> {
     const DOING: &str = "making the roles of the target on the rehearsal's server";
     let mut making = String::new();
-    for Role { name, attributes, .. } in &roles.roles {
+    for Role { name, attributes, .. } in roles.roles.iter().filter(|role| role.name != SUPERUSER) {
         let (quoted, literal) = (quote_ident(name), quote_literal(name));
         making += &format!(
             "DO $do$ BEGIN IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = {literal}) THEN
-                 CREATE ROLE {quoted} {attributes}; END IF; END $do$;"
+                 CREATE ROLE {quoted}; END IF; END $do$;
+             ALTER ROLE {quoted} {attributes};"
         );
     }
     admin.batch(DOING, &making).await?;

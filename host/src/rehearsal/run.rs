@@ -14,6 +14,7 @@ use super::{
     compare,
     cycle::{Cycle, Next, ms},
     globals::{self, Globals},
+    history,
     mask::mask,
     measure::Sizes,
     origin,
@@ -91,10 +92,16 @@ pub async fn rehearse(config: &Config, run_id: Uuid, order: &Order) -> Result<Re
     let needed = room::of_copies(looked.awaiting.bytes, order.extent);
     room::check_server(copies.admin(), site.place, needed).await?;
     site.settle(copies.admin(), config, &looked.roles).await?;
+    told.findings.extend(site.difference(&looked.awaiting.server));
 
     let filled = async {
         let base = rehearsal.time("make the copy", copies.fill(&found.backup)).await?;
         Failpoint::RehearsalCopied.pass();
+        if order.extent == Extent::SchemaOnly {
+            let target = Session::connect(&config.target, "lockgate rehearse").await?;
+            let history = History::in_schema(&config.schema);
+            history::carry(&target, &site.maker.with_database(&base), &history).await?;
+        }
         if let Some(file) = &order.mask {
             let target = site.runner.with_database(&base);
             rehearsal.time("mask it", mask(config, &target, file, &workspace)).await?;
@@ -253,7 +260,7 @@ async fn together(
         // With clients at work, who writes what is not known.
         Ok(()) if workload.is_none() => {
             let now = bench.look().await?;
-            faults.extend(compare::after_up_again(last, &now, false, &[]));
+            faults.extend(compare::after_up_again(last, &now, false, &[], &bench.settings().ignore_content));
         }
         Ok(()) => {}
         Err(error) => faults.push(Fault::of_all_together(error)?),
@@ -279,7 +286,11 @@ async fn at_work(bench: &Bench<'_>, file: &Path, clients: u32, pending: &[Pendin
 
 /// How the schema of the copy differs from the target's.
 fn unlike(target: &Schema, copy: &Schema, told: &mut Rehearsal, looked: &Looked) -> Vec<Change> {
-    let bare = |schema: &Schema| schema.clone().without_database();
+    let bare = |schema: &Schema| {
+        let schema = schema.clone().without_database();
+        // Without rows, nothing is filled.
+        if told.copy.extent == Extent::SchemaOnly { schema.without_population() } else { schema }
+    };
     let major = |version: &str| version.split('.').next().unwrap_or_default().trim().to_owned();
     if major(&told.copy.server_version) != major(&looked.awaiting.server.version) {
         let message = format!(

@@ -15,6 +15,7 @@ const CERTIFICATE: &str = ".lockgate/rehearsal.json";
 pub struct Section {
     on: Option<String>,
     extent: Option<Extent>,
+    ignore_content: Vec<String>,
     mask: Option<PathBuf>,
     fail_on: Option<Verdict>,
     brief_ms: Option<u64>,
@@ -33,6 +34,9 @@ pub struct Settings {
     pub on: String,
     /// Whether the copy has rows. It has unless set.
     pub extent: Extent,
+    /// Tables whose rows a way down need not bring back, such as an audit log that triggers write; each with its schema unless that is
+    /// `public`.
+    pub ignore_content: Vec<String>,
     /// A component or a SQL file that masks personal data in the copy before anything else is done with it.
     pub mask: Option<PathBuf>,
     /// The mildest verdict that fails a rehearsal; `None`: none does.
@@ -58,6 +62,7 @@ impl From<Section> for Settings {
         Self {
             on: section.on.unwrap_or_else(|| "scratch".into()),
             extent: section.extent.unwrap_or(Extent::Data),
+            ignore_content: section.ignore_content,
             mask: section.mask,
             fail_on: section.fail_on,
             brief: Duration::from_millis(section.brief_ms.unwrap_or(1_000)),

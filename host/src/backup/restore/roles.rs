@@ -23,10 +23,10 @@ pub(in crate::backup) async fn may_make(admin: &Session, database: &str, owner: 
     let user = quote_ident(&admin.server.user);
     let refuse = |cause: String, grant: String| {
         Err(Error::Backup {
-            what: "a restore needs a new database".into(),
+            what: "a new database is needed".into(),
             cause,
             state: NOTHING_CHANGED.into(),
-            next: format!("run `{grant}` as a superuser, then restore again"),
+            next: format!("run `{grant}` as a superuser, then try again"),
         })
     };
     let told = rows.first().map(|row| row.iter().map(Option::as_deref).collect::<Vec<_>>()).unwrap_or_default();
