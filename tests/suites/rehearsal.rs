@@ -364,11 +364,9 @@ async fn what_a_killed_rehearsal_has_left_the_next_one_removes() {
 
 #[tokio::test]
 async fn the_auth_service_can_go_all_the_way_up_and_down() {
-    let scenario = Scenario::new("rehearse_auth").await.auth_migrations();
-    scenario.write(
-        "lockgate.toml",
-        components::token_settings("keep_originals = true") + "[rehearsal]\nignore_content = [\"audit_logs\"]\n",
-    );
+    let ignored = "[rehearsal]\nignore_content = [\"audit_logs\"]\n";
+    let config = components::token_settings("keep_originals = true") + ignored;
+    let scenario = Scenario::new("rehearse_auth").await.auth_migrations().config(&config);
     scenario.run("up --no-backup --to 2").await.succeeds();
     let seed = fs::read_to_string(lockgate_tests::project().join("tests/fixtures/auth/seed.sql")).unwrap();
     scenario.lines(&seed).await;
@@ -378,7 +376,7 @@ async fn the_auth_service_can_go_all_the_way_up_and_down() {
     for migration in migrations {
         assert_eq!(migration["reversibility"]["is"], "reversible", "{}: {:?}", migration["name"], found(migration));
     }
-    let from_nothing = Scenario::new("rehearse_auth_new").await.auth_migrations();
+    let from_nothing = Scenario::new("rehearse_auth_new").await.auth_migrations().config(&config);
     let rehearsal = from_nothing.run("rehearse --fresh --output json").await.succeeds().json();
     assert_eq!(rehearsal["migrations"].as_array().unwrap().len(), 4);
 }

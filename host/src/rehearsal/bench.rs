@@ -1,6 +1,6 @@
 //! The copy that is worked on: runs on it, what it is like now, and a new one from the base when a fault has spoilt it.
 
-use std::{path::Path, sync::Arc};
+use std::{collections::BTreeSet, path::Path, sync::Arc};
 
 use uuid::Uuid;
 
@@ -8,7 +8,9 @@ use super::{
     Settings,
     contents::Contents,
     ears::Ears,
+    globals::Globals,
     measure::{Recorder, Sizes},
+    roles::{self, Roles},
 };
 use crate::{
     backup::{self, Copies, Named},
@@ -40,26 +42,51 @@ pub(super) struct Bench<'a> {
     sizes: Sizes,
     history: History,
     name: Option<String>,
+    /// What the server has beside its databases, and had at the beginning.
+    globals: Globals,
+    /// What migrations have changed of that.
+    touched: BTreeSet<String>,
+    /// The roles to be made again, where nobody else uses the server.
+    roles: Option<Roles>,
     pub(super) recorder: Option<Recorder>,
     pub(super) ears: Arc<Ears>,
 }
 
 impl<'a> Bench<'a> {
-    /// Nothing is on it yet. `runner` is who migrates; of its database only the server counts.
-    pub(super) fn new(
+    /// Nothing is on it yet. `roles` are those of the target, where the server is the rehearsal's own.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub(super) async fn new(
         config: &Config,
         copies: &'a mut Copies,
         base: String,
-        named: Named,
         runner: Target,
         sizes: Sizes,
-    ) -> Self {
+        roles: Option<Roles>,
+    ) -> Result<Self> {
         let mut rehearsal = config.rehearsal.clone();
         rehearsal.require = false;
         let config =
             Config { backup: backup::Settings::none(), throwaway: true, draw: false, rehearsal, ..config.clone() };
         let (ears, history) = (Arc::new(Ears::default()), History::in_schema(&config.schema));
-        Self { config, copies, base, named, runner, sizes, history, name: None, recorder: None, ears }
+        let named = if roles.is_some() { Named::AsItself } else { Named::Aside };
+        let (globals, touched) = (Globals::read(copies.admin()).await?, BTreeSet::new());
+        Ok(Self {
+            globals,
+            touched,
+            roles,
+            config,
+            copies,
+            base,
+            named,
+            runner,
+            sizes,
+            history,
+            name: None,
+            recorder: None,
+            ears,
+        })
     }
 
     /// Puts a new copy of the base on it.
@@ -68,6 +95,7 @@ impl<'a> Bench<'a> {
     /// When there is none to be had.
     pub(super) async fn renew(&mut self) -> Result<()> {
         self.clear().await?;
+        self.reset_globals().await?;
         let name = self.copies.twin(&self.base, self.named).await?;
         self.config.target = self.runner.with_database(&name);
         self.name = Some(name);
@@ -76,6 +104,25 @@ impl<'a> Bench<'a> {
         self.config.recorder = Some(recorder.clone());
         self.recorder = Some(recorder);
         Ok(())
+    }
+
+    async fn reset_globals(&mut self) -> Result<()> {
+        let now = Globals::read(self.copies.admin()).await?;
+        self.touched.extend(self.globals.until(&now));
+        let Some(roles) = self.roles.as_ref().filter(|_| now != self.globals) else { return Ok(()) };
+        self.globals.reset(self.copies.admin()).await?;
+        roles::make(self.copies.admin(), roles).await
+    }
+
+    /// What migrations have changed beside their database, a sentence each.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub(super) async fn touched(&self) -> Result<Vec<String>> {
+        let now = Globals::read(self.copies.admin()).await?;
+        let mut touched = self.touched.clone();
+        touched.extend(self.globals.until(&now));
+        Ok(touched.into_iter().collect())
     }
 
     /// Drops what is on it.
@@ -136,11 +183,6 @@ impl<'a> Bench<'a> {
     /// The folder of PostgreSQL's programs, where one is set.
     pub(super) fn pg_bin(&self) -> Option<&Path> {
         self.config.pg_bin.as_deref()
-    }
-
-    /// The session beside the copies.
-    pub(super) fn admin(&self) -> &Session {
-        self.copies.admin()
     }
 
     /// How large what is on it is, in bytes.

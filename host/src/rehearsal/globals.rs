@@ -19,7 +19,17 @@ use crate::{
 
 /// What a server has beside its databases.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Globals(BTreeSet<String>);
+pub(super) struct Globals {
+    lines: BTreeSet<String>,
+    /// `DROP … ` of each thing that can be dropped by its name, in an order in which that works.
+    drops: BTreeSet<String>,
+}
+
+/// What would drop what is there. Databases come before the roles that own them.
+const DROPS: &str = "
+SELECT format('DROP DATABASE %I', datname) FROM pg_catalog.pg_database WHERE datname !~ '_(scratch|restoring)_[0-9a-f]{8}$'
+UNION ALL SELECT format('DROP ROLE %I', rolname) FROM pg_catalog.pg_roles WHERE rolname !~ '^pg_'
+UNION ALL SELECT format('DROP TABLESPACE %I', spcname) FROM pg_catalog.pg_tablespace";
 
 /// Every line begins with what it is about. Copies of the rehearsal's own and what the server itself writes are left out.
 const SQL: &str = "
@@ -44,15 +54,28 @@ impl Globals {
     /// # Errors
     /// When the catalog cannot be read.
     pub(super) async fn read(session: &Session) -> Result<Self> {
-        let rows = session.texts("looking at roles, databases and tablespaces", SQL).await?;
-        Ok(Self(rows.into_iter().flatten().flatten().collect()))
+        const DOING: &str = "looking at roles, databases and tablespaces";
+        let lines = session.texts(DOING, SQL).await?.into_iter().flatten().flatten().collect();
+        let drops = session.texts(DOING, DROPS).await?.into_iter().flatten().flatten().collect();
+        Ok(Self { lines, drops })
+    }
+
+    /// Drops what is there since, on a server that nobody else uses: what a migration makes must not be in its own way the next time.
+    ///
+    /// # Errors
+    /// When something of it cannot be dropped.
+    pub(super) async fn reset(&self, session: &Session) -> Result<()> {
+        for drop in Self::read(session).await?.drops.difference(&self.drops) {
+            session.batch("taking back what a migration has made beside its database", drop).await?;
+        }
+        Ok(())
     }
 
     /// What has changed since, a sentence each.
     pub(super) fn until(&self, later: &Self) -> Vec<String> {
         let told = |line: &String, how: &str| format!("{} {how}", told(line));
-        let gone = self.0.difference(&later.0).map(|line| told(line, "was there before, and is not any more"));
-        let new = later.0.difference(&self.0).map(|line| told(line, "is there since"));
+        let gone = self.lines.difference(&later.lines).map(|line| told(line, "was there before, and is not any more"));
+        let new = later.lines.difference(&self.lines).map(|line| told(line, "is there since"));
         gone.chain(new).collect()
     }
 }
@@ -164,7 +187,10 @@ mod tests {
 
     #[test]
     fn changes_are_told_without_values() {
-        let globals = |lines: &[&str]| Globals(lines.iter().map(|line| (*line).to_owned()).collect());
+        let globals = |lines: &[&str]| Globals {
+            lines: lines.iter().map(|line| (*line).to_owned()).collect(),
+            drops: BTreeSet::new(),
+        };
         let before = globals(&["role a may log in", "setting of role a: work_mem 0123456789abcdef0123456789abcdef"]);
         let after = globals(&["role a may log in", "role b"]);
         assert_eq!(

@@ -13,8 +13,7 @@ use super::{
     bench::{Bench, Moment},
     compare,
     cycle::{Cycle, Next, ms},
-    globals::{self, Globals},
-    history,
+    globals, history,
     mask::mask,
     measure::Sizes,
     origin,
@@ -25,7 +24,7 @@ use super::{
     workspace::Workspace,
 };
 use crate::{
-    backup::{Copies, Named},
+    backup::Copies,
     config::Config,
     error::{Error, Finding, Result, Severity},
     failpoint::Failpoint,
@@ -111,8 +110,9 @@ pub async fn rehearse(config: &Config, run_id: Uuid, order: &Order) -> Result<Re
         told.copy.taken_at = manifest.created_at;
         told.copy.server_version.clone_from(&copies.admin().server.version);
         told.copy.database.clone_from(&base);
-        let named = if site.is_private() { Named::AsItself } else { Named::Aside };
-        let mut bench = Bench::new(config, &mut copies, base, named, site.runner.clone(), looked.sizes.clone());
+        let roles = site.is_private().then(|| looked.roles.clone());
+        let (runner, sizes) = (site.runner.clone(), looked.sizes.clone());
+        let mut bench = Bench::new(config, &mut copies, base, runner, sizes, roles).await?;
         let work = on_the_bench(&mut bench, &mut told, &mut rehearsal, &looked, order);
         let result = config.stop.race(work).await.unwrap_or_else(|signal| Err(stopped(signal)));
         let cleared = bench.clear().await;
@@ -188,7 +188,6 @@ async fn on_the_bench(
     order: &Order,
 ) -> Result<()> {
     bench.renew().await?;
-    let globals = Globals::read(bench.admin()).await?;
     let start = bench.look().await?;
     told.copy.bytes = bench.bytes().await?;
     told.copy.unlike_target = unlike(&looked.schema, &start.schema, told, looked);
@@ -200,7 +199,7 @@ async fn on_the_bench(
         told.together = Some(together);
         told.workload = workload;
     }
-    told.globals = globals.until(&Globals::read(bench.admin()).await?);
+    told.globals = bench.touched().await?;
     Ok(())
 }
 
