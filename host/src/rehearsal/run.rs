@@ -122,7 +122,7 @@ pub async fn rehearse(config: &Config, run_id: Uuid, order: &Order) -> Result<Re
     // Whatever came of it, and whatever asks to stop: a copy may hold what nobody else may see.
     let dropped = copies.discard_all().await;
     drop(site);
-    filled.and_then(|()| dropped)?;
+    filled.and(dropped)?;
     Failpoint::RehearsalEnded.pass();
     told.passed = passed(&told, &config.rehearsal);
     told.duration_ms = ms(begin);
