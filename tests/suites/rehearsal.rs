@@ -258,6 +258,38 @@ async fn the_copy_is_masked_before_anything_else_looks_at_it() {
     left_nothing(&scenario).await;
 }
 
+#[tokio::test]
+async fn a_component_masks_as_well_sandboxed_and_verified() {
+    let people = "CREATE TABLE people (name text); INSERT INTO people VALUES ('Ada');";
+    let look = "DO $$ BEGIN IF EXISTS (SELECT FROM people WHERE name <> 'x') THEN RAISE 'not masked'; END IF; END $$;";
+    let scenario = stepping("rehearse_mask_wasm", &[("up", "sql", "UPDATE people SET name = 'x'")]).await;
+    scenario.remove("migrations/002_steps.wasm");
+    scenario.remove("migrations/lockgate.lock");
+    scenario.lines(people).await;
+    let scenario = scenario.migration("002_look", look, "SELECT 1;");
+    scenario.write("mask.wasm", components::steps());
+    scenario.run("rehearse --fresh --mask mask.wasm").await.succeeds();
+    // Its own verification says no.
+    scenario.lines("INSERT INTO objections DEFAULT VALUES").await;
+    let outcome = scenario.run("rehearse --fresh --mask mask.wasm").await.refuses_with(2);
+    outcome.says("`mask.wasm` could not mask the copy").says("there is an objection");
+    left_nothing(&scenario).await;
+}
+
+#[tokio::test]
+async fn a_verdict_fails_a_rehearsal_where_that_is_asked_for() {
+    let up = "CREATE INDEX by_id ON a (id DESC);";
+    let scenario = small("rehearse_verdict", up, "DROP INDEX by_id;").await;
+    let rehearsal = scenario.run("rehearse --fresh --output json").await.succeeds().json();
+    assert_eq!(rehearsal["migrations"][0]["verdict"], "brief-lock");
+    scenario.run("rehearse --fresh --fail-on blocks-writes").await.succeeds();
+    scenario.run("rehearse --fresh --fail-on brief-lock").await.exits_with(6).prints("not passed");
+    let scenario = scenario.config("[rehearsal]\nbrief_ms = 0\nwindow_s = 0\nfail_on = \"needs-window\"\n");
+    let rehearsal = scenario.run("rehearse --fresh --output json").await.exits_with(6).json();
+    assert_eq!(rehearsal["migrations"][0]["verdict"], "needs-window");
+    scenario.run("rehearse --fresh --fail-on sometimes").await.exits_with(2).says("needs-window");
+}
+
 /// A component whose plan is what the table `plan_steps` says, pending.
 async fn stepping(name: &str, steps: &[(&str, &str, &str)]) -> Scenario {
     let scenario = Scenario::new(name)

@@ -2,13 +2,16 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{
+    Args,
+    builder::{PossibleValuesParser, TypedValueParser},
+};
 
 use super::{Context, Result, version};
 use crate::{
     error::{ExitCode, Finding, Severity},
     migration::Version,
-    rehearsal::{self, Extent, OTHER_VERSION, On, Order, Origin, Rehearsal, Settings, certificate},
+    rehearsal::{self, Extent, OTHER_VERSION, On, Order, Origin, Rehearsal, Settings, Verdict, certificate},
     report::{self, html},
 };
 
@@ -41,6 +44,9 @@ pub struct Arguments {
     /// How many clients run them
     #[arg(long, value_name = "N", default_value = "4", requires = "workload", value_parser = clap::value_parser!(u32).range(1..=100))]
     clients: u32,
+    /// The mildest verdict that fails the rehearsal, too [default: none does]
+    #[arg(long, value_name = "VERDICT", value_parser = verdict())]
+    fail_on: Option<Verdict>,
     /// Write the report into this file, as HTML
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
@@ -49,6 +55,7 @@ pub struct Arguments {
 pub async fn run(context: &Context, arguments: &Arguments) -> Result<ExitCode> {
     let mut config = context.config.clone();
     config.rehearsal.ignore_content.extend(arguments.ignore_content.iter().cloned());
+    config.rehearsal.fail_on = arguments.fail_on.or(config.rehearsal.fail_on);
     let settings = &config.rehearsal;
     let origin = match (&arguments.backup, arguments.fresh) {
         (Some(id), _) => Origin::Named(id.clone()),
@@ -72,6 +79,17 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<ExitCode> {
     }
     context.print(&rehearsal, report::rehearsal)?;
     Ok(if rehearsal.passed { ExitCode::Done } else { ExitCode::CheckFailed })
+}
+
+fn verdict() -> impl TypedValueParser<Value = Verdict> {
+    PossibleValuesParser::new(["brief-lock", "blocks-writes", "blocks-reads", "needs-window"]).map(|text| {
+        match text.as_str() {
+            "brief-lock" => Verdict::BriefLock,
+            "blocks-writes" => Verdict::BlocksWrites,
+            "blocks-reads" => Verdict::BlocksReads,
+            _ => Verdict::NeedsWindow,
+        }
+    })
 }
 
 /// Writes the certificate, and tells where it is, or why there is none.
