@@ -167,13 +167,12 @@ fn of_fault(of: &str, fault: &Fault) -> String {
 }
 
 fn of_hazard(migration: &Migration, hazard: &Hazard) -> String {
-    let Hazard { code, step, relation, blocks, what, advice } = hazard;
+    let Hazard { code, step, relation, what, advice, .. } = hazard;
     format!(
-        "hazard in {}, step {step}, {}: {}; meanwhile {} [{}]\n  next: {}\n",
+        "hazard in {}, step {step}, {}: {} [{}]\n  next: {}\n",
         printable(&migration.name),
         printable(relation),
         printable(what),
-        blocks.in_words(),
         code.as_str(),
         printable(advice)
     )

@@ -86,7 +86,7 @@ fn of_hazard(hazard: &Hazard, at: &str, of: Markup) -> Markup {
             span.badge.(tone) data-word="code" { (hazard.code.as_str()) }
             " in " (of) ", step " span data-n="step" { (crate::report::thousands(hazard.step as u64)) } ": "
             code { (name(&hazard.relation)) }
-            p.what { (prose(&hazard.what)) " Meanwhile " (hazard.blocks.in_words()) "." }
+            p.what { (prose(&hazard.what)) "." }
             p.next { b { "Next: " } (prose(&hazard.advice)) }
         }
     }
