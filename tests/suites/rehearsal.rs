@@ -229,7 +229,7 @@ async fn what_belongs_to_the_server_is_refused_where_others_use_it_and_named_els
     assert_eq!(superuser.value(&format!("SELECT count(*) FROM pg_roles WHERE rolname = '{role}'")).await, "0");
     let rehearsal = scenario.run("rehearse --fresh --on embedded --output json").await.succeeds().json();
     let globals = rehearsal["globals"].as_array().unwrap();
-    assert!(globals.iter().any(|line| line.as_str().unwrap().contains(&format!("role {role}"))), "{globals:?}");
+    assert!(globals.iter().all(|line| line.as_str().unwrap().contains(role)) && !globals.is_empty(), "{globals:?}");
     superuser.lines("ALTER ROLE lockgate_owner NOCREATEROLE").await;
 }
 

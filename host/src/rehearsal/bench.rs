@@ -71,7 +71,7 @@ impl<'a> Bench<'a> {
             Config { backup: backup::Settings::none(), throwaway: true, draw: false, rehearsal, ..config.clone() };
         let (ears, history) = (Arc::new(Ears::default()), History::in_schema(&config.schema));
         let named = if roles.is_some() { Named::AsItself } else { Named::Aside };
-        let (globals, touched) = (Globals::read(copies.admin()).await?, BTreeSet::new());
+        let (globals, touched) = (Globals::read(copies.admin(), &runner.database).await?, BTreeSet::new());
         Ok(Self {
             globals,
             touched,
@@ -107,10 +107,10 @@ impl<'a> Bench<'a> {
     }
 
     async fn reset_globals(&mut self) -> Result<()> {
-        let now = Globals::read(self.copies.admin()).await?;
+        let now = Globals::read(self.copies.admin(), &self.runner.database).await?;
         self.touched.extend(self.globals.until(&now));
         let Some(roles) = self.roles.as_ref().filter(|_| now != self.globals) else { return Ok(()) };
-        self.globals.reset(self.copies.admin()).await?;
+        self.globals.reset(self.copies.admin(), &self.runner.database).await?;
         roles::make(self.copies.admin(), roles).await
     }
 
@@ -119,7 +119,7 @@ impl<'a> Bench<'a> {
     /// # Errors
     /// When the server does not answer.
     pub(super) async fn touched(&self) -> Result<Vec<String>> {
-        let now = Globals::read(self.copies.admin()).await?;
+        let now = Globals::read(self.copies.admin(), &self.runner.database).await?;
         let mut touched = self.touched.clone();
         touched.extend(self.globals.until(&now));
         Ok(touched.into_iter().collect())

@@ -12,7 +12,7 @@ use super::Place;
 use crate::{
     error::{Error, Result},
     locks,
-    postgres::Session,
+    postgres::{Session, quote_literal},
     printable::printable_in,
     runner::{Awaiting, Pending},
 };
@@ -27,7 +27,7 @@ pub(super) struct Globals {
 
 /// What would drop what is there. Databases come before the roles that own them.
 const DROPS: &str = "
-SELECT format('DROP DATABASE %I', datname) FROM pg_catalog.pg_database WHERE datname !~ '_(scratch|restoring)_[0-9a-f]{8}$'
+SELECT format('DROP DATABASE %I', datname) FROM pg_catalog.pg_database WHERE datname <> {database} AND datname !~ '_(scratch|restoring)_[0-9a-f]{8}$'
 UNION ALL SELECT format('DROP ROLE %I', rolname) FROM pg_catalog.pg_roles WHERE rolname !~ '^pg_'
 UNION ALL SELECT format('DROP TABLESPACE %I', spcname) FROM pg_catalog.pg_tablespace";
 
@@ -42,30 +42,32 @@ UNION ALL SELECT format('membership of %I in %I', m.rolname, r.rolname) FROM pg_
     JOIN pg_catalog.pg_roles r ON r.oid = a.roleid JOIN pg_catalog.pg_roles m ON m.oid = a.member
 UNION ALL SELECT format('setting of role %I: %s', r.rolname, split_part(c, '=', 1) || ' ' || md5(c))
     FROM pg_catalog.pg_db_role_setting s JOIN pg_catalog.pg_roles r ON r.oid = s.setrole, unnest(s.setconfig) c WHERE s.setdatabase = 0
-UNION ALL SELECT format('database %I', datname) FROM pg_catalog.pg_database WHERE datname !~ '_(scratch|restoring)_[0-9a-f]{8}$'
+UNION ALL SELECT format('database %I', datname) FROM pg_catalog.pg_database WHERE datname <> {database} AND datname !~ '_(scratch|restoring)_[0-9a-f]{8}$'
 UNION ALL SELECT format('tablespace %I', spcname) FROM pg_catalog.pg_tablespace
 UNION ALL SELECT format('replication slot %I', slot_name) FROM pg_catalog.pg_replication_slots WHERE NOT temporary
 UNION ALL SELECT format('setting of the server: %s', name || ' ' || md5(concat(setting, sourcefile)))
     FROM pg_catalog.pg_settings WHERE sourcefile LIKE '%postgresql.auto.conf'";
 
 impl Globals {
-    /// Reads them.
+    /// Reads them, but for the database of this name, which is rehearsed on or for.
     ///
     /// # Errors
     /// When the catalog cannot be read.
-    pub(super) async fn read(session: &Session) -> Result<Self> {
+    pub(super) async fn read(session: &Session, database: &str) -> Result<Self> {
         const DOING: &str = "looking at roles, databases and tablespaces";
-        let lines = session.texts(DOING, SQL).await?.into_iter().flatten().flatten().collect();
-        let drops = session.texts(DOING, DROPS).await?.into_iter().flatten().flatten().collect();
-        Ok(Self { lines, drops })
+        let read = async |sql: &str| {
+            let sql = sql.replace("{database}", &quote_literal(database));
+            Ok::<_, Error>(session.texts(DOING, &sql).await?.into_iter().flatten().flatten().collect())
+        };
+        Ok(Self { lines: read(SQL).await?, drops: read(DROPS).await? })
     }
 
     /// Drops what is there since, on a server that nobody else uses: what a migration makes must not be in its own way the next time.
     ///
     /// # Errors
     /// When something of it cannot be dropped.
-    pub(super) async fn reset(&self, session: &Session) -> Result<()> {
-        for drop in Self::read(session).await?.drops.difference(&self.drops) {
+    pub(super) async fn reset(&self, session: &Session, database: &str) -> Result<()> {
+        for drop in Self::read(session, database).await?.drops.difference(&self.drops) {
             session.batch("taking back what a migration has made beside its database", drop).await?;
         }
         Ok(())
