@@ -126,8 +126,11 @@ impl<'b, 'c> Cycle<'b, 'c> {
         if !reverted {
             // Where it may be cut off half-way, that is tried on another copy.
             self.bench.renew().await?;
-            if let Some(before) = self.before {
-                self.bench.up(before).await?;
+            if let Some(before) = self.before
+                && let Err(error) = self.bench.up(before).await
+            {
+                self.told.faults.push(Fault::of_all_together(error)?);
+                return Ok(Next::Stop);
             }
         }
         let again = self.up_again(in_parts, &after).await?;

@@ -211,20 +211,32 @@ async fn each(bench: &mut Bench<'_>, told: &mut Rehearsal, looked: &Looked, star
     for (i, item) in pending.iter().enumerate() {
         let before = i.checked_sub(1).map(|i| &pending[i].version);
         tracing::info!(migration = item.name, "rehearsing");
-        let (migration, next) = Cycle::of(bench, &settings, item, before).run(&now).await?;
-        told.migrations.push(migration);
-        match next {
-            Next::GoOn(moment) => now = moment,
+        let (mut migration, next) = Cycle::of(bench, &settings, item, before).run(&now).await?;
+        let stop = match next {
+            Next::GoOn(moment) => {
+                now = moment;
+                false
+            }
             // What comes after it must not suffer from its faults.
             Next::Renew => {
                 bench.renew().await?;
-                bench.up(&item.version).await?;
-                now = bench.look().await?;
+                match bench.up(&item.version).await {
+                    Ok(()) => {
+                        now = bench.look().await?;
+                        false
+                    }
+                    Err(error) => {
+                        migration.faults.push(Fault::of_all_together(error)?);
+                        true
+                    }
+                }
             }
-            Next::Stop => {
-                told.not_reached = pending[i + 1..].iter().map(|item| item.name.clone()).collect();
-                return Ok(None);
-            }
+            Next::Stop => true,
+        };
+        told.migrations.push(migration);
+        if stop {
+            told.not_reached = pending[i + 1..].iter().map(|item| item.name.clone()).collect();
+            return Ok(None);
         }
     }
     Ok(Some(now))
