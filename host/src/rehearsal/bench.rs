@@ -9,7 +9,7 @@ use super::{
     contents::Contents,
     ears::Ears,
     globals::Globals,
-    measure::{Recorder, Sizes},
+    measure::{Gauge, Sizes},
     roles::{self, Roles},
 };
 use crate::{
@@ -48,7 +48,7 @@ pub(super) struct Bench<'a> {
     touched: BTreeSet<String>,
     /// The roles to be made again, where nobody else uses the server.
     roles: Option<Roles>,
-    pub(super) recorder: Option<Recorder>,
+    pub(super) gauge: Option<Gauge>,
     pub(super) ears: Arc<Ears>,
 }
 
@@ -84,7 +84,7 @@ impl<'a> Bench<'a> {
             sizes,
             history,
             name: None,
-            recorder: None,
+            gauge: None,
             ears,
         })
     }
@@ -99,10 +99,10 @@ impl<'a> Bench<'a> {
         let name = self.copies.twin(&self.base, self.named).await?;
         self.config.target = self.runner.with_database(&name);
         self.name = Some(name);
-        let recorder = Recorder::start(&self.config.target, &self.config.schema, self.sizes.clone()).await?;
-        recorder.listen(self.ears.clone());
-        self.config.recorder = Some(recorder.clone());
-        self.recorder = Some(recorder);
+        let gauge = Gauge::start(&self.config.target, &self.config.schema, self.sizes.clone()).await?;
+        gauge.listen(self.ears.clone());
+        self.config.recorder = Some(Arc::new(gauge.clone()));
+        self.gauge = Some(gauge);
         Ok(())
     }
 
@@ -131,8 +131,8 @@ impl<'a> Bench<'a> {
     /// When it cannot be dropped.
     pub(super) async fn clear(&mut self) -> Result<()> {
         self.config.recorder = None;
-        if let Some(recorder) = self.recorder.take() {
-            recorder.stop();
+        if let Some(gauge) = self.gauge.take() {
+            gauge.stop();
         }
         match self.name.take() {
             Some(name) => self.copies.discard(&name).await,
@@ -213,7 +213,7 @@ impl<'a> Bench<'a> {
     pub(super) async fn look_again(&self, since: &Moment) -> Result<Moment> {
         let session = self.session().await?;
         let schema = Schema::read(&session, &self.history).await?;
-        let readers: Vec<Process> = self.recorder.iter().map(Recorder::process).collect();
+        let readers: Vec<Process> = self.gauge.iter().map(Gauge::process).collect();
         let contents = since.contents.again_beside(&session, &self.history, &readers).await?;
         Ok(Moment { schema, contents })
     }
