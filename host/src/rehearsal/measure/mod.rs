@@ -16,6 +16,7 @@ mod sizes;
 mod verdict;
 mod way;
 
+pub(super) use self::reading::tell_statistics;
 pub use self::{
     gauge::Gauge,
     listener::Listener,
