@@ -17,7 +17,7 @@ use crate::{
     migration::{Checksum, Version},
     plan::{OutOfOrder, Rules, Sameness},
     plugin::{Cache, Engine, Limits, Rights},
-    postgres::{Secret, Target, Timeouts, TlsMode},
+    postgres::{Recorder, Secret, Target, Timeouts, TlsMode},
     rehearsal,
     runner::SoFar,
     source,
@@ -60,7 +60,7 @@ pub struct Config {
     /// How migrations are rehearsed, and which rehearsals count.
     pub rehearsal: rehearsal::Settings,
     /// Who measures what the migrations cost: nobody but in a rehearsal.
-    pub recorder: Option<rehearsal::measure::Recorder>,
+    pub recorder: Option<Arc<dyn Recorder>>,
     /// What components may use up, unless they have limits of their own.
     pub plugins: Limits,
     /// What single components may do and use up, by their names.

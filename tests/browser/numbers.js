@@ -63,7 +63,7 @@ function promised(json, limited) {
     if (limited) return;
     for (const way of ["up", "down"].filter((way) => migration[way])) {
       migration[way].steps.forEach((step, k) => {
-        const known = ["rows", "wal_bytes", "temp_bytes", "batches"].filter((field) => step[field] !== null);
+        const known = ["rows", "wal_bytes", "batches"].filter((field) => step[field] !== null);
         add(`${of}.${way}.steps.${k}`, ["number", "duration_ms", "estimate", ...known]);
         step.tables.forEach((_, t) => add(`${of}.${way}.steps.${k}.tables.${t}`, ["copy_bytes"]));
       });

@@ -1,14 +1,16 @@
-//! What a migration costs: each kind of step is run with a recorder, and what the server did is what was measured.
+//! What a migration costs: each kind of step is run with a gauge, and what the server did is what was measured.
+
+use std::sync::Arc;
 
 use lockgate::{
     config::{Config, Options},
     error::Error,
     locks::{Blocks, Mode},
     migration::Direction,
-    postgres::{Session, Target},
+    postgres::{How, Session, Target},
     rehearsal::{
         Hazard, HazardCode, Settings, Verdict,
-        measure::{Basis, How, LockHeld, Measured, Recorder, Sizes, Step, TableWork, verdict},
+        measure::{Basis, Gauge, LockHeld, Measured, Sizes, Step, TableWork, verdict},
     },
     runner,
 };
@@ -30,7 +32,7 @@ async fn orders(name: &str) -> Scenario {
     scenario
 }
 
-fn config(scenario: &Scenario, recorder: &Recorder) -> Config {
+fn config(scenario: &Scenario, gauge: &Gauge) -> Config {
     let options = Options {
         database_url: Some(scenario.url()),
         dir: Some(scenario.path("migrations")),
@@ -38,7 +40,7 @@ fn config(scenario: &Scenario, recorder: &Recorder) -> Config {
         ..Options::default()
     };
     let config = Config::load(options).unwrap();
-    Config { backup: lockgate::backup::Settings::none(), recorder: Some(recorder.clone()), ..config }
+    Config { backup: lockgate::backup::Settings::none(), recorder: Some(Arc::new(gauge.clone())), ..config }
 }
 
 fn target(scenario: &Scenario) -> Target {
@@ -46,24 +48,24 @@ fn target(scenario: &Scenario) -> Target {
 }
 
 /// One for whose target the scenario itself stands.
-async fn recorder(scenario: &Scenario) -> Recorder {
-    recorder_for(scenario, scenario).await
+async fn gauge(scenario: &Scenario) -> Gauge {
+    gauge_for(scenario, scenario).await
 }
 
 /// One for a copy and its target.
-async fn recorder_for(copy: &Scenario, production: &Scenario) -> Recorder {
+async fn gauge_for(copy: &Scenario, production: &Scenario) -> Gauge {
     let session = Session::connect(&target(production), "the test").await.unwrap();
     let sizes = Sizes::read(&session).await.unwrap();
-    Recorder::start(&target(copy), "public", sizes).await.unwrap()
+    Gauge::start(&target(copy), "public", sizes).await.unwrap()
 }
 
 /// Applies what is pending, and tells what the last of it cost.
 async fn applied(scenario: &Scenario) -> Measured {
-    let recorder = recorder(scenario).await;
-    runner::up(&config(scenario, &recorder), Uuid::now_v7(), None).await.unwrap();
-    let (_, direction, measured) = recorder.take().pop().unwrap();
+    let gauge = gauge(scenario).await;
+    runner::up(&config(scenario, &gauge), Uuid::now_v7(), None).await.unwrap();
+    let (_, direction, measured) = gauge.take().pop().unwrap();
     assert_eq!(direction, Direction::Up);
-    recorder.stop();
+    gauge.stop();
     measured
 }
 
@@ -183,9 +185,9 @@ async fn a_foreign_key_looks_every_row_up_but_where_it_is_not_valid_yet() {
         .await
         .migration("001_key", &format!("{sql} NOT VALID;"), "SELECT 1;")
         .migration("002_validate", "ALTER TABLE orders VALIDATE CONSTRAINT of_user;", "SELECT 1;");
-    let recorder = recorder(&scenario).await;
-    runner::up(&config(&scenario, &recorder), Uuid::now_v7(), None).await.unwrap();
-    let [(first, _, key), (second, _, validated)] = &recorder.take()[..] else { panic!("two migrations") };
+    let gauge = gauge(&scenario).await;
+    runner::up(&config(&scenario, &gauge), Uuid::now_v7(), None).await.unwrap();
+    let [(first, _, key), (second, _, validated)] = &gauge.take()[..] else { panic!("two migrations") };
     assert_eq!((first.as_str(), second.as_str()), ("001", "002"));
     assert_eq!(verdict(key, &Settings::default()), (Verdict::BriefLock, vec![]));
     assert!(work(&validated.steps[0], "orders").rows_read >= 20_000);
@@ -272,9 +274,9 @@ async fn what_is_innocent_is_no_hazard() {
     for (i, sql) in innocent.iter().enumerate() {
         scenario = scenario.migration(&format!("{:03}_it", i + 1), sql, "SELECT 1;");
     }
-    let recorder = recorder(&scenario).await;
-    runner::up(&config(&scenario, &recorder), Uuid::now_v7(), None).await.unwrap();
-    let measured = recorder.take();
+    let gauge = gauge(&scenario).await;
+    runner::up(&config(&scenario, &gauge), Uuid::now_v7(), None).await.unwrap();
+    let measured = gauge.take();
     assert_eq!(measured.len(), innocent.len());
     for ((version, _, measured), sql) in measured.iter().zip(innocent) {
         let (verdict, hazards) = verdict(measured, &Settings::default());
@@ -305,9 +307,9 @@ async fn each_planted_fault_is_named() {
     for (i, (sql, _)) in faulty.iter().enumerate() {
         scenario = scenario.migration(&format!("{:03}_it", i + 1), sql, "SELECT 1;");
     }
-    let recorder = recorder(&scenario).await;
-    runner::up(&config(&scenario, &recorder), Uuid::now_v7(), None).await.unwrap();
-    for ((_, _, measured), (sql, expected)) in recorder.take().iter().zip(faulty) {
+    let gauge = gauge(&scenario).await;
+    runner::up(&config(&scenario, &gauge), Uuid::now_v7(), None).await.unwrap();
+    for ((_, _, measured), (sql, expected)) in gauge.take().iter().zip(faulty) {
         assert_eq!(codes(measured), [expected], "{sql}\n{measured:#?}");
     }
 }
@@ -327,9 +329,9 @@ async fn a_copy_without_rows_names_the_same_and_says_that_it_assumes() {
     for (i, (sql, _)) in faulty.iter().enumerate() {
         copy = copy.migration(&format!("{:03}_it", i + 1), sql, "SELECT 1;");
     }
-    let recorder = recorder_for(&copy, &production).await;
-    runner::up(&config(&copy, &recorder), Uuid::now_v7(), None).await.unwrap();
-    for ((_, _, measured), (sql, expected)) in recorder.take().iter().zip(faulty) {
+    let gauge = gauge_for(&copy, &production).await;
+    runner::up(&config(&copy, &gauge), Uuid::now_v7(), None).await.unwrap();
+    for ((_, _, measured), (sql, expected)) in gauge.take().iter().zip(faulty) {
         assert_eq!(codes(measured), [expected], "{sql}\n{measured:#?}");
         let estimate = &measured.steps.last().unwrap().estimate;
         let Basis::Assumed { relation, target_bytes } = &estimate.basis else { panic!("{sql}: {estimate:?}") };
@@ -346,9 +348,9 @@ async fn a_table_is_known_on_the_target_by_the_name_that_it_had_before() {
         "ALTER TABLE purchases ALTER COLUMN amount TYPE bigint;",
         "SELECT 1;",
     );
-    let recorder = recorder_for(&copy, &production).await;
-    runner::up(&config(&copy, &recorder), Uuid::now_v7(), None).await.unwrap();
-    let (_, _, measured) = recorder.take().pop().unwrap();
+    let gauge = gauge_for(&copy, &production).await;
+    runner::up(&config(&copy, &gauge), Uuid::now_v7(), None).await.unwrap();
+    let (_, _, measured) = gauge.take().pop().unwrap();
     let step = &measured.steps[0];
     assert_eq!(work(step, "purchases").target_rows, Some(200_000));
     let Basis::Scaled { relation, factor } = &step.estimate.basis else { panic!("{step:#?}") };
@@ -382,10 +384,10 @@ async fn an_index_that_a_failure_leaves_invalid_is_named() {
     // It writes, and does not end: neither the index nor what is to take it back again gets past it.
     let writer = scenario.session().await;
     writer.lines("BEGIN; LOCK TABLE orders IN ROW EXCLUSIVE MODE").await;
-    let recorder = recorder(&scenario).await;
-    let failed = runner::up(&config(&scenario, &recorder), Uuid::now_v7(), None).await;
+    let gauge = gauge(&scenario).await;
+    let failed = runner::up(&config(&scenario, &gauge), Uuid::now_v7(), None).await;
     assert!(matches!(failed, Err(Error::Migration { .. })), "{failed:?}");
-    let [(_, _, measured)] = &recorder.take()[..] else { panic!("one way, as far as it came") };
+    let [(_, _, measured)] = &gauge.take()[..] else { panic!("one way, as far as it came") };
     assert_eq!(measured.invalid_indexes, ["orders_amount"]);
     assert_eq!(codes(measured), ["invalid-index orders_amount"]);
 }
@@ -412,11 +414,11 @@ async fn a_copy_is_a_step_with_its_rows() {
 async fn an_error_still_points_into_the_file_and_nothing_is_counted_of_what_was_rolled_back() {
     let sql = "ALTER TABLE orders ADD COLUMN a int;\n\nUPDATE orders\n   SET nothing = 1;";
     let scenario = orders("pointing").await.migration("001_it", sql, "SELECT 1;");
-    let recorder = recorder(&scenario).await;
-    let failed = runner::up(&config(&scenario, &recorder), Uuid::now_v7(), None).await;
+    let gauge = gauge(&scenario).await;
+    let failed = runner::up(&config(&scenario, &gauge), Uuid::now_v7(), None).await;
     let Err(Error::Migration { error, .. }) = failed else { panic!("{failed:?}") };
     assert!(error.at.as_ref().is_some_and(|at| at.ends_with("001_it.up.sql:4:8")), "{error:?}");
-    let [(_, _, measured)] = &recorder.take()[..] else { panic!("one way") };
+    let [(_, _, measured)] = &gauge.take()[..] else { panic!("one way") };
     assert!(measured.steps.is_empty() && measured.locks.is_empty(), "{measured:#?}");
 }
 
@@ -445,13 +447,13 @@ async fn a_way_down_is_measured_as_well() {
         "ALTER TABLE orders ADD COLUMN total int;",
         "ALTER TABLE orders DROP COLUMN total;",
     );
-    let recorder = recorder(&scenario).await;
-    let config = config(&scenario, &recorder);
+    let gauge = gauge(&scenario).await;
+    let config = config(&scenario, &gauge);
     runner::up(&config, Uuid::now_v7(), None).await.unwrap();
     let revert = lockgate::plan::Revert::Only(lockgate::migration::Version::parse("001").unwrap());
     runner::down(&config, Uuid::now_v7(), &revert).await.unwrap();
     let ways: Vec<_> =
-        recorder.take().into_iter().map(|(_, way, measured)| (way, measured.steps[0].text.clone())).collect();
+        gauge.take().into_iter().map(|(_, way, measured)| (way, measured.steps[0].text.clone())).collect();
     let expected = [
         (Direction::Up, "ALTER TABLE orders ADD COLUMN total int".to_owned()),
         (Direction::Down, "ALTER TABLE orders DROP COLUMN total".to_owned()),

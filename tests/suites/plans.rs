@@ -90,7 +90,8 @@ async fn a_relation_that_is_locked_keeps_no_plan_waiting() {
 
 #[tokio::test]
 async fn the_locks_of_a_components_code_are_said_not_to_be_known() {
-    let scenario = stepping("plan_code", &[("code", "code"), ("sql", "LOCK TABLE target IN SHARE MODE")]).await;
+    let steps = [("up", "code", "code", ""), ("up", "sql", "LOCK TABLE target IN SHARE MODE", "")];
+    let scenario = components::planned("plan_code", &steps).await;
     scenario
         .run("plan")
         .await
@@ -240,30 +241,6 @@ async fn is_told(session: &Session, there: &[String], sql: &str) {
     session.lines("ROLLBACK").await;
 }
 
-/// A component whose plan is these steps.
-async fn stepping(name: &str, steps: &[(&str, &str)]) -> Scenario {
-    let scenario = Scenario::new(name)
-        .await
-        .migration(
-            "001_tables",
-            "CREATE TABLE plan_steps (way text, position serial, kind text, body text, probe text);
-             CREATE TABLE trace (name text);
-             CREATE TABLE objections ();
-             CREATE TABLE target (id int PRIMARY KEY);
-             CREATE TABLE source (id int PRIMARY KEY);
-             INSERT INTO source SELECT generate_series(1, 7);",
-            "DROP TABLE plan_steps, trace, objections, target, source;",
-        )
-        .component("002_steps", &components::steps())
-        .await;
-    scenario.run("up --no-backup --to 1").await.succeeds();
-    for (kind, body) in steps {
-        let sql = format!("INSERT INTO plan_steps (way, kind, body, probe) VALUES ('up', '{kind}', '{body}', '')");
-        scenario.lines(&sql).await;
-    }
-    scenario
-}
-
 /// Claims that a tryout has left nothing: no object, no row, no entry, no backup, no lock.
 async fn leaves_nothing(scenario: &Scenario, arguments: &str) -> lockgate_tests::Outcome {
     let (before, dump) = (scenario.state().await, scenario.schema_dump());
@@ -380,15 +357,20 @@ async fn what_needs_a_commit_first_is_said_not_to_be_tried() {
 
 #[tokio::test]
 async fn of_a_batched_step_the_first_batch_is_tried() {
-    let steps = [("sql", "CREATE TABLE made ()"), ("batched", "copy"), ("sql", "CREATE TABLE more ()")];
-    let scenario = stepping("tryout_batches", &steps).await;
+    let steps = [
+        ("up", "sql", "CREATE TABLE made ()", ""),
+        ("up", "batched", "copy", ""),
+        ("up", "sql", "CREATE TABLE more ()", ""),
+    ];
+    let scenario = components::planned("tryout_batches", &steps).await;
     leaves_nothing(&scenario, "up --rollback-after")
         .await
         .succeeds()
         .prints("tried in part 002_steps (component, ")
         .prints("  not tried: step 2 of 3: copy\n    its first batch was tried (")
         .prints("took ROW EXCLUSIVE on target");
-    let all = stepping("tryout_one_batch", &[("batched", "copy"), ("code", "code")]).await;
+    let steps = [("up", "batched", "copy", ""), ("up", "code", "code", "")];
+    let all = components::planned("tryout_one_batch", &steps).await;
     all.lines("DELETE FROM source").await;
     leaves_nothing(&all, "up --rollback-after").await.succeeds().prints("tried 002_steps (component, ");
 }

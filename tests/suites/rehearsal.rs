@@ -262,7 +262,7 @@ async fn the_copy_is_masked_before_anything_else_looks_at_it() {
 async fn a_component_masks_as_well_sandboxed_and_verified() {
     let people = "CREATE TABLE people (name text); INSERT INTO people VALUES ('Ada');";
     let look = "DO $$ BEGIN IF EXISTS (SELECT FROM people WHERE name <> 'x') THEN RAISE 'not masked'; END IF; END $$;";
-    let scenario = stepping("rehearse_mask_wasm", &[("up", "sql", "UPDATE people SET name = 'x'")]).await;
+    let scenario = components::planned("rehearse_mask_wasm", &[("up", "sql", "UPDATE people SET name = 'x'", "")]).await;
     scenario.remove("migrations/002_steps.wasm");
     scenario.remove("migrations/lockgate.lock");
     scenario.lines(people).await;
@@ -290,39 +290,15 @@ async fn a_verdict_fails_a_rehearsal_where_that_is_asked_for() {
     scenario.run("rehearse --fresh --fail-on sometimes").await.exits_with(2).says("needs-window");
 }
 
-/// A component whose plan is what the table `plan_steps` says, pending.
-async fn stepping(name: &str, steps: &[(&str, &str, &str)]) -> Scenario {
-    let scenario = Scenario::new(name)
-        .await
-        .migration(
-            "001_tables",
-            "CREATE TABLE plan_steps (way text, position serial, kind text, body text, probe text);
-             CREATE TABLE trace (name text);
-             CREATE TABLE objections ();
-             CREATE TABLE target (id int PRIMARY KEY);
-             CREATE TABLE source (id int PRIMARY KEY);
-             INSERT INTO source SELECT generate_series(1, 7);",
-            "DROP TABLE plan_steps, trace, objections, target, source;",
-        )
-        .component("002_steps", &components::steps())
-        .await;
-    scenario.run("up --no-backup --to 1").await.succeeds();
-    for (way, kind, body) in steps {
-        let body = body.replace('\'', "''");
-        scenario.lines(&format!("INSERT INTO plan_steps (way, kind, body) VALUES ('{way}', '{kind}', '{body}')")).await;
-    }
-    scenario
-}
-
 #[tokio::test]
 async fn batches_are_cut_off_once_and_taken_up_again() {
     let steps = [
-        ("up", "batched", "copy"),
-        ("up", "code", "code"),
-        ("down", "batched", "empty"),
-        ("down", "sql", "TRUNCATE trace"),
+        ("up", "batched", "copy", ""),
+        ("up", "code", "code", ""),
+        ("down", "batched", "empty", ""),
+        ("down", "sql", "TRUNCATE trace", ""),
     ];
-    let scenario = stepping("rehearse_batches", &steps).await;
+    let scenario = components::planned("rehearse_batches", &steps).await;
     let rehearsal = scenario.run("rehearse --fresh --output json").await.succeeds().json();
     let migration = &rehearsal["migrations"][0];
     assert_eq!(migration["stages"][3]["outcome"], "resumed", "{migration}");
@@ -335,11 +311,11 @@ async fn batches_are_cut_off_once_and_taken_up_again() {
 async fn a_component_that_plans_otherwise_each_time_is_named() {
     // Its own way down changes what its way up reads its plan from.
     let steps = [
-        ("up", "sql", "CREATE TABLE made (id int)"),
-        ("down", "sql", "DROP TABLE made"),
-        ("down", "sql", "UPDATE plan_steps SET body = 'CREATE TABLE made (id bigint)' WHERE way = 'up'"),
+        ("up", "sql", "CREATE TABLE made (id int)", ""),
+        ("down", "sql", "DROP TABLE made", ""),
+        ("down", "sql", "UPDATE plan_steps SET body = 'CREATE TABLE made (id bigint)' WHERE way = 'up'", ""),
     ];
-    let scenario = stepping("rehearse_unsteady", &steps).await;
+    let scenario = components::planned("rehearse_unsteady", &steps).await;
     let rehearsal = scenario.run("rehearse --fresh --output json").await.exits_with(6).json();
     let found = found(&rehearsal["migrations"][0]);
     assert!(found.contains("unsteady") && found.contains("data-not-restored"), "{found:?}");

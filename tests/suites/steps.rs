@@ -1,39 +1,10 @@
 //! A migration of several transactions: every part is applied once, and a run that was cut off goes on where it stopped.
 
-use lockgate_tests::{Running, Scenario, Session, components, eventually};
-
-/// Rows of `plan_steps`: way, kind, body, probe.
-type Steps<'a> = &'a [(&'a str, &'a str, &'a str, &'a str)];
-
-/// The first migration makes the tables that the second, a component, reads its plan from and works on.
-async fn planned(name: &str, steps: Steps<'_>) -> Scenario {
-    let scenario = Scenario::new(name)
-        .await
-        .migration(
-            "001_tables",
-            "CREATE TABLE plan_steps (way text, position serial, kind text, body text, probe text);
-             CREATE TABLE trace (name text);
-             CREATE TABLE objections ();
-             CREATE TABLE target (id int PRIMARY KEY);
-             CREATE TABLE source (id int PRIMARY KEY);
-             INSERT INTO source SELECT generate_series(1, 7);",
-            "DROP TABLE plan_steps, trace, objections, target, source;",
-        )
-        .component("002_steps", &components::steps())
-        .await;
-    scenario.run("up --no-backup --to 1").await.succeeds();
-    plan(&scenario, steps).await;
-    scenario
-}
-
-async fn plan(scenario: &Scenario, steps: Steps<'_>) {
-    scenario.lines("TRUNCATE plan_steps").await;
-    for (way, kind, body, probe) in steps {
-        let quoted = [way, kind, body, probe].map(|text| format!("'{}'", text.replace('\'', "''")));
-        let sql = format!("INSERT INTO plan_steps (way, kind, body, probe) VALUES ({})", quoted.join(", "));
-        scenario.lines(&sql).await;
-    }
-}
+use lockgate_tests::{
+    Running, Scenario, Session,
+    components::{self, Steps, plan, planned},
+    eventually,
+};
 
 const INDEX: &str = "CREATE INDEX CONCURRENTLY target_idx ON target (id DESC)";
 const INDEX_IS_THERE: &str =

@@ -3,7 +3,7 @@
 use wit_component::{ComponentEncoder, StringEncoding, dummy_module, embed_component_metadata};
 use wit_parser::{ManglingAndAbi, Resolve};
 
-use crate::scenario::fixture;
+use crate::scenario::{Scenario, fixture};
 
 /// The interface that the host offers.
 const WIT: &str = include_str!("../../wit/lockgate.wit");
@@ -16,6 +16,40 @@ pub fn hostile() -> Vec<u8> {
 /// A migration whose plan is what the table `plan_steps` says.
 pub fn steps() -> Vec<u8> {
     fixture("guests/steps.wasm")
+}
+
+/// Rows of `plan_steps`: way, kind, body, probe.
+pub type Steps<'a> = &'a [(&'a str, &'a str, &'a str, &'a str)];
+
+/// The first migration makes the tables that the second, a component, reads its plan from and works on.
+pub async fn planned(name: &str, rows: Steps<'_>) -> Scenario {
+    let scenario = Scenario::new(name)
+        .await
+        .migration(
+            "001_tables",
+            "CREATE TABLE plan_steps (way text, position serial, kind text, body text, probe text);
+             CREATE TABLE trace (name text);
+             CREATE TABLE objections ();
+             CREATE TABLE target (id int PRIMARY KEY);
+             CREATE TABLE source (id int PRIMARY KEY);
+             INSERT INTO source SELECT generate_series(1, 7);",
+            "DROP TABLE plan_steps, trace, objections, target, source;",
+        )
+        .component("002_steps", &self::steps())
+        .await;
+    scenario.run("up --no-backup --to 1").await.succeeds();
+    plan(&scenario, rows).await;
+    scenario
+}
+
+/// Puts other steps in the stead of those that it reads.
+pub async fn plan(scenario: &Scenario, steps: Steps<'_>) {
+    scenario.lines("TRUNCATE plan_steps").await;
+    for (way, kind, body, probe) in steps {
+        let quoted = [way, kind, body, probe].map(|text| format!("'{}'", text.replace('\'', "''")));
+        let sql = format!("INSERT INTO plan_steps (way, kind, body, probe) VALUES ({})", quoted.join(", "));
+        scenario.lines(&sql).await;
+    }
 }
 
 /// A migration that uses cursors, COPY and savepoints as the table `handles_behaviour` tells it to.

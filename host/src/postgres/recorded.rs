@@ -1,20 +1,106 @@
 //! What a session tells the recorder of a rehearsal. In every other run there is none, and nothing is told or asked.
 
+use std::{fmt, sync::Arc};
+
+use async_trait::async_trait;
 use futures_util::TryStreamExt;
+use serde::Serialize;
 use tokio_postgres::SimpleQueryMessage;
 
 use super::{handle::db_error, session::Session};
 use crate::{
     error::{DbError, ProgramError, Result},
-    rehearsal::measure::{How, Recorder, Told},
+    migration::{Direction, Version},
     sql::{Origin, Script},
 };
 
+/// Is told what is done in a session, at once; the run waits for it. It may ask the server in that session.
+#[async_trait]
+pub trait Recorder: fmt::Debug + Send + Sync {
+    /// A way of a migration begins.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    async fn way_begins(&self, session: &Session, version: &Version, direction: Direction) -> Result<()>;
+
+    /// The way has ended, well or not.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    async fn way_ends(&self, session: &Session) -> Result<()>;
+
+    /// A transaction is about to begin.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    async fn transaction_begins(&self, session: &Session) -> Result<()>;
+
+    /// The transaction has ended.
+    fn transaction_ends(&self, committed: bool);
+
+    /// A step is about to run.
+    ///
+    /// # Errors
+    /// That the server did not answer.
+    async fn step_begins(&self, session: &Session) -> Result<(), ProgramError>;
+
+    /// The step has ended well; after an error, nothing is told. `rows` are those that it says it touched.
+    ///
+    /// # Errors
+    /// That the server did not answer.
+    async fn step_ends(&self, session: &Session, told: Told<'_>, rows: Option<u64>) -> Result<(), ProgramError>;
+}
+
+/// A step.
+#[derive(Debug, Clone, Copy)]
+pub struct Told<'a> {
+    /// How it is run.
+    pub how: How,
+    /// The statement, or the name.
+    pub text: &'a str,
+}
+
+/// How a step is run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum How {
+    /// A statement in a transaction.
+    Sql,
+    /// A statement outside a transaction.
+    Outside,
+    /// A component's code.
+    Code,
+    /// A component's code in many transactions.
+    Batched,
+}
+
 impl Session {
     /// Has everything measured that is done in it from now on.
-    pub fn recorded_by(mut self, recorder: Option<Recorder>) -> Self {
+    pub fn recorded_by(mut self, recorder: Option<Arc<dyn Recorder>>) -> Self {
         self.recorder = recorder;
         self
+    }
+
+    /// A way of a migration begins in it.
+    ///
+    /// # Errors
+    /// The recorder's.
+    pub async fn way_begins(&self, version: &Version, direction: Direction) -> Result<()> {
+        match &self.recorder {
+            Some(recorder) => recorder.way_begins(self, version, direction).await,
+            None => Ok(()),
+        }
+    }
+
+    /// The way has ended, well or not.
+    ///
+    /// # Errors
+    /// The recorder's.
+    pub async fn way_ends(&self) -> Result<()> {
+        match &self.recorder {
+            Some(recorder) => recorder.way_ends(self).await,
+            None => Ok(()),
+        }
     }
 
     /// Does a step of a component's own.
@@ -28,7 +114,20 @@ impl Session {
         work: impl Future<Output = Result<T, ProgramError>>,
     ) -> Result<T, ProgramError> {
         let Some(recorder) = &self.recorder else { return work.await };
-        recorder.step(self, Told { how, text: name }, work, |_| None).await
+        self.told(&**recorder, Told { how, text: name }, work, |_| None).await
+    }
+
+    async fn told<T>(
+        &self,
+        recorder: &dyn Recorder,
+        told: Told<'_>,
+        work: impl Future<Output = Result<T, ProgramError>>,
+        rows: impl FnOnce(&T) -> Option<u64>,
+    ) -> Result<T, ProgramError> {
+        recorder.step_begins(self).await?;
+        let worked = work.await?;
+        recorder.step_ends(self, told, rows(&worked)).await?;
+        Ok(worked)
     }
 
     /// Runs a statement outside a transaction; `rows` are those that it says it touched.
@@ -39,7 +138,8 @@ impl Session {
     ) -> Result<(), ProgramError> {
         let Some(recorder) = &self.recorder else { return work.await.map(drop) };
         let text = statement.statements().map(|(_, sql)| sql).collect::<Vec<_>>().join("; ");
-        recorder.step(self, Told { how: How::Outside, text: &text }, work, |rows| Some(*rows)).await.map(drop)
+        let told = Told { how: How::Outside, text: &text };
+        self.told(&**recorder, told, work, |rows| Some(*rows)).await.map(drop)
     }
 
     /// A transaction of a migration is about to begin.
@@ -61,7 +161,7 @@ impl Session {
     ///
     /// # Errors
     /// As [`run_script`](Self::run_script).
-    pub(super) async fn run_recorded(&self, recorder: &Recorder, script: &Script) -> Result<(), ProgramError> {
+    pub(super) async fn run_recorded(&self, recorder: &dyn Recorder, script: &Script) -> Result<(), ProgramError> {
         for (n, (statement, sql)) in script.statements().enumerate() {
             let work = async {
                 let done = match (&statement.data, &script.origin) {
@@ -71,7 +171,7 @@ impl Session {
                 };
                 done.map_err(|error| script.error(statement.start, n, error))
             };
-            recorder.step(self, Told { how: How::Sql, text: sql }, work, |rows| Some(*rows)).await?;
+            self.told(recorder, Told { how: How::Sql, text: sql }, work, |rows| Some(*rows)).await?;
         }
         Ok(())
     }

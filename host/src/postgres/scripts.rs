@@ -16,7 +16,7 @@ impl Session {
     /// What the server said, with its place in the script.
     pub async fn run_script(&self, script: &Script) -> Result<(), ProgramError> {
         if let Some(recorder) = &self.recorder {
-            return self.run_recorded(recorder, script).await;
+            return self.run_recorded(&**recorder, script).await;
         }
         match script.origin {
             Origin::File(_) | Origin::History(_) => {

@@ -1,6 +1,6 @@
 //! The one connection on which a run holds its lock and does its work.
 
-use std::{future::poll_fn, time::Duration};
+use std::{future::poll_fn, sync::Arc, time::Duration};
 
 use tokio::task::AbortHandle;
 use tokio_postgres::{AsyncMessage, CancelToken, Client, SimpleQueryMessage, types::ToSql};
@@ -14,12 +14,12 @@ use super::{
     notices::Notices,
     own::{OwnTables, OwnWrites, signature_sql, state_sql, writes_sql},
     quote_ident, quote_literal,
+    recorded::Recorder,
     seal::Seal,
     tables,
 };
 use crate::{
     error::{Cause, DbError, Error, ProgramError, Result},
-    rehearsal::measure::Recorder,
     sql::Script,
 };
 
@@ -184,7 +184,7 @@ pub struct Session {
     pub(super) driver: AbortHandle,
     pub(super) target: Target,
     /// Who is told what is done in it; nobody but in a rehearsal.
-    pub(super) recorder: Option<Recorder>,
+    pub(super) recorder: Option<Arc<dyn Recorder>>,
     /// What the server said of itself.
     pub server: Server,
 }

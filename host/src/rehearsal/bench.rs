@@ -9,7 +9,7 @@ use super::{
     contents::Contents,
     ears::Ears,
     globals::Globals,
-    measure::{Recorder, Sizes},
+    measure::{Gauge, Sizes, tell_statistics},
     roles::{self, Roles},
 };
 use crate::{
@@ -48,7 +48,9 @@ pub(super) struct Bench<'a> {
     touched: BTreeSet<String>,
     /// The roles to be made again, where nobody else uses the server.
     roles: Option<Roles>,
-    pub(super) recorder: Option<Recorder>,
+    /// Looks at what is on it. It stays: a new session would first have to read what the old one knows of the catalog.
+    eyes: Option<Session>,
+    pub(super) gauge: Option<Gauge>,
     pub(super) ears: Arc<Ears>,
 }
 
@@ -84,7 +86,8 @@ impl<'a> Bench<'a> {
             sizes,
             history,
             name: None,
-            recorder: None,
+            eyes: None,
+            gauge: None,
             ears,
         })
     }
@@ -99,10 +102,10 @@ impl<'a> Bench<'a> {
         let name = self.copies.twin(&self.base, self.named).await?;
         self.config.target = self.runner.with_database(&name);
         self.name = Some(name);
-        let recorder = Recorder::start(&self.config.target, &self.config.schema, self.sizes.clone()).await?;
-        recorder.listen(self.ears.clone());
-        self.config.recorder = Some(recorder.clone());
-        self.recorder = Some(recorder);
+        let gauge = Gauge::start(&self.config.target, &self.config.schema, self.sizes.clone()).await?;
+        gauge.listen(self.ears.clone());
+        self.config.recorder = Some(Arc::new(gauge.clone()));
+        self.gauge = Some(gauge);
         Ok(())
     }
 
@@ -131,8 +134,11 @@ impl<'a> Bench<'a> {
     /// When it cannot be dropped.
     pub(super) async fn clear(&mut self) -> Result<()> {
         self.config.recorder = None;
-        if let Some(recorder) = self.recorder.take() {
-            recorder.stop();
+        if let Some(eyes) = self.eyes.take() {
+            eyes.hang_up();
+        }
+        if let Some(gauge) = self.gauge.take() {
+            gauge.stop();
         }
         match self.name.take() {
             Some(name) => self.copies.discard(&name).await,
@@ -189,9 +195,10 @@ impl<'a> Bench<'a> {
     ///
     /// # Errors
     /// When the server does not say.
-    pub(super) async fn bytes(&self) -> Result<u64> {
+    pub(super) async fn bytes(&mut self) -> Result<u64> {
         let sql = "SELECT pg_database_size(current_database())";
-        let rows = self.session().await?.texts("measuring the copy", sql).await?;
+        let eyes = self.eyes().await?;
+        let rows = eyes.texts("measuring the copy", sql).await?;
         Ok(rows.into_iter().flatten().flatten().next().and_then(|text| text.parse().ok()).unwrap_or_default())
     }
 
@@ -199,10 +206,12 @@ impl<'a> Bench<'a> {
     ///
     /// # Errors
     /// When something of it cannot be read.
-    pub(super) async fn look(&self) -> Result<Moment> {
-        let session = self.session().await?;
-        let schema = Schema::read(&session, &self.history).await?;
-        let contents = Contents::read(&session, &self.history).await?;
+    pub(super) async fn look(&mut self) -> Result<Moment> {
+        let history = self.history.clone();
+        let eyes = self.eyes().await?;
+        let schema = Schema::read(eyes, &history).await?;
+        let contents = Contents::read(eyes, &history).await?;
+        tell_statistics(eyes).await?;
         Ok(Moment { schema, contents })
     }
 
@@ -210,15 +219,22 @@ impl<'a> Bench<'a> {
     ///
     /// # Errors
     /// When something of it cannot be read.
-    pub(super) async fn look_again(&self, since: &Moment) -> Result<Moment> {
-        let session = self.session().await?;
-        let schema = Schema::read(&session, &self.history).await?;
-        let readers: Vec<Process> = self.recorder.iter().map(Recorder::process).collect();
-        let contents = since.contents.again_beside(&session, &self.history, &readers).await?;
+    pub(super) async fn look_again(&mut self, since: &Moment) -> Result<Moment> {
+        let readers: Vec<Process> = self.gauge.iter().map(Gauge::process).collect();
+        let history = self.history.clone();
+        let eyes = self.eyes().await?;
+        let schema = Schema::read(eyes, &history).await?;
+        let contents = since.contents.again_beside(eyes, &history, &readers).await?;
+        // What it has read is not to be counted later, as if the next migration had read it.
+        tell_statistics(eyes).await?;
         Ok(Moment { schema, contents })
     }
 
-    async fn session(&self) -> Result<Session> {
-        Session::connect(&self.config.target, "lockgate rehearse").await
+    async fn eyes(&mut self) -> Result<&Session> {
+        let eyes = match self.eyes.take().filter(|eyes| !eyes.is_closed()) {
+            Some(eyes) => eyes,
+            None => Session::connect(&self.config.target, "lockgate rehearse").await?,
+        };
+        Ok(self.eyes.insert(eyes))
     }
 }

@@ -5,6 +5,7 @@ use std::{
     time::Duration,
 };
 
+use super::measure::tell_statistics;
 use crate::{
     error::{Error, Result},
     postgres::{OWN_TABLES, Process, Session, history::History, quote_literal},
@@ -296,7 +297,7 @@ async fn is_alone(session: &Session, readers: &[Process]) -> Result<bool> {
 /// The tables, and what tells whether their rows can have changed, in a transaction of its own: what is counted is in every later snapshot.
 async fn look(session: &Session, history: &History) -> Result<(Since, Vec<Found>)> {
     // What this session itself has to report, it reports when it has nothing to do: between this question and the next.
-    session.batch(DOING, "SELECT pg_catalog.pg_stat_force_next_flush()").await?;
+    tell_statistics(session).await?;
     let sql = format!("BEGIN READ ONLY; SET LOCAL search_path = pg_catalog; {SINCE}; {}; COMMIT", tables_sql(history));
     let rows = match session.texts(DOING, &sql).await {
         Ok(rows) => rows,
@@ -320,7 +321,8 @@ async fn look(session: &Session, history: &History) -> Result<(Since, Vec<Found>
             _ => {}
         }
     }
-    Ok((since, tables))
+    // Before version 15, what was counted was sent around, and came when it came.
+    Ok((since.filter(|_| session.server.major() >= 15), tables))
 }
 
 /// After a crash all counters begin anew, and those of the whole server are marked with when; a reset of those of one table marks those of

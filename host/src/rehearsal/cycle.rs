@@ -6,7 +6,7 @@ use super::{
     Fault, FaultCode, Migration, Reversibility, Settings, Stage, StageName, StageOutcome, Verdict,
     bench::{Bench, Moment},
     compare,
-    measure::{self, Measured},
+    measure::{self, Gauge, Measured},
 };
 use crate::{
     error::{Error, Result},
@@ -242,7 +242,7 @@ impl<'b, 'c> Cycle<'b, 'c> {
 
     /// What was measured of the last way of this migration.
     fn measured(&self, direction: Direction) -> Option<Measured> {
-        let all = self.bench.recorder.as_ref().map(measure::Recorder::take).unwrap_or_default();
+        let all = self.bench.gauge.as_ref().map(Gauge::take).unwrap_or_default();
         let is_it =
             |(version, way, _): &(Version, Direction, Measured)| *version == self.pending.version && *way == direction;
         all.into_iter().rfind(is_it).map(|(.., measured)| measured)

@@ -22,13 +22,12 @@ use crate::{
     failpoint::Failpoint,
     migration::{Direction, Kind},
     postgres::{
-        Broken, Committed, OwnTables, OwnWrites, Timeouts, Transaction, Watch,
+        Broken, Committed, How, OwnTables, OwnWrites, Timeouts, Transaction, Watch,
         history::Record,
         journal::{Entry, Event},
         progress::{Position, Started},
         seal::Seal,
     },
-    rehearsal::measure::How,
     step::Step,
 };
 
@@ -115,12 +114,10 @@ impl<'r, 'c> Passage<'r, 'c> {
 
     /// Runs the migration from where it stands to its end.
     pub(super) async fn run(&mut self, findings: &mut Vec<Finding>) -> Result<Done> {
-        let config = self.run.config;
-        let Some(recorder) = &config.recorder else { return self.run_whole(findings).await };
-        recorder.way_begins(&self.run.session, &self.item.version, self.direction).await?;
+        self.run.session.way_begins(&self.item.version, self.direction).await?;
         let done = self.run_whole(findings).await;
         // What it came to is not to be lost over what it cost.
-        if let Err(error) = recorder.way_ends(&self.run.session).await {
+        if let Err(error) = self.run.session.way_ends().await {
             tracing::warn!(migration = self.item.name, %error, "what it cost could not be measured");
         }
         done

@@ -15,6 +15,9 @@ use crate::{
 
 const DOING: &str = "reading the schema of the database";
 
+/// What is asked of the catalog is there from this version on.
+const MAJOR_MIN: u32 = 15;
+
 /// What the server's words for an object depend on. Without a search path, every name has its schema.
 const SETTINGS: &str =
     "SET LOCAL search_path = pg_catalog; SET LOCAL quote_all_identifiers = off; SET LOCAL TimeZone = 'UTC';
@@ -28,9 +31,16 @@ impl Schema {
     /// with all that belongs to them. Privileges that were changed on what the system or an extension made are told.
     ///
     /// # Errors
-    /// When the catalog cannot be read.
+    /// When the catalog cannot be read, and [`Error::Refused`] by a server that is too old for it.
     pub async fn read(session: &Session, history: &History) -> Result<Self> {
-        let questions = catalog::questions(history.schema(), session.server.major()).join(";\n");
+        let major = session.server.major();
+        if major < MAJOR_MIN {
+            return Err(Error::Refused {
+                what: format!("schemas cannot be compared on PostgreSQL {major}"),
+                next: format!("rehearse where the database and its copy are on PostgreSQL {MAJOR_MIN} or newer"),
+            });
+        }
+        let questions = catalog::questions(history.schema(), major).join(";\n");
         let sql = format!("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {SETTINGS};\n{questions};\nROLLBACK");
         match session.texts(DOING, &sql).await {
             Ok(rows) => Self::of(rows),

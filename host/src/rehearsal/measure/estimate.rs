@@ -4,7 +4,8 @@
 //! that is busy and reads the table from its disk. What was measured counts for more than any rate: rates are used only where the copy has
 //! no rows to measure with.
 
-use super::model::{Basis, Estimate, How, LockHeld, Step, TableWork};
+use super::model::{Basis, Estimate, LockHeld, Step, TableWork};
+use crate::postgres::How;
 
 /// So many times as long something takes where others are at work as well: on half of the machine.
 const LOAD: f64 = 2.0;
@@ -161,7 +162,6 @@ mod tests {
             rows: None,
             batches: None,
             wal_bytes: None,
-            temp_bytes: None,
             tables,
             estimate: constant,
         };

@@ -3,11 +3,12 @@
 use super::{
     estimate::{FEW_ROWS, grows},
     forms::{Form, Statement},
-    model::{How, LockHeld, Measured, Step, TableWork},
+    model::{LockHeld, Measured, Step, TableWork},
     verdict::{changed_rows, ms},
 };
 use crate::{
     locks::{Blocks, RelationName},
+    postgres::How,
     rehearsal::{Hazard, HazardCode, Settings},
 };
 

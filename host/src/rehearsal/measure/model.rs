@@ -2,7 +2,10 @@
 
 use serde::Serialize;
 
-use crate::locks::{Blocks, Mode};
+use crate::{
+    locks::{Blocks, Mode},
+    postgres::How,
+};
 
 /// One way of one migration.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -45,26 +48,10 @@ pub struct Step {
     pub batches: Option<u64>,
     /// What the server wrote to its log meanwhile, in bytes.
     pub wal_bytes: Option<u64>,
-    /// What was written to temporary files meanwhile, in bytes; `None` where the server does not tell it of a step.
-    pub temp_bytes: Option<u64>,
     /// What was done to tables that were there before.
     pub tables: Vec<TableWork>,
     /// How long it will take on the target.
     pub estimate: Estimate,
-}
-
-/// How a step was run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum How {
-    /// A statement in a transaction.
-    Sql,
-    /// A statement outside a transaction.
-    Outside,
-    /// A component's code.
-    Code,
-    /// A component's code in many transactions.
-    Batched,
 }
 
 /// What a step did to a table.

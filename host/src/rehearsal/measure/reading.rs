@@ -121,7 +121,7 @@ impl Counts {
 /// Has the session tell the statistics what it has done, which it otherwise does up to a second later.
 ///
 /// Source: PostgreSQL manual, "Statistics Functions", from 15 on.
-pub(super) async fn tell_statistics(session: &Session) -> Result<()> {
+pub(in super::super) async fn tell_statistics(session: &Session) -> Result<()> {
     if session.server.major() < 15 {
         return Ok(());
     }

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::recorder::Shared;
+use super::gauge::Shared;
 use crate::{error::Result, locks::Mode, postgres::Session};
 
 /// How often is looked. The server answers in a fraction of this, and what is held for less is held for less than anybody notices.

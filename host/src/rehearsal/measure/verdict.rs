@@ -51,9 +51,10 @@ mod tests {
     use super::*;
     use crate::{
         locks::Mode,
+        postgres::How,
         rehearsal::{
             HazardCode,
-            measure::{Basis, Estimate, How, Known, LockHeld, Step, TableWork},
+            measure::{Basis, Estimate, Known, LockHeld, Step, TableWork},
         },
     };
 
@@ -86,7 +87,6 @@ mod tests {
             rows: None,
             batches: None,
             wal_bytes: None,
-            temp_bytes: None,
             tables,
             estimate: for_ms(2.0),
         }

@@ -11,13 +11,14 @@ use self::locks::{Lock, Sighting};
 use super::{
     Sizes, estimate,
     forms::{Form, Statement},
-    model::{Basis, Estimate, How, LockHeld, Measured, Step, TableWork},
+    model::{Basis, Estimate, LockHeld, Measured, Step, TableWork},
     reading::{Counts, Reading},
     sizes::{Index, Size, Table},
 };
 use crate::{
     locks::{Blocks, Mode, PARSED_MAX_BYTES, RelationName, holds_data},
     migration::{Direction, Version},
+    postgres::How,
     printable::printable_in,
 };
 
@@ -55,6 +56,7 @@ pub(super) struct Way {
     samples: u64,
     sampled_ms: f64,
     open: Option<Open>,
+    begun: Option<Begun>,
     transactions: usize,
     committed_ms: f64,
 }
@@ -72,6 +74,13 @@ struct Open {
     last: Option<Step>,
     locks: usize,
     counts: BTreeMap<u32, Counts>,
+}
+
+/// A step under way. One that failed is forgotten when the next begins.
+pub(super) struct Begun {
+    /// Of one outside a transaction, what was before it.
+    pub(super) before: Option<Reading>,
+    pub(super) began_ms: f64,
 }
 
 /// A step that has ended.
@@ -142,6 +151,7 @@ impl Way {
             samples: 0,
             sampled_ms: 0.0,
             open: None,
+            begun: None,
             transactions: 0,
             committed_ms: 0.0,
         }
@@ -203,6 +213,16 @@ impl Way {
         }
     }
 
+    pub(super) fn step_begins(&mut self, before: Option<Reading>) {
+        self.begun = Some(Begun { before, began_ms: self.now() });
+    }
+
+    /// The step under way, if there is one, and the time.
+    pub(super) fn step_stops(&mut self) -> Option<(Begun, f64)> {
+        let now = self.now();
+        self.begun.take().map(|begun| (begun, now))
+    }
+
     /// A step has ended well. `before`: of one outside a transaction, what was before it.
     pub(super) fn step_ends(&mut self, doing: Doing<'_>, before: Option<Reading>, after: Reading) {
         let sql = if matches!(doing.how, How::Sql | How::Outside) { kept(doing.text) } else { String::new() };
@@ -226,7 +246,6 @@ impl Way {
             rows: doing.rows.filter(|rows| *rows > 0 || tells_rows(&line)),
             batches: (doing.how == How::Batched).then_some(1),
             wal_bytes: Some(after.wal.saturating_sub(wal_before)),
-            temp_bytes: None,
             tables,
             estimate: Estimate { low_ms: 0.0, high_ms: 0.0, basis: Basis::Constant },
         };

@@ -7,10 +7,11 @@ use crate::{
     error::{Cause, DbError, Error, Finding, ProgramError, Severity},
     locks::{Blocks, Mode},
     migration::{Checksum, Direction, Version},
+    postgres::How,
     rehearsal::{
         Copy, Extent, FORMAT, Fault, FaultCode, Felt, FeltError, Hazard, HazardCode, Migration, Phase, Place,
         Rehearsal, Reversibility, Stage, StageName, StageOutcome, Target, Together, Verdict, Workload,
-        measure::{Basis, Estimate, How, Known, LockHeld, Measured, Step, TableWork},
+        measure::{Basis, Estimate, Known, LockHeld, Measured, Step, TableWork},
     },
     runner::{Begun, Done, Outcome, Passed, Progressed},
     schema::{Change, Changed},
@@ -43,7 +44,6 @@ fn step(number: usize, text: &str, began_ms: f64, duration_ms: f64, estimate: Es
         rows: None,
         batches: None,
         wal_bytes: Some(1_280),
-        temp_bytes: Some(0),
         tables: vec![],
         estimate,
     }
@@ -198,7 +198,6 @@ fn backfill() -> Migration {
     );
     index.how = How::Outside;
     index.transaction = None;
-    index.temp_bytes = None;
     let up = measured(
         vec![batches, index],
         vec![
@@ -238,7 +237,6 @@ fn rewrite() -> Migration {
         target_rows: Some(60_800_000),
     }];
     alter.wal_bytes = Some(398_000_000);
-    alter.temp_bytes = Some(73_400_320);
     let mut update =
         step(3, "UPDATE customers SET spent = spent * 100", 2_414.0, 380.0, scaled(380.0, "customers", 12.4));
     update.rows = Some(240_000);

@@ -6,8 +6,7 @@ use super::{Halt, Passage, Stopped, Worked, pace::Pace};
 use crate::{
     error::{ProgramError, Result},
     failpoint::Failpoint,
-    postgres::{OwnWrites, Transaction, Watch, journal::Event, progress::Position},
-    rehearsal::measure::How,
+    postgres::{How, OwnWrites, Transaction, Watch, journal::Event, progress::Position},
     runner::course::Course,
     step::Batch,
 };

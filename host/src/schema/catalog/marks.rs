@@ -65,7 +65,7 @@ acl (kind, parent, word, name, target, columns, made, privileges) AS (
     SELECT 'database privilege', NULL, 'database', '', 'THIS DATABASE', NULL, acldefault('d', d.datdba), d.datacl
     FROM pg_database d WHERE d.datname = current_database() AND d.datacl IS NOT NULL)
 SELECT a.kind, concat_ws(' ', a.word, nullif(a.name, ''), 'to', g.grantee), NULL, NULL, a.parent, NULL, NULL, NULL, g.statements, NULL, NULL
-FROM acl a CROSS JOIN LATERAL (
+FROM (SELECT * FROM acl WHERE privileges IS DISTINCT FROM made) a CROSS JOIN LATERAL (
     SELECT p.grantee, string_agg(p.statement, E';\\n' ORDER BY p.statement COLLATE \"C\") AS statements
     FROM (SELECT CASE e.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(e.grantee)) END AS grantee,
               e.verb || ' ' || string_agg(e.privilege_type || coalesce(' (' || a.columns || ')', ''), ', ' ORDER BY e.privilege_type)

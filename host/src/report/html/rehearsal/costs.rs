@@ -4,10 +4,11 @@ use maud::{Markup, html};
 
 use super::{badge, limits, locks};
 use crate::{
+    postgres::How,
     printable::printable,
     rehearsal::{
         Migration, Rehearsal,
-        measure::{How, Measured, Step, TableWork},
+        measure::{Measured, Step, TableWork},
     },
     report::{
         html::{name, numbers, soft, table},
@@ -60,7 +61,6 @@ fn of_way(at: &str, title: &str, of: &str, measured: &Measured, max: usize) -> M
         ("Took here", "r"),
         ("Rows", "r"),
         ("Write-ahead log", "r"),
-        ("Temporary files", "r"),
         ("Tables that were there before", ""),
         ("Estimate on the target", ""),
     ];
@@ -104,7 +104,6 @@ fn row(at: &str, step: &Step) -> Markup {
             td.r { (numbers::ms("duration_ms", step.duration_ms)) }
             td.r { (numbers::known(step.rows, |rows| numbers::n("rows", rows))) }
             td.r { (numbers::known(step.wal_bytes, |n| numbers::size("wal_bytes", n))) }
-            td.r { (numbers::known(step.temp_bytes, |n| numbers::size("temp_bytes", n))) }
             td {
                 @for (k, work) in step.tables.iter().take(TABLES_MAX).enumerate() { (of_table(&format!("{at}.tables.{k}"), work)) }
                 @if step.tables.len() > TABLES_MAX { span.why { (count(step.tables.len() - TABLES_MAX, "more table")) " in the JSON" } }

@@ -7,12 +7,12 @@ use std::{
     time::Instant,
 };
 
+use async_trait::async_trait;
 use tokio::{sync::Notify, task::JoinHandle};
 use tracing::Instrument as _;
 
 use super::{
     Listener, Measured, Sizes,
-    model::How,
     reading::{Reading, tell_statistics},
     sampler::sample,
     sizes,
@@ -21,12 +21,12 @@ use super::{
 use crate::{
     error::{Cause, Error, ProgramError, Result},
     migration::{Direction, Version},
-    postgres::{Process, Session, Target, history, journal, progress, seal},
+    postgres::{Process, Recorder, Session, Target, Told, history, journal, progress, seal},
 };
 
 /// Measures each way of each migration of the runs that have it in their configuration. Clones measure into the same.
 #[derive(Clone)]
-pub struct Recorder(Arc<Inner>);
+pub struct Gauge(Arc<Inner>);
 
 struct Inner {
     shared: Arc<Shared>,
@@ -37,7 +37,7 @@ struct Inner {
     names: BTreeMap<u32, String>,
 }
 
-/// What the recorder and its sampler have in common.
+/// What the gauge and its sampler have in common.
 pub(super) struct Shared {
     pub(super) session: Session,
     pub(super) state: Mutex<State>,
@@ -63,7 +63,7 @@ impl Shared {
     }
 }
 
-impl fmt::Debug for Recorder {
+impl fmt::Debug for Gauge {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("measuring")
     }
@@ -75,15 +75,7 @@ impl Drop for Inner {
     }
 }
 
-/// A step about to run.
-pub(crate) struct Told<'a> {
-    /// How it is run.
-    pub(crate) how: How,
-    /// The statement, or the name.
-    pub(crate) text: &'a str,
-}
-
-impl Recorder {
+impl Gauge {
     /// Begins to measure what runs on the copy. `schema` is the one of the history there, whose tables are the host's own.
     ///
     /// # Errors
@@ -130,11 +122,25 @@ impl Recorder {
         self.0.shared.state().way.as_mut().map(work)
     }
 
-    /// A way begins.
-    ///
-    /// # Errors
-    /// When the copy does not answer.
-    pub(crate) async fn way_begins(&self, session: &Session, version: &Version, direction: Direction) -> Result<()> {
+    async fn looked(&self, session: &Session, within: bool) -> Result<Reading, ProgramError> {
+        let reading = async {
+            if within {
+                return Reading::within(session).await;
+            }
+            tell_statistics(session).await?;
+            let tables = self.way(|way| way.tables()).unwrap_or_default();
+            Reading::beside(&self.0.shared.session, tables.into_iter()).await
+        };
+        reading.await.map_err(|error| match error {
+            Error::Database { error, .. } => (*error).into(),
+            other => ProgramError { at: None, cause: Cause::Host(other.report().what) },
+        })
+    }
+}
+
+#[async_trait]
+impl Recorder for Gauge {
+    async fn way_begins(&self, session: &Session, version: &Version, direction: Direction) -> Result<()> {
         let shared = &self.0.shared;
         if let Some(listener) = self.listener() {
             listener.begins(version, direction);
@@ -151,11 +157,7 @@ impl Recorder {
         Ok(())
     }
 
-    /// The way has ended, well or not.
-    ///
-    /// # Errors
-    /// When the copy does not answer.
-    pub(crate) async fn way_ends(&self, session: &Session) -> Result<()> {
+    async fn way_ends(&self, session: &Session) -> Result<()> {
         self.way(Way::stop_the_clock);
         let shared = &self.0.shared;
         if !session.is_closed() {
@@ -172,11 +174,7 @@ impl Recorder {
         Ok(())
     }
 
-    /// A transaction is about to begin.
-    ///
-    /// # Errors
-    /// When the server does not answer.
-    pub(crate) async fn transaction_begins(&self, session: &Session) -> Result<()> {
+    async fn transaction_begins(&self, session: &Session) -> Result<()> {
         if self.way(|_| ()).is_none() {
             return Ok(());
         }
@@ -188,57 +186,33 @@ impl Recorder {
         Ok(())
     }
 
-    /// The transaction has ended.
-    pub(crate) fn transaction_ends(&self, committed: bool) {
+    fn transaction_ends(&self, committed: bool) {
         self.way(|way| way.transaction_ends(committed));
         if let Some(listener) = self.listener().filter(|_| committed) {
             listener.committed();
         }
     }
 
-    /// Runs a step and measures it. After an error, nothing is asked.
-    ///
-    /// # Errors
-    /// The step's own, or that the server did not answer.
-    pub(crate) async fn step<T>(
-        &self,
-        session: &Session,
-        told: Told<'_>,
-        work: impl Future<Output = Result<T, ProgramError>>,
-        rows: impl FnOnce(&T) -> Option<u64>,
-    ) -> Result<T, ProgramError> {
-        let Some(within) = self.way(|way| way.is_within_a_transaction()) else { return work.await };
+    async fn step_begins(&self, session: &Session) -> Result<(), ProgramError> {
+        let Some(within) = self.way(|way| way.is_within_a_transaction()) else { return Ok(()) };
         let before = match within {
             true => None,
             false => Some(self.looked(session, within).await?),
         };
-        let began = self.way(|way| way.now());
-        let worked = work.await?;
-        let ended = self.way(|way| way.now());
-        let looking = Instant::now();
-        let after = self.looked(session, within).await?;
-        let (Some(began_ms), Some(ended_ms)) = (began, ended) else { return Ok(worked) };
-        let doing = Doing { how: told.how, text: told.text, rows: rows(&worked), began_ms, ended_ms };
-        self.way(|way| {
-            way.paused += looking.elapsed();
-            way.step_ends(doing, before, after);
-        });
-        Ok(worked)
+        self.way(|way| way.step_begins(before));
+        Ok(())
     }
 
-    async fn looked(&self, session: &Session, within: bool) -> Result<Reading, ProgramError> {
-        let reading = async {
-            if within {
-                return Reading::within(session).await;
-            }
-            tell_statistics(session).await?;
-            let tables = self.way(|way| way.tables()).unwrap_or_default();
-            Reading::beside(&self.0.shared.session, tables.into_iter()).await
-        };
-        reading.await.map_err(|error| match error {
-            Error::Database { error, .. } => (*error).into(),
-            other => ProgramError { at: None, cause: Cause::Host(other.report().what) },
-        })
+    async fn step_ends(&self, session: &Session, told: Told<'_>, rows: Option<u64>) -> Result<(), ProgramError> {
+        let Some((begun, ended_ms)) = self.way(|way| way.step_stops()).flatten() else { return Ok(()) };
+        let looking = Instant::now();
+        let after = self.looked(session, begun.before.is_none()).await?;
+        let doing = Doing { how: told.how, text: told.text, rows, began_ms: begun.began_ms, ended_ms };
+        self.way(|way| {
+            way.paused += looking.elapsed();
+            way.step_ends(doing, begun.before, after);
+        });
+        Ok(())
     }
 }
 
