@@ -52,10 +52,15 @@ guests: _lockgate
 languages: _lockgate _postgres
     @.ci/languages "{{lockgate}}"
 
-# open reports in a headless Chromium: made-up ones, and pairs of REPORT.html REPORT.json that are named
+# open reports in a headless Chromium: made-up ones, the auth service's, and pairs of REPORT.html REPORT.json that are named
 [group('develop')]
-browser *ARGS:
-    @.ci/browser "$@"
+browser *ARGS: _lockgate _postgres
+    @.ci/browser check "{{lockgate}}" "$@"
+
+# rehearse the auth service's migrations, and take the picture of the report that is in docs/
+[group('develop')]
+picture: _lockgate _postgres
+    @.ci/browser picture "{{lockgate}}" docs/rehearsal.png
 
 # install the migration tools that Lockgate takes over from, for the tests that let them migrate first; those in Rust are built (some minutes)
 [group('develop')]

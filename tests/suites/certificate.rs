@@ -385,3 +385,50 @@ async fn a_rehearsal_without_a_key_leaves_no_certificate_and_one_with_a_shared_k
     let hint = advice.hint.unwrap();
     assert!(hint.contains("openssl genpkey -algorithm ed25519") && hint.contains("signing_key"), "{hint}");
 }
+
+/// A table with rows, a migration that is pending, and a project that signs with one key and trusts it.
+async fn signing(name: &str) -> Scenario {
+    let scenario = Scenario::new(name).await.tables(&["a"]).config(SIGNING);
+    make_keys(&scenario, "rehearsal");
+    scenario.up().await.succeeds();
+    scenario.lines("INSERT INTO a SELECT generate_series(1, 100)").await;
+    scenario.migration("002_note", "ALTER TABLE a ADD COLUMN note text;", "ALTER TABLE a DROP COLUMN note;")
+}
+
+const SIGNING: &str = "[rehearsal]\nsigning_key = \"rehearsal.key\"\ntrusted_keys = [\"rehearsal.pub\"]\n";
+
+#[tokio::test]
+async fn what_the_command_has_rehearsed_the_command_lets_through() {
+    let scenario = signing("certified").await;
+    let before = scenario.state().await;
+    scenario.run("rehearse --fresh").await.succeeds().prints("the certificate is `.lockgate/rehearsal.json`");
+    scenario.run("plan --require-rehearsal").await.succeeds().prints("[rehearsal-accepted]");
+    // Somebody edits the file: that one nobody has rehearsed.
+    scenario.write("migrations/002_note.up.sql", "ALTER TABLE a ADD COLUMN note varchar(80);");
+    is_refused(&scenario, &before, "rehearsal-migrations").await.says("migration `002_note` has changed");
+    // It is rehearsed, and fails: what passed before counts no longer.
+    scenario.write("migrations/002_note.down.sql", "SELECT 1;");
+    scenario.run("rehearse --fresh").await.exits_with(6).prints("left-behind");
+    is_refused(&scenario, &before, "rehearsal-failed").await.says("the rehearsal did not pass: 002_note");
+    scenario.write("migrations/002_note.down.sql", "ALTER TABLE a DROP COLUMN note;");
+    let rehearsal = scenario.run("rehearse --fresh --output json").await.succeeds().json();
+    scenario.run("up --require-rehearsal").await.succeeds().prints("applied 002_note");
+    let noted = "SELECT detail FROM schema_migrations_journal WHERE event = 'run_started' ORDER BY id DESC LIMIT 1";
+    let noted = scenario.value(noted).await;
+    let run_id = rehearsal["run_id"].as_str().unwrap();
+    assert!(noted.ends_with(&format!("let through by rehearsal {run_id}")), "{noted}");
+}
+
+#[tokio::test]
+async fn a_rehearsal_without_rows_lets_a_run_through_only_where_the_run_says_that_it_may() {
+    let scenario = signing("certified_schema").await;
+    let before = scenario.state().await;
+    let rehearsed = scenario.run("rehearse --schema-only").await.succeeds();
+    rehearsed.prints("the certificate is").prints("warn: ").prints("[rehearsal-without-rows]");
+    let refused = is_refused(&scenario, &before, "rehearsal-without-rows").await;
+    refused.says("cannot tell whether the rows fit").says("without `--schema-only`");
+    scenario.run("plan --require-rehearsal").await.succeeds().prints("[rehearsal-without-rows]");
+    scenario.write("lockgate.toml", format!("{SIGNING}extent = \"schema-only\"\n"));
+    scenario.run("rehearse").await.succeeds().does_not_print("[rehearsal-without-rows]");
+    scenario.run("up --require-rehearsal").await.succeeds().prints("applied 002_note");
+}

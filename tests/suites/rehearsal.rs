@@ -1,6 +1,6 @@
 //! A rehearsal tells what production would see, on a copy that is gone afterwards.
 
-use std::{collections::BTreeSet, fs};
+use std::{collections::BTreeSet, fs, path::PathBuf};
 
 use lockgate::failpoint::Failpoint;
 use lockgate_tests::{Scenario, components, eventually};
@@ -18,9 +18,12 @@ async fn left_nothing(scenario: &Scenario) {
     assert_eq!(scenario.files(".lockgate/rehearsals"), Vec::<String>::new(), "files are left");
 }
 
+/// How long others may wait is no question of how busy the machine is that the tests run on.
+const PATIENT: &str = "[rehearsal]\nbrief_ms = 60000\nwindow_s = 600\n";
+
 /// The base of the planted and the innocent migrations, applied; and a folder of those pending.
 async fn on_the_base(name: &str, pending: &str) -> Scenario {
-    let scenario = Scenario::new(name).await.fixtures("rehearsal/base");
+    let scenario = Scenario::new(name).await.fixtures("rehearsal/base").config(PATIENT);
     scenario.run("up --no-backup").await.succeeds();
     scenario.fixtures(&format!("rehearsal/{pending}"))
 }
@@ -387,4 +390,151 @@ async fn the_auth_service_can_go_all_the_way_up_and_down() {
     let from_nothing = Scenario::new("rehearse_auth_new").await.auth_migrations().config(&config);
     let rehearsal = from_nothing.run("rehearse --fresh --output json").await.succeeds().json();
     assert_eq!(rehearsal["migrations"].as_array().unwrap().len(), 4);
+}
+
+/// What the old application does with a table of people, and three migrations: one that has nothing to do with it, one that has, and
+/// another that has not. The first takes half a second, so that no statement of `before` is still under way at the second.
+async fn beside(name: &str, work: &str, up: &str, down: &str) -> Scenario {
+    let scenario = Scenario::new(name).await.migration(
+        "001_people",
+        "CREATE TABLE people (id int PRIMARY KEY, name text, nick text);
+         INSERT INTO people SELECT n, 'name ' || n, 'nick ' || n FROM generate_series(1, 100) n;",
+        "DROP TABLE people;",
+    );
+    scenario.up().await.succeeds();
+    scenario.write("work.sql", work);
+    scenario
+        .config(PATIENT)
+        .migration("002_calm", "CREATE TABLE calm (); SELECT pg_sleep(0.5);", "DROP TABLE calm;")
+        .migration("003_harsh", up, down)
+        .migration("004_calm", "CREATE TABLE calmer ();", "DROP TABLE calmer;")
+}
+
+fn felt<'a>(rehearsal: &'a Value, phase: &str) -> &'a Value {
+    let phases = rehearsal["workload"]["phases"].as_array().unwrap();
+    phases.iter().find(|felt| felt["phase"] == phase).unwrap_or_else(|| panic!("no `{phase}` in {phases:#?}"))
+}
+
+const PHASES: [&str; 5] = ["before", "002_calm", "003_harsh", "004_calm", "after"];
+
+/// The same phases in every rehearsal of those migrations, and in each at least one statement that was sent, if it took its time.
+fn all_phases_are_told(rehearsal: &Value) {
+    let phases: Vec<&str> = rehearsal["workload"]["phases"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|felt| felt["phase"].as_str().unwrap())
+        .collect();
+    assert_eq!(phases, PHASES);
+    for phase in ["before", "002_calm", "after"] {
+        let felt = felt(rehearsal, phase);
+        assert!(felt["done"].as_u64().unwrap() + felt["failed"].as_u64().unwrap() > 0, "{felt}");
+    }
+}
+
+#[tokio::test]
+async fn what_the_old_application_can_no_longer_do_is_told_from_its_migration_on() {
+    let work = "-- weight: 3\nSELECT nick FROM people WHERE id = 7;\n\nSELECT name FROM people WHERE id = 7;\n";
+    let up = "-- lockgate: irreversible\nALTER TABLE people DROP COLUMN nick;";
+    let scenario = beside("workload_drop", work, up, "SELECT 1;").await;
+    scenario.remove("migrations/003_harsh.down.sql");
+    let before = scenario.state().await;
+    let rehearsal = scenario.run("rehearse --fresh --workload work.sql --output json").await.succeeds().json();
+    assert_eq!((&rehearsal["workload"]["file"], &rehearsal["workload"]["clients"]), (&"work.sql".into(), &4.into()));
+    all_phases_are_told(&rehearsal);
+    assert_eq!(felt(&rehearsal, "before")["failed"], 0, "{rehearsal}");
+    let (mut failed, mut done) = (0, 0);
+    for phase in &PHASES[2..] {
+        let felt = felt(&rehearsal, phase);
+        for error in felt["errors"].as_array().unwrap() {
+            assert_eq!(error["message"], "column \"nick\" does not exist", "{felt}");
+            assert_eq!(error["statement"], "SELECT nick FROM people WHERE id = 7", "{felt}");
+        }
+        failed += felt["failed"].as_u64().unwrap();
+        done += felt["done"].as_u64().unwrap();
+    }
+    assert!(failed > 0 && done > 0, "one fails, and the other goes on: {rehearsal}");
+    assert!(felt(&rehearsal, "after")["failed"].as_u64().unwrap() > 0, "{rehearsal}");
+    scenario.is_still(&before).await;
+    left_nothing(&scenario).await;
+    let text = scenario.run("rehearse --fresh --workload work.sql --clients 1").await.succeeds();
+    text.prints("003_harsh").prints("column \"nick\" does not exist");
+}
+
+#[tokio::test]
+async fn a_long_lock_is_felt_in_the_phase_of_its_migration() {
+    // Locked is some time after the phase has begun, so that those who wait have begun in it.
+    let up = "SELECT pg_sleep(0.5); LOCK TABLE people IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(2);";
+    let work = "SELECT name FROM people WHERE id = 7;";
+    let scenario = beside("workload_lock", work, up, "SELECT 1;").await;
+    let rehearsal = scenario.run("rehearse --fresh --workload work.sql --clients 2 --report r.html --output json");
+    let rehearsal = rehearsal.await.succeeds().json();
+    all_phases_are_told(&rehearsal);
+    let ms = |phase: &str, what: &str| felt(&rehearsal, phase)[what].as_f64().unwrap();
+    assert!(ms("003_harsh", "max_ms") >= 1_500.0, "{}", felt(&rehearsal, "003_harsh"));
+    // Who had come meanwhile would have waited as well: that is most of the phase.
+    assert!(ms("003_harsh", "p50_ms") > 200.0, "{}", felt(&rehearsal, "003_harsh"));
+    assert!(ms("before", "p95_ms") < ms("003_harsh", "p95_ms"), "{}", felt(&rehearsal, "before"));
+    for phase in PHASES {
+        assert_eq!(felt(&rehearsal, phase)["failed"], 0, "{}", felt(&rehearsal, phase));
+    }
+    let html = fs::read_to_string(scenario.path("r.html")).unwrap();
+    assert!(html.contains("What clients felt") && html.contains("work.sql"), "the report has it");
+}
+
+#[tokio::test]
+async fn a_workload_that_cannot_be_run_is_refused_before_anything_is_rehearsed() {
+    // Whoever rehearsed first would still be at it.
+    let scenario = small("workload_bad", "SELECT pg_sleep(3600);", "SELECT 1;").await;
+    let before = scenario.state().await;
+    let refused = async |work: &str, said: &str| {
+        scenario.write("work.sql", work);
+        let outcome = scenario.run("rehearse --fresh --workload work.sql").await.refuses_with(2);
+        outcome.says("the workload `work.sql`").says(said);
+        left_nothing(&scenario).await;
+    };
+    refused("SELECT id FROM a;\nBEGIN;\n", "work.sql:2: it controls a transaction").await;
+    refused("SELECT id FROM a;\n\nSELECT nick FROM a;\n", "work.sql:3: column \"nick\" does not exist").await;
+    refused("-- nothing\n", "has no statement").await;
+    if has_pgbench() {
+        refused("\\set id random(1, 9)\nSELECT nick FROM a;\n", "column \"nick\" does not exist").await;
+    }
+    scenario
+        .run("rehearse --fresh --workload none.sql")
+        .await
+        .refuses_with(2)
+        .says("`none.sql`")
+        .says("cannot be read");
+    scenario.is_still(&before).await;
+}
+
+/// Whether there is a pgbench; printed where there is none.
+fn has_pgbench() -> bool {
+    let folder = std::env::var_os("LOCKGATE_PG_BIN").map_or_else(|| "/usr/lib/postgresql/15/bin".into(), PathBuf::from);
+    let there = folder.join("pgbench").is_file();
+    if !there {
+        println!("left out: there is no pgbench in {}", folder.display());
+    }
+    there
+}
+
+#[tokio::test]
+async fn a_script_for_pgbench_runs_beside_the_migrations() {
+    if !has_pgbench() {
+        return;
+    }
+    let work = "\\set id random(1, 100)\nBEGIN;\nSELECT nick FROM people WHERE id = :id FOR UPDATE;\n\
+                UPDATE people SET name = 'x' WHERE id = :id;\nEND;\n";
+    let up = "ALTER TABLE people RENAME COLUMN nick TO alias;";
+    let scenario = beside("workload_pgbench", work, up, "ALTER TABLE people RENAME COLUMN alias TO nick;").await;
+    let rehearsal = scenario.run("rehearse --fresh --workload work.sql --clients 2 --output json");
+    let rehearsal = rehearsal.await.succeeds().json();
+    all_phases_are_told(&rehearsal);
+    let before = felt(&rehearsal, "before");
+    assert!(before["failed"] == 0 && before["done"].as_u64().unwrap() > 0, "{before}");
+    let after = felt(&rehearsal, "after");
+    assert!(after["failed"].as_u64().unwrap() > 0, "{after}");
+    assert_eq!(after["errors"][0]["message"], "column \"nick\" does not exist");
+    assert_eq!(scenario.value("SELECT count(*) FROM people WHERE name = 'x'").await, "0", "it works on the copy");
+    left_nothing(&scenario).await;
 }

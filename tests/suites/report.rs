@@ -74,18 +74,23 @@ async fn a_place_that_takes_no_report_is_refused_before_anything_is_done() {
 async fn a_report_that_cannot_be_written_any_more_does_not_fail_the_run() {
     let scenario = Scenario::new("report_late").await.migration(
         "001_a",
-        "CREATE TABLE a ();\nSELECT pg_sleep(1.5);",
+        "CREATE TABLE a ();\nSELECT count(*) FROM held;",
         "DROP TABLE a;",
     );
+    scenario.lines("CREATE TABLE held ()").await;
+    let holder = scenario.session().await;
+    holder.lines("BEGIN; LOCK TABLE held").await;
     std::fs::create_dir(scenario.path("reports")).unwrap();
     let run = scenario.run("up --no-backup --report reports/run.html").into_future();
     // The folder goes while the run is at work.
     let gone = async {
         eventually("the run is at work", async || {
-            scenario.value("SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(1.5)%' AND pid <> pg_backend_pid()").await != "0"
+            scenario.value("SELECT count(*) FROM pg_locks WHERE relation = 'held'::regclass AND NOT granted").await
+                == "1"
         })
         .await;
         std::fs::remove_dir(scenario.path("reports")).unwrap();
+        holder.lines("COMMIT").await;
     };
     let (outcome, ()) = tokio::join!(run, gone);
     outcome.succeeds().prints("applied 001_a").says("the report could not be written");

@@ -69,6 +69,9 @@ async fn hold(session: &Connection, table: &str, time: Duration) {
     session.run("COMMIT").await.unwrap();
 }
 
+/// Long beside all that a busy machine may let a statement wait for.
+const HELD: Duration = Duration::from_millis(1_500);
+
 /// Whether the named pgbench is there; printed where it is not.
 fn has_pgbench() -> bool {
     let folder =
@@ -86,7 +89,7 @@ async fn a_lock_is_felt_in_its_phase_and_not_before() {
     let session = bench.database.connect().await.unwrap();
     let clients = bench.start(2).await;
     clients.phase("001_lock").await.unwrap();
-    hold(&session, "t", Duration::from_millis(600)).await;
+    hold(&session, "t", HELD).await;
     clients.phase("002_quiet").await.unwrap();
     tokio::time::sleep(Duration::from_millis(300)).await;
     let workload = clients.stop().await;
@@ -94,12 +97,12 @@ async fn a_lock_is_felt_in_its_phase_and_not_before() {
     assert_eq!(names, ["before", "001_lock", "002_quiet", "after"]);
     assert_eq!((workload.clients, workload.file.ends_with("work.sql")), (2, true));
     let (before, lock) = (felt(&workload, "before"), felt(&workload, "001_lock"));
-    assert!(before.done > 10 && before.duration_ms >= 1_000, "{before:?}");
-    assert!(lock.max_ms >= 500.0 && lock.done >= 2, "{lock:?}");
+    assert!(before.done > 0 && before.duration_ms >= 1_000, "{before:?}");
+    assert!(lock.max_ms >= 750.0 && lock.done >= 2, "{lock:?}");
     // Both clients hung for the whole of it: whoever had come meanwhile would have waited, too.
     assert!(lock.p95_ms > 400.0 && lock.p50_ms > 150.0, "{lock:?}");
-    assert!(before.max_ms < 500.0 && before.p50_ms < 100.0, "{before:?}");
-    assert!(felt(&workload, "after").done > 10, "{workload:?}");
+    assert!(before.p95_ms < lock.p95_ms && before.p50_ms < lock.p50_ms, "{before:?}");
+    assert!(felt(&workload, "after").done > 0, "{workload:?}");
     assert!(workload.phases.iter().all(|felt| felt.failed == 0 && felt.errors.is_empty()), "{workload:?}");
 }
 
@@ -107,7 +110,10 @@ async fn a_lock_is_felt_in_its_phase_and_not_before() {
 async fn what_is_gone_is_an_error_from_then_on() {
     let bench = Bench::new("felt_drop", "SELECT v FROM t WHERE id = 7;\nUPDATE t SET id = id WHERE id = 1").await;
     let clients = bench.start(2).await;
-    clients.phase("001_rename").await.unwrap();
+    // What was sent before has come to its end by then, however busy the machine is.
+    clients.phase("001_quiet").await.unwrap();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    clients.phase("002_rename").await.unwrap();
     bench.database.run("ALTER TABLE t DROP COLUMN v").await.unwrap();
     let workload = clients.stop().await;
     assert!(felt(&workload, "before").errors.is_empty(), "{workload:?}");
@@ -118,7 +124,7 @@ async fn what_is_gone_is_an_error_from_then_on() {
         (error.message.as_str(), error.statement.as_str()),
         ("column \"v\" does not exist", "SELECT v FROM t WHERE id = 7")
     );
-    assert!(error.times == after.failed && after.failed > 10 && after.done > 10, "the other goes on: {after:?}");
+    assert!(error.times == after.failed && after.failed > 0 && after.done > 0, "the other goes on: {after:?}");
 }
 
 #[tokio::test]
@@ -147,12 +153,15 @@ async fn a_client_whose_connection_ends_is_back_with_a_new_one() {
     let sql = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
                WHERE datname = current_database() AND application_name LIKE 'lockgate client %'";
     assert_eq!(superuser.rows(sql).await.unwrap()[0][0], "2");
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    let back = "SELECT count(*) FROM pg_stat_activity
+                WHERE datname = current_database() AND application_name LIKE 'lockgate client %'";
+    eventually("both are back", async || superuser.rows(back).await.unwrap()[0][0] == "2").await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
     let workload = clients.stop().await;
     let kill = felt(&workload, "001_kill");
     assert!(kill.done > 0, "{kill:?}");
     let after = felt(&workload, "after");
-    assert!(after.done > 10 && after.failed == 0, "{after:?}");
+    assert!(after.done > 0 && after.failed == 0, "{after:?}");
 }
 
 #[tokio::test]
@@ -202,7 +211,7 @@ async fn a_script_for_pgbench_feels_locks_and_errors_in_their_phases() {
     let session = bench.database.connect().await.unwrap();
     let clients = bench.start(2).await;
     clients.phase("001_lock").await.unwrap();
-    hold(&session, "t", Duration::from_millis(600)).await;
+    hold(&session, "t", HELD).await;
     clients.phase("002_drop").await.unwrap();
     session.run("ALTER TABLE t RENAME COLUMN v TO w").await.unwrap();
     let workload = clients.stop().await;
@@ -210,11 +219,11 @@ async fn a_script_for_pgbench_feels_locks_and_errors_in_their_phases() {
     assert_eq!(names, ["before", "001_lock", "002_drop", "after"]);
     let (before, lock) = (felt(&workload, "before"), felt(&workload, "001_lock"));
     // A transaction that a slow machine has under way for longer than it takes to settle meets the lock as well.
-    assert!(before.done > 5 && before.failed == 0 && before.p95_ms < 400.0, "{before:?}");
-    assert!(lock.max_ms >= 500.0 && lock.failed == 0, "{lock:?}");
+    assert!(before.done > 0 && before.failed == 0 && before.p50_ms < lock.p50_ms, "{before:?}");
+    assert!(lock.max_ms >= 750.0 && lock.failed == 0, "{lock:?}");
     assert!(lock.p95_ms > 400.0, "{lock:?}");
     let after = felt(&workload, "after");
-    assert!(after.done == 0 && after.failed > 2, "{after:?}");
+    assert!(after.done == 0 && after.failed > 0, "{after:?}");
     assert_eq!(after.errors.len(), 1, "{after:?}");
     let error = &after.errors[0];
     assert_eq!((error.message.as_str(), error.times), ("column \"v\" does not exist", after.failed));
@@ -233,7 +242,7 @@ async fn a_script_that_hangs_until_the_end_is_told_with_all_that_it_did_before()
     session.run("BEGIN; LOCK t IN ACCESS EXCLUSIVE MODE").await.unwrap();
     bench.waiting(1).await;
     let workload = clients.stop().await;
-    assert!(felt(&workload, "before").done > 5, "its log is not lost: {workload:?}");
+    assert!(felt(&workload, "before").done > 0, "its log is not lost: {workload:?}");
     let hang = felt(&workload, "001_hang");
     assert!(hang.failed == 1 && hang.max_ms > 1_900.0, "{hang:?}");
     assert!(hang.errors[0].message.contains("not finished"), "{hang:?}");

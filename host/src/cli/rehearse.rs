@@ -98,9 +98,15 @@ fn certify(rehearsal: &mut Rehearsal, settings: &Settings) -> Result<()> {
     if rehearsal.migrations.is_empty() || !counts {
         return Ok(());
     }
-    rehearsal.findings.push(match certificate::issue(rehearsal, settings)? {
-        Some(path) => Finding::new(Severity::Info, "certificate", format!("the certificate is `{}`", path.display())),
-        None => certificate::without_a_key(),
-    });
+    let Some(path) = certificate::issue(rehearsal, settings)? else {
+        rehearsal.findings.push(certificate::without_a_key());
+        return Ok(());
+    };
+    let message = format!("the certificate is `{}`", path.display());
+    rehearsal.findings.push(Finding::new(Severity::Info, "certificate", message));
+    if (rehearsal.copy.extent, settings.extent) == (Extent::SchemaOnly, Extent::Data) {
+        let refused = certificate::Refusal::WithoutRows.finding();
+        rehearsal.findings.push(Finding { severity: Severity::Warn, ..refused });
+    }
     Ok(())
 }

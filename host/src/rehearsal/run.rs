@@ -20,7 +20,7 @@ use super::{
     place::Site,
     roles::Roles,
     room,
-    workload::Clients,
+    workload::{self, Clients, Left},
     workspace::Workspace,
 };
 use crate::{
@@ -80,6 +80,9 @@ pub async fn rehearse(config: &Config, run_id: Uuid, order: &Order) -> Result<Re
         return Ok(told);
     }
     globals::refuse_on_shared(&looked.awaiting, told.copy.on)?;
+    if let Some(file) = &order.workload {
+        workload::read(&config.target, file, config.pg_bin.as_deref())?;
+    }
     let workspace = Workspace::open(Path::new("."), run_id)?;
     Failpoint::RehearsalBegun.pass();
     let found = origin::find(config, run_id, &order.origin, order.extent, &looked.awaiting, &workspace);
@@ -188,6 +191,11 @@ async fn on_the_bench(
     order: &Order,
 ) -> Result<()> {
     bench.renew().await?;
+    if let Some(file) = &order.workload
+        && workload::try_out(bench.target(), file, bench.pg_bin()).await? == Left::Rows
+    {
+        bench.renew().await?;
+    }
     let start = bench.look().await?;
     told.copy.bytes = bench.bytes().await?;
     told.copy.unlike_target = unlike(&looked.schema, &start.schema, told, looked);

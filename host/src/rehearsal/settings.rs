@@ -32,7 +32,7 @@ pub struct Section {
 pub struct Settings {
     /// Where the copy is made: `scratch`, `embedded`, `container`, or the URL of a server's database to connect to. `scratch` unless set.
     pub on: String,
-    /// Whether the copy has rows. It has unless set.
+    /// Whether the copy has rows, and whether those of rehearsals that count must have had some. They have unless set.
     pub extent: Extent,
     /// Tables whose rows a way down need not bring back, such as an audit log that triggers write; each with its schema unless that is
     /// `public`.

@@ -105,7 +105,11 @@ pub fn why(rehearsal: &Rehearsal) -> String {
         0 => {}
         n => reasons.push(format!("{} not reached", words::count(n, "migration"))),
     }
-    if faults + together == 0 {
+    let unlike = rehearsal.copy.unlike_target.len();
+    if unlike > 0 {
+        reasons.push(format!("the target differs from the copy in {}", words::count(unlike, "object")));
+    }
+    if reasons.is_empty() {
         reasons.push(format!("the worst verdict is {}, which the configuration does not let pass", quoted(worst)));
     }
     reasons.join("; ")

@@ -91,6 +91,7 @@ impl Run<'_> {
                 .collect(),
             now: jiff::Timestamp::now(),
             max_age: settings.max_age,
+            extent: settings.extent,
         };
         let refusals = certificate.refusals(&present);
         Ok(if refusals.is_empty() { Ok(certificate) } else { Err(refusals) })

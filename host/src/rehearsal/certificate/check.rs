@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use super::{record::Certificate, refusal::Refusal};
-use crate::migration::{Checksum, Version};
+use crate::{
+    migration::{Checksum, Version},
+    rehearsal::Extent,
+};
 
 /// How far the clocks of two machines may differ before one is said to be wrong.
 pub const CLOCK_SKEW_MAX: Duration = Duration::from_secs(5 * 60);
@@ -23,6 +26,8 @@ pub struct Present<'a> {
     pub now: jiff::Timestamp,
     /// How old a certificate may be.
     pub max_age: Duration,
+    /// What the copy must have had: a rehearsal without rows counts only where none are asked for.
+    pub extent: Extent,
 }
 
 /// What a database is like between two migrations.
@@ -59,6 +64,9 @@ impl Certificate {
         if !self.passed {
             let faulty = self.migrations.iter().filter(|migration| !migration.faults.is_empty());
             refusals.push(Refusal::NotPassed(faulty.map(|migration| migration.name.clone()).collect()));
+        }
+        if (self.copy.extent, present.extent) == (Extent::SchemaOnly, Extent::Data) {
+            refusals.push(Refusal::WithoutRows);
         }
         refusals.extend(self.wrong_server(present));
         let mut from = 0;
@@ -205,6 +213,7 @@ pub(super) mod tests {
             pending: pending.map(|m| Pending { version: &m.version, name: &m.name, checksum: &m.checksum }).collect(),
             now: original.issued_at + jiff::SignedDuration::from_secs(seconds),
             max_age: Duration::from_secs(3_600),
+            extent: Extent::SchemaOnly,
         };
         change(&mut present);
         certificate.refusals(&present)
@@ -271,6 +280,21 @@ pub(super) mod tests {
         let mut failed = certificate();
         failed.passed = false;
         assert_eq!(refusals(&failed, 0..3, 60, |_| {}), [Refusal::NotPassed(vec![])]);
+    }
+
+    #[test]
+    fn one_without_rows_counts_only_where_none_are_asked_for() {
+        let asked = |extent, copy| {
+            let mut certificate = certificate();
+            certificate.copy.extent = copy;
+            refusals(&certificate, 0..3, 60, |present| present.extent = extent)
+        };
+        assert_eq!(asked(Extent::Data, Extent::SchemaOnly), [Refusal::WithoutRows]);
+        for (extent, copy) in
+            [(Extent::Data, Extent::Data), (Extent::SchemaOnly, Extent::SchemaOnly), (Extent::SchemaOnly, Extent::Data)]
+        {
+            assert_eq!(asked(extent, copy), []);
+        }
     }
 
     #[test]

@@ -26,6 +26,8 @@ pub enum Refusal {
     Edited,
     /// The rehearsal failed; the migrations with faults, by name.
     NotPassed(Vec<String>),
+    /// The copy had no rows.
+    WithoutRows,
     /// It is too old.
     Stale {
         /// How old.
@@ -145,6 +147,13 @@ impl Refusal {
                     names => format!("the rehearsal did not pass: {}", names.join(", ")),
                 },
                 "mend what its report names, then run `lockgate rehearse` and `lockgate up` again".into(),
+            ),
+            Self::WithoutRows => (
+                "rehearsal-without-rows",
+                "the rehearsal was done on a copy without rows: it cannot tell whether the rows fit".into(),
+                "run `lockgate rehearse` without `--schema-only`; or, where that is enough, set `extent = \"schema-only\"` under \
+                 [rehearsal] where you migrate"
+                    .into(),
             ),
             Self::Stale { age, max_age } => (
                 "rehearsal-stale",

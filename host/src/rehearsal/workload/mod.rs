@@ -185,6 +185,37 @@ impl Drop for Clients {
     }
 }
 
+/// Reads the file of a workload, so that nothing is copied for one that cannot be run.
+///
+/// # Errors
+/// As [`Clients::start`], as far as it can be known without a database.
+pub(super) fn read(target: &Target, file: &Path, pg_bin: Option<&Path>) -> Result<()> {
+    match Work::read(file)? {
+        Work::Statements(_) => Ok(()),
+        Work::Pgbench(commands) => Pgbench::find(target, file, commands, pg_bin).map(drop),
+    }
+}
+
+/// Whether what was tried of a workload can have changed the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Left {
+    /// It cannot: the server was only asked.
+    Nothing,
+    /// The script was run.
+    Rows,
+}
+
+/// Tries a workload on a database before anything else is done with it: a rehearsal of hours is not begun beside one that cannot be run.
+///
+/// # Errors
+/// As [`Clients::start`].
+pub(super) async fn try_out(target: &Target, file: &Path, pg_bin: Option<&Path>) -> Result<Left> {
+    match Work::read(file)? {
+        Work::Statements(statements) => check(target, file, &statements).await.map(|()| Left::Nothing),
+        Work::Pgbench(commands) => Pgbench::find(target, file, commands, pg_bin)?.check().await.map(|()| Left::Rows),
+    }
+}
+
 /// Asks the server whether it would take each of the statements, before there is a migration to blame.
 async fn check(target: &Target, file: &Path, statements: &[Weighted]) -> Result<()> {
     let session = Session::connect(target, "lockgate workload").await?;

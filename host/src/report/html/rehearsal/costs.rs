@@ -65,7 +65,9 @@ fn of_way(at: &str, title: &str, of: &str, measured: &Measured, max: usize) -> M
         ("Estimate on the target", ""),
     ];
     let shown = limits::longest(&measured.steps, max);
-    let rows = html! { @for (k, step) in &shown { (row(&format!("{at}.steps.{k}"), step)) } };
+    // Where there is one transaction alone, its number says nothing.
+    let several = measured.steps.iter().any(|step| step.transaction.is_some_and(|number| number > 1));
+    let rows = html! { @for (k, step) in &shown { (row(&format!("{at}.steps.{k}"), step, several)) } };
     let rest = measured.steps.len() - shown.len();
     let caption = format!("{title} of {}, one row a step", name(of));
     html! {
@@ -84,7 +86,7 @@ fn of_way(at: &str, title: &str, of: &str, measured: &Measured, max: usize) -> M
     }
 }
 
-fn row(at: &str, step: &Step) -> Markup {
+fn row(at: &str, step: &Step, several_transactions: bool) -> Markup {
     let how = match step.how {
         How::Sql => "in a transaction",
         How::Outside => "outside a transaction",
@@ -98,6 +100,9 @@ fn row(at: &str, step: &Step) -> Markup {
                 code { (crate::printable::printable_in(TEXT_MAX_CHARS, &step.text)) }
                 span.why {
                     (how)
+                    @if let Some(number) = step.transaction.filter(|_| several_transactions && step.batches.is_none()) {
+                        ", " @if step.how == How::Sql { "number " } @else { "transaction " } (numbers::n("transaction", number as u64))
+                    }
                     @if let Some(batches) = step.batches { ", " (numbers::n("batches", batches)) " of them" }
                 }
             }
@@ -121,7 +126,11 @@ fn of_table(at: &str, work: &TableWork) -> Markup {
             @if work.rewritten { " " span.badge.warn { "rewritten" } }
             span.why {
                 @if work.scans > 0 { "read whole " (numbers::n("scans", work.scans)) (if work.scans == 1 { " time, " } else { " times, " }) (numbers::n("rows_read", work.rows_read)) " rows; " }
-                @if work.rows_written > 0 { (numbers::n("rows_written", work.rows_written)) " rows written; " }
+                @if work.rows_written > 0 { (numbers::n("rows_written", work.rows_written)) " rows written"
+                    @if work.rows_changed > 0 { ", " (numbers::n("rows_changed", work.rows_changed)) " of which were there before" }
+                    "; "
+                }
+                @if work.indexes_built > 0 { (numbers::n("indexes_built", work.indexes_built)) (if work.indexes_built == 1 { " index built; " } else { " indexes built; " }) }
                 (numbers::size("copy_bytes", work.copy_bytes)) " here, "
                 @match work.target_bytes {
                     Some(target) => {

@@ -45,8 +45,8 @@ pub fn facts(rehearsal: &Rehearsal) -> Vec<(&'static str, Markup)> {
         (
             "Target",
             html! {
-                (name(&target.database)) ", PostgreSQL " (name(&target.server_version))
-                span.why { @if let Some(version) = &target.version { "at version " (name(version.as_str())) } @else { "no migration is applied" } }
+                (name(&target.database))
+                span.why { "PostgreSQL " (name(&target.server_version)) "; " @if let Some(version) = &target.version { "at version " (name(version.as_str())) } @else { "no migration is applied" } }
             },
         ),
         ("Run", html! { code { (rehearsal.run_id) } }),
@@ -80,7 +80,10 @@ pub fn verdicts(rehearsal: &Rehearsal) -> Markup {
         }
     };
     html! {
-        p { "What each migration costs those who use the database while it runs. The words are explained under " a href="#reading" { "How to read this report" } "." }
+        p {
+            "What each migration costs those who use the database while it runs. What it took here is from its first step to its commit, with its own checks; "
+            "the estimate is of its steps. The words are explained under " a href="#reading" { "How to read this report" } "."
+        }
         (table("Verdicts, one row a migration", "verdicts", &head, rows))
         @if let Some(together) = &rehearsal.together {
             p data-at="together" {

@@ -137,7 +137,9 @@ fn of_one(index: usize, migration: &Migration, up: &Measured, max: usize) -> Mar
     html! {
         (chart.draw())
         @if steps_left + lanes_left > 0 {
-            p.quiet { "Not drawn: " (count(steps_left, "shorter step")) " and " (count(lanes_left, "weaker lock")) "." }
+            @let left = [(steps_left, "shorter step"), (lanes_left, "weaker lock")];
+            @let left: Vec<String> = left.into_iter().filter(|(n, _)| *n > 0).map(|(n, what)| count(n, what)).collect();
+            p.quiet { "Not drawn: " (left.join(" and ")) "." }
         }
         @if !up.locks.is_empty() {
             details {
