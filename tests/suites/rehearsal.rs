@@ -168,7 +168,7 @@ async fn what_somebody_has_changed_since_the_backup_is_told_and_does_not_pass() 
     let unlike = &rehearsal["copy"]["unlike_target"];
     assert_eq!(
         (&unlike[0]["kind"], &unlike[0]["name"], &unlike[0]["how"]),
-        (&"index".into(), &"by_hand".into(), &"gone".into())
+        (&"index".into(), &"by_hand".into(), &"new".into())
     );
     scenario.run("rehearse --fresh").await.succeeds();
 }

@@ -119,18 +119,26 @@ pub async fn rehearse(config: &Config, run_id: Uuid, order: &Order) -> Result<Re
         let work = on_the_bench(&mut bench, &mut told, &mut rehearsal, &looked, order);
         let result = config.stop.race(work).await.unwrap_or_else(|signal| Err(stopped(signal)));
         let cleared = bench.clear().await;
-        result.and(cleared)
+        both(result, cleared)
     };
     let filled = filled.await;
     // Whatever came of it, and whatever asks to stop: a copy may hold what nobody else may see.
     let dropped = copies.discard_all().await;
     drop(site);
-    filled.and(dropped)?;
+    both(filled, dropped)?;
     Failpoint::RehearsalEnded.pass();
     told.passed = passed(&told, &config.rehearsal);
     told.duration_ms = ms(begin);
     told.phases = rehearsal.0;
     Ok(told)
+}
+
+/// What failed first, where both have; the other is logged.
+fn both(work: Result<()>, clean_up: Result<()>) -> Result<()> {
+    if let (Err(_), Err(error)) = (&work, &clean_up) {
+        tracing::error!(%error, "cleaning up failed as well");
+    }
+    work.and(clean_up)
 }
 
 fn stopped(signal: &'static str) -> Error {
@@ -303,7 +311,7 @@ async fn at_work(bench: &Bench<'_>, file: &Path, clients: u32, pending: &[Pendin
     Ok(clients)
 }
 
-/// How the schema of the copy differs from the target's.
+/// How the schema of the target differs from the copy's, which comes first.
 fn unlike(target: &Schema, copy: &Schema, told: &mut Rehearsal, looked: &Looked) -> Vec<Change> {
     let bare = |schema: &Schema| {
         let schema = schema.clone().without_database();
@@ -321,8 +329,8 @@ fn unlike(target: &Schema, copy: &Schema, told: &mut Rehearsal, looked: &Looked)
     }
     match told.copy.on {
         // The roles of the target need not be there.
-        Place::Server => bare(target).without_roles().until(&bare(copy).without_roles()),
-        _ => bare(target).until(&bare(copy)),
+        Place::Server => bare(copy).without_roles().until(&bare(target).without_roles()),
+        _ => bare(copy).until(&bare(target)),
     }
 }
 

@@ -105,9 +105,9 @@ pub fn why(rehearsal: &Rehearsal) -> String {
         0 => {}
         n => reasons.push(format!("{} not reached", words::count(n, "migration"))),
     }
-    let unlike = rehearsal.copy.unlike_target.len();
-    if unlike > 0 {
-        reasons.push(format!("the target differs from the copy in {}", words::count(unlike, "object")));
+    match rehearsal.copy.unlike_target.len() {
+        0 => {}
+        n => reasons.push(format!("the copy differs from the target in {}", words::count(n, "object"))),
     }
     if reasons.is_empty() {
         reasons.push(format!("the worst verdict is {}, which the configuration does not let pass", quoted(worst)));
@@ -288,8 +288,10 @@ fn copy(rehearsal: &Rehearsal) -> String {
         extent(copy.extent),
         bytes(copy.bytes),
     );
-    for change in copy.unlike_target.iter().take(UNLIKE_MAX) {
+    if !copy.unlike_target.is_empty() {
         text += "the target differs from it (- copy, + target):\n";
+    }
+    for change in copy.unlike_target.iter().take(UNLIKE_MAX) {
         text += &of_change(change);
     }
     match copy.unlike_target.len().saturating_sub(UNLIKE_MAX) {
@@ -313,7 +315,11 @@ mod tests {
         assert!(lines[0].starts_with("warn: "), "{text}");
         assert!(lines[2].starts_with("fault in 004_add_invoices: "), "{text}");
         let last = lines.last().copied().unwrap_or_default();
-        assert_eq!(last, "not passed: 2 faults in 1 migration; 1 migration not reached", "{text}");
+        assert_eq!(
+            last,
+            "not passed: 2 faults in 1 migration; 1 migration not reached; the copy differs from the target in 1 object",
+            "{text}"
+        );
         let at = |start: &str| {
             lines
                 .iter()
@@ -342,6 +348,8 @@ mod tests {
         rehearsal.passed = false;
         let reason = "the worst verdict is “brief lock”, which the configuration does not let pass";
         assert_eq!(why(&rehearsal), reason);
+        rehearsal.copy.unlike_target = samples::rich().copy.unlike_target;
+        assert_eq!(why(&rehearsal), "the copy differs from the target in 1 object");
         rehearsal.migrations.clear();
         rehearsal.passed = true;
         assert_eq!(why(&rehearsal), "nothing is pending");

@@ -129,7 +129,13 @@ impl Copies {
 
     /// What the database itself is set to is no part of a template.
     async fn carry_settings(&self, of: &str, to: &str) {
-        let Ok(Some(Properties { settings, .. })) = Properties::of(&self.admin, of).await else { return };
+        let settings = match Properties::of(&self.admin, of).await {
+            Ok(properties) => properties.map(|properties| properties.settings).unwrap_or_default(),
+            Err(error) => {
+                tracing::warn!(%error, "the settings of the database are not known, so its copy has none");
+                return;
+            }
+        };
         super::create::set(&self.admin, to, &settings).await;
     }
 
