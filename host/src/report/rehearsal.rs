@@ -308,13 +308,23 @@ mod tests {
     use crate::report::html::samples;
 
     #[test]
+    fn a_copy_that_is_unlike_the_target_is_a_reason_of_its_own() {
+        let mut told = Rehearsal { passed: false, ..samples::passing() };
+        told.copy.unlike_target = samples::rich().copy.unlike_target;
+        assert_eq!(why(&told), "the target differs from the copy in 1 object");
+        told.copy.unlike_target.clear();
+        assert!(why(&told).contains("which the configuration does not let pass"), "{}", why(&told));
+    }
+
+    #[test]
     fn what_is_wrong_comes_first_and_whether_it_passed_last() {
         let text = rehearsal(&samples::rich());
         let lines: Vec<&str> = text.lines().collect();
         assert!(lines[0].starts_with("warn: "), "{text}");
         assert!(lines[2].starts_with("fault in 004_add_invoices: "), "{text}");
         let last = lines.last().copied().unwrap_or_default();
-        assert_eq!(last, "not passed: 2 faults in 1 migration; 1 migration not reached", "{text}");
+        let expected = "not passed: 2 faults in 1 migration; 1 migration not reached; the target differs from the copy in 1 object";
+        assert_eq!(last, expected, "{text}");
         let at = |start: &str| {
             lines
                 .iter()
