@@ -41,13 +41,13 @@ pub trait Recorder: fmt::Debug + Send + Sync {
     /// A step is about to run.
     ///
     /// # Errors
-    /// That the server did not answer.
-    async fn step_begins(&self, session: &Session) -> Result<(), ProgramError>;
+    /// That it must not run, or that the server did not answer.
+    async fn step_begins(&self, session: &Session, told: Told<'_>) -> Result<(), ProgramError>;
 
     /// The step has ended well; after an error, nothing is told. `rows` are those that it says it touched.
     ///
     /// # Errors
-    /// That the server did not answer.
+    /// That it must not be committed, or that the server did not answer.
     async fn step_ends(&self, session: &Session, told: Told<'_>, rows: Option<u64>) -> Result<(), ProgramError>;
 }
 
@@ -124,7 +124,7 @@ impl Session {
         work: impl Future<Output = Result<T, ProgramError>>,
         rows: impl FnOnce(&T) -> Option<u64>,
     ) -> Result<T, ProgramError> {
-        recorder.step_begins(self).await?;
+        recorder.step_begins(self, told).await?;
         let worked = work.await?;
         recorder.step_ends(self, told, rows(&worked)).await?;
         Ok(worked)

@@ -8,6 +8,7 @@ use super::{
     Settings,
     contents::Contents,
     ears::Ears,
+    fence::Fence,
     globals::Globals,
     measure::{Gauge, Sizes, tell_statistics},
     roles::{self, Roles},
@@ -104,7 +105,11 @@ impl<'a> Bench<'a> {
         self.name = Some(name);
         let gauge = Gauge::start(&self.config.target, &self.config.schema, self.sizes.clone()).await?;
         gauge.listen(self.ears.clone());
-        self.config.recorder = Some(Arc::new(gauge.clone()));
+        self.config.recorder = Some(match self.named {
+            Named::AsItself => Arc::new(gauge.clone()),
+            // Others use the server.
+            Named::Aside => Fence::around(gauge.clone()),
+        });
         self.gauge = Some(gauge);
         Ok(())
     }

@@ -107,12 +107,13 @@ fn first_words(sql: &str) -> String {
 }
 
 /// Whether a statement does something to the server that a copy of a database would not keep to itself.
-fn is_global(sql: &str) -> bool {
+pub(super) fn is_global(sql: &str) -> bool {
     let Ok(statement) = locks::parse(sql) else { return false };
     match &statement {
         // A membership, where it is on no object.
-        Stmt::Grant(grant) => !has_on(grant.syntax()),
-        Stmt::Revoke(revoke) => !has_on(revoke.syntax()),
+        Stmt::Grant(grant) => on(grant.syntax()).is_none_or(is_of_server),
+        Stmt::Revoke(revoke) => on(revoke.syntax()).is_none_or(is_of_server),
+        Stmt::CommentOn(comment) => on(comment.syntax()).is_some_and(is_of_server),
         Stmt::CreateRole(_)
             | Stmt::AlterRole(_)
             | Stmt::DropRole(_)
@@ -137,8 +138,16 @@ fn is_global(sql: &str) -> bool {
     }
 }
 
-fn has_on(statement: &SyntaxNode) -> bool {
-    statement.descendants_with_tokens().any(|element| element.kind() == SyntaxKind::ON_KW)
+/// The word after the first `ON`.
+fn on(statement: &SyntaxNode) -> Option<SyntaxKind> {
+    let tokens = statement.descendants_with_tokens().filter_map(|element| element.into_token());
+    let mut kinds = tokens.map(|token| token.kind()).filter(|kind| !kind.is_trivia());
+    kinds.find(|kind| *kind == SyntaxKind::ON_KW)?;
+    kinds.next()
+}
+
+fn is_of_server(kind: SyntaxKind) -> bool {
+    matches!(kind, SyntaxKind::DATABASE_KW | SyntaxKind::ROLE_KW | SyntaxKind::TABLESPACE_KW | SyntaxKind::PARAMETER_KW)
 }
 
 /// On a server that others use, such a statement would be no rehearsal.
@@ -177,12 +186,19 @@ mod tests {
             "CREATE TABLESPACE fast LOCATION '/x'",
             "GRANT readers TO app",
             "REVOKE readers FROM app",
+            "REVOKE ALL ON DATABASE prod FROM PUBLIC",
+            "GRANT SET ON PARAMETER work_mem TO app",
+            "COMMENT ON ROLE app IS 'x'",
         ] {
             assert!(is_global(sql), "{sql}");
         }
-        for sql in
-            ["CREATE TABLE role (id int)", "GRANT SELECT ON t TO app", "SET ROLE app", "ALTER TABLE t OWNER TO app"]
-        {
+        for sql in [
+            "CREATE TABLE role (id int)",
+            "GRANT SELECT ON t TO app",
+            "COMMENT ON TABLE t IS 'on database x'",
+            "SET ROLE app",
+            "ALTER TABLE t OWNER TO app",
+        ] {
             assert!(!is_global(sql), "{sql}");
         }
     }

@@ -6,6 +6,7 @@ mod compare;
 pub mod contents;
 mod cycle;
 mod ears;
+mod fence;
 mod globals;
 mod history;
 mod mask;

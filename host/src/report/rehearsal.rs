@@ -309,6 +309,15 @@ mod tests {
     use crate::report::html::samples;
 
     #[test]
+    fn a_copy_that_is_unlike_the_target_is_a_reason_of_its_own() {
+        let mut told = Rehearsal { passed: false, ..samples::passing() };
+        told.copy.unlike_target = samples::rich().copy.unlike_target;
+        assert_eq!(why(&told), "the target differs from the copy in 1 object");
+        told.copy.unlike_target.clear();
+        assert!(why(&told).contains("which the configuration does not let pass"), "{}", why(&told));
+    }
+
+    #[test]
     fn what_is_wrong_comes_first_and_whether_it_passed_last() {
         let text = rehearsal(&samples::rich());
         let lines: Vec<&str> = text.lines().collect();

@@ -98,6 +98,11 @@ impl Gauge {
         std::mem::take(&mut self.0.shared.state().done)
     }
 
+    /// The second connection, which writes nothing.
+    pub(in crate::rehearsal) fn session(&self) -> &Session {
+        &self.0.shared.session
+    }
+
     /// The process that serves the second connection, which writes nothing.
     pub fn process(&self) -> Process {
         self.0.shared.session.server.process.clone()
@@ -193,7 +198,7 @@ impl Recorder for Gauge {
         }
     }
 
-    async fn step_begins(&self, session: &Session) -> Result<(), ProgramError> {
+    async fn step_begins(&self, session: &Session, _: Told<'_>) -> Result<(), ProgramError> {
         let Some(within) = self.way(|way| way.is_within_a_transaction()) else { return Ok(()) };
         let before = match within {
             true => None,
