@@ -243,6 +243,60 @@ async fn what_belongs_to_the_server_is_refused_where_others_use_it_and_named_els
 }
 
 #[tokio::test]
+async fn nothing_of_a_server_that_others_use_is_changed_however_it_is_said() {
+    let scenario = small("rehearse_fence", "SELECT 1;", "SELECT 1;").await;
+    let superuser = scenario.superuser().await;
+    let (name, role) = (scenario.database(), scenario.role("NOLOGIN").await);
+    superuser.lines(&format!("GRANT CONNECT ON DATABASE {name} TO {role}")).await;
+    superuser.lines("ALTER ROLE lockgate_owner CREATEROLE").await;
+    let server = format!(
+        "SELECT concat_ws(' ', (SELECT concat_ws(' ', datdba, datacl, shobj_description(oid, 'pg_database')) FROM pg_database
+             WHERE datname = '{name}'), (SELECT string_agg(rolname, ' ') FROM pg_roles WHERE rolname LIKE 'fenced%'),
+             (SELECT count(*) FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase WHERE d.datname = '{name}'))"
+    );
+    let before = superuser.value(&server).await;
+    let dynamic = |sql: &str| format!("DO $$ BEGIN EXECUTE '{sql}'; END $$;");
+    for up in [
+        dynamic("CREATE ROLE fenced"),
+        dynamic(&format!("ALTER DATABASE {name} SET work_mem = 1024")),
+        dynamic(&format!("COMMENT ON DATABASE {name} IS NULL; COMMENT ON DATABASE {name} IS ''''x''''")),
+        dynamic(&format!("REVOKE ALL ON DATABASE {name} FROM PUBLIC")),
+        "CREATE FUNCTION sneaky() RETURNS void LANGUAGE plpgsql AS 'BEGIN CREATE ROLE fenced; END'; SELECT sneaky();"
+            .into(),
+    ] {
+        scenario.write("migrations/002_next.up.sql", &up);
+        let outcome = scenario.run("rehearse --fresh").await.exits_with(6);
+        outcome.prints("belongs to the server").prints("`--on embedded`");
+    }
+    for up in [format!("REVOKE ALL ON DATABASE {name} FROM PUBLIC;"), format!("COMMENT ON DATABASE {name} IS 'x';")] {
+        scenario.write("migrations/002_next.up.sql", up);
+        scenario.run("rehearse --fresh").await.refuses_with(2).says("`--on embedded`");
+    }
+    let alone = "-- lockgate: no-transaction\nDO $$ BEGIN CREATE ROLE fenced; END $$;";
+    scenario.write("migrations/002_next.up.sql", alone);
+    scenario.run("rehearse --fresh").await.exits_with(6).prints("nobody can tell before it commits");
+    scenario.write("migrations/002_next.up.sql", "SELECT 1;");
+    scenario.write("mask.sql", "CREATE ROLE fenced;");
+    scenario.run("rehearse --fresh --mask mask.sql").await.refuses_with(2).says("belongs to the server");
+    assert_eq!(superuser.value(&server).await, before, "the server is as it was");
+    left_nothing(&scenario).await;
+}
+
+#[tokio::test]
+async fn what_somebody_else_does_to_the_server_meanwhile_is_not_the_migration_s() {
+    let scenario = small("rehearse_others", "ALTER TABLE a ADD COLUMN note text; SELECT pg_sleep(1);", TAKE).await;
+    let superuser = scenario.superuser().await;
+    let run = scenario.run("rehearse --fresh").start();
+    for i in 0..30 {
+        superuser.lines(&format!("CREATE ROLE others_{i}")).await;
+    }
+    run.end().await.succeeds();
+    for i in 0..30 {
+        superuser.lines(&format!("DROP ROLE others_{i}")).await;
+    }
+}
+
+#[tokio::test]
 async fn the_copy_is_masked_before_anything_else_looks_at_it() {
     let up = "DO $$ BEGIN IF EXISTS (SELECT FROM people WHERE name <> 'x') THEN RAISE 'not masked'; END IF; END $$;";
     let scenario = Scenario::new("rehearse_mask").await.migration(

@@ -7,7 +7,12 @@ use std::{fs, path::Path};
 
 use uuid::Uuid;
 
-use super::workspace::Workspace;
+use super::{
+    Place,
+    fence::Fence,
+    measure::{Gauge, Sizes},
+    workspace::Workspace,
+};
 use crate::{
     backup,
     config::Config,
@@ -26,7 +31,13 @@ const NAME: &str = "1_mask";
 ///
 /// # Errors
 /// [`Error::Refused`], with why it could not be: then nothing may be rehearsed on this copy.
-pub(super) async fn mask(config: &Config, copy: &Target, file: &Path, workspace: &Workspace) -> Result<()> {
+pub(super) async fn mask(
+    config: &Config,
+    copy: &Target,
+    place: Place,
+    file: &Path,
+    workspace: &Workspace,
+) -> Result<()> {
     let named = |cause: String, next: &str| Error::Refused {
         what: format!("`{}` could not mask the copy, so nothing is rehearsed on it: {cause}", file.display()),
         next: next.to_owned(),
@@ -59,7 +70,16 @@ pub(super) async fn mask(config: &Config, copy: &Target, file: &Path, workspace:
     if ending == "wasm" {
         pin(&config).await?;
     }
+    let gauge = match place {
+        Place::Embedded | Place::Container => None,
+        // Others use the server.
+        Place::Scratch | Place::Server => Some(Gauge::start(copy, SCHEMA, Sizes::default()).await?),
+    };
+    config.recorder = gauge.clone().map(Fence::around);
     let masked = runner::up(&config, Uuid::now_v7(), None).await;
+    if let Some(gauge) = gauge {
+        gauge.stop();
+    }
     masked.map_err(|error| match error {
         Error::Interrupted { .. } | Error::Unreachable { .. } => error,
         other => {

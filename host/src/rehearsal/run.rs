@@ -106,7 +106,7 @@ pub async fn rehearse(config: &Config, run_id: Uuid, order: &Order) -> Result<Re
         }
         if let Some(file) = &order.mask {
             let target = site.runner.with_database(&base);
-            rehearsal.time("mask it", mask(config, &target, file, &workspace)).await?;
+            rehearsal.time("mask it", mask(config, &target, site.place, file, &workspace)).await?;
         }
         let manifest = &found.backup.manifest;
         told.copy.backup.clone_from(&manifest.id);
