@@ -246,7 +246,7 @@ async fn what_belongs_to_the_server_is_refused_where_others_use_it_and_named_els
 async fn nothing_of_a_server_that_others_use_is_changed_however_it_is_said() {
     let scenario = small("rehearse_fence", "SELECT 1;", "SELECT 1;").await;
     let superuser = scenario.superuser().await;
-    let (name, role) = (scenario.database(), scenario.role("NOLOGIN").await);
+    let (name, role) = (scenario.database(), scenario.role("").await);
     superuser.lines(&format!("GRANT CONNECT ON DATABASE {name} TO {role}")).await;
     superuser.lines("ALTER ROLE lockgate_owner CREATEROLE").await;
     let server = format!(
