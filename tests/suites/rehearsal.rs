@@ -259,7 +259,7 @@ async fn nothing_of_a_server_that_others_use_is_changed_however_it_is_said() {
     for up in [
         dynamic("CREATE ROLE fenced"),
         dynamic(&format!("ALTER DATABASE {name} SET work_mem = 1024")),
-        dynamic(&format!("COMMENT ON DATABASE {name} IS NULL; COMMENT ON DATABASE {name} IS ''''x''''")),
+        dynamic(&format!("COMMENT ON DATABASE {name} IS ''x''")),
         dynamic(&format!("REVOKE ALL ON DATABASE {name} FROM PUBLIC")),
         "CREATE FUNCTION sneaky() RETURNS void LANGUAGE plpgsql AS 'BEGIN CREATE ROLE fenced; END'; SELECT sneaky();"
             .into(),

@@ -111,6 +111,7 @@ fn every_part_of_a_rehearsal_is_told() {
     let told = text(&rehearsal(&samples::rich()));
     for said in [
         "Not passed: 2 faults in 1 migration; 1 migration not reached; the copy differs from the target in 1 object.",
+        "1 index built;",
         "left-behind in 004_add_invoices",
         "drop it in 004_add_invoices.down.sql",
         "rewrite in 003_amounts_in_cents , step 2 : orders",
