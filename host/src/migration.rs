@@ -170,6 +170,19 @@ impl Checksum {
         Self(hex(&Sha256::digest(bytes)))
     }
 
+    /// One digest of several named texts, each as by [`of_script`](Self::of_script).
+    pub fn of_parts(parts: impl IntoIterator<Item = (String, String)>) -> Self {
+        let mut hasher = Sha256::new();
+        for (name, text) in parts {
+            for part in [name, Self::of_script(&text).0] {
+                // With its length, so that no two lists are the same text.
+                hasher.update((part.len() as u64).to_be_bytes());
+                hasher.update(part);
+            }
+        }
+        Self(hex(&hasher.finalize()))
+    }
+
     /// The digest of a script, the same whether a checkout wrote LF or CRLF, with a byte order mark or without.
     pub fn of_script(text: &str) -> Self {
         let mut hasher = Sha256::new();

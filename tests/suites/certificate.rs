@@ -52,6 +52,7 @@ async fn rehearsed(scenario: &Scenario, pending_from: usize) -> Rehearsal {
         filename: migration.filename.clone(),
         kind: migration.kind.as_str().to_owned(),
         checksum: migration.checksum.clone(),
+        companions: migration.companions().unwrap(),
         stages: Vec::new(),
         reversibility: Reversibility::Reversible,
         verdict: Verdict::OnlineSafe,
@@ -83,6 +84,7 @@ async fn rehearsed(scenario: &Scenario, pending_from: usize) -> Rehearsal {
             taken_at: jiff::Timestamp::now(),
             extent: Extent::Data,
             masked: None,
+            ignored: Vec::new(),
             bytes: 8_000_000,
             unlike_target: Vec::new(),
         },
@@ -430,5 +432,45 @@ async fn a_rehearsal_without_rows_lets_a_run_through_only_where_the_run_says_tha
     scenario.run("plan --require-rehearsal").await.succeeds().prints("[rehearsal-without-rows]");
     scenario.write("lockgate.toml", format!("{SIGNING}extent = \"schema-only\"\n"));
     scenario.run("rehearse").await.succeeds().does_not_print("[rehearsal-without-rows]");
+    scenario.run("up --require-rehearsal").await.succeeds().prints("applied 002_note");
+}
+
+#[tokio::test]
+async fn what_else_decides_what_a_migration_does_is_certified_as_well() {
+    let scenario = signing("certified_companions").await;
+    let before = scenario.state().await;
+    scenario.run("rehearse --fresh").await.succeeds();
+    let down = fs::read_to_string(scenario.path("migrations/002_note.down.sql")).unwrap();
+    scenario.write("migrations/002_note.down.sql", format!("{down}SELECT 2;\n"));
+    is_refused(&scenario, &before, "rehearsal-companions").await.says("its way down");
+    scenario.write("migrations/002_note.down.sql", &down);
+    scenario.write("migrations/002_note.verify.sql", "SELECT true;");
+    is_refused(&scenario, &before, "rehearsal-companions").await.says("its checks");
+    scenario.remove("migrations/002_note.verify.sql");
+    scenario.run("up --require-rehearsal").await.succeeds().prints("applied 002_note");
+}
+
+#[tokio::test]
+async fn what_a_component_is_told_is_certified_as_well() {
+    let keys = "[rehearsal]\nsigning_key = \"rehearsal.key\"\ntrusted_keys = [\"rehearsal.pub\"]\nignore_content = [\"audit_logs\"]\n";
+    let keeping = |keep: bool| components::token_settings(&format!("keep_originals = {keep}")) + keys;
+    let scenario = Scenario::new("certified_settings").await.auth_migrations();
+    make_keys(&scenario, "rehearsal");
+    scenario.write("lockgate.toml", keeping(true));
+    scenario.run("rehearse --fresh").await.succeeds();
+    let before = scenario.state().await;
+    scenario.write("lockgate.toml", keeping(false));
+    is_refused(&scenario, &before, "rehearsal-companions").await.says("`004_hash_session_tokens`").says("set for it");
+    scenario.write("lockgate.toml", keeping(true));
+    scenario.run("up --require-rehearsal").await.succeeds().prints("applied 004_hash_session_tokens");
+}
+
+#[tokio::test]
+async fn what_a_rehearsal_has_not_looked_at_the_run_must_know_of() {
+    let scenario = signing("certified_ignored").await;
+    let before = scenario.state().await;
+    scenario.run("rehearse --fresh --ignore-content a").await.succeeds();
+    is_refused(&scenario, &before, "rehearsal-ignored").await.says("the rows of a");
+    scenario.write("lockgate.toml", format!("{SIGNING}ignore_content = [\"a\"]\n"));
     scenario.run("up --require-rehearsal").await.succeeds().prints("applied 002_note");
 }

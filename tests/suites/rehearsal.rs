@@ -160,6 +160,13 @@ async fn the_newest_backup_is_what_the_copy_is_made_of() {
 }
 
 #[tokio::test]
+async fn a_history_in_a_schema_of_its_own_is_nobody_s_fault() {
+    let scenario = Scenario::new("rehearse_home").await.migration("001_add", "CREATE TABLE t ();", "DROP TABLE t;");
+    let rehearsal = scenario.run("rehearse --fresh --schema hist --output json").await.succeeds().json();
+    assert_eq!(found(&rehearsal["migrations"][0]), BTreeSet::new());
+}
+
+#[tokio::test]
 async fn what_somebody_has_changed_since_the_backup_is_told_and_does_not_pass() {
     let scenario = small("rehearse_changed", ADD, TAKE).await;
     scenario.run("backup").await.succeeds();

@@ -68,6 +68,7 @@ impl<'b, 'c> Cycle<'b, 'c> {
             filename: pending.filename.clone(),
             kind: pending.kind.clone(),
             checksum: pending.checksum.clone(),
+            companions: pending.companions.clone(),
             stages: Vec::new(),
             reversibility: Reversibility::NotTried,
             verdict: Verdict::OnlineSafe,

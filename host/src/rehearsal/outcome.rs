@@ -79,6 +79,8 @@ pub struct Copy {
     pub extent: Extent,
     /// The file that masked personal data in it.
     pub masked: Option<String>,
+    /// The tables whose rows a way down need not bring back.
+    pub ignored: Vec<String>,
     /// How large it was before the first migration, in bytes.
     pub bytes: u64,
     /// How the schema of the target differs from it, where the target has gone on since the backup, or the copy could not be made whole.
@@ -122,6 +124,9 @@ pub struct Migration {
     pub kind: String,
     /// The digest that the history will have of it.
     pub checksum: Checksum,
+    /// The digest of what else decides what it does: of SQL files the way down and the checks, of a component what the operator grants it
+    /// and sets for it.
+    pub companions: Checksum,
     /// What was done with it, in order.
     pub stages: Vec<Stage>,
     /// Whether it can be taken back.

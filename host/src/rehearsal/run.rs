@@ -177,6 +177,7 @@ fn blank(config: &Config, run_id: Uuid, order: &Order, looked: &Looked) -> Rehea
             taken_at: jiff::Timestamp::now(),
             extent: order.extent,
             masked: order.mask.as_ref().map(|file| file.display().to_string()),
+            ignored: config.rehearsal.ignore_content.clone(),
             bytes: 0,
             unlike_target: Vec::new(),
         },

@@ -39,6 +39,9 @@ pub struct Pending {
     pub kind: String,
     /// The digest that the history will have of it.
     pub checksum: Checksum,
+    /// The digest of what else decides what it does: of SQL files the way down and the checks, of a component what the operator grants it
+    /// and sets for it.
+    pub companions: Checksum,
     /// Why it cannot be taken back; `None` when it can.
     pub irreversible: Option<String>,
 }
@@ -51,6 +54,7 @@ impl Pending {
             filename: item.filename.clone(),
             kind: item.kind.clone(),
             checksum: item.checksum.clone(),
+            companions: item.companions.clone(),
             irreversible: item.program.describe().irreversible.clone(),
         }
     }

@@ -87,11 +87,17 @@ impl Run<'_> {
                 .map(|schema_fingerprint| Standing { version: plan::newest(&applied), schema_fingerprint }),
             pending: work
                 .iter()
-                .map(|item| Pending { version: &item.version, name: &item.name, checksum: &item.checksum })
+                .map(|item| Pending {
+                    version: &item.version,
+                    name: &item.name,
+                    checksum: &item.checksum,
+                    companions: &item.companions,
+                })
                 .collect(),
             now: jiff::Timestamp::now(),
             max_age: settings.max_age,
             extent: settings.extent,
+            ignored: &settings.ignore_content,
         };
         let refusals = certificate.refusals(&present);
         Ok(if refusals.is_empty() { Ok(certificate) } else { Err(refusals) })

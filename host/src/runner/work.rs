@@ -19,6 +19,9 @@ pub(super) struct Work {
     pub(super) description: String,
     pub(super) kind: String,
     pub(super) checksum: Checksum,
+    /// The digest of what else decides what it does: of SQL files the way down and the checks, of a component what the operator grants it
+    /// and sets for it.
+    pub(super) companions: Checksum,
     pub(super) up_script: Option<String>,
     pub(super) down_script: Option<String>,
     pub(super) program: Box<dyn Program>,
@@ -67,6 +70,17 @@ fn kept(script: Option<&Script>) -> Option<String> {
     script.map(|script| script.to_keep().into_owned())
 }
 
+fn companions(migration: &Migration, config: &Config) -> Checksum {
+    let of_a_component = || {
+        let rights = config.rights_of(&migration.name(), &migration.checksum).unwrap_or_default();
+        let grants = [("clock", rights.clock), ("randomness", rights.randomness)];
+        let grants = grants.into_iter().map(|(name, granted)| (name.to_owned(), granted.to_string()));
+        let settings = rights.config.into_iter().map(|(key, value)| (format!("config {key}"), value));
+        Checksum::of_parts(grants.chain(settings))
+    };
+    migration.companions().unwrap_or_else(of_a_component)
+}
+
 /// Makes migrations ready to run; components compile beside one another.
 pub(super) async fn load(config: &Config, migrations: &[&Migration]) -> Result<(Vec<Work>, Vec<Problem>)> {
     // Without a component there is no engine to start.
@@ -85,6 +99,7 @@ pub(super) async fn load(config: &Config, migrations: &[&Migration]) -> Result<(
                 description: migration.description.clone(),
                 kind: migration.kind.as_str().to_owned(),
                 checksum: migration.checksum.clone(),
+                companions: companions(migration, config),
                 up_script: text(migration.scripts().and_then(|files| files.up.as_ref())),
                 down_script: kept(migration.scripts().and_then(|files| files.down.as_ref())),
                 program,
@@ -131,6 +146,8 @@ pub(super) async fn from_history(config: &Config, folder: &Folder, row: &Applied
         description: row.description.clone(),
         kind: row.kind.clone(),
         checksum: row.checksum.clone(),
+        // It goes down, which nobody compares.
+        companions: row.checksum.clone(),
         up_script: None,
         down_script: None,
         program: Box::new(program),

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    postgres::{Session, history::History},
+    postgres::{Session, history::History, quote_ident},
 };
 
 const DOING: &str = "reading the schema of the database";
@@ -43,7 +43,7 @@ impl Schema {
         let questions = catalog::questions(history.schema(), major).join(";\n");
         let sql = format!("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {SETTINGS};\n{questions};\nROLLBACK");
         match session.texts(DOING, &sql).await {
-            Ok(rows) => Self::of(rows),
+            Ok(rows) => Ok(Self::of(rows)?.without_home(history.schema())),
             Err(error) => {
                 if !session.is_closed() {
                     session.abort().await?;
@@ -51,6 +51,18 @@ impl Schema {
                 Err(error)
             }
         }
+    }
+
+    /// The schema of the history is Lockgate's own where it has made one for it: a first run makes it, and no way down takes it back.
+    fn without_home(mut self, schema: &str) -> Self {
+        if schema != "public" {
+            let name = quote_ident(schema);
+            let about = format!("schema {name}");
+            let is_about =
+                |text: &str| text == about || text.strip_prefix(&about).is_some_and(|rest| rest.starts_with(' '));
+            self.objects.retain(|key, _| !(key.kind.as_str() == "schema" && key.name == name) && !is_about(&key.name));
+        }
+        self
     }
 
     /// Of the rows that the questions are answered with.

@@ -59,6 +59,15 @@ impl Migration {
         name(&self.version, &self.description)
     }
 
+    /// The digest of its way down and its checks, where it is made of SQL files.
+    pub fn companions(&self) -> Option<Checksum> {
+        let files = self.scripts()?;
+        let parts = [("down", &files.down), ("preflight", &files.preflight), ("verify", &files.verify)];
+        let there =
+            parts.into_iter().filter_map(|(name, script)| Some((name.to_owned(), script.as_ref()?.text().to_owned())));
+        Some(Checksum::of_parts(there))
+    }
+
     /// What is wrong with its content.
     pub fn problems(&self) -> &[Problem] {
         self.content.as_ref().err().map_or(&[], Vec::as_slice)

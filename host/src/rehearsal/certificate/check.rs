@@ -28,6 +28,8 @@ pub struct Present<'a> {
     pub max_age: Duration,
     /// What the copy must have had: a rehearsal without rows counts only where none are asked for.
     pub extent: Extent,
+    /// The tables whose rows a way down need not bring back.
+    pub ignored: &'a [String],
 }
 
 /// What a database is like between two migrations.
@@ -48,6 +50,8 @@ pub struct Pending<'a> {
     pub name: &'a str,
     /// The digest that the history will have of it.
     pub checksum: &'a Checksum,
+    /// The digest of what else decides what it does.
+    pub companions: &'a Checksum,
 }
 
 impl Certificate {
@@ -67,6 +71,11 @@ impl Certificate {
         }
         if (self.copy.extent, present.extent) == (Extent::SchemaOnly, Extent::Data) {
             refusals.push(Refusal::WithoutRows);
+        }
+        let unasked = self.copy.ignored.iter().filter(|table| !present.ignored.contains(table));
+        let unasked: Vec<String> = unasked.cloned().collect();
+        if !unasked.is_empty() {
+            refusals.push(Refusal::Ignored(unasked));
         }
         refusals.extend(self.wrong_server(present));
         let mut from = 0;
@@ -121,6 +130,8 @@ impl Certificate {
                     if rehearsed.checksum != *migration.checksum {
                         let (rehearsed, present) = (rehearsed.checksum.clone(), migration.checksum.clone());
                         refusals.push(Refusal::Changed { name, rehearsed, present });
+                    } else if rehearsed.companions != *migration.companions {
+                        refusals.push(Refusal::OtherCompanions(name));
                     }
                 }
                 // Behind a place that differs, all others do.
@@ -163,6 +174,7 @@ pub(super) mod tests {
             filename: format!("{number}_{name}.up.sql"),
             kind: "sql".into(),
             checksum: Checksum::of_bytes(name.as_bytes()),
+            companions: Checksum::of_bytes(b"companions"),
             reversibility: Reversibility::Irreversible("\"it\" drops a colümn\\".into()),
             verdict: Verdict::BriefLock,
             faults: Vec::new(),
@@ -189,6 +201,7 @@ pub(super) mod tests {
                 backup: "20260102T030405Z-1".into(),
                 extent: Extent::SchemaOnly,
                 masked: Some("mask.sql".into()),
+                ignored: vec!["audit".into()],
             },
             migrations: vec![rehearsed("001", "a"), rehearsed("002", "b"), rehearsed("003", "c")],
             fail_on: Some(Verdict::BlocksReads),
@@ -206,14 +219,23 @@ pub(super) mod tests {
         let original = super::tests::certificate();
         let fingerprint = "f".repeat(64);
         let pending = original.migrations[pending].iter();
+        let ignored = ["audit".to_owned()];
         let mut present = Present {
             database: "auth",
             server_major: 15,
             base: Some(Standing { version: None, schema_fingerprint: &fingerprint }),
-            pending: pending.map(|m| Pending { version: &m.version, name: &m.name, checksum: &m.checksum }).collect(),
+            pending: pending
+                .map(|m| Pending {
+                    version: &m.version,
+                    name: &m.name,
+                    checksum: &m.checksum,
+                    companions: &m.companions,
+                })
+                .collect(),
             now: original.issued_at + jiff::SignedDuration::from_secs(seconds),
             max_age: Duration::from_secs(3_600),
             extent: Extent::SchemaOnly,
+            ignored: &ignored,
         };
         change(&mut present);
         certificate.refusals(&present)

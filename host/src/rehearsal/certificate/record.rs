@@ -63,6 +63,8 @@ pub struct Of {
     pub extent: Extent,
     /// The file that masked personal data in it.
     pub masked: Option<String>,
+    /// The tables whose rows a way down needed not bring back.
+    pub ignored: Vec<String>,
 }
 
 /// A migration that was rehearsed.
@@ -79,6 +81,9 @@ pub struct Rehearsed {
     pub kind: String,
     /// The digest that the history will have of it.
     pub checksum: Checksum,
+    /// The digest of what else decides what it does: of SQL files the way down and the checks, of a component what the operator grants it
+    /// and sets for it.
+    pub companions: Checksum,
     /// Whether it can be taken back.
     pub reversibility: Reversibility,
     /// What it will cost the target's users.
@@ -107,6 +112,7 @@ impl Certificate {
                 backup: copy.backup.clone(),
                 extent: copy.extent,
                 masked: copy.masked.clone(),
+                ignored: copy.ignored.clone(),
             },
             migrations: rehearsal.migrations.iter().map(Rehearsed::of).collect(),
             fail_on,
@@ -123,6 +129,7 @@ impl Rehearsed {
             filename: migration.filename.clone(),
             kind: migration.kind.clone(),
             checksum: migration.checksum.clone(),
+            companions: migration.companions.clone(),
             reversibility: migration.reversibility.clone(),
             verdict: migration.verdict,
             faults: sorted(migration.faults.iter().map(|fault| fault.code)),

@@ -26,6 +26,10 @@ pub enum Refusal {
     Edited,
     /// The rehearsal failed; the migrations with faults, by name.
     NotPassed(Vec<String>),
+    /// These tables were not looked at, and the run says nothing of that.
+    Ignored(Vec<String>),
+    /// A migration is what was rehearsed, and something else that decides what it does is not.
+    OtherCompanions(String),
     /// The copy had no rows.
     WithoutRows,
     /// It is too old.
@@ -147,6 +151,21 @@ impl Refusal {
                     names => format!("the rehearsal did not pass: {}", names.join(", ")),
                 },
                 "mend what its report names, then run `lockgate rehearse` and `lockgate up` again".into(),
+            ),
+            Self::Ignored(tables) => (
+                "rehearsal-ignored",
+                format!("the rehearsal did not look whether the rows of {} came back", tables.join(", ")),
+                "run `lockgate rehearse` without `--ignore-content`; or name these tables in `ignore_content` under [rehearsal] \
+                 where you migrate"
+                    .into(),
+            ),
+            Self::OtherCompanions(name) => (
+                "rehearsal-companions",
+                format!(
+                    "`{name}` is what was rehearsed, and something else that decides what it does is not: its way down, its checks, \
+                     or what is granted to it and set for it in lockgate.toml"
+                ),
+                again(),
             ),
             Self::WithoutRows => (
                 "rehearsal-without-rows",
