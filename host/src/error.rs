@@ -482,6 +482,11 @@ pub enum Error {
         /// The command that brings back what was before it.
         way_back: WayBack,
     },
+    /// A rehearsal could not be finished. Nothing that it did was done to the database.
+    Rehearsal {
+        /// Why.
+        error: Box<Error>,
+    },
     /// The process was asked to stop while a command ran.
     Interrupted {
         /// SIGINT or SIGTERM.
@@ -556,7 +561,7 @@ impl Error {
             Self::Unreachable { .. } => ExitCode::Unreachable,
             Self::Database { error, .. } if error.connection_lost => ExitCode::Unreachable,
             Self::OutcomeUnknown { .. } | Self::AdoptionUnknown { .. } => ExitCode::OutcomeUnknown,
-            Self::AfterBackup { error, .. } => error.exit_code(),
+            Self::AfterBackup { error, .. } | Self::Rehearsal { error } => error.exit_code(),
             Self::Blocked { .. } => ExitCode::NeedsResolve,
             Self::Migration { .. } | Self::Database { .. } | Self::Interrupted { .. } | Self::System { .. } => {
                 ExitCode::MigrationFailed
@@ -695,6 +700,14 @@ impl Error {
                 let way_back = format!("to go back to before this run: {way_back}");
                 let next = report.next.map_or(way_back.clone(), |next| format!("{next}; {way_back}"));
                 Report { next: Some(next), ..report }
+            }
+            Self::Rehearsal { error } => {
+                let next = match error.as_ref() {
+                    Self::Interrupted { .. } => "rehearse again",
+                    _ => "mend the cause, then rehearse again",
+                };
+                let state = "nothing of the database was changed; if a copy is left, the next rehearsal drops it";
+                Report { state: Some(state.into()), next: Some(next.into()), ..error.report() }
             }
             Self::Interrupted { signal, state } => plain(
                 format!("stopped by {signal}"),

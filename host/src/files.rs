@@ -3,11 +3,18 @@
 use std::{
     fs::{self, File, Permissions},
     io::{self, Read, Write},
-    os::unix::fs::{OpenOptionsExt, PermissionsExt},
-    path::Path,
+    os::{
+        fd::AsRawFd,
+        unix::fs::{OpenOptionsExt, PermissionsExt},
+    },
+    path::{Path, PathBuf},
+    process,
 };
 
-use nix::fcntl::OFlag;
+use nix::{
+    fcntl::OFlag,
+    sys::memfd::{MFdFlags, memfd_create},
+};
 
 /// The bytes of a regular file. Neither a pipe nor a device is waited for.
 ///
@@ -69,6 +76,25 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.as_file().sync_all()?;
     file.persist(path)?;
     File::open(folder)?.sync_all()
+}
+
+/// A file without a name, in memory, which only this user's processes can open, by way of this one. It goes with this value or with the
+/// process, however that ends.
+pub(crate) struct Nameless(File);
+
+impl Nameless {
+    /// With this in it.
+    pub(crate) fn of(content: &[u8]) -> io::Result<Self> {
+        let mut file = File::from(memfd_create(c"lockgate", MFdFlags::MFD_CLOEXEC)?);
+        file.set_permissions(fs::Permissions::from_mode(0o600))?;
+        file.write_all(content)?;
+        Ok(Self(file))
+    }
+
+    /// How another process opens it, as often as it likes, each time from the beginning.
+    pub(crate) fn path(&self) -> PathBuf {
+        format!("/proc/{}/fd/{}", process::id(), self.0.as_raw_fd()).into()
+    }
 }
 
 #[cfg(test)]

@@ -204,8 +204,9 @@ fn password() -> String {
 fn reaper(command: &mut Command) -> Result<PipeWriter> {
     let system = |e: std::io::Error| Error::system(DOING, e);
     let (reader, writer) = std::io::pipe().map_err(system)?;
-    // A group of its own: what a terminal sends to this process must not end the reaper.
-    command.stdin(reader).stdout(Stdio::null()).process_group(0);
+    // A group of its own: what a terminal sends to this process must not end the reaper. It outlives this process, and whoever waits for the
+    // end of what this one prints must not have to wait for it.
+    command.stdin(reader).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
     let mut child = command.spawn().map_err(system)?;
     // Nobody else would notice its early end.
     thread::spawn(move || child.wait());

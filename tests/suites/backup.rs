@@ -216,7 +216,7 @@ async fn pg_dump_gets_the_password_by_a_private_file_only() {
     let scenario = Scenario::new("process_list").await.tables(&["a"]);
     // What `ps` shows of a process are its arguments and, to its owner, its environment.
     let spy = "tr '\\0' '\\n' </proc/$$/cmdline >>seen; tr '\\0' '\\n' </proc/$$/environ | grep -v ^DB_PASSWORD= >>seen
-stat -c %a \"$PGPASSFILE\" >mode; cp \"$PGPASSFILE\" passfile; echo \"$PGPASSFILE\" >where
+stat -L -c %a \"$PGPASSFILE\" >mode; cp \"$PGPASSFILE\" passfile; echo \"$PGPASSFILE\" >where
 exec \"$REAL/pg_dump\" \"$@\"";
     let programs = scenario.made_up_programs(&[("pg_dump", &format!("{NEW}{spy}"))]);
     scenario.run("-vv up").env("LOCKGATE_PG_BIN", &programs).await.succeeds().never_mentions(scenario.password());
@@ -226,6 +226,39 @@ exec \"$REAL/pg_dump\" \"$@\"";
     assert!(read("passfile").contains("hush"), "the spy can see a password where there is one");
     assert_eq!(read("mode").trim(), "600");
     assert!(!std::path::Path::new(read("where").trim()).exists(), "the file is gone");
+}
+
+#[tokio::test]
+async fn a_run_that_is_killed_during_the_backup_leaves_no_file_with_the_password() {
+    let scenario = Scenario::new("killed_backup").await.tables(&["a"]);
+    std::fs::create_dir(scenario.path("tmp")).unwrap();
+    let waits = "grep -c hush \"$PGPASSFILE\" >count; echo \"$PGPASSFILE\" >where.new; echo $$ >pid; mv where.new where; exec sleep 60";
+    let programs = scenario.made_up_programs(&[("pg_dump", &format!("{NEW}{waits}"))]);
+    let run = scenario.run("up").env("LOCKGATE_PG_BIN", &programs).env("TMPDIR", scenario.path("tmp")).start();
+    eventually("pg_dump is under way", async || scenario.path("where").exists()).await;
+    run.kill();
+    let read = |name: &str| std::fs::read_to_string(scenario.path(name)).unwrap();
+    let pg_dump = nix::unistd::Pid::from_raw(read("pid").trim().parse().unwrap());
+    nix::sys::signal::kill(pg_dump, nix::sys::signal::Signal::SIGKILL).unwrap();
+    assert_eq!(run.end().await.signal, Some(9));
+    assert_eq!(read("count").trim(), "1", "pg_dump could read it");
+    assert!(!std::path::Path::new(read("where").trim()).exists(), "the password is left in {}", read("where"));
+    assert_eq!(scenario.files("tmp"), Vec::<String>::new(), "something is left");
+}
+
+#[tokio::test]
+async fn who_may_not_read_every_row_is_told_of_the_role_that_may() {
+    let scenario = Scenario::new("forced_rows").await.tables(&["a"]);
+    scenario.up().await.succeeds();
+    let scenario = scenario.migration("002_b", "CREATE TABLE b ();", "DROP TABLE b;");
+    scenario.lines("ALTER TABLE a ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY").await;
+    for command in ["backup", "rehearse --fresh"] {
+        let failed = scenario.run(command).await.fails_with(7);
+        let cause = failed.stderr.find("cause: ").expect("a cause");
+        let real = failed.stderr.find("row-level security policy for table \"a\"").expect("the real cause");
+        assert!(real > cause && !failed.stderr[cause..real].contains("snapshot"), "{}", failed.stderr);
+        failed.says("--backup-role ROLE").says("BYPASSRLS");
+    }
 }
 
 #[tokio::test]

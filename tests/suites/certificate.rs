@@ -12,7 +12,7 @@ use lockgate::{
     schema::Schema,
     source,
 };
-use lockgate_tests::{Outcome, Scenario, State};
+use lockgate_tests::{Outcome, Scenario, State, components};
 use serde_json::Value;
 use uuid::Uuid;
 

@@ -45,6 +45,7 @@ mod schema;
 mod scripts;
 mod steps;
 mod stores;
+mod throwaway;
 mod up_and_down;
 mod values;
 mod workload;

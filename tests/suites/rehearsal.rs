@@ -419,7 +419,21 @@ async fn a_rehearsal_that_is_stopped_drops_its_copies() {
     );
     eventually("the migration is under way", async || superuser.value(&sleeps).await == "1").await;
     run.terminate();
-    run.end().await.fails_with(1).says("SIGTERM");
+    let stopped = run.end().await.fails_with(1).says("stopped by SIGTERM");
+    stopped.says("state: nothing of the database was changed").says("next: rehearse again");
+    left_nothing(&scenario).await;
+}
+
+#[tokio::test]
+async fn one_that_is_stopped_during_its_dump_ends_as_in_any_other_phase() {
+    let scenario = small("rehearse_stopped_dump", ADD, TAKE).await;
+    let waits = "case \"$*\" in *--version*) exec \"$REAL/pg_dump\" \"$@\" ;; esac; touch waits; exec sleep 60";
+    let programs = scenario.made_up_programs(&[("pg_dump", waits)]);
+    let run = scenario.run("rehearse --fresh").env("LOCKGATE_PG_BIN", &programs).start();
+    eventually("pg_dump is under way", async || scenario.path("waits").exists()).await;
+    run.terminate();
+    let stopped = run.end().await.fails_with(1).says("stopped by SIGTERM");
+    stopped.says("state: nothing of the database was changed").says("next: rehearse again");
     left_nothing(&scenario).await;
 }
 

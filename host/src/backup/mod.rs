@@ -36,23 +36,22 @@ pub use properties::{Privilege, Properties, Setting};
 pub use restore::{Copies, Named, Order as RestoreOrder, Phase, Restored, Way, clean_up, restore};
 pub use scratch::{Proof, prove};
 pub use settings::{Extent, Level, Options, Retention, Section, Settings, Targets};
+pub(crate) use take::READ_ALL;
 pub use take::{Order, take};
 pub use way_back::WayBack;
 
-use std::{fs, io::Write, os::unix::fs::OpenOptionsExt, path::PathBuf, process::Command};
-
-use tempfile::TempDir;
+use std::{path::PathBuf, process::Command};
 
 use crate::{
     error::{Error, Result},
+    files::Nameless,
     postgres::{Target, TlsMode, passfile_line},
 };
 
-/// The connection as libpq's programs take it: in the environment, the password in a private file, nothing in the arguments.
+/// The connection as libpq's programs take it: in the environment, the password in a file that has no name, nothing in the arguments.
 ///
-/// The folder must live as long as the program runs.
-pub(crate) fn libpq(command: &mut Command, target: &Target, application_name: &str) -> Result<TempDir> {
-    let folder = TempDir::with_prefix("lockgate-").map_err(|e| Error::system("making a private folder", e))?;
+/// The password file must live as long as the program runs.
+pub(crate) fn libpq(command: &mut Command, target: &Target, application_name: &str) -> Result<Option<Nameless>> {
     command
         .env_remove("PGSERVICE")
         .env_remove("PGHOSTADDR")
@@ -72,16 +71,12 @@ pub(crate) fn libpq(command: &mut Command, target: &Target, application_name: &s
     if let Some(root_cert) = target.root_cert.clone().or_else(system) {
         command.env("PGSSLROOTCERT", root_cert);
     }
-    if let Some(password) = target.effective_password() {
-        let path = folder.path().join("passfile");
-        let write = |path| {
-            let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-            file.write_all(passfile_line(&password).as_bytes())
-        };
-        write(&path).map_err(|e| Error::system("writing the password file", e))?;
-        command.env("PGPASSFILE", path);
+    let written = target.effective_password().map(|password| Nameless::of(passfile_line(&password).as_bytes()));
+    let passfile = written.transpose().map_err(|e| Error::system("writing the password file", e))?;
+    if let Some(passfile) = &passfile {
+        command.env("PGPASSFILE", passfile.path());
     }
-    Ok(folder)
+    Ok(passfile)
 }
 
 /// A name as a connection string, so that one with a `=` in it is not taken for settings.

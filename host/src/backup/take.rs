@@ -143,10 +143,19 @@ pub async fn take(
     snapshot.end().await;
     let (mut written, contents) = match (dumped, counted) {
         (Ok(written), Ok(contents)) => (written, contents),
-        (Ok(_), Err(error)) => return Err(error),
         (Err(cause), Ok(_)) => return Err(failed(cause)),
-        // Each may be what the other fails by: they share a snapshot.
-        (Err(cause), Err(error)) => return Err(failed(format!("{cause}; and {}", why(&error)))),
+        // A role that may not read everything: the count tells of which table, and ends the snapshot, which pg_dump may only complain of.
+        (_, Err(error)) if is_refused(&error) => {
+            return Err(Error::Backup {
+                what: "the backup failed".into(),
+                cause: why(&error),
+                state: "no migration was run".into(),
+                next: READ_ALL.into(),
+            });
+        }
+        (Ok(_), Err(error)) => return Err(error),
+        // They share a snapshot, which is the count's: what that fails by comes first.
+        (Err(cause), Err(error)) => return Err(failed(format!("{}; and then {cause}", why(&error)))),
     };
     Failpoint::DumpWritten.pass();
 
@@ -215,6 +224,15 @@ pub async fn take(
         Ok(published)
     });
     published.await?.map_err(failed)
+}
+
+/// What to do where the role of the backup may not read every row.
+pub(crate) const READ_ALL: &str =
+    "let a role that may read every row (BYPASSRLS, or a superuser) take it: `--backup-role ROLE`";
+
+/// Whether the server says that the role lacks a right, as it does where policies would hide rows from it.
+fn is_refused(error: &Error) -> bool {
+    matches!(error, Error::Database { error, .. } if error.is("42501"))
 }
 
 /// What is left out of this very snapshot.

@@ -9,7 +9,7 @@ use clap::{
 
 use super::{Context, Output, Result, version};
 use crate::{
-    error::{ExitCode, Finding, Severity},
+    error::{Error, ExitCode, Finding, NOTHING_CHANGED, Severity},
     migration::Version,
     rehearsal::{self, Extent, OTHER_VERSION, On, Order, Origin, Rehearsal, Settings, Verdict, certificate},
     report::{self, html},
@@ -72,7 +72,9 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<ExitCode> {
         clients: arguments.clients,
     };
     let place = arguments.report.as_deref().map(html::Place::of).transpose()?;
-    let mut rehearsal = rehearsal::rehearse(&config, context.run_id, &order).await?;
+    let mut rehearsal = rehearsal::rehearse(&config, context.run_id, &order)
+        .await
+        .map_err(|error| unfinished(error, config.stop.asked()))?;
     // What was found out is told, whatever becomes of its certificate.
     let certified = certify(&mut rehearsal, settings);
     if let Some(place) = place {
@@ -84,6 +86,24 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<ExitCode> {
     }
     certified?;
     Ok(if rehearsal.passed { ExitCode::Done } else { ExitCode::CheckFailed })
+}
+
+/// What is true of a rehearsal, where an error tells what is true of a run. Whatever phase it is stopped in, that it was stopped is why.
+fn unfinished(error: Error, signal: Option<&'static str>) -> Error {
+    let error = match (error, signal) {
+        (error @ Error::Interrupted { .. }, _) => error,
+        (error, Some(signal)) => {
+            tracing::info!(%error, "what the stop led to");
+            Error::Interrupted { signal, state: NOTHING_CHANGED.into() }
+        }
+        (error, None) => error,
+    };
+    match error {
+        Error::Interrupted { .. } | Error::System { .. } | Error::Database { .. } | Error::RefusedMidway { .. } => {
+            Error::Rehearsal { error: Box::new(error) }
+        }
+        other => other,
+    }
 }
 
 fn verdict() -> impl TypedValueParser<Value = Verdict> {
@@ -114,4 +134,36 @@ fn certify(rehearsal: &mut Rehearsal, settings: &Settings) -> Result<()> {
         rehearsal.findings.push(Finding { severity: Severity::Warn, ..refused });
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stop_ends_it_with_the_same_code_in_every_phase() {
+        let of_a_dump = Error::Backup {
+            what: "the backup failed".into(),
+            cause: "stopped by SIGTERM".into(),
+            state: "no migration was run".into(),
+            next: "mend the cause".into(),
+        };
+        let of_the_bench = Error::Interrupted { signal: "SIGTERM", state: "unknown".into() };
+        for error in [of_a_dump, of_the_bench, Error::system("reading", "gone")] {
+            let report = unfinished(error, Some("SIGTERM")).report();
+            assert_eq!((report.exit_code, report.what.as_str()), (1, "stopped by SIGTERM"));
+            assert!(report.state.unwrap().starts_with("nothing of the database was changed"));
+            assert_eq!(report.next.as_deref(), Some("rehearse again"));
+        }
+    }
+
+    #[test]
+    fn what_fails_says_what_is_true_of_a_rehearsal() {
+        let report = unfinished(Error::system("starting a container", "no image"), None).report();
+        assert_eq!(report.causes, ["no image"]);
+        assert!(report.state.unwrap().starts_with("nothing of the database was changed"));
+        assert_eq!(report.next.as_deref(), Some("mend the cause, then rehearse again"));
+        let refused = Error::Refused { what: "no".into(), next: "this".into() };
+        assert_eq!(unfinished(refused, None).report().next.as_deref(), Some("this"), "it knew by itself");
+    }
 }

@@ -29,7 +29,7 @@ pub use copy::CopyIn;
 pub use cursor::{Cursor, fresh_number};
 pub use handle::{Handle, QueryError, QueryLimits};
 pub use own::{FUNCTIONS as OWN_FUNCTIONS, OwnTables, OwnWrites, TABLES as OWN_TABLES};
-pub use passfile::line as passfile_line;
+pub(crate) use passfile::line as passfile_line;
 pub use recorded::{How, Recorder, Told};
 pub use session::{Broken, Committed, Process, Server, Session, Timeouts, Transaction};
 pub use watch::Watch;

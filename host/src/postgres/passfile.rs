@@ -19,7 +19,7 @@ pub fn lookup(target: &Target) -> Option<Secret> {
 }
 
 /// A file for a program of ours, which connects nowhere else.
-pub fn line(password: &Secret) -> String {
+pub(crate) fn line(password: &Secret) -> String {
     format!("*:*:*:*:{}\n", escape(password.reveal()))
 }
 

@@ -114,11 +114,14 @@ async fn take(
     let catalog = Catalog::open(&settings)?;
     let taken = backup::take(&target, &awaiting.server, &catalog, &settings, &order, &config.stop).await;
     let manifest = taken.map_err(|error| match error {
-        Error::Backup { what, cause, .. } => Error::Backup {
+        Error::Backup { what, cause, next, .. } => Error::Backup {
             what,
             cause,
             state: "nothing was rehearsed, and nothing changed".into(),
-            next: "mend the cause, or rehearse on a backup that is there already".into(),
+            next: match next.as_str() {
+                backup::READ_ALL => next,
+                _ => "mend the cause, or rehearse on a backup that is there already".into(),
+            },
         },
         other => other,
     })?;

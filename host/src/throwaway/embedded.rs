@@ -1,10 +1,11 @@
 //! The server from the PostgreSQL programs of this machine, in a temporary folder.
 
 use std::{
-    fs,
+    fs::{self, Permissions},
+    io::Write,
     net::TcpListener,
     os::unix::{
-        fs::{MetadataExt, chown},
+        fs::{MetadataExt, PermissionsExt, chown},
         process::CommandExt,
     },
     path::{Path, PathBuf},
@@ -21,16 +22,31 @@ use crate::{
 
 /// Makes and runs the server, ends it with this process, and removes its folder. A server that was killed comes back, as it would
 /// under a supervisor: as soon as the processes of the former are gone.
+///
+/// The first line of its standard input is the password, which is in no file; the end of it is the end of this process. That may come at any
+/// moment of the start. So whoever makes and serves is told until it is gone: a word that comes between two of its steps is said again.
 const SERVE: &str = "folder=$1 superuser=$2
-cd $folder || exit
 shift 2
+cd \"$folder\" && exec >>log 2>&1 || exit
+IFS= read -r password || { rm -rf \"$folder\"; exit; }
+child= ending=
+finish() {
+    while :; do
+        wait $child
+        status=$?
+        kill -0 $child || break
+    done
+    child=
+    return $status
+}
 serve() {
     tries=0
     port=$1
     shift
-    while :; do
-        postgres -D data -p $port -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c max_connections=200 \\
-            \"$@\" >>log 2>&1
+    while [ -z \"$ending\" ]; do
+        postgres -D data -p $port -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c max_connections=200 \"$@\" &
+        child=$!
+        finish
         case $? in
         137) tries=50 ;;
         0) return 0 ;;
@@ -41,21 +57,32 @@ serve() {
     done
 }
 (
-    initdb --pgdata=data --username=$superuser --pwfile=password --auth=scram-sha-256 --encoding=UTF8 --locale=C --no-sync >log 2>&1 &&
-    serve \"$@\"
-) </dev/null || touch failed &
+    trap 'ending=yes; [ -z \"$child\" ] || kill -INT $child' TERM
+    printf '%s\\n' \"$password\" |
+        initdb --pgdata=data --username=$superuser --pwfile=/dev/stdin --auth=scram-sha-256 --encoding=UTF8 --locale=C --no-sync &
+    child=$!
+    password=
+    finish && serve \"$@\" || touch failed
+) </dev/null &
+server=$!
+password=
 cat >/dev/null
-kill -INT $(head -n 1 $folder/data/postmaster.pid)
+while kill -TERM $server; do
+    sleep 0.1
+done 2>/dev/null
 wait
-rm -rf $folder";
+cd /
+rm -rf \"$folder\"";
 
 /// Starts it, and returns its folder as well, for [`failure`].
 pub(super) fn start(pg_bin: Option<&Path>, password: String, pace: Pace) -> Result<(Server, PathBuf)> {
     let system = |e: std::io::Error| Error::system("making a throwaway server", e);
     let programs = programs(pg_bin)?;
-    let folder = tempfile::Builder::new().prefix("lockgate-throwaway-").tempdir().map_err(system)?;
+    // Nobody else may look into it: there may be a copy of production in it.
+    let private = Permissions::from_mode(0o700);
+    let folder =
+        tempfile::Builder::new().prefix("lockgate-throwaway-").permissions(private).tempdir().map_err(system)?;
     let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).map_err(system)?.port();
-    fs::write(folder.path().join("password"), &password).map_err(system)?;
 
     let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap_or_default());
     let mut command = Command::new("sh");
@@ -76,12 +103,11 @@ pub(super) fn start(pg_bin: Option<&Path>, password: String, pace: Pace) -> Resu
             )
         })?;
         let (uid, gid) = (account.uid.as_raw(), account.gid.as_raw());
-        for path in [folder.path().to_owned(), folder.path().join("password")] {
-            chown(path, Some(uid), Some(gid)).map_err(system)?;
-        }
+        chown(folder.path(), Some(uid), Some(gid)).map_err(system)?;
         command.uid(uid).gid(gid);
     }
-    let life_line = reaper(&mut command)?;
+    let mut life_line = reaper(&mut command)?;
+    life_line.write_all(format!("{password}\n").as_bytes()).map_err(system)?;
     // The reaper removes it.
     let folder = folder.keep();
     Ok((Server { host: "127.0.0.1".into(), port, password, in_container: false, _life_line: life_line }, folder))

@@ -22,6 +22,7 @@ use crate::{
         store::{Local, Store, leave_room},
     },
     error::{Error, Result},
+    files::Nameless,
     postgres::Target,
     report,
     stop::Stop,
@@ -170,14 +171,13 @@ impl Dump {
         stop: &Stop,
         started: &Started,
     ) -> Result<(), String> {
-        let (mut command, folder) = self.connected(target)?;
-        let path = folder.path().join("list");
-        std::fs::write(&path, listing).map_err(|e| format!("writing a list for pg_restore: {e}"))?;
-        command.arg("--use-list").arg(path);
+        let (mut command, _passfile) = self.connected(target)?;
+        let list = Nameless::of(listing.as_bytes()).map_err(|e| format!("writing a list for pg_restore: {e}"))?;
+        command.arg("--use-list").arg(list.path());
         self.run(command, Wanted::Beginning, &Meter::default(), stop, started).map(drop)
     }
 
-    fn connected(&self, target: &Target) -> Result<(Command, tempfile::TempDir), String> {
+    fn connected(&self, target: &Target) -> Result<(Command, Option<Nameless>), String> {
         let mut command = Command::new(&self.pg_restore);
         // A subscription in the copy would name the slot of the present database's, and keep the copy from being dropped.
         let options = ["--exit-on-error", "--no-password", "--no-subscriptions", "--dbname"];
@@ -185,12 +185,12 @@ impl Dump {
         if self.no_tablespaces {
             command.arg("--no-tablespaces");
         }
-        let folder = libpq(&mut command, target, "lockgate restore").map_err(|e| e.to_string())?;
+        let passfile = libpq(&mut command, target, "lockgate restore").map_err(|e| e.to_string())?;
         // What the database itself is set to must not keep it from being filled. Nobody needs any of it before the swap, whose own commit
         // makes everything before it durable.
         let role = target.options().map(|options| format!("{options} ")).unwrap_or_default();
         command.env("PGOPTIONS", format!("{role}-c default_transaction_read_only=off -c synchronous_commit=off"));
-        Ok((command, folder))
+        Ok((command, passfile))
     }
 
     /// Runs `pg_restore` on the dump and returns what it printed.

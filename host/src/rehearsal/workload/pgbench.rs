@@ -29,6 +29,7 @@ use super::{
 use crate::{
     backup::libpq,
     error::{Error, Result},
+    files::Nameless,
     postgres::{Session, Target, quote_literal},
     printable::printable_in,
     programs::bin_folders,
@@ -103,7 +104,8 @@ impl Pgbench {
 
     /// Runs one process to its end, and counts what it did.
     async fn once(&self, name: &str, shared: &Shared) -> Result<()> {
-        let (mut command, folder) = self.command(name)?;
+        let (mut command, _passfile) = self.command(name)?;
+        let folder = TempDir::with_prefix("lockgate-").map_err(|e| Error::system("making a private folder", e))?;
         // Where many wait, nobody waits longer because the schedule has run ahead: that is taken off again.
         let rate = format!("--rate={}", 1_000 / PAUSE.as_millis().max(1));
         command
@@ -128,14 +130,14 @@ impl Pgbench {
         Ok(())
     }
 
-    /// The program with the way to the database in its environment. The folder must live as long as it runs.
-    fn command(&self, name: &str) -> Result<(Command, TempDir)> {
+    /// The program with the way to the database in its environment. The password file must live as long as it runs.
+    fn command(&self, name: &str) -> Result<(Command, Option<Nameless>)> {
         let mut command = std::process::Command::new(&self.program);
-        let folder = libpq(&mut command, &self.target, name)?;
+        let passfile = libpq(&mut command, &self.target, name)?;
         command.env("LC_ALL", "C").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut command = Command::from(command);
         command.kill_on_drop(true);
-        Ok((command, folder))
+        Ok((command, passfile))
     }
 
     /// Waits for the end of a process, and brings it about when the clients are to stop.
