@@ -195,6 +195,87 @@ async fn it_is_rehearsed_on_servers_of_its_own_and_on_one_that_is_named() {
 }
 
 #[tokio::test]
+async fn a_database_is_rehearsed_in_every_encoding() {
+    for encoding in ["LATIN1", "SQL_ASCII"] {
+        let scenario = Scenario::new(&format!("rehearse_{}", encoding.to_lowercase())).await.tables(&["a"]);
+        let (superuser, name) = (scenario.superuser_in("postgres").await, scenario.database());
+        let owner = format!("SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = '{name}'");
+        let owner = superuser.value(&owner).await;
+        superuser.lines(&format!("DROP DATABASE {name}")).await;
+        let make = format!(
+            "CREATE DATABASE {name} OWNER {owner} TEMPLATE template0 ENCODING '{encoding}' LC_COLLATE 'C' LC_CTYPE 'C'"
+        );
+        superuser.lines(&make).await;
+        scenario.up().await.succeeds();
+        let scenario = scenario.migration("002_next", "CREATE TYPE mood AS ENUM ('sad');", "DROP TYPE mood;");
+        scenario.run("rehearse --fresh").await.succeeds();
+    }
+}
+
+#[tokio::test]
+async fn roles_on_a_server_of_its_own_are_what_they_are_on_the_targets() {
+    let scenario = small("rehearse_roles", ADD, TAKE).await;
+    let (role, group) = (scenario.role("").await, "pg_monitor");
+    let superuser = scenario.superuser().await;
+    superuser.lines(&format!("ALTER ROLE {role} SET search_path = app, \"a b\", public")).await;
+    superuser
+        .lines(&format!("ALTER ROLE {role} SET DateStyle = 'ISO, DMY'; GRANT {group} TO {role} WITH ADMIN OPTION"))
+        .await;
+    if superuser.value("SELECT current_setting('server_version_num')::int >= 160000").await == "t" {
+        superuser.lines(&format!("GRANT {group} TO {role} WITH INHERIT FALSE, SET FALSE")).await;
+    }
+    let found = format!(
+        "SELECT concat_ws(' ', rolconfig::text, a.admin_option, to_jsonb(a) ->> 'inherit_option', to_jsonb(a) ->> 'set_option')
+         FROM pg_roles m JOIN pg_auth_members a ON a.member = m.oid WHERE m.rolname = '{role}'"
+    );
+    let expected = superuser.value(&found).await;
+    assert!(expected.contains("search_path=app, \\\"a b\\\", public"), "{expected}");
+    let up = format!(
+        "DO $$ BEGIN IF ({found}) IS DISTINCT FROM $e${expected}$e$ THEN RAISE 'it is %', ({found}); END IF; END $$;"
+    );
+    let scenario = scenario.migration("003_look", &up, "SELECT 1;");
+    scenario.run("rehearse --fresh --on embedded").await.succeeds();
+}
+
+#[tokio::test]
+async fn what_a_way_down_need_not_take_back_is_no_fault() {
+    let scenario = Scenario::new("rehearse_derived").await.migration(
+        "001_counts",
+        "CREATE TABLE people (id int); CREATE MATERIALIZED VIEW counts AS SELECT count(*) AS n FROM people;",
+        "DROP MATERIALIZED VIEW counts; DROP TABLE people;",
+    );
+    scenario.up().await.succeeds();
+    let scenario = scenario
+        .config(PATIENT)
+        .migration("002_rows", "INSERT INTO people VALUES (1);", "DELETE FROM people;")
+        .migration("003_refresh", "REFRESH MATERIALIZED VIEW counts;", "SELECT 1;")
+        .migration("004_empty", "REFRESH MATERIALIZED VIEW counts WITH NO DATA;", "SELECT 1;");
+    let rehearsal = scenario.run("rehearse --fresh --output json").await.exits_with(6).json();
+    let faults = |version: &str| -> Vec<String> {
+        let faults = migration(&rehearsal, version)["faults"].as_array().unwrap();
+        faults.iter().map(|fault| format!("{} {}", fault["code"], fault["change"]["kind"])).collect()
+    };
+    assert_eq!(faults("003"), Vec::<String>::new());
+    assert_eq!(faults("004"), [r#""drops-too-much" "population""#]);
+}
+
+#[tokio::test]
+async fn a_foreign_key_that_is_no_longer_enforced_is_named() {
+    let scenario = Scenario::new("rehearse_disabled").await.migration(
+        "001_orders",
+        "CREATE TABLE users (id int PRIMARY KEY); CREATE TABLE orders (owner int CONSTRAINT of_user REFERENCES users);",
+        "DROP TABLE orders, users;",
+    );
+    scenario.up().await.succeeds();
+    let scenario = scenario.migration("002_next", "ALTER TABLE orders DISABLE TRIGGER ALL;", "SELECT 1;");
+    let rehearsal = scenario.run_as("postgres", "rehearse --fresh --output json").await.exits_with(6).json();
+    let fault = &rehearsal["migrations"][0]["faults"][0];
+    assert_eq!(fault["code"], "left-behind");
+    let what = "the constraint `orders.of_user` is not enforced after its way down: its triggers are disabled";
+    assert_eq!(fault["what"], what);
+}
+
+#[tokio::test]
 async fn it_is_rehearsed_in_a_container_where_there_are_containers() {
     let scenario = small("rehearse_container", ADD, TAKE).await;
     if std::env::var("LOCKGATE_TEST_DATABASE").as_deref() != Ok("container") {

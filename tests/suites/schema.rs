@@ -161,6 +161,16 @@ const CASES: &[Case] = &[
         "REINDEX INDEX users_email",
         &["altered index users_email"],
     ),
+    (
+        "ALTER TABLE app.orders DISABLE TRIGGER ALL",
+        "ALTER TABLE app.orders ENABLE TRIGGER ALL",
+        &["new disabled constraint app.orders.orders_owner_fkey"],
+    ),
+    (
+        "ALTER TABLE users DISABLE TRIGGER ALL",
+        "ALTER TABLE users ENABLE TRIGGER ALL",
+        &["new disabled constraint app.orders.orders_owner_fkey", "altered trigger users.touch"],
+    ),
     // What else belongs to tables.
     (
         "DROP TRIGGER touch ON users",
@@ -349,7 +359,23 @@ const CASES: &[Case] = &[
         "COMMENT ON FUNCTION plus IS NULL",
         &["new comment function plus(integer, integer)"],
     ),
+    (
+        "ALTER FUNCTION plus(int, int) DEPENDS ON EXTENSION citext",
+        "ALTER FUNCTION plus(int, int) NO DEPENDS ON EXTENSION citext",
+        &["new extension dependency function plus(integer, integer)"],
+    ),
+    (
+        "ALTER TRIGGER touch ON users DEPENDS ON EXTENSION citext",
+        "ALTER TRIGGER touch ON users NO DEPENDS ON EXTENSION citext",
+        &["new extension dependency trigger users.touch"],
+    ),
+    (
+        "ALTER INDEX users_pkey DEPENDS ON EXTENSION citext; ALTER INDEX users_email DEPENDS ON EXTENSION citext",
+        "ALTER INDEX users_pkey NO DEPENDS ON EXTENSION citext; ALTER INDEX users_email NO DEPENDS ON EXTENSION citext",
+        &["new extension dependency constraint users.users_pkey", "new extension dependency index users_email"],
+    ),
     // What is no change.
+    ("ALTER SEQUENCE numbers RESTART WITH 9", "ALTER SEQUENCE numbers RESTART", &[]),
     ("GRANT EXECUTE ON FUNCTION plus TO PUBLIC", "ANALYZE", &[]),
     ("CREATE TEMP TABLE passing (a int); COMMENT ON DATABASE {database} IS 'x'", "DROP TABLE passing", &[]),
     (
@@ -575,6 +601,43 @@ async fn a_thousand_tables_are_read_in_no_time() {
     assert_eq!(again.hashed(), 0);
 }
 
+const OTHER_LARGE: &[&str] = &["there are other large objects than there were, though as many"];
+
+#[tokio::test]
+async fn a_database_is_read_in_every_encoding() {
+    let scenario = with_history("encodings").await;
+    for encoding in ["LATIN1", "SQL_ASCII"] {
+        let name = format!("{}_{}", scenario.database(), encoding.to_lowercase());
+        let make =
+            format!("CREATE DATABASE {name} TEMPLATE template0 ENCODING '{encoding}' LC_COLLATE 'C' LC_CTYPE 'C'");
+        scenario.superuser().await.lines(&make).await;
+        let superuser = scenario.superuser_in(&name).await;
+        superuser.lines("CREATE TYPE mood AS ENUM ('sad')").await;
+        superuser.lines("CREATE TABLE t (a int, mood mood); INSERT INTO t VALUES (1, 'sad')").await;
+        let session = session(&scenario, &name).await;
+        let read = schema(&session).await;
+        let mut told = told(&Schema::default(), &read);
+        told.retain(|line| line.starts_with("new table ") || line.starts_with("new type "));
+        assert_eq!(told, ["new table t", "new type mood"], "{encoding}");
+        assert_eq!(Contents::read(&session, &history()).await.unwrap().tables(), 1);
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_table_of_its_own_can_be_left_out_of_a_comparison() {
+    let scenario = with_history("derived").await;
+    let run = async |sql: &str| drop(scenario.superuser().await.lines(sql).await);
+    run("CREATE TABLE users (id int); CREATE MATERIALIZED VIEW counts AS SELECT count(*) AS n FROM users").await;
+    let session = session(&scenario, scenario.database()).await;
+    let before = Contents::read(&session, &history()).await.unwrap();
+    run("INSERT INTO users VALUES (1); REFRESH MATERIALIZED VIEW counts").await;
+    let after = before.again(&session, &history()).await.unwrap();
+    let told =
+        |before: Contents, after: Contents| before.until(&after).into_iter().map(|(name, _)| name).collect::<Vec<_>>();
+    assert_eq!(told(before.clone(), after.clone()), ["counts", "users"]);
+    assert_eq!(told(before.without_derived(), after.without_derived()), ["users"]);
+}
+
 #[tokio::test]
 async fn only_what_can_have_changed_is_hashed_again_and_no_change_is_missed() {
     let scenario = with_history("contents").await;
@@ -614,7 +677,14 @@ async fn only_what_can_have_changed_is_hashed_again_and_no_change_is_missed() {
         ("REFRESH MATERIALIZED VIEW counts WITH NO DATA", 1, &["counts is not filled any longer"]),
         ("UPDATE forced SET a = 3", 1, &["forced has other rows than it had, though as many"]),
         ("DO $$ BEGIN PERFORM nextval('numbers'); END $$", 0, &["numbers is at 2, not 1"]),
-        ("SELECT lo_from_bytea(0, 'x')", 0, &["there are 1 large objects, not 0"]),
+        ("SELECT lo_from_bytea(4711, 'x')", 0, &["there are 1 large objects, not 0"]),
+        ("BEGIN; SELECT lo_unlink(4711); ROLLBACK", 0, &[]),
+        ("SELECT lo_put(4711, 0, 'y')", 0, OTHER_LARGE),
+        ("SELECT lo_put(4711, 600000, 'far')", 0, OTHER_LARGE),
+        ("SELECT lo_put(4711, 600000, 'out')", 0, OTHER_LARGE),
+        ("COMMENT ON LARGE OBJECT 4711 IS 'z'", 0, OTHER_LARGE),
+        ("GRANT SELECT ON LARGE OBJECT 4711 TO PUBLIC", 0, OTHER_LARGE),
+        ("ALTER LARGE OBJECT 4711 OWNER TO pg_database_owner", 0, OTHER_LARGE),
         ("SELECT pg_stat_reset()", 7, &[]),
         ("UPDATE people SET name = 'y' WHERE id = 2", 1, &["people has other rows than it had, though as many"]),
     ];

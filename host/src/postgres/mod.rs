@@ -19,6 +19,7 @@ mod savepoint;
 mod scripts;
 pub mod seal;
 mod session;
+mod setting;
 pub mod snapshot;
 pub mod tables;
 pub(crate) mod values;
@@ -32,6 +33,7 @@ pub use own::{FUNCTIONS as OWN_FUNCTIONS, OwnTables, OwnWrites, TABLES as OWN_TA
 pub(crate) use passfile::line as passfile_line;
 pub use recorded::{How, Recorder, Told};
 pub use session::{Broken, Committed, Process, Server, Session, Timeouts, Transaction};
+pub use setting::set_clause;
 pub use watch::Watch;
 
 /// A name as SQL writes it, whatever characters it has.

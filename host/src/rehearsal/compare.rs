@@ -6,7 +6,11 @@ use crate::schema::{Change, Changed};
 /// After a way down: everything should be as before the way up.
 pub(super) fn after_down(before: &Moment, back: &Moment, ignored: &[String]) -> Vec<Fault> {
     let changes = before.schema.until(&back.schema);
-    let mut faults: Vec<Fault> = changes.into_iter().map(of_down).collect();
+    let mut faults: Vec<Fault> = changes
+        .into_iter()
+        .filter(|change| !is_only_validated(change))
+        .map(|change| disabled(&change).unwrap_or_else(|| of_down(change)))
+        .collect();
     faults.extend(rows(before, ignored).until(&rows(back, ignored)).into_iter().map(|(_, what)| {
         Fault {
             code: FaultCode::DataNotRestored,
@@ -20,9 +24,25 @@ pub(super) fn after_down(before: &Moment, back: &Moment, ignored: &[String]) -> 
     faults
 }
 
-/// What counts: no transaction takes back what a sequence has given.
+/// Whether a constraint that was NOT VALID is valid, and the same otherwise: that every row was found to hold it is nothing to take back.
+fn is_only_validated(change: &Change) -> bool {
+    let (Some(before), Some(back)) = (&change.before, &change.after) else { return false };
+    ["constraint", "column"].contains(&change.kind) && before.strip_suffix(" NOT VALID") == Some(back)
+}
+
+/// A constraint that is there and no longer enforced, where it was.
+fn disabled(change: &Change) -> Option<Fault> {
+    (change.kind == "disabled constraint" && change.how == Changed::New).then(|| Fault {
+        code: FaultCode::LeftBehind,
+        what: format!("the constraint `{}` is not enforced after its way down: its triggers are disabled", change.name),
+        change: Some(change.clone()),
+        advice: "let the way down enable them: `ALTER TABLE … ENABLE TRIGGER ALL`".into(),
+    })
+}
+
+/// What counts: no transaction takes back what a sequence has given, and what a materialized view holds follows from tables.
 fn rows(moment: &Moment, ignored: &[String]) -> Contents {
-    moment.contents.clone().without_sequences().without(ignored)
+    moment.contents.clone().without_sequences().without_derived().without(ignored)
 }
 
 fn of_down(change: Change) -> Fault {
@@ -93,4 +113,36 @@ pub(super) fn after_up_again(
         advice: "let it make the same whenever it runs".into(),
     });
     schema.chain(rows).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_that_a_constraint_was_found_to_hold_needs_not_be_taken_back() {
+        let altered = |kind, before: &str, after: &str| Change {
+            kind,
+            name: "t.c".into(),
+            how: Changed::Altered,
+            before: Some(before.into()),
+            after: Some(after.into()),
+        };
+        let (loose, strict) = ("ADD CONSTRAINT c CHECK (a > 0) NOT VALID", "ADD CONSTRAINT c CHECK (a > 0)");
+        assert!(is_only_validated(&altered("constraint", loose, strict)));
+        assert!(is_only_validated(&altered(
+            "column",
+            "ADD COLUMN c int NOT NULL NOT VALID",
+            "ADD COLUMN c int NOT NULL"
+        )));
+        for (kind, before, back) in [
+            ("constraint", strict, loose),
+            ("constraint", loose, "ADD CONSTRAINT c CHECK (a > 1)"),
+            ("constraint", strict, strict),
+            ("column", "ADD COLUMN c int", "ADD COLUMN c int NOT NULL"),
+            ("default", "DEFAULT 1 NOT VALID", "DEFAULT 1"),
+        ] {
+            assert!(!is_only_validated(&altered(kind, before, back)), "{kind} {before}");
+        }
+    }
 }

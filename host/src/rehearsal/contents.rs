@@ -24,7 +24,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 pub type Difference = (String, String);
 
 /// What a database holds: the number of rows of every table and materialized view and a digest of them, the values of the sequences, and
-/// the number of large objects. Without temporary tables, those of extensions and Lockgate's own.
+/// the number of large objects and a digest of them, with their owners, privileges and comments. Without temporary tables, those of extensions and Lockgate's own.
 ///
 /// # Why a change cannot be missed
 ///
@@ -45,6 +45,9 @@ pub type Difference = (String, String);
 /// - the counters are read before the snapshot is taken in which rows are hashed. What comes in between is in the digest and not in the
 ///   counters, so that the table is hashed again the next time, and never the other way round.
 ///
+/// Large objects are rows of two tables of the catalog, and the same holds for these. The content of those that the role may not read
+/// is not compared.
+///
 /// What is beyond this: a superuser who stops the counting for a session (`SET track_counts = off`) writes without leaving a trace other
 /// than in the rows.
 #[derive(Debug, Clone)]
@@ -52,7 +55,7 @@ pub struct Contents {
     since: Since,
     tables: BTreeMap<String, Table>,
     sequences: BTreeMap<String, String>,
-    large_objects: String,
+    large_objects: Table,
     hashed: usize,
 }
 
@@ -64,6 +67,8 @@ struct Table {
     /// What is the same as long as the rows are; `None` where nothing tells that.
     witness: Option<String>,
     rows: Rows,
+    /// Whether they are those of a materialized view, which are made of the rows of tables.
+    derived: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,6 +85,15 @@ struct Found {
     columns: String,
     witness: Option<String>,
     filled: bool,
+    derived: bool,
+}
+
+/// What was found in the catalog.
+struct Look {
+    since: Since,
+    tables: Vec<Found>,
+    /// What is the same as long as the large objects are.
+    large_objects: Option<String>,
 }
 
 impl Contents {
@@ -88,8 +102,8 @@ impl Contents {
     /// # Errors
     /// When a table may not be read.
     pub async fn read(session: &Session, history: &History) -> Result<Self> {
-        let (since, found) = look(session, history).await?;
-        Self::hash(session, history, since, found, &BTreeMap::new()).await
+        let look = look(session, history).await?;
+        Self::hash(session, history, look, None).await
     }
 
     /// The same at a later moment; see the type for what is hashed again. Other sessions in the database are waited for, but not long.
@@ -106,10 +120,9 @@ impl Contents {
     /// When a table may not be read.
     pub async fn again_beside(&self, session: &Session, history: &History, readers: &[Process]) -> Result<Self> {
         let alone = is_alone(session, readers).await?;
-        let (since, found) = look(session, history).await?;
-        let nothing = BTreeMap::new();
-        let known = if alone && since.is_some() && since == self.since { &self.tables } else { &nothing };
-        Self::hash(session, history, since, found, known).await
+        let look = look(session, history).await?;
+        let known = alone && look.since.is_some() && look.since == self.since;
+        Self::hash(session, history, look, known.then_some(self)).await
     }
 
     /// How many tables were hashed, and not known from before.
@@ -129,6 +142,14 @@ impl Contents {
         self
     }
 
+    /// The same without the rows of materialized views, which follow from those of the tables. Whether they are filled at all is told by the
+    /// schema.
+    #[must_use]
+    pub fn without_derived(mut self) -> Self {
+        self.tables.retain(|_, table| !table.derived);
+        self
+    }
+
     /// The same without these tables.
     #[must_use]
     pub fn without(mut self, tables: &[String]) -> Self {
@@ -139,7 +160,7 @@ impl Contents {
     /// The same without what the rows are: only how many there are.
     #[must_use]
     pub fn by_number(mut self) -> Self {
-        for table in self.tables.values_mut() {
+        for table in self.tables.values_mut().chain([&mut self.large_objects]) {
             if let Rows::Hashed { sum, .. } = &mut table.rows {
                 sum.clear();
             }
@@ -179,31 +200,34 @@ impl Contents {
                 _ => {}
             }
         }
-        if self.large_objects != later.large_objects {
-            let what = format!("there are {} large objects, not {}", later.large_objects, self.large_objects);
-            differences.push(("large objects".to_owned(), what));
+        if let (Rows::Hashed { count: before, sum }, Rows::Hashed { count: after, sum: other }) =
+            (&self.large_objects.rows, &later.large_objects.rows)
+        {
+            let what = match (before == after, sum == other) {
+                (true, true) => None,
+                (true, false) => Some("there are other large objects than there were, though as many".to_owned()),
+                (false, _) => Some(format!("there are {after} large objects, not {before}")),
+            };
+            differences.extend(what.map(|what| ("large objects".to_owned(), what)));
         }
         differences
     }
 
-    async fn hash(
-        session: &Session,
-        history: &History,
-        since: Since,
-        found: Vec<Found>,
-        known: &BTreeMap<String, Table>,
-    ) -> Result<Self> {
+    async fn hash(session: &Session, history: &History, look: Look, known: Option<&Self>) -> Result<Self> {
         let (mut tables, mut asked) = (BTreeMap::new(), Vec::new());
-        for found in found {
-            match known.get(&shortened(&found.name)) {
+        for found in look.tables {
+            match known.and_then(|known| known.tables.get(&shortened(&found.name))) {
                 Some(table) if table.witness.is_some() && table.witness == found.witness => {
                     tables.insert(shortened(&found.name), table.clone());
                 }
                 _ => asked.push(found),
             }
         }
+        let same = known.map(|known| &known.large_objects).filter(|known| known.witness == look.large_objects);
+        let large_objects =
+            same.cloned().unwrap_or(Table { witness: look.large_objects, rows: Rows::NotFilled, derived: false });
         let mut contents =
-            Self { since, tables, sequences: BTreeMap::new(), large_objects: String::new(), hashed: asked.len() };
+            Self { since: look.since, tables, sequences: BTreeMap::new(), large_objects, hashed: asked.len() };
         let hashed = contents.ask(session, history, asked).await;
         // Nothing of it stays, whatever came of it.
         if !session.is_closed() {
@@ -233,7 +257,10 @@ impl Contents {
             let mut answers = session.texts(DOING, &sql).await?.into_iter();
             for found in asked {
                 let rows = if found.filled { rows(answers.next())? } else { Rows::NotFilled };
-                self.tables.insert(shortened(&found.name), Table { witness: found.witness.clone(), rows });
+                self.tables.insert(
+                    shortened(&found.name),
+                    Table { witness: found.witness.clone(), rows, derived: found.derived },
+                );
             }
         }
         for row in session.texts(DOING, &counters_sql(history)).await? {
@@ -241,9 +268,12 @@ impl Contents {
                 Ok([Some(name), value]) => {
                     _ = self.sequences.insert(shortened(&name), value.unwrap_or_else(|| "its beginning".into()));
                 }
-                Ok([None, Some(count)]) => self.large_objects = count,
                 _ => {}
             }
+        }
+        // As nothing else, they are filled as soon as they are hashed.
+        if self.large_objects.rows == Rows::NotFilled {
+            self.large_objects.rows = rows(session.texts(DOING, LARGE_OBJECTS).await?.into_iter().next())?;
         }
         Ok(())
     }
@@ -295,10 +325,13 @@ async fn is_alone(session: &Session, readers: &[Process]) -> Result<bool> {
 }
 
 /// The tables, and what tells whether their rows can have changed, in a transaction of its own: what is counted is in every later snapshot.
-async fn look(session: &Session, history: &History) -> Result<(Since, Vec<Found>)> {
+async fn look(session: &Session, history: &History) -> Result<Look> {
     // What this session itself has to report, it reports when it has nothing to do: between this question and the next.
     tell_statistics(session).await?;
-    let sql = format!("BEGIN READ ONLY; SET LOCAL search_path = pg_catalog; {SINCE}; {}; COMMIT", tables_sql(history));
+    let sql = format!(
+        "BEGIN READ ONLY; SET LOCAL search_path = pg_catalog; {SINCE}; {}; {LARGE_OBJECTS_WITNESS}; COMMIT",
+        tables_sql(history)
+    );
     let rows = match session.texts(DOING, &sql).await {
         Ok(rows) => rows,
         Err(error) => {
@@ -308,21 +341,23 @@ async fn look(session: &Session, history: &History) -> Result<(Since, Vec<Found>
             return Err(error);
         }
     };
-    let (mut since, mut tables, mut seen) = (None, Vec::new(), HashSet::new());
+    let (mut since, mut tables, mut seen, mut large_objects) = (None, Vec::new(), HashSet::new(), None);
     for row in rows {
         match row.as_slice() {
             [Some(_), marks] => since.clone_from(marks),
-            [Some(name), columns, witness, filled] if seen.insert(name.clone()) => tables.push(Found {
+            [witness] => large_objects.clone_from(witness),
+            [Some(name), columns, witness, filled, derived] if seen.insert(name.clone()) => tables.push(Found {
                 name: name.clone(),
                 columns: columns.clone().unwrap_or_default(),
                 witness: witness.clone(),
                 filled: filled.as_deref() == Some("t"),
+                derived: derived.as_deref() == Some("t"),
             }),
             _ => {}
         }
     }
     // Before version 15, what was counted was sent around, and came when it came.
-    Ok((since.filter(|_| session.server.major() >= 15), tables))
+    Ok(Look { since: since.filter(|_| session.server.major() >= 15), tables, large_objects })
 }
 
 /// After a crash all counters begin anew, and those of the whole server are marked with when; a reset of those of one table marks those of
@@ -332,13 +367,38 @@ const SINCE: &str =
                          pg_stat_get_db_stat_reset_time(oid), pg_stat_get_bgwriter_stat_reset_time()) END
                      FROM pg_database WHERE datname = current_database()";
 
-/// Name, columns, witness and whether it holds anything at all.
+/// What is counted of the large objects, and what is said about them, which is not.
+const LARGE_OBJECTS_WITNESS: &str = "SELECT concat_ws(' ',
+    (SELECT string_agg(concat_ws('/', pg_relation_filenode(oid), pg_stat_get_tuples_inserted(oid), pg_stat_get_tuples_updated(oid),
+         pg_stat_get_tuples_deleted(oid)), ' ' ORDER BY oid)
+     FROM pg_class WHERE oid IN ('pg_largeobject'::regclass, 'pg_largeobject_metadata'::regclass)),
+    (SELECT md5(string_agg(concat_ws(' ', objoid, md5(description)), ',' ORDER BY objoid)) FROM pg_description
+     WHERE classoid = 'pg_largeobject'::regclass))";
+
+/// Their number, and the sum of the hashes of their pieces and of what is said about each. In pieces, because together they may be larger than
+/// a value can be, and of those that the role may read.
+const LARGE_OBJECTS: &str = "
+WITH RECURSIVE piece (oid, at, data) AS (
+    SELECT oid, 0::bigint, lo_get(oid, 0, 262144) FROM pg_largeobject_metadata
+    WHERE (SELECT rolsuper FROM pg_roles WHERE rolname = current_user)
+        OR EXISTS (SELECT FROM aclexplode(coalesce(lomacl, acldefault('L', lomowner))) x
+                   WHERE x.privilege_type = 'SELECT' AND (x.grantee = 0 OR pg_has_role(x.grantee, 'USAGE')))
+    UNION ALL
+    SELECT oid, at + 262144, lo_get(oid, at + 262144, 262144) FROM piece WHERE length(data) = 262144)
+SELECT (SELECT count(*) FROM pg_largeobject_metadata)::text, sum(hashtextextended(part, 0))::text
+FROM (SELECT concat_ws(' ', oid, at, encode(data, 'hex')) FROM piece
+      UNION ALL
+      SELECT concat_ws(' ', m.oid, quote_ident(pg_get_userbyid(m.lomowner)), quote_nullable(m.lomacl::text), quote_nullable(d.description))
+      FROM pg_largeobject_metadata m
+      LEFT JOIN pg_description d ON d.classoid = 'pg_largeobject'::regclass AND d.objoid = m.oid) parts (part)";
+
+/// Name, columns, witness, whether it holds anything at all, and whether that follows from other tables.
 fn tables_sql(history: &History) -> String {
     let own = OWN_TABLES.map(quote_literal).join(", ");
     format!(
         "SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname), a.names,
                 CASE WHEN a.plain THEN concat_ws(' ', c.oid, pg_relation_filenode(c.oid), pg_stat_get_tuples_inserted(c.oid),
-                    pg_stat_get_tuples_updated(c.oid), pg_stat_get_tuples_deleted(c.oid), a.witness) END, c.relispopulated
+                    pg_stat_get_tuples_updated(c.oid), pg_stat_get_tuples_deleted(c.oid), a.witness) END, c.relispopulated, c.relkind = 'm'
          FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
          CROSS JOIN LATERAL (
              SELECT string_agg('lockgate_row.' || quote_ident(a.attname), ', ' ORDER BY a.attname COLLATE \"C\") FILTER (WHERE NOT a.attisdropped) AS names,
@@ -360,7 +420,7 @@ fn tables_sql(history: &History) -> String {
     )
 }
 
-/// The sequences with their last values, and a row without a name for the large objects.
+/// The sequences with their last values.
 fn counters_sql(history: &History) -> String {
     let own = OWN_TABLES.map(quote_literal).join(", ");
     format!(
@@ -372,8 +432,7 @@ fn counters_sql(history: &History) -> String {
                SELECT FROM pg_depend d JOIN pg_class t ON t.oid = d.refobjid
                WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.refclassid = 'pg_class'::regclass AND d.deptype IN ('a', 'i')
                  AND t.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = {schema}) AND t.relname IN ({own}))
-           AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e');
-         SELECT NULL, count(*)::text FROM pg_largeobject_metadata",
+           AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')",
         schema = quote_literal(history.schema()),
     )
 }

@@ -165,7 +165,7 @@ mod tests {
         Schema::of(rows.iter().map(|r| row(r).to_vec()).collect()).unwrap()
     }
 
-    const TABLE: Row<'_> = ["table", "t", "c:1:0", "", "CREATE TABLE t", " (…)", ""];
+    const TABLE: Row<'_> = ["table", "t", "c:1:0", "", "CREATE TABLE t", " (...)", ""];
     const COLUMN_A: Row<'_> = ["column", "t.a", "c:1:1", "c:1:0", "ALTER TABLE t ADD COLUMN ", "a int", "a"];
     const COLUMN_B: Row<'_> = ["column", "t.b", "c:1:2", "c:1:0", "ALTER TABLE t ADD COLUMN ", "b int", "b"];
     const DEFAULT: Row<'_> = ["default", "t.b", "", "c:1:2", "ALTER TABLE t ALTER COLUMN b SET", " DEFAULT 1", ""];

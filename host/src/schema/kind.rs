@@ -1,7 +1,7 @@
 //! The kinds of objects, as DDL calls them, in the order in which differences are told.
 
 /// Tables and what belongs to them first, what is only said about other objects last.
-const KINDS: [&str; 57] = [
+const KINDS: [&str; 59] = [
     "schema",
     "extension",
     "language",
@@ -15,6 +15,7 @@ const KINDS: [&str; 57] = [
     "column setting",
     "sequence",
     "constraint",
+    "disabled constraint",
     "index",
     "cluster",
     "replica identity",
@@ -54,6 +55,7 @@ const KINDS: [&str; 57] = [
     "privilege",
     "default privilege",
     "comment",
+    "extension dependency",
     "security label",
     "setting",
     "role setting",
@@ -105,9 +107,13 @@ impl Kind {
         self.as_str() == "population"
     }
 
-    /// Whether an object of this kind belongs to the database itself, so that a dump of what is in it does not hold it.
-    pub(super) fn is_of_the_database(self) -> bool {
-        matches!(self.as_str(), "setting" | "role setting" | "database owner" | "database privilege")
+    /// Whether an object of this kind is not in a dump of what is in a database: it belongs to the database itself, or is one of the server's
+    /// own triggers being off.
+    pub(super) fn is_never_dumped(self) -> bool {
+        matches!(
+            self.as_str(),
+            "disabled constraint" | "setting" | "role setting" | "database owner" | "database privilege"
+        )
     }
 }
 

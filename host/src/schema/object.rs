@@ -35,8 +35,8 @@ pub(super) struct Object {
     pub(super) order: Vec<String>,
 }
 
-/// Stands for what an object holds that is told by itself.
-pub(super) const INNER: &str = " (…)";
+/// Stands for what an object holds that is told by itself. The server writes it, so it must be in every encoding of a database.
+pub(super) const INNER: &str = " (...)";
 
 impl Object {
     /// Its DDL by itself, without a semicolon.
@@ -65,11 +65,11 @@ impl Schema {
         self.without(Kind::is_of_roles)
     }
 
-    /// The same without what belongs to the database itself, and that a dump of what is in it does not hold: its settings, its owner,
-    /// and who may do what with it.
+    /// The same without what a dump of what is in a database does not hold: the settings of the database itself, its owner, who may do what
+    /// with it, and that the triggers of a constraint are disabled.
     #[must_use]
     pub fn without_database(self) -> Self {
-        self.without(Kind::is_of_the_database)
+        self.without(Kind::is_never_dumped)
     }
 
     /// The same without which materialized views are filled: in a copy without rows, none is.

@@ -6,7 +6,7 @@ use crate::{
     backup::{Privilege, Properties, Setting},
     error::Result,
     failpoint::Failpoint,
-    postgres::{Session, quote_ident, quote_literal},
+    postgres::{Session, quote_ident, quote_literal, set_clause},
 };
 
 /// Makes the database and gives it its settings. What could not be set is returned.
@@ -128,16 +128,6 @@ fn grant_sql(fresh: &str, privilege: &Privilege) -> Option<String> {
     Some(format!("GRANT {word} ON DATABASE {} TO {grantee}{on}", quote_ident(fresh)))
 }
 
-/// Settings whose value is a list of names, which the catalog keeps as it was written. Source: `variable_is_guc_list_quote` of `pg_dump`.
-const LISTS: [&str; 6] = [
-    "local_preload_libraries",
-    "search_path",
-    "session_preload_libraries",
-    "shared_preload_libraries",
-    "temp_tablespaces",
-    "unix_socket_directories",
-];
-
 /// Whom a setting is set for.
 fn altered(fresh: &str, setting: &Setting) -> String {
     match &setting.role {
@@ -147,32 +137,7 @@ fn altered(fresh: &str, setting: &Setting) -> String {
 }
 
 fn setting_sql(fresh: &str, setting: &Setting) -> String {
-    let Setting { name, value, .. } = setting;
-    let value = match LISTS.contains(&name.to_ascii_lowercase().as_str()) {
-        true => names_of(value).iter().map(|name| quote_literal(name)).collect::<Vec<_>>().join(", "),
-        false => quote_literal(value),
-    };
-    format!("ALTER {} SET {} TO {value}", altered(fresh, setting), quote_ident(name))
-}
-
-/// The names in a list such as `"$user", public`; one empty name for an empty list.
-fn names_of(list: &str) -> Vec<String> {
-    let mut names = vec![String::new()];
-    let (mut quoted, mut chars) = (false, list.chars().peekable());
-    while let Some(c) = chars.next() {
-        let name = names.last_mut().expect("there is at least one");
-        match c {
-            '"' if quoted && chars.peek() == Some(&'"') => {
-                chars.next();
-                name.push('"');
-            }
-            '"' => quoted = !quoted,
-            ',' if !quoted => names.push(String::new()),
-            c if !quoted && c.is_whitespace() => {}
-            c => name.push(c),
-        }
-    }
-    names
+    format!("ALTER {} {}", altered(fresh, setting), set_clause(&setting.name, &setting.value))
 }
 
 #[cfg(test)]
@@ -184,15 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_of_names_are_taken_apart_and_quoted_again() {
-        for (list, names) in [
-            ("\"$user\", public", vec!["$user", "public"]),
-            ("\"a\"\"b\", \"c, d\"", vec!["a\"b", "c, d"]),
-            ("", vec![""]),
-            ("\"\"", vec![""]),
-        ] {
-            assert_eq!(names_of(list), names, "{list}");
-        }
+    fn a_list_of_names_stays_one() {
         let statement = setting_sql("x", &setting(None, "search_path", "\"it's\", pg_temp"));
         assert_eq!(statement, "ALTER DATABASE \"x\" SET \"search_path\" TO 'it''s', 'pg_temp'");
     }

@@ -1,8 +1,16 @@
 //! What is said about objects: privileges, comments, security labels; and the settings of the database.
 
 /// See the module above.
-pub(super) const SQL: &[&str] =
-    &[PRIVILEGES, DEFAULT_PRIVILEGES, COMMENTS, COLUMN_COMMENTS, SECURITY_LABELS, SETTINGS, DATABASE];
+pub(super) const SQL: &[&str] = &[
+    PRIVILEGES,
+    DEFAULT_PRIVILEGES,
+    COMMENTS,
+    COLUMN_COMMENTS,
+    EXTENSION_DEPENDENCIES,
+    SECURITY_LABELS,
+    SETTINGS,
+    DATABASE,
+];
 
 /// How the privileges differ from those that an object has when it is made; for what the system or an extension made, from those that
 /// it was made with. No privileges at all are the same as those that it has when it is made.
@@ -131,6 +139,16 @@ JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = d.objsubid
 WHERE d.classoid = 'pg_class'::regclass AND d.objsubid > 0 AND c.relkind IN ('v', 'm', 'c')
     AND c.oid NOT IN (SELECT objid FROM member WHERE classid = 'pg_class'::regclass)
     AND c.reltype NOT IN (SELECT objid FROM member WHERE classid = 'pg_type'::regclass)";
+
+/// What goes when an extension goes. An index of a constraint is told with that.
+const EXTENSION_DEPENDENCIES: &str = "
+SELECT 'extension dependency', NULL, NULL, NULL,
+    coalesce('pg_constraint:' || x.oid || ':0', d.classid::regclass::text || ':' || d.objid || ':' || d.objsubid), NULL, NULL,
+    'ALTER ' || coalesce('INDEX ' || x.conindid::regclass, '{}') || ' DEPENDS ON EXTENSION ',
+    string_agg(quote_ident(e.extname), ', ' ORDER BY e.extname COLLATE \"C\"), NULL, NULL
+FROM pg_depend d JOIN pg_extension e ON d.refclassid = 'pg_extension'::regclass AND e.oid = d.refobjid
+LEFT JOIN pg_constraint x ON d.classid = 'pg_class'::regclass AND x.conindid = d.objid AND x.contype IN ('p', 'u', 'x')
+WHERE d.deptype = 'x' GROUP BY d.classid, d.objid, d.objsubid, x.oid, x.conindid";
 
 const SECURITY_LABELS: &str = "
 SELECT 'security label', NULL, NULL, NULL, l.classoid::regclass::text || ':' || l.objoid || ':' || l.objsubid, NULL, NULL,

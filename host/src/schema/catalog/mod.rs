@@ -63,3 +63,19 @@ fn common(schema: &str) -> String {
                  AND c.oid NOT IN (SELECT objid FROM member WHERE classid = 'pg_class'::regclass))"
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_encoding_has_what_the_server_is_asked() {
+        for major in [15, 18] {
+            let questions = questions("public", major);
+            assert!(questions.len() > 40, "{}", questions.len());
+            for question in questions {
+                assert!(question.is_ascii(), "{question}");
+            }
+        }
+    }
+}

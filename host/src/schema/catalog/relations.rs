@@ -12,6 +12,7 @@ pub(super) const SQL: &[&str] = &[
     INDEX_SETTINGS,
     SEQUENCES,
     CONSTRAINTS,
+    DISABLED_CONSTRAINTS,
     INDEXES,
     MARKED_INDEXES,
     TABLE_SETTINGS,
@@ -32,7 +33,7 @@ const TABLES: &str = "
 SELECT r.kind, r.name, upper(r.kind) || ' ' || r.full, 'pg_class:' || r.oid || ':0', NULL, NULL, quote_ident(pg_get_userbyid(r.relowner)),
     concat('CREATE ', CASE r.relpersistence WHEN 'u' THEN 'UNLOGGED ' END, upper(r.kind), ' ', r.full,
         ' OF ' || format_type(nullif(r.reloftype, 0), NULL)),
-    ' (…)',
+    ' (...)',
     concat(
         (SELECT ' INHERITS (' || string_agg(ip.q || quote_ident(p.relname), ', ' ORDER BY i.inhseqno) || ')'
          FROM pg_inherits i JOIN pg_class p ON p.oid = i.inhparent JOIN ns ip ON ip.oid = p.relnamespace
@@ -170,6 +171,19 @@ SELECT 'constraint', r.name || '.' || quote_ident(x.conname), 'CONSTRAINT ' || q
         (SELECT ' /* invalid */' FROM pg_index i WHERE i.indexrelid = ic.oid AND NOT i.indisvalid)) END, NULL
 FROM rel r JOIN pg_constraint x ON x.conrelid = r.oid LEFT JOIN pg_class ic ON ic.oid = nullif(x.conindid, 0)
 WHERE x.contype IN ('c', 'p', 'u', 'x', 'f') AND NOT (x.contype = 'c' AND NOT x.conislocal) AND NOT (x.contype = 'f' AND x.conparentid <> 0)";
+
+/// The server enforces foreign keys, and what is deferrable, by triggers of its own, which `DISABLE TRIGGER ALL` disables with all others.
+/// Their names have numbers in them, so they are told by their functions; those of a partition are told where they differ from its parent's.
+const DISABLED_CONSTRAINTS: &str = "
+SELECT 'disabled constraint', r.name || '.' || quote_ident(x.conname), NULL, NULL, 'pg_constraint:' || x.oid || ':0', NULL, NULL, NULL,
+    string_agg('ALTER TABLE ' || tn.q || quote_ident(tc.relname)
+        || CASE t.tgenabled WHEN 'D' THEN ' DISABLE' WHEN 'R' THEN ' ENABLE REPLICA' ELSE ' ENABLE ALWAYS' END
+        || ' TRIGGER ALL /* ' || f.proname || ' of ' || quote_ident(x.conname) || ' */',
+        E';\\n' ORDER BY tn.q COLLATE \"C\", tc.relname COLLATE \"C\", f.proname COLLATE \"C\"), NULL, NULL
+FROM rel r JOIN pg_constraint x ON x.conrelid = r.oid JOIN pg_trigger t ON t.tgconstraint = x.oid JOIN pg_proc f ON f.oid = t.tgfoid
+JOIN pg_class tc ON tc.oid = t.tgrelid JOIN ns tn ON tn.oid = tc.relnamespace LEFT JOIN pg_trigger tp ON tp.oid = nullif(t.tgparentid, 0)
+WHERE t.tgisinternal AND t.tgenabled <> 'O' AND (tp.oid IS NULL OR tp.tgenabled <> t.tgenabled)
+GROUP BY r.name, x.oid, x.conname";
 
 const INDEXES: &str = "
 SELECT 'index', r.p || quote_ident(ic.relname), 'INDEX ' || r.q || quote_ident(ic.relname), 'pg_class:' || ic.oid || ':0',

@@ -8,7 +8,7 @@ const TYPES: &str = "
 SELECT 'type', ns.p || quote_ident(t.typname), 'TYPE ' || ns.q || quote_ident(t.typname), 'pg_type:' || t.oid || ':0', NULL, NULL,
     quote_ident(pg_get_userbyid(t.typowner)), 'CREATE TYPE ' || ns.q || quote_ident(t.typname) || CASE t.typtype
         WHEN 'e' THEN ' AS ENUM' WHEN 'c' THEN ' AS' WHEN 'r' THEN ' AS RANGE' ELSE '' END,
-    CASE t.typtype WHEN 'e' THEN ' (…)'
+    CASE t.typtype WHEN 'e' THEN ' (...)'
         WHEN 'c' THEN ' (' || coalesce((SELECT string_agg(quote_ident(a.attname) || ' ' || format_type(a.atttypid, a.atttypmod)
             || CASE WHEN a.attcollation NOT IN (0, ty.typcollation) THEN
                 (SELECT ' COLLATE ' || quote_ident(cn.nspname) || '.' || quote_ident(c.collname)
