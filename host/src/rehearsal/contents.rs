@@ -264,11 +264,8 @@ impl Contents {
             }
         }
         for row in session.texts(DOING, &counters_sql(history)).await? {
-            match <[Option<String>; 2]>::try_from(row) {
-                Ok([Some(name), value]) => {
-                    _ = self.sequences.insert(shortened(&name), value.unwrap_or_else(|| "its beginning".into()));
-                }
-                _ => {}
+            if let Ok([Some(name), value]) = <[Option<String>; 2]>::try_from(row) {
+                self.sequences.insert(shortened(&name), value.unwrap_or_else(|| "its beginning".into()));
             }
         }
         // As nothing else, they are filled as soon as they are hashed.

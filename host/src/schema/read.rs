@@ -60,7 +60,8 @@ impl Schema {
             let about = format!("schema {name}");
             let is_about =
                 |text: &str| text == about || text.strip_prefix(&about).is_some_and(|rest| rest.starts_with(' '));
-            self.objects.retain(|key, _| !(key.kind.as_str() == "schema" && key.name == name) && !is_about(&key.name));
+            let is_it = |key: &Key| key.kind.as_str() == "schema" && key.name == name;
+            self.objects.retain(|key, _| !is_it(key) && !is_about(&key.name));
         }
         self
     }
