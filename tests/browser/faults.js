@@ -35,7 +35,7 @@ export const FAULTS = [
   ["a wrong size", "numbers", replace(/data-bytes="wal_bytes">58\.2 MiB/, 'data-bytes="wal_bytes">58.3 MiB')],
   ["a wrong number of rows", "numbers", replace('data-n="rows">240,000', 'data-n="rows">24,000')],
   ["a wrong estimate", "numbers", replace(/data-range="estimate">[^<]*/, 'data-range="estimate">1 ms')],
-  ["a wrong sum", "numbers", replace(/data-sum="up.steps">[^<]*/, 'data-sum="up.steps">1 ms')],
+  ["a wrong estimate of a migration", "numbers", replace(/data-range="up.estimate">[^<]*/, 'data-range="up.estimate">1 ms')],
   ["a wrong verdict", "numbers", replace('data-word="verdict">needs a window', 'data-word="verdict">brief lock')],
   ["a wrong outcome of a stage", "numbers", replace('data-word="outcome">failed', 'data-word="outcome">passed')],
   ["a wrong latency", "numbers", replace(/data-ms="p95_ms">[^<]*/, 'data-ms="p95_ms">1 ms')],

@@ -3,8 +3,6 @@ import { bytes, duration, range, thousands, word } from "./words.js";
 
 const at = (json, path) => path.split(".").filter(Boolean).reduce((value, key) => value?.[key], json);
 
-const sum = (steps, end) => (steps ?? []).reduce((total, step) => total + step.estimate[end], 0);
-
 /** How each kind of mark is read: from what the JSON has at its path to what must be shown. */
 const READ = {
   ms: (value) => duration(value),
@@ -13,7 +11,6 @@ const READ = {
   word: (value) => word(value),
   count: (value) => thousands(value.length),
   range: (value) => range(value.low_ms, value.high_ms),
-  sum: (value) => range(sum(value, "low_ms"), sum(value, "high_ms")),
 };
 
 /** What is shown and marked: `{path, kind, text}`. */
@@ -56,7 +53,7 @@ function promised(json, limited) {
   (json.migrations ?? []).forEach((migration, i) => {
     const of = `migrations.${i}`;
     add(of, ["verdict", "reversibility.is", "faults", "hazards"]);
-    if (migration.up) add(of, ["up.duration_ms", "up.steps", "up.wal_bytes"]);
+    if (migration.up) add(of, ["up.duration_ms", "up.estimate", "up.wal_bytes"]);
     migration.stages.forEach((stage, k) => {
       add(`${of}.stages.${k}`, stage.outcome === "left-out" ? ["outcome"] : ["outcome", "duration_ms"]);
     });
@@ -98,7 +95,7 @@ function keysOfRehearsal({ migrations }) {
   const worst = Math.max(...migrations.map((m) => order.indexOf(m.verdict)));
   const locks = migrations.flatMap((m) => m.up?.locks ?? []).filter((lock) => lock.blocks !== "neither");
   const longest = locks.reduce((a, b) => (a && a.held_ms > b.held_ms ? a : b), undefined);
-  const total = (end) => migrations.reduce((all, m) => all + sum(m.up?.steps, end), 0);
+  const total = (end) => migrations.reduce((all, m) => all + (m.up?.estimate[end] ?? 0), 0);
   return {
     migrations: thousands(migrations.length),
     "worst-verdict": migrations.length ? word(order[worst]) : "–",

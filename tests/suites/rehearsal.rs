@@ -362,7 +362,7 @@ async fn nothing_of_a_server_that_others_use_is_changed_however_it_is_said() {
     }
     let alone = "-- lockgate: no-transaction\nDO $$ BEGIN CREATE ROLE fenced; END $$;";
     scenario.write("migrations/002_next.up.sql", alone);
-    scenario.run("rehearse --fresh").await.exits_with(6).prints("nobody can tell before it commits");
+    scenario.run("rehearse --fresh").await.exits_with(6).prints("belongs to the server");
     scenario.write("migrations/002_next.up.sql", "SELECT 1;");
     scenario.write("mask.sql", "CREATE ROLE fenced;");
     scenario.run("rehearse --fresh --mask mask.sql").await.refuses_with(2).says("belongs to the server");

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     backup::{self, Copies, Named},
     config::Config,
-    error::Result,
+    error::{Error, Result},
     migration::Version,
     plan::Revert,
     postgres::{Process, Session, Target, history::History},
@@ -51,12 +51,15 @@ pub(super) struct Bench<'a> {
     roles: Option<Roles>,
     /// Looks at what is on it. It stays: a new session would first have to read what the old one knows of the catalog.
     eyes: Option<Session>,
+    /// Counts rows, as `reader`.
+    counter: Option<Session>,
+    reader: Target,
     pub(super) gauge: Option<Gauge>,
     pub(super) ears: Arc<Ears>,
 }
 
 impl<'a> Bench<'a> {
-    /// Nothing is on it yet. `roles` are those of the target, where the server is the rehearsal's own.
+    /// Nothing is on it yet. `runner` is who migrates, `reader` who may read all rows; `roles` are those of the target, where the server is the rehearsal's own.
     ///
     /// # Errors
     /// When the server does not answer.
@@ -65,6 +68,7 @@ impl<'a> Bench<'a> {
         copies: &'a mut Copies,
         base: String,
         runner: Target,
+        reader: Target,
         sizes: Sizes,
         roles: Option<Roles>,
     ) -> Result<Self> {
@@ -88,6 +92,8 @@ impl<'a> Bench<'a> {
             history,
             name: None,
             eyes: None,
+            counter: None,
+            reader,
             gauge: None,
             ears,
         })
@@ -139,7 +145,7 @@ impl<'a> Bench<'a> {
     /// When it cannot be dropped.
     pub(super) async fn clear(&mut self) -> Result<()> {
         self.config.recorder = None;
-        if let Some(eyes) = self.eyes.take() {
+        for eyes in [self.eyes.take(), self.counter.take()].into_iter().flatten() {
             eyes.hang_up();
         }
         if let Some(gauge) = self.gauge.take() {
@@ -202,8 +208,8 @@ impl<'a> Bench<'a> {
     /// When the server does not say.
     pub(super) async fn bytes(&mut self) -> Result<u64> {
         let sql = "SELECT pg_database_size(current_database())";
-        let eyes = self.eyes().await?;
-        let rows = eyes.texts("measuring the copy", sql).await?;
+        self.open_eyes().await?;
+        let rows = self.eyes()?.texts("measuring the copy", sql).await?;
         Ok(rows.into_iter().flatten().flatten().next().and_then(|text| text.parse().ok()).unwrap_or_default())
     }
 
@@ -212,11 +218,11 @@ impl<'a> Bench<'a> {
     /// # Errors
     /// When something of it cannot be read.
     pub(super) async fn look(&mut self) -> Result<Moment> {
-        let history = self.history.clone();
-        let eyes = self.eyes().await?;
-        let schema = Schema::read(eyes, &history).await?;
-        let contents = Contents::read(eyes, &history).await?;
-        tell_statistics(eyes).await?;
+        self.open_eyes().await?;
+        let (eyes, counter, history) = (self.eyes()?, self.counter()?, &self.history);
+        let schema = Schema::read(eyes, history).await?;
+        let contents = Contents::read(counter, history).await?;
+        self.has_only_looked().await?;
         Ok(Moment { schema, contents })
     }
 
@@ -225,21 +231,46 @@ impl<'a> Bench<'a> {
     /// # Errors
     /// When something of it cannot be read.
     pub(super) async fn look_again(&mut self, since: &Moment) -> Result<Moment> {
-        let readers: Vec<Process> = self.gauge.iter().map(Gauge::process).collect();
-        let history = self.history.clone();
-        let eyes = self.eyes().await?;
-        let schema = Schema::read(eyes, &history).await?;
-        let contents = since.contents.again_beside(eyes, &history, &readers).await?;
-        // What it has read is not to be counted later, as if the next migration had read it.
-        tell_statistics(eyes).await?;
+        self.open_eyes().await?;
+        let (eyes, counter, history) = (self.eyes()?, self.counter()?, &self.history);
+        let own = [eyes, counter].map(|session| session.server.process.clone());
+        let readers: Vec<Process> = self.gauge.iter().map(Gauge::process).chain(own).collect();
+        let schema = Schema::read(eyes, history).await?;
+        let contents = since.contents.again_beside(counter, history, &readers).await?;
+        self.has_only_looked().await?;
         Ok(Moment { schema, contents })
     }
 
-    async fn eyes(&mut self) -> Result<&Session> {
-        let eyes = match self.eyes.take().filter(|eyes| !eyes.is_closed()) {
-            Some(eyes) => eyes,
-            None => Session::connect(&self.config.target, "lockgate rehearse").await?,
-        };
-        Ok(self.eyes.insert(eyes))
+    /// What was read is not to be counted later, as if the next migration had read it.
+    async fn has_only_looked(&self) -> Result<()> {
+        for session in [&self.eyes, &self.counter].into_iter().flatten() {
+            tell_statistics(session).await?;
+        }
+        Ok(())
+    }
+
+    /// Opens the sessions that look, where they are not open. The schema is looked at as whoever migrates sees it, as on the target; rows are
+    /// counted by whoever may read all of them.
+    async fn open_eyes(&mut self) -> Result<()> {
+        let is_gone = |session: &Option<Session>| session.as_ref().is_none_or(Session::is_closed);
+        if is_gone(&self.eyes) {
+            self.eyes = Some(Session::connect(&self.config.target, APPLICATION).await?);
+        }
+        if is_gone(&self.counter) {
+            let target = self.reader.with_database(&self.config.target.database);
+            self.counter = Some(Session::connect(&target, APPLICATION).await?);
+        }
+        Ok(())
+    }
+
+    fn eyes(&self) -> Result<&Session> {
+        self.eyes.as_ref().ok_or_else(|| Error::system(LOOKING, "there is no session"))
+    }
+
+    fn counter(&self) -> Result<&Session> {
+        self.counter.as_ref().ok_or_else(|| Error::system(LOOKING, "there is no session"))
     }
 }
+
+const APPLICATION: &str = "lockgate rehearse";
+const LOOKING: &str = "looking at the copy";

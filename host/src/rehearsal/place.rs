@@ -89,6 +89,14 @@ impl Site {
         })
     }
 
+    /// Who may read all rows of the copies: on the target's server whoever reads backups, elsewhere whoever makes the copies.
+    pub(super) fn reader(&self, config: &Config) -> Target {
+        match (self.place, &config.backup.role) {
+            (Place::Scratch, Some(role)) => Target { role: Some(role.clone()), ..self.maker.clone() },
+            _ => self.maker.clone(),
+        }
+    }
+
     /// Whether nobody but this process uses the server.
     pub(super) fn is_private(&self) -> bool {
         self.server.is_some()

@@ -115,7 +115,7 @@ pub async fn rehearse(config: &Config, run_id: Uuid, order: &Order) -> Result<Re
         told.copy.database.clone_from(&base);
         let roles = site.is_private().then(|| looked.roles.clone());
         let (runner, sizes) = (site.runner.clone(), looked.sizes.clone());
-        let mut bench = Bench::new(config, &mut copies, base, runner, sizes, roles).await?;
+        let mut bench = Bench::new(config, &mut copies, base, runner, site.reader(config), sizes, roles).await?;
         let work = on_the_bench(&mut bench, &mut told, &mut rehearsal, &looked, order);
         let result = config.stop.race(work).await.unwrap_or_else(|signal| Err(stopped(signal)));
         let cleared = bench.clear().await;

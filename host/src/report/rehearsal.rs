@@ -134,8 +134,8 @@ pub fn longest_lock(rehearsal: &Rehearsal) -> Option<(&Migration, &LockHeld)> {
 
 /// How long the way up of a migration will take on the target: at least and at most, in milliseconds.
 pub fn estimate_of(migration: &Migration) -> Option<(f64, f64)> {
-    let steps = &migration.up.as_ref()?.steps;
-    Some(steps.iter().fold((0.0, 0.0), |(low, high), step| (low + step.estimate.low_ms, high + step.estimate.high_ms)))
+    let estimate = &migration.up.as_ref()?.estimate;
+    Some((estimate.low_ms, estimate.high_ms))
 }
 
 /// The same of all migrations.
@@ -312,7 +312,7 @@ mod tests {
     fn a_copy_that_is_unlike_the_target_is_a_reason_of_its_own() {
         let mut told = Rehearsal { passed: false, ..samples::passing() };
         told.copy.unlike_target = samples::rich().copy.unlike_target;
-        assert_eq!(why(&told), "the target differs from the copy in 1 object");
+        assert_eq!(why(&told), "the copy differs from the target in 1 object");
         told.copy.unlike_target.clear();
         assert!(why(&told).contains("which the configuration does not let pass"), "{}", why(&told));
     }

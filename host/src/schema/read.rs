@@ -56,12 +56,14 @@ impl Schema {
     /// The schema of the history is Lockgate's own where it has made one for it: a first run makes it, and no way down takes it back.
     fn without_home(mut self, schema: &str) -> Self {
         if schema != "public" {
-            let name = quote_ident(schema);
-            let about = format!("schema {name}");
-            let is_about =
-                |text: &str| text == about || text.strip_prefix(&about).is_some_and(|rest| rest.starts_with(' '));
-            let is_it = |key: &Key| key.kind.as_str() == "schema" && key.name == name;
-            self.objects.retain(|key, _| !is_it(key) && !is_about(&key.name));
+            // The server quotes a name only where that is needed.
+            for name in [schema.to_owned(), quote_ident(schema)] {
+                let about = format!("schema {name}");
+                let is_about =
+                    |text: &str| text == about || text.strip_prefix(&about).is_some_and(|rest| rest.starts_with(' '));
+                let is_it = |key: &Key| key.kind.as_str() == "schema" && key.name == name;
+                self.objects.retain(|key, _| !is_it(key) && !is_about(&key.name));
+            }
         }
         self
     }

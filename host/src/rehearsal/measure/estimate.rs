@@ -94,6 +94,17 @@ fn of(work: &TableWork) -> &'static Rate {
 }
 
 /// How long a lock will be held: in a transaction for all of the steps from its own to the last, and until the commit.
+/// All of a way that took so long: its steps, and what is beside them: the checks and the commit.
+pub(super) fn way(duration_ms: f64, steps: &[Step]) -> Estimate {
+    let rest = (duration_ms - steps.iter().map(|step| step.duration_ms).sum::<f64>()).max(0.0);
+    let longest = steps.iter().max_by(|a, b| a.estimate.high_ms.total_cmp(&b.estimate.high_ms));
+    Estimate {
+        low_ms: steps.iter().map(|step| step.estimate.low_ms).sum::<f64>() + rest,
+        high_ms: steps.iter().map(|step| step.estimate.high_ms).sum::<f64>() + rest * LOAD,
+        basis: longest.map_or(Basis::Constant, |step| step.estimate.basis.clone()),
+    }
+}
+
 pub(super) fn lock(held: &LockHeld, steps: &[Step]) -> Estimate {
     let constant = Estimate { low_ms: held.held_ms, high_ms: held.held_ms * LOAD, basis: Basis::Constant };
     let Some(own) = held.step.checked_sub(1).and_then(|i| steps.get(i)) else { return constant };

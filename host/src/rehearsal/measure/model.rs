@@ -22,6 +22,8 @@ pub struct Measured {
     pub locks: Vec<LockHeld>,
     /// The indexes that are invalid since.
     pub invalid_indexes: Vec<String>,
+    /// How long all of it will take on the target, the migration's own checks and the commit included.
+    pub estimate: Estimate,
 }
 
 /// A statement, or a step of a component's own.

@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
-use super::{hazards::hazards, model::Measured};
+use super::{
+    hazards::hazards,
+    model::{LockHeld, Measured, Step},
+};
 use crate::{
-    locks::Blocks,
+    locks::{Blocks, Mode},
     rehearsal::{Hazard, Settings, Verdict},
 };
 
@@ -42,19 +45,28 @@ pub(super) fn changed_rows(measured: &Measured) -> impl Iterator<Item = (usize, 
         });
         let high_ms: f64 = until_commit.map(|step| step.estimate.high_ms).sum();
         let changed = step.tables.iter().filter(|work| work.rows_changed > 0);
-        changed.map(move |work| (step.number, work.relation.as_str(), work.rows_changed, high_ms))
+        let changed = changed.map(move |work| (step.number, work.relation.as_str(), work.rows_changed, high_ms));
+        changed.chain(locked_rows(measured, step).map(move |(relation, rows)| (step.number, relation, rows, high_ms)))
     })
+}
+
+/// The rows that a step locks and leaves as they are, as `SELECT … FOR UPDATE` does; about as many as it returns.
+fn locked_rows<'a>(measured: &'a Measured, step: &'a Step) -> impl Iterator<Item = (&'a str, u64)> {
+    let sql = step.sql.split_whitespace().collect::<Vec<_>>().join(" ").to_ascii_lowercase();
+    let locks =
+        step.transaction.is_some() && ["for update", "for no key update"].iter().any(|words| sql.contains(words));
+    let of_step = move |lock: &&LockHeld| locks && lock.step == step.number && lock.mode == Mode::RowShare;
+    measured.locks.iter().filter(of_step).map(|lock| (lock.relation.as_str(), step.rows.unwrap_or(1).max(1)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{
-        locks::Mode,
         postgres::How,
         rehearsal::{
             HazardCode,
-            measure::{Basis, Estimate, Known, LockHeld, Step, TableWork},
+            measure::{Basis, Estimate, Known, TableWork},
         },
     };
 
@@ -109,7 +121,8 @@ mod tests {
 
     fn measured(steps: Vec<Step>, locks: Vec<LockHeld>) -> Measured {
         let invalid_indexes = Vec::new();
-        Measured { duration_ms: 1.0, wal_bytes: 0, temp_bytes: None, steps, locks, invalid_indexes }
+        let estimate = for_ms(1.0);
+        Measured { duration_ms: 1.0, wal_bytes: 0, temp_bytes: None, steps, locks, invalid_indexes, estimate }
     }
 
     fn verdict_on(mode: Mode, high_ms: f64) -> Verdict {

@@ -64,7 +64,18 @@ fn held(relation: &str, mode: Mode, step: usize, from_ms: f64, held_ms: f64, est
 
 fn measured(steps: Vec<Step>, locks: Vec<LockHeld>) -> Measured {
     let duration_ms = steps.iter().map(|step| step.began_ms + step.duration_ms).fold(0.0, f64::max) + 0.6;
-    Measured { duration_ms, wal_bytes: 48_640, temp_bytes: Some(4_096), steps, locks, invalid_indexes: vec![] }
+    let all = |end: fn(&Estimate) -> f64| steps.iter().map(|step| end(&step.estimate)).sum::<f64>();
+    let estimate =
+        Estimate { low_ms: all(|e| e.low_ms) + 0.6, high_ms: all(|e| e.high_ms) + 1.2, basis: Basis::SameSize };
+    Measured {
+        duration_ms,
+        wal_bytes: 48_640,
+        temp_bytes: Some(4_096),
+        steps,
+        locks,
+        invalid_indexes: vec![],
+        estimate,
+    }
 }
 
 fn stages(outcomes: [StageOutcome; 5]) -> Vec<Stage> {

@@ -49,8 +49,10 @@ impl Way {
         }
         locks.sort_by(|a, b| a.from_ms.total_cmp(&b.from_ms));
         let invalid = end.indexes.iter().filter(|index| !index.valid && !self.invalid.contains(&index.oid));
+        let duration_ms = duration_ms.max(0.0);
         Measured {
-            duration_ms: duration_ms.max(0.0),
+            estimate: estimate::way(duration_ms, &steps),
+            duration_ms,
             wal_bytes: end.wal.saturating_sub(self.wal),
             temp_bytes: self.temp.zip(end.temp).map(|(before, after)| after.saturating_sub(before)),
             steps,

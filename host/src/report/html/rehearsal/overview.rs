@@ -75,14 +75,14 @@ pub fn verdicts(rehearsal: &Rehearsal) -> Markup {
                 td.r { span.num data-count="faults" { (thousands(m.faults.len() as u64)) } }
                 td.r { span.num data-count="hazards" { (thousands(m.hazards.len() as u64)) } }
                 td.r { (numbers::known(m.up.as_ref(), |up| numbers::ms("up.duration_ms", up.duration_ms))) }
-                td.r { (numbers::known(estimate_of(m), |(low, high)| html! { span.num data-sum="up.steps" { (words::range(low, high)) } })) }
+                td.r { (numbers::known(estimate_of(m), |(low, high)| html! { span.num data-range="up.estimate" { (words::range(low, high)) } })) }
             }
         }
     };
     html! {
         p {
-            "What each migration costs those who use the database while it runs. What it took here is from its first step to its commit, with its own checks; "
-            "the estimate is of its steps. The words are explained under " a href="#reading" { "How to read this report" } "."
+            "What each migration costs those who use the database while it runs. What it took here is from its first step to its commit, with its own checks, "
+            "and so is the estimate. The words are explained under " a href="#reading" { "How to read this report" } "."
         }
         (table("Verdicts, one row a migration", "verdicts", &head, rows))
         @if let Some(together) = &rehearsal.together {
