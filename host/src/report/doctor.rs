@@ -1,0 +1,242 @@
+//! An examination as people read it: what is wrong first, then what is well, in a line each.
+
+use std::fmt::Write as _;
+
+use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, Width, presets};
+use serde_json::Value;
+
+use super::{bytes, thousands, words};
+use crate::{
+    doctor::{Checked, Examination, Finding, Involved, Node, Rows, Severity, Unit, Verdict},
+    printable::{printable, printable_in},
+};
+
+/// The width that every terminal has.
+const WIDTH: usize = 80;
+
+/// The text of an examination; with the queries that were run, where they are asked for.
+pub fn doctor(found: &Examination, queries: bool) -> String {
+    let mut text = String::new();
+    let sums = match (found.critical, found.warnings) {
+        (0, 0) => "nothing is wrong".to_owned(),
+        (0, warnings) => words::count(warnings, "warning"),
+        (critical, 0) => format!("{critical} critical"),
+        (critical, warnings) => format!("{critical} critical, {}", words::count(warnings, "warning")),
+    };
+    let version = found.server_version.split(' ').next().unwrap_or_default();
+    text += &wrapped(&format!("{} (PostgreSQL {version}, role {}): {sums}", found.target, found.role), "", "  ");
+    for severity in [Severity::Critical, Severity::Warn, Severity::Info] {
+        for checked in &found.checks {
+            for finding in checked.findings.iter().filter(|finding| finding.severity == severity) {
+                text.push('\n');
+                text += &of_finding(checked, finding);
+            }
+        }
+    }
+    text += &in_a_line(found, "well", |checked| {
+        let well = checked.verdict == Verdict::Well;
+        if well { vec![checked.summary.clone()] } else { Vec::new() }
+    });
+    text += &in_a_line(found, "not looked at", |checked| checked.not_looked_at.clone());
+    if queries {
+        text += &asked(found);
+    }
+    text
+}
+
+/// What a check found, what to do about it, and the statements that do it.
+fn of_finding(checked: &Checked, finding: &Finding) -> String {
+    let severity = match finding.severity {
+        Severity::Critical => "CRITICAL",
+        Severity::Warn => "warn",
+        Severity::Info => "info",
+    };
+    let head = format!("{severity}: {} [{}: {}]", printable(&finding.message), checked.check, finding.code);
+    let mut text = wrapped(&head, "", "  ");
+    for root in &finding.tree {
+        text += &drawn(root, "  ", "  ");
+    }
+    text += &table(&finding.rows);
+    if !finding.advice.is_empty() {
+        text += &wrapped(&format!("next: {}", printable(&finding.advice)), "  ", "    ");
+    }
+    for statement in &finding.statements {
+        // Never broken: it is there to be copied. A command of Lockgate's own, or a setting, is none of SQL.
+        let end = if statement.starts_with("lockgate ") || statement.starts_with("DB_") { "" } else { ";" };
+        let _ = writeln!(text, "    {}{end}", printable(statement));
+    }
+    text
+}
+
+fn in_a_line(found: &Examination, title: &str, lines: impl Fn(&Checked) -> Vec<String>) -> String {
+    let mut text = String::new();
+    for checked in &found.checks {
+        for line in lines(checked) {
+            let name = format!("  {:<18}", checked.check);
+            text += &wrapped(&printable(&line), &name, &" ".repeat(20));
+        }
+    }
+    if text.is_empty() { text } else { format!("\n{title}\n{text}") }
+}
+
+fn asked(found: &Examination) -> String {
+    let mut text = "\nqueries, each in a READ ONLY transaction of its own\n".to_owned();
+    for checked in found.checks.iter().filter(|checked| !checked.queries.is_empty()) {
+        let _ = writeln!(text, "  -- {}: {}", checked.check, checked.about);
+        for query in &checked.queries {
+            for line in query.lines() {
+                let _ = writeln!(text, "  {line}");
+            }
+            text.truncate(text.trim_end().len());
+            text += ";\n";
+        }
+    }
+    text
+}
+
+/// A session and, below it, those that wait for it.
+fn drawn(node: &Node, first: &str, rest: &str) -> String {
+    let mut text = wrapped(
+        &of_session(&node.session),
+        first,
+        &format!("{rest}{}", if node.waiting.is_empty() { "  " } else { "│ " }),
+    );
+    for (i, waiting) in node.waiting.iter().enumerate() {
+        let last = i + 1 == node.waiting.len();
+        let (branch, below) = if last { ("└─ ", "   ") } else { ("├─ ", "│  ") };
+        text += &drawn(waiting, &format!("{rest}{branch}"), &format!("{rest}{below}"));
+    }
+    text
+}
+
+/// How much of a query is shown beside a session.
+const QUERY_MAX_CHARS: usize = 100;
+
+fn of_session(session: &Involved) -> String {
+    let spoken = |seconds: i64| words::whole(seconds.max(0).unsigned_abs() * 1_000);
+    let mut text = match session.pid {
+        0 => "a prepared transaction".to_owned(),
+        pid => format!("pid {pid}"),
+    };
+    let application = session.application.as_deref().unwrap_or("unnamed");
+    if let Some(role) = &session.role {
+        let _ = write!(text, " ({application}, role {role})");
+    }
+    if let Some(database) = &session.database {
+        let _ = write!(text, " in database {database}");
+    }
+    match (session.waits_s, &session.mode, &session.on) {
+        (waits, Some(mode), Some(on)) if !session.waits_for.is_empty() => {
+            let _ = write!(text, " waits {} for {} on {on}", spoken(waits.unwrap_or(0)), mode.to_uppercase());
+        }
+        _ => {
+            let _ = write!(text, " {}", session.state.as_deref().unwrap_or("in a state that this role may not see"));
+            if let Some(open) = session.open_s {
+                let _ = write!(text, ", transaction open {}", spoken(open));
+            }
+        }
+    }
+    if let Some(query) = &session.query {
+        let _ = write!(text, ": {}", printable_in(QUERY_MAX_CHARS, query));
+    }
+    printable(&text)
+}
+
+fn table(rows: &Rows) -> String {
+    // A column without any value tells nothing.
+    let shown: Vec<usize> =
+        (0..rows.columns.len()).filter(|i| rows.rows.iter().any(|row| !row[*i].is_null())).collect();
+    if shown.is_empty() {
+        return String::new();
+    }
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic).set_width(WIDTH as u16 - 4);
+    table.set_header(shown.iter().map(|i| rows.columns[*i].name));
+    for row in &rows.rows {
+        table.add_row(shown.iter().map(|i| cell(rows.columns[*i].unit, &row[*i])));
+    }
+    for (at, i) in shown.iter().enumerate() {
+        let Some(column) = table.column_mut(at) else { continue };
+        match rows.columns[*i].unit {
+            Unit::Text => {}
+            Unit::Query => {
+                column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(20)));
+            }
+            _ => column.set_cell_alignment(CellAlignment::Right),
+        }
+    }
+    table.lines().map(|line| format!("    {}\n", line.trim_end())).collect()
+}
+
+fn cell(unit: Unit, value: &Value) -> String {
+    let whole = || value.as_i64().unwrap_or(0);
+    let unsigned = || whole().max(0).unsigned_abs();
+    if value.is_null() {
+        return String::new();
+    }
+    match unit {
+        Unit::Text => printable(value.as_str().unwrap_or_default()),
+        Unit::Query => printable_in(QUERY_MAX_CHARS, value.as_str().unwrap_or_default()),
+        Unit::Count if whole() < 0 => whole().to_string(),
+        Unit::Count => thousands(unsigned()),
+        Unit::Bytes => bytes(unsigned()),
+        Unit::Seconds => words::duration(value.as_f64().unwrap_or(0.0) * 1_000.0),
+        Unit::Milliseconds => words::duration(value.as_f64().unwrap_or(0.0)),
+        Unit::Percent => format!("{} %", whole()),
+    }
+}
+
+/// Text in lines of the width that every terminal has; a word that is longer stays whole.
+fn wrapped(text: &str, first: &str, rest: &str) -> String {
+    let mut lines = String::new();
+    let mut line = first.to_owned();
+    let mut empty = true;
+    for word in text.split_whitespace() {
+        if !empty && line.chars().count() + 1 + word.chars().count() > WIDTH {
+            lines += line.trim_end();
+            lines.push('\n');
+            rest.clone_into(&mut line);
+            empty = true;
+        }
+        if !empty {
+            line.push(' ');
+        }
+        line += word;
+        empty = false;
+    }
+    lines + line.trim_end() + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_keeps_to_the_width_and_words_stay_whole() {
+        let text = wrapped(&"word ".repeat(40), "a: ", "   ");
+        assert!(text.lines().all(|line| line.chars().count() <= WIDTH), "{text}");
+        assert!(text.lines().skip(1).all(|line| line.starts_with("   word")), "{text}");
+        assert_eq!(wrapped(&"x".repeat(100), "", "  "), format!("{}\n", "x".repeat(100)));
+    }
+
+    #[test]
+    fn those_that_wait_stand_below_whom_they_wait_for() {
+        let session = |pid, waits_for: &[i32]| Involved {
+            pid,
+            state: Some("active".into()),
+            waits_s: Some(2),
+            mode: Some("AccessExclusive".into()).filter(|_| !waits_for.is_empty()),
+            on: Some("users".into()).filter(|_| !waits_for.is_empty()),
+            waits_for: waits_for.to_vec(),
+            ..Involved::default()
+        };
+        let leaf = |pid| Node { session: session(pid, &[2]), waiting: vec![] };
+        let middle = Node { session: session(2, &[1]), waiting: vec![leaf(3), leaf(4)] };
+        let root = Node { session: session(1, &[]), waiting: vec![middle] };
+        assert_eq!(
+            drawn(&root, "  ", "  "),
+            "  pid 1 active\n  \u{2514}\u{2500} pid 2 waits 2.0 s for ACCESSEXCLUSIVE on users\n     \u{251c}\u{2500} pid 3 waits 2.0 s for \
+             ACCESSEXCLUSIVE on users\n     \u{2514}\u{2500} pid 4 waits 2.0 s for ACCESSEXCLUSIVE on users\n"
+        );
+    }
+}
