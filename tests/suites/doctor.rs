@@ -1,8 +1,16 @@
 //! `lockgate doctor`: each trouble is made for real, found, and told with what helps; nothing is changed, and nobody waits.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
+use lockgate::throwaway::{Pace, Server};
 use lockgate_tests::{Outcome, Scenario, Session, Standby, eventually};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 use serde_json::Value;
 
 /// What one check says, in JSON; the exit code is the one that belongs to the verdict.
@@ -69,7 +77,7 @@ async fn a_database_that_is_well_is_told_in_a_line_each() {
     );
     let outcome =
         outcome.prints("nobody waits for a lock").prints("4 migrations applied").prints("the journal is whole");
-    outcome.does_not_print("CRITICAL").does_not_print("SELECT ").never_mentions(scenario.password());
+    outcome.does_not_print("CRITICAL").does_not_print("pg_blocking_pids").never_mentions(scenario.password());
     scenario.run("doctor --queries --check locks").await.succeeds().prints("pg_blocking_pids(l.pid)");
     scenario.is_still(&before).await;
 }
@@ -117,7 +125,7 @@ async fn who_waits_for_whom_is_a_tree_and_nobody_waits_for_the_doctor() {
     let path = [&root["pid"], &root["waiting"][0]["pid"], &root["waiting"][0]["waiting"][0]["pid"]];
     assert_eq!(path.map(|pid| pid.as_i64().unwrap()), pids.map(i64::from), "{blocked:#}");
     assert_eq!(root["state"], "idle in transaction");
-    assert_eq!(root["waiting"][0]["mode"], "Access exclusive");
+    assert_eq!(root["waiting"][0]["mode"], "ACCESS EXCLUSIVE");
     assert_eq!(root["waiting"][0]["on"], "public.a");
     assert_eq!(statements(blocked), [format!("SELECT pg_terminate_backend({})", pids[0])]);
     // From nought seconds on, every wait is a long one.
@@ -126,8 +134,10 @@ async fn who_waits_for_whom_is_a_tree_and_nobody_waits_for_the_doctor() {
         .map(|verdict| assert_eq!(verdict, "critical"))
         .unwrap();
     let outcome = scenario.run("doctor --check locks --long 0s").await.exits_with(6);
-    let outcome =
-        outcome.prints("CRITICAL: 2 sessions wait for locks").prints("waits ").prints("ACCESS EXCLUSIVE on public.a");
+    let outcome = outcome
+        .prints("CRITICAL locks: 2 sessions wait for locks")
+        .prints("waits ")
+        .prints("ACCESS EXCLUSIVE on public.a");
     let place = |pid: i32| outcome.stdout.lines().find_map(|line| line.find(&format!("pid {pid} "))).unwrap();
     assert!(place(pids[0]) < place(pids[1]) && place(pids[1]) < place(pids[2]), "each stands below the other");
 
@@ -411,7 +421,7 @@ async fn a_role_without_rights_is_told_the_grants_and_nothing_else_fails() {
     let role = scenario.role("").await;
     let outcome = scenario.run_as(&role, "doctor").await.exits_with(6);
     outcome
-        .prints("CRITICAL: role \"")
+        .prints("CRITICAL privileges: role \"")
         .prints(&format!("GRANT USAGE ON SCHEMA \"public\" TO \"{role}\""))
         .prints("\nnot looked at\n")
         .prints("  locks ")
@@ -465,7 +475,7 @@ async fn lockgate_itself_is_looked_at() {
 }
 
 #[tokio::test]
-async fn a_slot_that_nobody_uses_and_an_archive_that_fails_are_told() {
+async fn a_slot_that_nobody_uses_is_told() {
     let server = Scenario::new("slots").await;
     let superuser = server.superuser().await;
     superuser.lines("SELECT pg_create_physical_replication_slot('unused', true)").await;
@@ -475,6 +485,100 @@ async fn a_slot_that_nobody_uses_and_an_archive_that_fails_are_told() {
     assert!(statements(slot).contains(&"SELECT pg_drop_replication_slot('unused')"));
     superuser.lines("SELECT pg_drop_replication_slot('unused')").await;
     assert!(!check(&server, "replication", "").await.to_string().contains("unused"));
+}
+
+#[tokio::test]
+async fn ids_that_run_out_are_told() {
+    let pg_bin = std::env::var_os("LOCKGATE_PG_BIN").map(std::path::PathBuf::from);
+    let server = Arc::new(Server::embedded(pg_bin.as_deref(), Pace::Hasty).await.unwrap());
+    let scenario = Scenario::on(server, "wraparound").await;
+    scenario.lines("CREATE TABLE t (a int)").await;
+    let superuser = scenario.superuser().await;
+    // Autovacuum would mend at once what is made up here.
+    superuser.lines("ALTER SYSTEM SET autovacuum_naptime = '1d'").await;
+    superuser.lines("SELECT pg_reload_conf()").await;
+    let naptime = "SELECT setting FROM pg_settings WHERE name = 'autovacuum_naptime'";
+    eventually("autovacuum naps", async || scenario.value(naptime).await == "86400").await;
+    assert_eq!(check(&scenario, "wraparound", "").await["verdict"], "well");
+    for (age, verdict) in [(1_200_000_000_u32, "warn"), (1_800_000_000, "critical")] {
+        let xid = 1_000_u32.wrapping_sub(age);
+        superuser
+            .lines(&format!("UPDATE pg_database SET datfrozenxid = '{xid}' WHERE datname = current_database()"))
+            .await;
+        let found = check(&scenario, "wraparound", "").await;
+        assert_eq!(found["verdict"], verdict, "{found:#}");
+        let told = finding(&found, "wraparound");
+        assert_eq!(told["rows"][0]["database"], scenario.database());
+        assert!(statements(told).iter().all(|statement| statement.starts_with("VACUUM (VERBOSE) ")), "{told:#}");
+        assert!(statements(told).len() > 1);
+    }
+}
+
+#[tokio::test]
+async fn slow_statements_prepared_transactions_and_an_archive_that_fails_are_told() {
+    let pg_bin = std::env::var_os("LOCKGATE_PG_BIN").map(std::path::PathBuf::from);
+    let server = Arc::new(Server::embedded(pg_bin.as_deref(), Pace::Hasty).await.unwrap());
+    let scenario = Scenario::on(server, "started_anew").await;
+    let superuser = scenario.superuser().await;
+    // Not every build of PostgreSQL has it.
+    let counts =
+        superuser.value("SELECT count(*) FROM pg_available_extensions WHERE name = 'pg_stat_statements'").await == "1";
+    for setting in ["archive_mode = 'on'", "archive_command = 'false'", "max_prepared_transactions = 5"] {
+        superuser.lines(&format!("ALTER SYSTEM SET {setting}")).await;
+    }
+    if counts {
+        superuser.lines("ALTER SYSTEM SET shared_preload_libraries = 'pg_stat_statements'").await;
+        superuser.lines("CREATE EXTENSION pg_stat_statements").await;
+        let found = check(&scenario, "statements", "").await;
+        assert_eq!(found["verdict"], "not_looked_at", "{found:#}");
+        assert!(found["not_looked_at"][0].as_str().unwrap().contains("shared_preload_libraries"), "{found:#}");
+    }
+    superuser.lines("SELECT pg_reload_conf()").await;
+    let pending = "SELECT string_agg(name, ', ' ORDER BY name) FROM pg_settings WHERE pending_restart";
+    eventually("the settings wait for a restart", async || {
+        superuser.value(pending).await.contains("max_prepared_transactions")
+    })
+    .await;
+    let found = check(&scenario, "server", "").await;
+    assert!(
+        finding(&found, "pending-restart")["message"]
+            .as_str()
+            .unwrap()
+            .contains("archive_mode, max_prepared_transactions")
+    );
+    // A server that was killed is started anew.
+    let folder = superuser.value("SHOW data_directory").await;
+    let pid = std::fs::read_to_string(format!("{folder}/postmaster.pid")).unwrap();
+    kill(Pid::from_raw(pid.lines().next().unwrap().parse().unwrap()), Signal::SIGKILL).unwrap();
+    eventually("the server is gone", async || superuser.try_lines("SELECT 1").await.is_err()).await;
+    eventually("the server is back", async || scenario.can_be_reached().await).await;
+
+    let (owner, superuser) = (scenario.session().await, scenario.superuser().await);
+    owner.lines("BEGIN; CREATE TABLE t (a int); PREPARE TRANSACTION 'it''s left'").await;
+    let found = check(&scenario, "transactions", "--long 0s").await;
+    let prepared = finding(&found, "prepared-transaction");
+    assert_eq!(statements(prepared), ["ROLLBACK PREPARED 'it''s left'"]);
+    owner.lines(statements(prepared)[0]).await;
+    assert_eq!(check(&scenario, "transactions", "--long 0s").await["verdict"], "well");
+
+    superuser.lines("SELECT pg_switch_wal()").await;
+    let failed = "SELECT failed_count > 0 FROM pg_stat_archiver";
+    eventually("archiving fails", async || {
+        superuser.lines("SELECT pg_create_restore_point('x'), pg_switch_wal()").await;
+        superuser.value(failed).await == "t"
+    })
+    .await;
+    let found = check(&scenario, "replication", "").await;
+    assert_eq!((&found["verdict"], codes(&found)), (&"critical".into(), vec!["archive-failing"]), "{found:#}");
+
+    if counts {
+        owner.lines("SELECT pg_sleep(1.1)").await;
+        let found = check(&scenario, "statements", "").await;
+        let slow = finding(&found, "slow-statement");
+        assert_eq!(slow["rows"][0]["statement"], "SELECT pg_sleep($1)");
+        superuser.lines(statements(slow)[0]).await;
+        assert_eq!(check(&scenario, "statements", "").await["verdict"], "well");
+    }
 }
 
 #[tokio::test]

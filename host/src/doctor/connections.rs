@@ -54,7 +54,7 @@ impl Check for Connections {
         if let Some(server) = limits.iter().find(|row| row.text(0) == "server") {
             let reserved = server.int(4);
             look.say(format!(
-                "{} of {} in use ({} %), {reserved} of them kept for superusers and their like",
+                "{} of {} in use ({} %); {reserved} are kept for superusers",
                 server.int(2),
                 server.int(3),
                 server.int(5)

@@ -26,7 +26,7 @@ const SQL: &str = "
     SELECT i.pid, a.application_name, a.usename, nullif(a.datname, current_database()), a.state,
            extract(epoch FROM clock_timestamp() - a.xact_start)::bigint,
            extract(epoch FROM clock_timestamp() - l.waitstart)::bigint,
-           replace(regexp_replace(l.mode, 'Lock$', ''), 'Exclusive', ' exclusive'),
+           upper(regexp_replace(regexp_replace(l.mode, 'Lock$', ''), '([a-z])([A-Z])', '\\1 \\2', 'g')),
            CASE WHEN l.relation IS NOT NULL AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
                 THEN l.relation::regclass::text WHEN l.locktype = 'transactionid' THEN 'a row that the other has changed'
                 ELSE l.locktype END,
@@ -110,7 +110,7 @@ async fn own_lock(look: &mut Look<'_>) -> Result<(), Unseen> {
     );
     let rows = look.ask(&sql).await?;
     let columns = [
-        column("pid", Unit::Count),
+        column("pid", Unit::Id),
         column("application", Unit::Text),
         column("role", Unit::Text),
         column("connected", Unit::Seconds),

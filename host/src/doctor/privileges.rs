@@ -104,7 +104,8 @@ async fn lacking(look: &mut Look<'_>) -> Result<(), Unseen> {
     Ok(())
 }
 
-/// The statements that a hint names.
+/// The statements that a hint names, and no option.
 fn between_backticks(hint: &str) -> Vec<String> {
-    hint.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+    let is_one = |text: &&str| ["GRANT ", "ALTER ", "lockgate "].iter().any(|begin| text.starts_with(begin));
+    hint.split('`').skip(1).step_by(2).filter(is_one).map(str::to_owned).collect()
 }

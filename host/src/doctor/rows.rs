@@ -44,6 +44,8 @@ pub enum Unit {
     Text,
     /// The text of a query: shortened, and not shown where it may hold a password.
     Query,
+    /// A number that names something.
+    Id,
     /// A count.
     Count,
     /// Bytes.
@@ -75,7 +77,7 @@ impl Column {
     pub fn key(&self) -> String {
         let name = self.name.replace([' ', '-'], "_");
         let unit = match self.unit {
-            Unit::Text | Unit::Query | Unit::Count => "",
+            Unit::Text | Unit::Query | Unit::Id | Unit::Count => "",
             Unit::Bytes => "_bytes",
             Unit::Seconds => "_s",
             Unit::Milliseconds => "_ms",

@@ -20,6 +20,7 @@ const SESSIONS_SQL: &str = "
            extract(epoch FROM clock_timestamp() - query_start)::bigint,
            extract(epoch FROM clock_timestamp() - xact_start)::bigint,
            extract(epoch FROM clock_timestamp() - state_change)::bigint,
+           nullif(concat_ws(': ', wait_event_type, wait_event), 'Client: ClientRead'),
            query
     FROM pg_stat_activity
     WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
@@ -73,13 +74,14 @@ async fn sessions(look: &mut Look<'_>, long: i64) -> Result<(), Unseen> {
     let idle = |row: &Row| row.text(3).starts_with("idle in transaction");
     let columns = |what| {
         [
-            column("pid", Unit::Count),
+            column("pid", Unit::Id),
             column("application", Unit::Text),
             column("role", Unit::Text),
             column("state", Unit::Text),
             column("query runs", Unit::Seconds),
             column("open", Unit::Seconds),
             column(what, Unit::Seconds),
+            column("waits for", Unit::Text),
             column("query", Unit::Query),
         ]
     };
@@ -92,7 +94,7 @@ async fn sessions(look: &mut Look<'_>, long: i64) -> Result<(), Unseen> {
             Finding::new(Severity::Warn, "long-query", message)
                 .statements(statements)
                 .rows(Rows::of(&columns("in this state"), queries))
-                .advice("find out whether it is meant to take so long; cancelling it rolls its transaction back"),
+                .advice("find out whether it is meant to take so long, or waits for a lock (`lockgate doctor --check locks`); cancelling it rolls its transaction back"),
         );
     }
     let idles: Vec<&Row> = rows.iter().filter(|row| idle(row) && row.int(6) >= long).collect();
@@ -173,5 +175,6 @@ fn runs(n: usize, one: &str, many: &str, does: &str, do_: &str) -> String {
 }
 
 fn spoken(seconds: i64) -> String {
-    words::whole(seconds.unsigned_abs().saturating_mul(1_000))
+    let text = words::whole(seconds.unsigned_abs().saturating_mul(1_000));
+    if seconds == 0 { "0 s".to_owned() } else { text.trim_end_matches(" 0 s").trim_end_matches(" 0 min").to_owned() }
 }

@@ -69,6 +69,7 @@ impl Check for UnusedIndexes {
             advice =
                 format!("the statistics are only {} old, which says little; {advice}", words::whole(age_s * 1_000));
         }
+        look.say(message.clone());
         look.find(
             Finding::new(Severity::Info, "unused-index", message)
                 .rows(Rows::of(&columns, &rows))

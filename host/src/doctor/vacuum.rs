@@ -101,6 +101,7 @@ impl Check for Vacuum {
                 bloated.len(),
                 bytes(all.unsigned_abs())
             );
+            look.say(message.clone());
             look.find(
                 Finding::new(Severity::Info, "bloat-guess", message)
                     .rows(Rows::of(&columns, &bloated))

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, Width, presets};
+use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use serde_json::Value;
 
 use super::{bytes, thousands, words};
@@ -13,6 +13,8 @@ use crate::{
 
 /// The width that every terminal has.
 const WIDTH: usize = 80;
+/// What a table has of it.
+const TABLE_WIDTH: u16 = 76;
 
 /// The text of an examination; with the queries that were run, where they are asked for.
 pub fn doctor(found: &Examination, queries: bool) -> String {
@@ -24,7 +26,12 @@ pub fn doctor(found: &Examination, queries: bool) -> String {
         (critical, warnings) => format!("{critical} critical, {}", words::count(warnings, "warning")),
     };
     let version = found.server_version.split(' ').next().unwrap_or_default();
-    text += &wrapped(&format!("{} (PostgreSQL {version}, role {}): {sums}", found.target, found.role), "", "  ");
+    let role = if found.target.ends_with(&format!("`{}`", found.role)) {
+        String::new()
+    } else {
+        format!(", role {}", found.role)
+    };
+    text += &wrapped(&format!("{} (PostgreSQL {version}{role}): {sums}", found.target), "", "  ");
     for severity in [Severity::Critical, Severity::Warn, Severity::Info] {
         for checked in &found.checks {
             for finding in checked.findings.iter().filter(|finding| finding.severity == severity) {
@@ -34,7 +41,7 @@ pub fn doctor(found: &Examination, queries: bool) -> String {
         }
     }
     text += &in_a_line(found, "well", |checked| {
-        let well = checked.verdict == Verdict::Well;
+        let well = matches!(checked.verdict, Verdict::Well | Verdict::Info);
         if well { vec![checked.summary.clone()] } else { Vec::new() }
     });
     text += &in_a_line(found, "not looked at", |checked| checked.not_looked_at.clone());
@@ -51,7 +58,7 @@ fn of_finding(checked: &Checked, finding: &Finding) -> String {
         Severity::Warn => "warn",
         Severity::Info => "info",
     };
-    let head = format!("{severity}: {} [{}: {}]", printable(&finding.message), checked.check, finding.code);
+    let head = format!("{severity} {}: {} [{}]", checked.check, printable(&finding.message), finding.code);
     let mut text = wrapped(&head, "", "  ");
     for root in &finding.tree {
         text += &drawn(root, "  ", "  ");
@@ -127,7 +134,7 @@ fn of_session(session: &Involved) -> String {
     }
     match (session.waits_s, &session.mode, &session.on) {
         (waits, Some(mode), Some(on)) if !session.waits_for.is_empty() => {
-            let _ = write!(text, " waits {} for {} on {on}", spoken(waits.unwrap_or(0)), mode.to_uppercase());
+            let _ = write!(text, " waits {} for {} on {on}", spoken(waits.unwrap_or(0)), mode);
         }
         _ => {
             let _ = write!(text, " {}", session.state.as_deref().unwrap_or("in a state that this role may not see"));
@@ -142,30 +149,42 @@ fn of_session(session: &Involved) -> String {
     printable(&text)
 }
 
+/// A table; where there are queries, which need a line of their own, a list.
 fn table(rows: &Rows) -> String {
     // A column without any value tells nothing.
     let shown: Vec<usize> =
         (0..rows.columns.len()).filter(|i| rows.rows.iter().any(|row| !row[*i].is_null())).collect();
+    let is_query = |i: &usize| rows.columns[*i].unit == Unit::Query;
+    if let Some(query) = shown.iter().copied().find(is_query) {
+        let others: Vec<usize> = shown.into_iter().filter(|i| *i != query).collect();
+        return rows.rows.iter().map(|row| listed(rows, row, &others, query)).collect();
+    }
     if shown.is_empty() {
         return String::new();
     }
     let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic).set_width(WIDTH as u16 - 4);
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic).set_width(TABLE_WIDTH);
     table.set_header(shown.iter().map(|i| rows.columns[*i].name));
     for row in &rows.rows {
         table.add_row(shown.iter().map(|i| cell(rows.columns[*i].unit, &row[*i])));
     }
     for (at, i) in shown.iter().enumerate() {
-        let Some(column) = table.column_mut(at) else { continue };
-        match rows.columns[*i].unit {
-            Unit::Text => {}
-            Unit::Query => {
-                column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(20)));
-            }
-            _ => column.set_cell_alignment(CellAlignment::Right),
+        if let Some(column) = table.column_mut(at).filter(|_| rows.columns[*i].unit != Unit::Text) {
+            column.set_cell_alignment(CellAlignment::Right);
         }
     }
-    table.lines().map(|line| format!("    {}\n", line.trim_end())).collect()
+    table.lines().map(|line| format!("   {}\n", line.trim_end())).collect()
+}
+
+/// `pid 12, role app, state active`, and the query below.
+fn listed(rows: &Rows, row: &[Value], others: &[usize], query: usize) -> String {
+    let told = others.iter().filter(|i| !row[**i].is_null());
+    let told = told.map(|i| format!("{} {}", rows.columns[*i].name, cell(rows.columns[*i].unit, &row[*i])));
+    let told = wrapped(&told.collect::<Vec<_>>().join(", "), "    ", "    ");
+    match cell(Unit::Query, &row[query]) {
+        query if query.is_empty() => told,
+        query => told + &wrapped(&query, "      ", "      "),
+    }
 }
 
 fn cell(unit: Unit, value: &Value) -> String {
@@ -177,6 +196,7 @@ fn cell(unit: Unit, value: &Value) -> String {
     match unit {
         Unit::Text => printable(value.as_str().unwrap_or_default()),
         Unit::Query => printable_in(QUERY_MAX_CHARS, value.as_str().unwrap_or_default()),
+        Unit::Id => whole().to_string(),
         Unit::Count if whole() < 0 => whole().to_string(),
         Unit::Count => thousands(unsigned()),
         Unit::Bytes => bytes(unsigned()),
@@ -225,7 +245,7 @@ mod tests {
             pid,
             state: Some("active".into()),
             waits_s: Some(2),
-            mode: Some("AccessExclusive".into()).filter(|_| !waits_for.is_empty()),
+            mode: Some("ACCESS EXCLUSIVE".into()).filter(|_| !waits_for.is_empty()),
             on: Some("users".into()).filter(|_| !waits_for.is_empty()),
             waits_for: waits_for.to_vec(),
             ..Involved::default()
@@ -235,8 +255,8 @@ mod tests {
         let root = Node { session: session(1, &[]), waiting: vec![middle] };
         assert_eq!(
             drawn(&root, "  ", "  "),
-            "  pid 1 active\n  \u{2514}\u{2500} pid 2 waits 2.0 s for ACCESSEXCLUSIVE on users\n     \u{251c}\u{2500} pid 3 waits 2.0 s for \
-             ACCESSEXCLUSIVE on users\n     \u{2514}\u{2500} pid 4 waits 2.0 s for ACCESSEXCLUSIVE on users\n"
+            "  pid 1 active\n  \u{2514}\u{2500} pid 2 waits 2.0 s for ACCESS EXCLUSIVE on users\n     \u{251c}\u{2500} pid 3 waits 2.0 s for \
+             ACCESS EXCLUSIVE on users\n     \u{2514}\u{2500} pid 4 waits 2.0 s for ACCESS EXCLUSIVE on users\n"
         );
     }
 }
