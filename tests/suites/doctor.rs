@@ -51,6 +51,11 @@ async fn pid(session: &Session) -> i32 {
     session.value("SELECT pg_backend_pid()").await.parse().unwrap()
 }
 
+/// What was printed, without the ends of lines that depend on the width, and without the lines of trees.
+fn flowing(outcome: &Outcome) -> String {
+    outcome.stdout.replace(['│', '├', '└', '─'], " ").split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 /// Waits until that session waits for a lock.
 async fn waits(scenario: &Scenario, pid: i32) {
     let superuser = scenario.superuser().await;
@@ -75,8 +80,9 @@ async fn a_database_that_is_well_is_told_in_a_line_each() {
         "no line is longer than 80:\n{}",
         outcome.stdout
     );
-    let outcome =
-        outcome.prints("nobody waits for a lock").prints("4 migrations applied").prints("the journal is whole");
+    for line in ["nobody waits for a lock", "4 migrations applied", "the journal is whole"] {
+        assert!(flowing(&outcome).contains(line), "`{line}` in\n{}", outcome.stdout);
+    }
     outcome.does_not_print("CRITICAL").does_not_print("pg_blocking_pids").never_mentions(scenario.password());
     scenario.run("doctor --queries --check locks").await.succeeds().prints("pg_blocking_pids(l.pid)");
     scenario.is_still(&before).await;
@@ -86,6 +92,9 @@ async fn a_database_that_is_well_is_told_in_a_line_each() {
 async fn every_check_says_what_it_asked_and_its_queries_run_again() {
     let scenario = Scenario::new("queries").await.tables(&["a"]);
     scenario.up().await.succeeds();
+    let some = scenario.run("doctor --output json --check locks,server --check disk").await.exits_with(0).json();
+    let names: Vec<&Value> = some["checks"].as_array().unwrap().iter().map(|check| &check["check"]).collect();
+    assert_eq!(names, ["locks", "disk", "server"]);
     let found = scenario.run("doctor --output json").env("DB_USER", "postgres").await.exits_with(0).json();
     let superuser = scenario.superuser().await;
     let checks = found["checks"].as_array().unwrap();
@@ -134,10 +143,9 @@ async fn who_waits_for_whom_is_a_tree_and_nobody_waits_for_the_doctor() {
         .map(|verdict| assert_eq!(verdict, "critical"))
         .unwrap();
     let outcome = scenario.run("doctor --check locks --long 0s").await.exits_with(6);
-    let outcome = outcome
-        .prints("CRITICAL locks: 2 sessions wait for locks")
-        .prints("waits ")
-        .prints("ACCESS EXCLUSIVE on public.a");
+    let text = flowing(&outcome);
+    assert!(text.contains("CRITICAL locks: 2 sessions wait for locks"), "{text}");
+    assert!(text.contains(" s for ACCESS EXCLUSIVE on public.a: ALTER TABLE a ADD COLUMN b int"), "{text}");
     let place = |pid: i32| outcome.stdout.lines().find_map(|line| line.find(&format!("pid {pid} "))).unwrap();
     assert!(place(pids[0]) < place(pids[1]) && place(pids[1]) < place(pids[2]), "each stands below the other");
 
@@ -540,12 +548,8 @@ async fn slow_statements_prepared_transactions_and_an_archive_that_fails_are_tol
     })
     .await;
     let found = check(&scenario, "server", "").await;
-    assert!(
-        finding(&found, "pending-restart")["message"]
-            .as_str()
-            .unwrap()
-            .contains("archive_mode, max_prepared_transactions")
-    );
+    let waits = finding(&found, "pending-restart");
+    assert!(waits["message"].as_str().unwrap().contains("max_prepared_transactions"), "{waits:#}");
     // A server that was killed is started anew.
     let folder = superuser.value("SHOW data_directory").await;
     let pid = std::fs::read_to_string(format!("{folder}/postmaster.pid")).unwrap();

@@ -11,7 +11,16 @@ use crate::{
     report,
 };
 
+const AFTER_HELP: &str = "\
+Examples:
+  lockgate doctor                             everything
+  lockgate doctor --check locks,transactions  who is in the way of whom
+  lockgate doctor --long 30s --output json    for a program
+
+Exit codes: 0 nothing is critical, 6 something is, 8 the database cannot be reached. No statement that is printed is run.";
+
 #[derive(Args)]
+#[command(after_help = AFTER_HELP)]
 pub struct Arguments {
     /// Only these checks; may be given several times, or separated by commas [default: all]
     #[arg(long = "check", value_name = "NAME", value_delimiter = ',', value_parser = PossibleValuesParser::new(doctor::names()))]

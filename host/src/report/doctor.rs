@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, presets};
 use serde_json::Value;
 
 use super::{bytes, thousands, words};
@@ -120,7 +120,10 @@ fn drawn(node: &Node, first: &str, rest: &str) -> String {
 const QUERY_MAX_CHARS: usize = 100;
 
 fn of_session(session: &Involved) -> String {
-    let spoken = |seconds: i64| words::whole(seconds.max(0).unsigned_abs() * 1_000);
+    let spoken = |seconds: i64| match seconds.max(0).unsigned_abs() {
+        0 => "0 s".to_owned(),
+        seconds => words::whole(seconds.saturating_mul(1_000)),
+    };
     let mut text = match session.pid {
         0 => "a prepared transaction".to_owned(),
         pid => format!("pid {pid}"),
@@ -167,6 +170,10 @@ fn table(rows: &Rows) -> String {
     table.set_header(shown.iter().map(|i| rows.columns[*i].name));
     for row in &rows.rows {
         table.add_row(shown.iter().map(|i| cell(rows.columns[*i].unit, &row[*i])));
+    }
+    // A name stays whole: it is there to be copied.
+    if let Some(first) = table.column_mut(0) {
+        first.set_constraint(ColumnConstraint::ContentWidth);
     }
     for (at, i) in shown.iter().enumerate() {
         if let Some(column) = table.column_mut(at).filter(|_| rows.columns[*i].unit != Unit::Text) {
@@ -230,6 +237,7 @@ fn wrapped(text: &str, first: &str, rest: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::doctor::Column;
 
     #[test]
     fn text_keeps_to_the_width_and_words_stay_whole() {
@@ -237,6 +245,85 @@ mod tests {
         assert!(text.lines().all(|line| line.chars().count() <= WIDTH), "{text}");
         assert!(text.lines().skip(1).all(|line| line.starts_with("   word")), "{text}");
         assert_eq!(wrapped(&"x".repeat(100), "", "  "), format!("{}\n", "x".repeat(100)));
+    }
+
+    fn checked(check: &'static str, verdict: Verdict, findings: Vec<Finding>) -> Checked {
+        Checked {
+            check,
+            about: "something",
+            verdict,
+            summary: format!("the summary of {check}"),
+            findings,
+            facts: Rows::default(),
+            not_looked_at: Vec::new(),
+            queries: vec!["SELECT 1\nFROM t".into()],
+            duration_ms: 1,
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_comes_first_and_what_is_well_in_a_line_each() {
+        let finding = |severity, message: &str| Finding::new(severity, "code", message);
+        let grave = finding(Severity::Critical, "it \u{1b}fails")
+            .advice("mend it")
+            .statements(["SELECT 1".to_owned(), "lockgate status".into()]);
+        let mut checks = vec![
+            checked("locks", Verdict::Well, vec![]),
+            checked("server", Verdict::Warn, vec![finding(Severity::Warn, "it may fail").advice("look")]),
+            checked("disk", Verdict::Critical, vec![grave]),
+            checked("statements", Verdict::NotLookedAt, vec![]),
+        ];
+        checks[3].not_looked_at = vec!["it is not there".into()];
+        let mut found = Examination {
+            target: "`auth` at db:5432 as `app`".into(),
+            database: "auth".into(),
+            server_version: "18.6 (Debian)".into(),
+            role: "owner".into(),
+            examined_at: jiff::Timestamp::UNIX_EPOCH,
+            long_s: 300,
+            verdict: Verdict::Critical,
+            critical: 1,
+            warnings: 1,
+            checks,
+        };
+        let expected = "\
+`auth` at db:5432 as `app` (PostgreSQL 18.6, role owner): 1 critical, 1 warning
+
+CRITICAL disk: it  fails [code]
+  next: mend it
+    SELECT 1;
+    lockgate status
+
+warn server: it may fail [code]
+  next: look
+
+well
+  locks             the summary of locks
+
+not looked at
+  statements        it is not there
+";
+        assert_eq!(doctor(&found, false), expected);
+        found.checks.truncate(1);
+        let asked =
+            "\nqueries, each in a READ ONLY transaction of its own\n  -- locks: something\n  SELECT 1\n  FROM t;\n";
+        assert!(doctor(&found, true).ends_with(asked), "{}", doctor(&found, true));
+    }
+
+    #[test]
+    fn a_table_fits_and_queries_have_lines_of_their_own() {
+        let columns = |last| [Column { name: "pid", unit: Unit::Id }, Column { name: "size", unit: Unit::Bytes }, last];
+        let row = vec![Value::from(4711), Value::from(2048), Value::from("SELECT 1")];
+        let listed =
+            Rows { columns: columns(Column { name: "query", unit: Unit::Query }).to_vec(), rows: vec![row.clone()] };
+        assert_eq!(table(&listed), "    pid 4711, size 2.0 KiB\n      SELECT 1\n");
+        let tabled = Rows { columns: columns(Column { name: "table", unit: Unit::Text }).to_vec(), rows: vec![row] };
+        assert_eq!(table(&tabled), "     pid     size  table\n    4711  2.0 KiB  SELECT 1\n");
+        let nothing = Rows {
+            columns: columns(Column { name: "table", unit: Unit::Text }).to_vec(),
+            rows: vec![vec![Value::Null; 3]],
+        };
+        assert_eq!(table(&nothing), "");
     }
 
     #[test]
