@@ -24,7 +24,10 @@ mod unused_indexes;
 mod vacuum;
 mod wraparound;
 
-use std::time::{Duration, Instant};
+use std::{
+    cmp::Reverse,
+    time::{Duration, Instant},
+};
 
 use async_trait::async_trait;
 use uuid::Uuid;
@@ -129,7 +132,7 @@ async fn looked(check: &dyn Check, patient: &Patient<'_>) -> Checked {
     let mut look = Look::at(patient);
     let unseen = check.look(&mut look).await.err();
     let Look { summary, mut findings, facts, mut not_looked_at, queries, .. } = look;
-    findings.sort_by(|a, b| b.severity.cmp(&a.severity));
+    findings.sort_by_key(|finding| Reverse(finding.severity));
     let worst = findings.first().map(|finding| finding.severity.into());
     let verdict = match (worst, &unseen) {
         (Some(verdict), _) => verdict,

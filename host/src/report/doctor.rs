@@ -41,7 +41,9 @@ pub fn doctor(found: &Examination, queries: bool) -> String {
         }
     }
     text += &in_a_line(found, "well", |checked| {
-        let well = matches!(checked.verdict, Verdict::Well | Verdict::Info);
+        // Where that was said above, it is not said again.
+        let said = checked.findings.iter().any(|finding| finding.message == checked.summary);
+        let well = matches!(checked.verdict, Verdict::Well | Verdict::Info) && !said;
         if well { vec![checked.summary.clone()] } else { Vec::new() }
     });
     text += &in_a_line(found, "not looked at", |checked| checked.not_looked_at.clone());
@@ -289,7 +291,7 @@ mod tests {
         let expected = "\
 `auth` at db:5432 as `app` (PostgreSQL 18.6, role owner): 1 critical, 1 warning
 
-CRITICAL disk: it  fails [code]
+CRITICAL disk: it fails [code]
   next: mend it
     SELECT 1;
     lockgate status
