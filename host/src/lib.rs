@@ -4,6 +4,7 @@ mod adopt;
 pub mod backup;
 pub mod cli;
 pub mod config;
+pub mod doctor;
 pub mod embedded;
 pub mod error;
 pub mod failpoint;

@@ -13,6 +13,7 @@ mod components;
 mod connection;
 mod costs;
 mod crashes;
+mod doctor;
 mod drill;
 mod embedded;
 mod failures;

@@ -3,6 +3,7 @@
 mod adopt;
 mod backup;
 mod baseline;
+mod doctor;
 mod down;
 mod drill;
 mod history;
@@ -201,6 +202,8 @@ enum Command {
     Drill(drill::Arguments),
     /// Print the SQL that makes roles with few privileges; a superuser runs it
     Roles(roles::Arguments),
+    /// Look for what is wrong with the database and its server, and what would help; changes nothing
+    Doctor(doctor::Arguments),
     /// Run psql on the configured database
     Psql(psql::Arguments),
     /// Begin a migration: SQL files, or the project of a component
@@ -384,6 +387,7 @@ async fn dispatch(context: &Context, command: Command) -> Result<ExitCode> {
         // These change nothing and stop anywhere.
         Command::Plugin(arguments) => interruptible(context, plugin::run(context, &arguments)).await,
         Command::Test => interruptible(context, test::run(context)).await,
+        Command::Doctor(arguments) => interruptible(context, doctor::run(context, &arguments)).await,
         Command::Status(arguments) => interruptible(context, status::run(context, &arguments)).await,
         Command::History(arguments) => interruptible(context, history::run(context, &arguments)).await,
         Command::Plan(arguments) => interruptible(context, plan::run(context, &arguments)).await,

@@ -24,11 +24,13 @@ const CLAIM_PATIENCE: Duration = Duration::from_secs(1);
 pub struct LockKey;
 
 impl LockKey {
-    pub(super) fn class(self) -> u32 {
+    /// The first key, `classid` in `pg_locks`.
+    pub fn class(self) -> u32 {
         CLASS
     }
 
-    pub(super) fn object(self) -> u32 {
+    /// The second key, `objid` in `pg_locks`.
+    pub fn object(self) -> u32 {
         OBJECT
     }
 }

@@ -1,11 +1,12 @@
 //! Outcomes as people and programs read them.
 
 mod adoption;
+mod doctor;
 pub mod html;
 mod lint;
 mod plan;
 mod rehearsal;
-mod words;
+pub(crate) mod words;
 
 use std::fmt::Write as _;
 
@@ -25,6 +26,7 @@ use crate::{
 };
 
 pub use adoption::adoption;
+pub use doctor::doctor;
 pub use lint::{lint, lint_for_github, rules};
 pub use plan::{plan, tryout};
 pub use rehearsal::rehearsal;

@@ -4,11 +4,10 @@ use std::path::Path;
 
 use nix::unistd::{AccessFlags, access};
 
-use super::Context;
 use crate::{
     backup::{Catalog, origin::Origin},
     error::{Error, Finding, Result, Severity},
-    postgres::snapshot::estimated_bytes,
+    postgres::Session,
 };
 
 /// A compressed dump holds no indexes and packs tables well; 0.4 of the tables' size is on the safe side of what was measured.
@@ -16,7 +15,8 @@ const SHARE_OF_TABLES: f64 = 0.4;
 /// The database may have grown since the last backup.
 const SHARE_OF_LAST_BACKUP: f64 = 1.5;
 
-pub(super) async fn check(context: &Context<'_>, backups: &Catalog) -> Result<Vec<Finding>> {
+/// For tables of so many bytes.
+pub(super) async fn check(session: &Session, backups: &Catalog, tables_bytes: u64) -> Result<Vec<Finding>> {
     let store = backups.store();
     if let Some(folder) = store.folder() {
         // The folder is made by the backup itself: a check changes nothing.
@@ -32,10 +32,9 @@ pub(super) async fn check(context: &Context<'_>, backups: &Catalog) -> Result<Ve
         }
     }
     // An S3 store that cannot be reached is found here, before anything else is done.
-    let last = backups.newest(&Origin::of(context.session)).await?.map_or(0, |backup| backup.manifest.bytes());
-    let tables = estimated_bytes(context.session).await?;
+    let last = backups.newest(&Origin::of(session)).await?.map_or(0, |backup| backup.manifest.bytes());
     #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-    let needed = (tables as f64 * SHARE_OF_TABLES).max(last as f64 * SHARE_OF_LAST_BACKUP) as u64;
+    let needed = (tables_bytes as f64 * SHARE_OF_TABLES).max(last as f64 * SHARE_OF_LAST_BACKUP) as u64;
     let free = store.free_bytes();
     let free = free.map_err(|e| Error::system(format!("asking for the space left in `{}`", store.location()), e))?;
     let Some(free) = free.filter(|free| *free < needed) else { return Ok(vec![]) };

@@ -8,7 +8,7 @@ mod server;
 
 use std::path::Path;
 
-use super::{history::History, session::Session};
+use super::{history::History, session::Session, snapshot::estimated_bytes};
 use crate::{
     backup::Catalog,
     error::{Finding, Result},
@@ -41,6 +41,22 @@ pub struct Context<'a> {
     pub components: bool,
 }
 
+/// Only what the role lacks.
+///
+/// # Errors
+/// When that cannot be found out.
+pub async fn privileges(context: &Context<'_>) -> Result<Vec<Finding>> {
+    privileges::check(context).await
+}
+
+/// Only whether the next backup can be written, and will fit, of tables that have so many bytes.
+///
+/// # Errors
+/// When the store cannot be asked.
+pub async fn backup_space(session: &Session, backups: &Catalog, tables_bytes: u64) -> Result<Vec<Finding>> {
+    backup_space::check(session, backups, tables_bytes).await
+}
+
 /// Runs every check and returns all that they found.
 ///
 /// # Errors
@@ -55,7 +71,7 @@ pub async fn check(context: &Context<'_>) -> Result<Vec<Finding>> {
     findings.extend(long_transactions::check(context).await?);
     if let Some(backups) = &context.backups {
         findings.extend(pg_dump::check(context));
-        findings.extend(backup_space::check(context, backups).await?);
+        findings.extend(backup_space::check(context.session, backups, estimated_bytes(context.session).await?).await?);
     }
     Ok(findings)
 }
