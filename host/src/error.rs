@@ -322,6 +322,16 @@ impl Cause {
     }
 }
 
+/// One of our own statements failed within the program's transaction: the server's words say why.
+impl From<Error> for ProgramError {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Database { error, .. } => (*error).into(),
+            other => Self { at: None, cause: Cause::Host(other.report().what) },
+        }
+    }
+}
+
 impl From<DbError> for ProgramError {
     fn from(error: DbError) -> Self {
         Self { at: None, cause: Cause::Database(Box::new(error)) }

@@ -202,7 +202,13 @@ async fn a_rehearsal_that_failed_or_is_not_of_now_is_refused() {
     let scenario = project("rehearsed_when").await;
     let good = rehearsed(&scenario, 0).await;
     let before = scenario.state().await;
-    let fault = Fault { code: FaultCode::LeftBehind, what: "an index".into(), change: None, advice: "drop it".into() };
+    let fault = Fault {
+        code: FaultCode::LeftBehind,
+        what: "an index".into(),
+        change: None,
+        relation: None,
+        advice: "drop it".into(),
+    };
     let mut failed = Rehearsal { passed: false, ..good.clone() };
     failed.migrations[1].faults.push(fault);
     issue(&scenario, &failed);

@@ -596,7 +596,7 @@ async fn a_thousand_tables_are_read_in_no_time() {
     assert!(took.as_secs() < 10, "{objects} objects took {took:?}");
     let contents = Contents::read(&session, &history()).await.unwrap();
     let begin = std::time::Instant::now();
-    let again = contents.again(&session, &history()).await.unwrap();
+    let again = contents.again(&session, &history(), &[]).await.unwrap();
     println!("{} tables looked at again in {:?}, {} hashed", again.tables(), begin.elapsed(), again.hashed());
     assert_eq!(again.hashed(), 0);
 }
@@ -631,7 +631,7 @@ async fn what_is_no_table_of_its_own_can_be_left_out_of_a_comparison() {
     let session = session(&scenario, scenario.database()).await;
     let before = Contents::read(&session, &history()).await.unwrap();
     run("INSERT INTO users VALUES (1); REFRESH MATERIALIZED VIEW counts").await;
-    let after = before.again(&session, &history()).await.unwrap();
+    let after = before.again(&session, &history(), &[]).await.unwrap();
     let told =
         |before: Contents, after: Contents| before.until(&after).into_iter().map(|(name, _)| name).collect::<Vec<_>>();
     assert_eq!(told(before.clone(), after.clone()), ["counts", "users"]);
@@ -690,7 +690,7 @@ async fn only_what_can_have_changed_is_hashed_again_and_no_change_is_missed() {
     ];
     for (sql, hashed, expected) in cases {
         run(sql).await;
-        let after = before.again(&session, &history()).await.unwrap();
+        let after = before.again(&session, &history(), &[]).await.unwrap();
         let told: Vec<String> = before.until(&after).into_iter().map(|(_, what)| what).collect();
         assert_eq!(told, *expected, "after {sql}");
         assert_eq!(after.hashed(), hashed + always, "after {sql}");
@@ -707,11 +707,11 @@ async fn everything_is_hashed_while_another_session_may_have_something_to_report
     let own = session(&scenario, scenario.database()).await;
     let before = Contents::read(&own, &history()).await.unwrap();
     let readers = std::slice::from_ref(&other.server.process);
-    let beside = before.again_beside(&own, &history(), readers).await.unwrap();
+    let beside = before.again(&own, &history(), readers).await.unwrap();
     assert_eq!(beside.tables(), 2);
     // Within a second of the former report, the server's counters do not have it yet.
     other.batch("writing", "UPDATE t SET a = 2").await.unwrap();
-    let after = before.again(&own, &history()).await.unwrap();
+    let after = before.again(&own, &history(), &[]).await.unwrap();
     assert_eq!(after.hashed(), 2);
     let expected = ("t".to_owned(), "t has other rows than it had, though as many".to_owned());
     assert_eq!(before.until(&after), [expected]);

@@ -236,7 +236,7 @@ impl<'a> Bench<'a> {
         let own = [eyes, counter].map(|session| session.server.process.clone());
         let readers: Vec<Process> = self.gauge.iter().map(Gauge::process).chain(own).collect();
         let schema = Schema::read(eyes, history).await?;
-        let contents = since.contents.again_beside(counter, history, &readers).await?;
+        let contents = since.contents.again(counter, history, &readers).await?;
         self.has_only_looked().await?;
         Ok(Moment { schema, contents })
     }

@@ -11,11 +11,12 @@ pub(super) fn after_down(before: &Moment, back: &Moment, ignored: &[String]) -> 
         .filter(|change| !is_only_validated(change))
         .map(|change| disabled(&change).unwrap_or_else(|| of_down(change)))
         .collect();
-    faults.extend(rows(before, ignored).until(&rows(back, ignored)).into_iter().map(|(_, what)| {
+    faults.extend(rows(before, ignored).until(&rows(back, ignored)).into_iter().map(|(relation, what)| {
         Fault {
             code: FaultCode::DataNotRestored,
             what: format!("its way down does not bring all rows back: {what}"),
             change: None,
+            relation: Some(relation),
             advice:
                 "keep what is needed to bring them back, or say that there is no way back: `-- lockgate: irreversible`"
                     .into(),
@@ -36,6 +37,7 @@ fn disabled(change: &Change) -> Option<Fault> {
         code: FaultCode::LeftBehind,
         what: format!("the constraint `{}` is not enforced after its way down: its triggers are disabled", change.name),
         change: Some(change.clone()),
+        relation: None,
         advice: "let the way down enable them: `ALTER TABLE … ENABLE TRIGGER ALL`".into(),
     })
 }
@@ -64,7 +66,7 @@ fn of_down(change: Change) -> Fault {
             "let the way down make it as it was",
         ),
     };
-    Fault { code, what, change: Some(change), advice: advice.into() }
+    Fault { code, what, change: Some(change), relation: None, advice: advice.into() }
 }
 
 /// After the way up was gone once more: the schema should be the same. Rows may well differ in what comes from the clock, and are compared by
@@ -91,18 +93,17 @@ pub(super) fn after_up_again(
         let tables = changes.iter().chain(known.iter().filter_map(|fault| fault.change.as_ref()));
         tables.into_iter().any(|change| {
             change.name == relation || change.name.strip_prefix(relation).is_some_and(|rest| rest.starts_with('.'))
-        }) || known
-            .iter()
-            .any(|fault| fault.code == FaultCode::DataNotRestored && fault.what.contains(&format!(": {relation} ")))
+        }) || known.iter().any(|fault| fault.relation.as_deref() == Some(relation))
     };
     let differences = rows(first, ignored).by_number().until(&rows(again, ignored).by_number());
     let rows: Vec<Fault> = differences
         .into_iter()
         .filter(|(relation, _)| !spoilt(relation))
-        .map(|(_, what)| Fault {
+        .map(|(relation, what)| Fault {
             code,
             what: format!("its way up brings about something else {when}: {what}"),
             change: None,
+            relation: Some(relation),
             advice: "let it write the same rows whenever it runs".into(),
         })
         .collect();
@@ -110,6 +111,7 @@ pub(super) fn after_up_again(
         code,
         what: format!("its way up brings about something else {when}: {} `{}`", change.kind, change.name),
         change: Some(change),
+        relation: None,
         advice: "let it make the same whenever it runs".into(),
     });
     schema.chain(rows).collect()

@@ -106,19 +106,12 @@ impl Contents {
         Self::hash(session, history, look, None).await
     }
 
-    /// The same at a later moment; see the type for what is hashed again. Other sessions in the database are waited for, but not long.
+    /// The same at a later moment; see the type for what is hashed again. Other sessions in the database are waited for, but not long, except
+    /// for those that the caller knows to have written nothing since the former moment, such as those that watch.
     ///
     /// # Errors
     /// When a table may not be read.
-    pub async fn again(&self, session: &Session, history: &History) -> Result<Self> {
-        self.again_beside(session, history, &[]).await
-    }
-
-    /// The same beside other sessions that the caller knows to have written nothing since the former moment, such as those that watch.
-    ///
-    /// # Errors
-    /// When a table may not be read.
-    pub async fn again_beside(&self, session: &Session, history: &History, readers: &[Process]) -> Result<Self> {
+    pub async fn again(&self, session: &Session, history: &History, readers: &[Process]) -> Result<Self> {
         let alone = is_alone(session, readers).await?;
         let look = look(session, history).await?;
         let known = alone && look.since.is_some() && look.since == self.since;

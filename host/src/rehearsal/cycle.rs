@@ -238,7 +238,7 @@ impl<'b, 'c> Cycle<'b, 'c> {
     }
 
     fn fault(&mut self, code: FaultCode, what: String, advice: String) {
-        self.told.faults.push(Fault { code, what, change: None, advice });
+        self.told.faults.push(Fault { code, what, change: None, relation: None, advice });
     }
 
     /// What was measured of the last way of this migration.
@@ -262,6 +262,7 @@ impl Fault {
                 code: FaultCode::UpFailed,
                 what: format!("all together fail where each by itself does not: {}", in_a_line(&error)),
                 change: None,
+                relation: None,
                 advice: "look for what depends on the time between them, or on clients at work".into(),
             }),
         }
@@ -311,6 +312,7 @@ fn unsteady(first: &Measured, again: &Measured) -> Option<Fault> {
             named(&again)
         ),
         change: None,
+        relation: None,
         advice: "let it decide by what is in the database alone, not by time, chance or order".into(),
     })
 }

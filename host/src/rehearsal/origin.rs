@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use super::{Extent, room, workspace::Workspace};
 use crate::{
-    backup::{self, Among, Backup, Catalog, Level, Scope, store::Location},
+    backup::{self, Among, Backup, Catalog, Scope, store::Location},
     config::Config,
     error::{Error, Result},
     postgres::{Target, history::Applied},
@@ -41,11 +41,10 @@ pub(super) async fn find(
     workspace: &Workspace,
 ) -> Result<Found> {
     let name = match origin {
+        Origin::Newest if extent == Extent::Data => "latest",
+        Origin::Named(name) if extent == Extent::Data => name,
         // What a copy without rows is made of is quickly taken, and nobody would keep it.
-        _ if extent == Extent::SchemaOnly => return take(config, run_id, extent, awaiting, workspace).await,
-        Origin::Fresh => return take(config, run_id, extent, awaiting, workspace).await,
-        Origin::Newest => "latest",
-        Origin::Named(name) => name,
+        _ => return take(config, run_id, extent, awaiting, workspace).await,
     };
     let chosen = backup::choose(config, run_id, name, Among::Whole).await.map_err(|error| match error {
         Error::Refused { what, .. } => Error::Refused { what, next: NEXT.into() },
@@ -75,7 +74,7 @@ fn refuse_other_state(backup: &str, then: &[String], now: &[Applied]) -> Result<
     let newest = |version: Option<&str>| version.map_or("nothing applied".to_owned(), |v| format!("version {v}"));
     Err(Error::Refused {
         what: format!(
-            "the newest backup, `{backup}`, was taken with {}, and the database has {}: what was applied differs",
+            "backup `{backup}` was taken with {}, and the database has {}: what was applied differs",
             newest(then.last().map(String::as_str)),
             newest(now.last().map(|row| row.version.as_str()))
         ),
@@ -126,6 +125,5 @@ async fn take(
         other => other,
     })?;
     let backup = catalog.find(&manifest.database, &manifest.id).await?;
-    debug_assert!(backup.level >= Level::Decoded);
     Ok(Found { backup, config: Config { backup: settings, ..config.clone() } })
 }

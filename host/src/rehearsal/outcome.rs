@@ -255,6 +255,9 @@ pub struct Fault {
     /// The difference in the schema, where it is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub change: Option<Change>,
+    /// The table whose rows differ, where that is the difference.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub relation: Option<String>,
     /// What to do about it.
     pub advice: String,
 }

@@ -70,13 +70,13 @@ struct Looked {
 /// Why there is no rehearsal. What is wrong with the migrations is in what it tells.
 pub async fn rehearse(config: &Config, run_id: Uuid, order: &Order) -> Result<Rehearsal> {
     let begin = Instant::now();
-    let mut rehearsal = Phases::default();
-    let looked = rehearsal.time("look at the target", look(config, run_id, order)).await?;
+    let mut phases = Phases::default();
+    let looked = phases.time("look at the target", look(config, run_id, order)).await?;
     let mut told = blank(config, run_id, order, &looked);
     if looked.awaiting.pending.is_empty() {
         told.passed = true;
         told.duration_ms = ms(begin);
-        told.phases = rehearsal.0;
+        told.phases = phases.0;
         return Ok(told);
     }
     globals::refuse_on_shared(&looked.awaiting, told.copy.on)?;
@@ -86,8 +86,8 @@ pub async fn rehearse(config: &Config, run_id: Uuid, order: &Order) -> Result<Re
     let workspace = Workspace::open(Path::new("."), run_id)?;
     Failpoint::RehearsalBegun.pass();
     let found = origin::find(config, run_id, &order.origin, order.extent, &looked.awaiting, &workspace);
-    let found = rehearsal.time("find or take the backup", found).await?;
-    let mut site = rehearsal
+    let found = phases.time("find or take the backup", found).await?;
+    let mut site = phases
         .time("open the server of the copy", Site::open(config, &order.on, looked.awaiting.server.major()))
         .await?;
     let mut copies = Copies::on(&found.config, &site.maker, run_id).await?;
@@ -97,7 +97,7 @@ pub async fn rehearse(config: &Config, run_id: Uuid, order: &Order) -> Result<Re
     told.findings.extend(site.difference(&looked.awaiting.server));
 
     let filled = async {
-        let base = rehearsal.time("make the copy", copies.fill(&found.backup)).await?;
+        let base = phases.time("make the copy", copies.fill(&found.backup)).await?;
         Failpoint::RehearsalCopied.pass();
         if order.extent == Extent::SchemaOnly {
             let target = Session::connect(&config.target, "lockgate rehearse").await?;
@@ -106,7 +106,7 @@ pub async fn rehearse(config: &Config, run_id: Uuid, order: &Order) -> Result<Re
         }
         if let Some(file) = &order.mask {
             let target = site.runner.with_database(&base);
-            rehearsal.time("mask it", mask(config, &target, site.place, file, &workspace)).await?;
+            phases.time("mask it", mask(config, &target, site.place, file, &workspace)).await?;
         }
         let manifest = &found.backup.manifest;
         told.copy.backup.clone_from(&manifest.id);
@@ -116,7 +116,7 @@ pub async fn rehearse(config: &Config, run_id: Uuid, order: &Order) -> Result<Re
         let roles = site.is_private().then(|| looked.roles.clone());
         let (runner, sizes) = (site.runner.clone(), looked.sizes.clone());
         let mut bench = Bench::new(config, &mut copies, base, runner, site.reader(config), sizes, roles).await?;
-        let work = on_the_bench(&mut bench, &mut told, &mut rehearsal, &looked, order);
+        let work = on_the_bench(&mut bench, &mut told, &mut phases, &looked, order);
         let result = config.stop.race(work).await.unwrap_or_else(|signal| Err(stopped(signal)));
         let cleared = bench.clear().await;
         both(result, cleared)
@@ -129,7 +129,7 @@ pub async fn rehearse(config: &Config, run_id: Uuid, order: &Order) -> Result<Re
     Failpoint::RehearsalEnded.pass();
     told.passed = passed(&told, &config.rehearsal);
     told.duration_ms = ms(begin);
-    told.phases = rehearsal.0;
+    told.phases = phases.0;
     Ok(told)
 }
 

@@ -58,13 +58,7 @@ impl Stopped {
 
     /// One of our own statements failed within the transaction: the server's words say why.
     fn host(doing: &'static str) -> impl FnOnce(Error) -> Self {
-        move |error| {
-            let error = match error {
-                Error::Database { error, .. } => (*error).into(),
-                other => ProgramError { at: None, cause: Cause::Host(other.report().what) },
-            };
-            Self::at(doing, error)
-        }
+        move |error| Self::at(doing, error.into())
     }
 
     fn broken<'a>(step: &'a str, item: &'a Work) -> impl FnOnce(Broken) -> Self + 'a {

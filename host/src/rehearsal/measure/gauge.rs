@@ -19,7 +19,7 @@ use super::{
     way::{Beginning, Doing, Ending, Way},
 };
 use crate::{
-    error::{Cause, Error, ProgramError, Result},
+    error::{ProgramError, Result},
     migration::{Direction, Version},
     postgres::{Process, Recorder, Session, Target, Told, history, journal, progress, seal},
 };
@@ -128,18 +128,12 @@ impl Gauge {
     }
 
     async fn looked(&self, session: &Session, within: bool) -> Result<Reading, ProgramError> {
-        let reading = async {
-            if within {
-                return Reading::within(session).await;
-            }
-            tell_statistics(session).await?;
-            let tables = self.way(|way| way.tables()).unwrap_or_default();
-            Reading::beside(&self.0.shared.session, tables.into_iter()).await
-        };
-        reading.await.map_err(|error| match error {
-            Error::Database { error, .. } => (*error).into(),
-            other => ProgramError { at: None, cause: Cause::Host(other.report().what) },
-        })
+        if within {
+            return Ok(Reading::within(session).await?);
+        }
+        tell_statistics(session).await?;
+        let tables = self.way(|way| way.tables()).unwrap_or_default();
+        Ok(Reading::beside(&self.0.shared.session, tables.into_iter()).await?)
     }
 }
 

@@ -12,6 +12,17 @@ pub(super) const SQL: &[&str] = &[
     DATABASE,
 ];
 
+/// What `{changed privileges}` stands for: how the privileges of `a` differ from those that were made with it.
+pub(super) const CHANGED_PRIVILEGES: &str = "
+SELECT x.grantee, x.privilege_type, 'GRANT' AS verb, ' TO ' AS preposition,
+    CASE WHEN bool_or(x.is_grantable) THEN ' WITH GRANT OPTION' ELSE '' END AS option
+FROM aclexplode(a.privileges) x
+WHERE NOT EXISTS (SELECT FROM aclexplode(a.made) m WHERE (m.grantee, m.privilege_type, m.is_grantable)
+                  = (x.grantee, x.privilege_type, x.is_grantable)) GROUP BY x.grantee, x.privilege_type
+UNION ALL
+SELECT DISTINCT m.grantee, m.privilege_type, 'REVOKE', ' FROM ', '' FROM aclexplode(a.made) m
+WHERE NOT EXISTS (SELECT FROM aclexplode(a.privileges) x WHERE (x.grantee, x.privilege_type) = (m.grantee, m.privilege_type))";
+
 /// How the privileges differ from those that an object has when it is made; for what the system or an extension made, from those that
 /// it was made with. No privileges at all are the same as those that it has when it is made.
 ///
@@ -79,14 +90,7 @@ FROM (SELECT * FROM acl WHERE privileges IS DISTINCT FROM made) a CROSS JOIN LAT
               e.verb || ' ' || string_agg(e.privilege_type || coalesce(' (' || a.columns || ')', ''), ', ' ORDER BY e.privilege_type)
                   || ' ON ' || a.target || e.preposition || CASE e.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(e.grantee)) END
                   || e.option AS statement
-          FROM (SELECT x.grantee, x.privilege_type, 'GRANT' AS verb, ' TO ' AS preposition,
-                    CASE WHEN bool_or(x.is_grantable) THEN ' WITH GRANT OPTION' ELSE '' END AS option
-                FROM aclexplode(a.privileges) x
-                WHERE NOT EXISTS (SELECT FROM aclexplode(a.made) m WHERE (m.grantee, m.privilege_type, m.is_grantable)
-                                  = (x.grantee, x.privilege_type, x.is_grantable)) GROUP BY x.grantee, x.privilege_type
-                UNION ALL
-                SELECT DISTINCT m.grantee, m.privilege_type, 'REVOKE', ' FROM ', '' FROM aclexplode(a.made) m
-                WHERE NOT EXISTS (SELECT FROM aclexplode(a.privileges) x WHERE (x.grantee, x.privilege_type) = (m.grantee, m.privilege_type))) e
+          FROM ({changed privileges}) e
           GROUP BY e.grantee, e.verb, e.preposition, e.option) p
     GROUP BY p.grantee) g";
 
@@ -108,14 +112,7 @@ FROM acl a CROSS JOIN LATERAL (
               'ALTER DEFAULT PRIVILEGES FOR ROLE ' || a.role || coalesce(' IN SCHEMA ' || a.schema, '') || ' ' || e.verb || ' '
                   || string_agg(e.privilege_type, ', ' ORDER BY e.privilege_type) || ' ON ' || a.what || e.preposition
                   || CASE e.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(e.grantee)) END || e.option AS statement
-          FROM (SELECT x.grantee, x.privilege_type, 'GRANT' AS verb, ' TO ' AS preposition,
-                    CASE WHEN bool_or(x.is_grantable) THEN ' WITH GRANT OPTION' ELSE '' END AS option
-                FROM aclexplode(a.privileges) x
-                WHERE NOT EXISTS (SELECT FROM aclexplode(a.made) m WHERE (m.grantee, m.privilege_type, m.is_grantable)
-                                  = (x.grantee, x.privilege_type, x.is_grantable)) GROUP BY x.grantee, x.privilege_type
-                UNION ALL
-                SELECT DISTINCT m.grantee, m.privilege_type, 'REVOKE', ' FROM ', '' FROM aclexplode(a.made) m
-                WHERE NOT EXISTS (SELECT FROM aclexplode(a.privileges) x WHERE (x.grantee, x.privilege_type) = (m.grantee, m.privilege_type))) e
+          FROM ({changed privileges}) e
           GROUP BY e.grantee, e.verb, e.preposition, e.option) p
     GROUP BY p.grantee) g";
 

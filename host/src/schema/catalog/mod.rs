@@ -28,11 +28,12 @@ pub(super) fn questions(schema: &str, major: u32) -> Vec<String> {
     questions.collect()
 }
 
-/// What is called otherwise in older versions.
+/// With what is called otherwise in older versions, and what several of them share.
 fn of_version(sql: &str, major: u32) -> String {
     let locale = if major < 17 { "colliculocale" } else { "colllocale" };
     let rules = if major < 16 { "NULL::text" } else { "c.collicurules" };
-    sql.replace("{locale}", locale).replace("{rules}", rules)
+    let sql = sql.replace("{locale}", locale).replace("{rules}", rules);
+    sql.replace("{changed privileges}", marks::CHANGED_PRIVILEGES)
 }
 
 /// What several questions need: the schemas, the relations, the members of extensions, and Lockgate's own tables.
