@@ -730,7 +730,7 @@ async fn a_failed_migration_names_the_backup_and_the_command_that_brings_it_back
     let scenario = Scenario::new("way_back").await.migration("001_a", "SELECT 1/0", "SELECT 1");
     let failed = scenario.run("up").await.fails_with(1);
     let id = scenario.backups("backups")[0].split('.').next().unwrap().to_owned();
-    failed.says(&format!("to go back to before this run: `lockgate restore {id} "));
+    failed.says(&format!("to go back to before this run: `lockgate restore {id}"));
     let json = scenario.run("up --output json").await.fails_with(1);
     json.prints("to go back to before this run: `lockgate restore ");
 }

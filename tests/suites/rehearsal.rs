@@ -304,6 +304,18 @@ async fn a_copy_without_rows_is_quick_and_cannot_tell_whether_they_fit() {
 }
 
 #[tokio::test]
+async fn a_copy_without_rows_has_the_statistics_of_the_target_where_the_server_can_take_them() {
+    let up = "DO $$ BEGIN RAISE EXCEPTION 'planned for % rows', (SELECT reltuples FROM pg_class WHERE oid = 'a'::regclass); END $$;";
+    let scenario = small("rehearse_statistics", up, "SELECT 1;").await;
+    scenario.lines("ANALYZE a").await;
+    let can = scenario.value("SELECT current_setting('server_version_num')::int >= 180000").await == "t";
+    let rehearsal = scenario.run("rehearse --schema-only --output json").await.exits_with(6).json();
+    let what = rehearsal["migrations"][0]["faults"][0]["what"].as_str().unwrap().to_owned();
+    assert_eq!(what.contains("planned for 100 rows"), can, "{what}");
+    assert!(what.contains("planned for "), "{what}");
+}
+
+#[tokio::test]
 async fn a_role_that_may_make_no_database_is_told_what_it_lacks() {
     let scenario = small("rehearse_rights", ADD, TAKE).await;
     let role = scenario.role("NOCREATEDB").await;
@@ -534,6 +546,25 @@ async fn what_a_killed_rehearsal_has_left_the_next_one_removes() {
         scenario.run("rehearse --fresh").await.succeeds();
         left_nothing(&scenario).await;
     }
+}
+
+/// As a worker of autovacuum is, whom nobody but a superuser may end.
+#[tokio::test]
+async fn a_copy_is_dropped_as_soon_as_a_superuser_has_left_it() {
+    let scenario = small("rehearse_visited", ADD, TAKE).await;
+    let failing = std::path::Path::new(env!("CARGO_BIN_EXE_torture"));
+    let point = Failpoint::DatabaseFilled;
+    scenario.run_program(failing, "rehearse --fresh").env("FAILPOINTS", format!("{point}=return")).await;
+    let [left] = &copies(&scenario).await[..] else { panic!("one copy is left") };
+    let visitor = scenario.superuser_in(left).await;
+    let run = scenario.run("restore --clean-up").start();
+    let superuser = scenario.superuser_in("postgres").await;
+    let waits =
+        format!("SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'DROP DATABASE%{left}%' AND state = 'active'");
+    eventually("it waits for the visitor", async || superuser.value(&waits).await == "1").await;
+    drop(visitor);
+    run.end().await.succeeds().prints("dropped `");
+    assert_eq!(copies(&scenario).await, Vec::<String>::new());
 }
 
 #[tokio::test]

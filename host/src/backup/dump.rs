@@ -28,10 +28,15 @@ const MAGIC: &[u8; 5] = b"PGDMP";
 /// How often the folder that `pg_dump` fills is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
+/// From this version on a dump can carry the planner's statistics, and a server takes them.
+const STATISTICS_SINCE: u32 = 18;
+
 /// What is dumped.
 pub(super) struct Source {
     pub target: Target,
     pub tools: Tools,
+    /// The major version of the server.
+    pub server_major: u32,
     pub snapshot: String,
     pub scope: Scope,
     pub jobs: u32,
@@ -50,7 +55,12 @@ impl Source {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         if self.scope.schema_only {
-            command.arg("--schema-only");
+            // So that queries are planned as if the rows were there. Both ends of it came with 18.
+            if self.tools.major.min(self.server_major) >= STATISTICS_SINCE {
+                command.args(["--no-data", "--statistics"]);
+            } else {
+                command.arg("--schema-only");
+            }
         }
         // Quoted, each is a pattern that nothing else fits.
         for table in &self.scope.excluded_tables {

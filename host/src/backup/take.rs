@@ -117,6 +117,7 @@ pub async fn take(
     let source = Source {
         target: target.clone(),
         tools: tools.clone(),
+        server_major: server.major(),
         snapshot: snapshot.id.clone(),
         scope: scope.clone(),
         jobs: order.extent.jobs,

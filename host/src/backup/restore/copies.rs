@@ -3,8 +3,6 @@
 //! They have the names and the marks of the databases that proofs of backups make, so that whoever comes next removes them if this process
 //! cannot.
 
-use std::time::Duration;
-
 use uuid::Uuid;
 
 use super::{
@@ -79,7 +77,8 @@ impl Copies {
         let filled = async {
             fresh.create(&properties, &owner).await?;
             fresh.fill().await?;
-            fresh.analyze().await
+            // Without rows, the statistics are those that came with the dump, if any did.
+            if backup.manifest.scope.schema_only { Ok(()) } else { fresh.analyze().await }
         };
         if let Err(cause) = filled.await {
             fresh.discard().await;
@@ -146,7 +145,7 @@ impl Copies {
     /// # Errors
     /// Why that cannot be done: then it is still there.
     pub async fn discard(&mut self, name: &str) -> Result<()> {
-        drop_patiently(&self.admin, name).await?;
+        drop_database(&self.admin, name).await?;
         lock::disclaim(&self.admin, name).await?;
         self.names.retain(|there| there != name);
         Ok(())
@@ -159,7 +158,7 @@ impl Copies {
     pub async fn discard_all(&mut self) -> Result<()> {
         let mut left = Vec::new();
         for name in std::mem::take(&mut self.names).into_iter().rev() {
-            if let Err(error) = drop_patiently(&self.admin, &name).await {
+            if let Err(error) = drop_database(&self.admin, &name).await {
                 left.push(format!("`{name}`: {}", why(&error)));
             }
         }
@@ -183,19 +182,6 @@ impl Copies {
         let stopped = |signal| Error::Interrupted { signal, state: NOTHING_CHANGED.into() };
         self.config.stop.race(work).await.map_err(stopped)
     }
-}
-
-/// The server gives sessions that are to end five seconds for it (SQLSTATE 55006), which is little on a machine that is busy.
-const TRIES: u32 = 4;
-
-async fn drop_patiently(admin: &Session, name: &str) -> Result<()> {
-    for _ in 1..TRIES {
-        match drop_database(admin, name).await {
-            Err(Error::Database { error, .. }) if error.is("55006") => tokio::time::sleep(Duration::from_secs(1)).await,
-            dropped => return dropped,
-        }
-    }
-    drop_database(admin, name).await
 }
 
 /// Whose the database is, if it may be made his; else that of whoever makes it.

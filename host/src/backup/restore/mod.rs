@@ -11,7 +11,10 @@ mod lend;
 pub(super) mod roles;
 mod swap;
 
-use std::{path::PathBuf, time::Instant};
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 use uuid::Uuid;
 
@@ -331,10 +334,29 @@ fn suffix(run_id: Uuid) -> String {
     run_id.simple().to_string().split_off(24)
 }
 
+/// How often is tried to drop a database in which somebody still is.
+const DROPS_MAX: u32 = 5;
+
+/// Drops a database of our own, whoever is in it.
+///
+/// FORCE ends sessions, such as that of a `pg_restore` that outlived its lockgate, and waits for them, but not long (SQLSTATE 55006). Where a
+/// worker of autovacuum is in the database it fails for whoever is no superuser (42501); without FORCE the server sends such workers away.
 async fn drop_database(admin: &Session, database: &str) -> Result<()> {
-    // A `pg_restore` that outlived its lockgate may still be at work in it.
-    let sql = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", quote_ident(database));
-    admin.batch("dropping the new database", &sql).await
+    const DOING: &str = "dropping the new database";
+    let drop = format!("DROP DATABASE IF EXISTS {}", quote_ident(database));
+    let is = |result: &Result<()>, sqlstate| matches!(result, Err(Error::Database { error, .. }) if error.is(sqlstate));
+    let mut tries = 1;
+    loop {
+        let mut dropped = admin.batch(DOING, &format!("{drop} WITH (FORCE)")).await;
+        if is(&dropped, "42501") {
+            dropped = admin.batch(DOING, &drop).await;
+        }
+        if !is(&dropped, "55006") || tries == DROPS_MAX {
+            return dropped;
+        }
+        tries += 1;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
 }
 
 pub(super) fn why(error: &Error) -> String {
