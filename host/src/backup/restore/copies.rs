@@ -77,8 +77,10 @@ impl Copies {
         let filled = async {
             fresh.create(&properties, &owner).await?;
             fresh.fill().await?;
-            // Without rows, the statistics are those that came with the dump, if any did.
-            if backup.manifest.scope.schema_only { Ok(()) } else { fresh.analyze().await }
+            match backup.manifest.scope.schema_only {
+                true => fresh.restore_statistics().await,
+                false => fresh.analyze().await,
+            }
         };
         if let Err(cause) = filled.await {
             fresh.discard().await;

@@ -8,7 +8,7 @@ use super::{
     Phase, Way, create, drop_database,
     fill::Dump,
     leftovers::{Stage, mark},
-    lend::{Lent, privileges_of_public},
+    lend::Lent,
     name, roles, suffix, why,
 };
 use crate::{
@@ -161,14 +161,33 @@ impl<'a> Fresh<'a> {
 
     async fn take_back(&self, lent: &Lent) -> Result<(), String> {
         self.batch("taking back the right to make objects", &lent.take_back).await.map_err(|e| why(&e))?;
-        let privileges = privileges_of_public(&self.listing);
+        let privileges = entries(&self.listing, " ACL - SCHEMA public ");
         if privileges.is_empty() {
             return Ok(());
         }
+        self.restore_entries(privileges).await
+    }
+
+    /// Gives an empty database the planner's statistics that came with the dump, once more: to make an index of a table without rows says that
+    /// it has none.
+    ///
+    /// # Errors
+    /// What `pg_restore` said.
+    pub(in crate::backup) async fn restore_statistics(&mut self) -> Result<(), String> {
+        let statistics = entries(&self.listing, " STATISTICS DATA ");
+        if statistics.is_empty() {
+            return Ok(());
+        }
+        let begin = Instant::now();
+        self.restore_entries(statistics).await?;
+        self.phases.push(Phase::since("statistics", begin));
+        Ok(())
+    }
+
+    async fn restore_entries(&self, entries: String) -> Result<(), String> {
         let (dump, target, stop) = (self.dump.clone(), self.target(), self.config.stop.clone());
-        let work = child::supervise(&self.config.stop, move |started| {
-            dump.restore_entries(&target, &privileges, &stop, started)
-        });
+        let work =
+            child::supervise(&self.config.stop, move |started| dump.restore_entries(&target, &entries, &stop, started));
         work.await
     }
 
@@ -279,5 +298,24 @@ fn no_tools(major: u32, error: &ToolsError) -> Error {
         next: format!(
             "install it (Debian: `apt-get install postgresql-client-{major}`), or name its folder: `--pg-bin`"
         ),
+    }
+}
+
+/// The lines of a listing of `pg_restore` with the kind of an entry in them.
+fn entries(listing: &str, kind: &str) -> String {
+    listing.split_inclusive('\n').filter(|line| line.contains(kind)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_privileges_of_the_schema_itself_are_taken() {
+        let entry = "3355; 0 0 ACL - SCHEMA public pg_database_owner\n";
+        let listing = format!(
+            ";\n{entry}3356; 0 0 ACL public TABLE a x\n5; 2615 2200 SCHEMA - public x\n9; 0 0 ACL - SCHEMA publicity x\n"
+        );
+        assert_eq!(entries(&listing, " ACL - SCHEMA public "), entry);
     }
 }

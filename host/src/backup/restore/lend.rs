@@ -41,25 +41,3 @@ impl Lent {
         self.lend.is_empty()
     }
 }
-
-/// The entries of a listing of `pg_restore` that hold the privileges on the schema in which it was lent.
-pub(super) fn privileges_of_public(listing: &str) -> String {
-    listing.lines().filter(|line| line.contains(" ACL - SCHEMA public ")).fold(String::new(), |mut text, line| {
-        let _ = writeln!(text, "{line}");
-        text
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_the_privileges_of_the_schema_itself_are_taken() {
-        let entry = "3355; 0 0 ACL - SCHEMA public pg_database_owner";
-        let listing = format!(
-            ";\n{entry}\n3356; 0 0 ACL public TABLE a x\n5; 2615 2200 SCHEMA - public x\n9; 0 0 ACL - SCHEMA publicity x\n"
-        );
-        assert_eq!(privileges_of_public(&listing), format!("{entry}\n"));
-    }
-}
