@@ -1,8 +1,10 @@
 //! Where every setting comes from: option, LOCKGATE_*, DATABASE_URL, DB_*, PG*, `lockgate.toml`, default; the first that is set wins.
 
+mod database;
+
 use std::{
     collections::BTreeMap,
-    env, fmt, fs, io,
+    fmt, fs, io,
     path::{Path, PathBuf},
     sync::{Arc, OnceLock},
     time::Duration,
@@ -10,6 +12,7 @@ use std::{
 
 use serde::Deserialize;
 
+use self::database::{Database, DatabaseSection};
 use crate::{
     adopt, backup,
     error::{Error, Problem, Result},
@@ -17,7 +20,7 @@ use crate::{
     migration::{Checksum, Version},
     plan::{OutOfOrder, Rules, Sameness},
     plugin::{Cache, Engine, Limits, Rights},
-    postgres::{Recorder, Secret, Target, Timeouts, TlsMode},
+    postgres::{Recorder, Target, Timeouts},
     rehearsal,
     runner::SoFar,
     source,
@@ -256,18 +259,6 @@ impl ConfigValue {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-struct DatabaseSection {
-    host: Option<String>,
-    port: Option<u16>,
-    name: Option<String>,
-    user: Option<String>,
-    role: Option<String>,
-    ssl_mode: Option<String>,
-    ssl_root_cert: Option<PathBuf>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
 struct StatementsSection {
     lock_timeout_ms: Option<u64>,
     timeout_ms: Option<u64>,
@@ -296,30 +287,7 @@ impl Config {
     pub fn load(options: Options) -> Result<Self> {
         let (file, text) = read_file(options.config.as_deref())?;
         let said_again = said_again(&options);
-        let mut database = Database::default();
-        if let Some(url) = options.database_url.as_ref().filter(|url| !url.is_empty()) {
-            database.merge_url(url, "--database-url")?;
-        }
-        if let Some(url) = variable("DATABASE_URL") {
-            database.merge_url(&url, "DATABASE_URL")?;
-        }
-        for names in [
-            ["DB_HOST", "DB_PORT", "DB_NAME", "DB_USER", "DB_PASSWORD", "DB_SSL_MODE", "DB_SSL_ROOT_CERT"],
-            ["PGHOST", "PGPORT", "PGDATABASE", "PGUSER", "PGPASSWORD", "PGSSLMODE", "PGSSLROOTCERT"],
-        ] {
-            database.merge(names.map(|name| variable(name).map(|value| (value, name))));
-        }
-        let section = &file.database;
-        let from_file = [
-            section.host.clone(),
-            section.port.map(|p| p.to_string()),
-            section.name.clone(),
-            section.user.clone(),
-            None,
-            section.ssl_mode.clone(),
-            section.ssl_root_cert.as_ref().map(|p| p.display().to_string()),
-        ];
-        database.merge(from_file.map(|value| value.map(|value| (value, "lockgate.toml"))));
+        let database = Database::gather(options.database_url.as_deref(), &file.database)?;
         if file.embedded.seed.is_some() != file.embedded.seed_at.is_some() {
             return Err(Error::configuration(
                 "[embedded] in lockgate.toml has only one of `seed` and `seed_at`",
@@ -474,11 +442,6 @@ fn layout(name: Option<String>) -> Result<Option<String>> {
     ))
 }
 
-/// An empty variable counts as none, as in the shell's `${DB_HOST:-localhost}`.
-fn variable(name: &str) -> Option<String> {
-    env::var(name).ok().filter(|value| !value.is_empty())
-}
-
 /// Checks the sections of single components and gives each its whole set of rights.
 fn plugin_configs(sections: BTreeMap<String, PluginSection>, text: &str) -> Result<BTreeMap<String, PluginConfig>> {
     let wrong = |what: String, next: &str| Error::configuration(format!("lockgate.toml: {what}"), next);
@@ -551,115 +514,9 @@ fn read_file(path: Option<&Path>) -> Result<(File, String)> {
     }
 }
 
-/// The seven settings of a connection, each with its value and its source.
-#[derive(Debug, Default)]
-struct Database {
-    fields: [Option<(String, &'static str)>; 7],
-}
-
-const NAMES: [&str; 7] = ["host", "port", "name", "user", "password", "ssl_mode", "ssl_root_cert"];
-const PASSWORD: usize = 4;
-
-impl Database {
-    fn merge_url(&mut self, url: &str, source: &'static str) -> Result<()> {
-        let parts = crate::postgres::parse_url(url).map_err(|e| {
-            Error::configuration(
-                format!("{source} is no database URL: {e}"),
-                "write it as `postgres://user:password@host:port/database?sslmode=prefer`",
-            )
-        })?;
-        self.merge(parts.map(|value| value.map(|value| (value, source))));
-        Ok(())
-    }
-
-    /// Fills what no earlier source has set.
-    fn merge(&mut self, layer: [Option<(String, &'static str)>; 7]) {
-        for (field, value) in self.fields.iter_mut().zip(layer) {
-            *field = field.take().or(value);
-        }
-    }
-
-    fn target(&self) -> Result<Target> {
-        let value = |i: usize| self.fields[i].as_ref().map(|(value, _)| value.clone());
-        let source = |i: usize| self.fields[i].as_ref().map_or("default", |(_, source)| *source);
-        let port = match value(1) {
-            Some(text) => text.parse().ok().filter(|port| *port != 0).ok_or_else(|| {
-                Error::configuration(format!("{}=`{text}` is no port", source(1)), "use a number from 1 to 65535")
-            })?,
-            None => 5432,
-        };
-        let tls = match value(5) {
-            Some(text) => text
-                .parse::<TlsMode>()
-                .map_err(|e| Error::configuration(format!("{}: {e}", source(5)), "the default is prefer"))?,
-            None => TlsMode::Prefer,
-        };
-        Ok(Target {
-            host: value(0).unwrap_or_else(|| "localhost".into()),
-            port,
-            database: value(2).unwrap_or_else(|| "auth_service".into()),
-            user: value(3).unwrap_or_else(|| "postgres".into()),
-            role: None,
-            password: value(PASSWORD).map(Secret::new),
-            tls,
-            root_cert: value(6).map(PathBuf::from),
-        })
-    }
-
-    fn sources(&self) -> Vec<(&'static str, String, &'static str)> {
-        let shown = |i: usize, value: &str| if i == PASSWORD { "***".to_owned() } else { value.to_owned() };
-        let given = self.fields.iter().enumerate();
-        given
-            .filter_map(|(i, field)| field.as_ref().map(|(value, source)| (NAMES[i], shown(i, value), *source)))
-            .collect()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn url(url: &str) -> Result<Target> {
-        let mut database = Database::default();
-        database.merge_url(url, "DATABASE_URL")?;
-        database.target()
-    }
-
-    #[test]
-    fn the_defaults_are_those_of_the_old_script() {
-        let target = Database::default().target().unwrap();
-        assert_eq!(target.to_string(), "`auth_service` at localhost:5432 as `postgres`");
-        assert_eq!((target.password, target.tls), (None, TlsMode::Prefer));
-    }
-
-    #[test]
-    fn a_url_sets_everything() {
-        let target = url("postgres://me:p%40ss@db:5433/auth?sslmode=verify-full&sslrootcert=/ca.pem").unwrap();
-        assert_eq!(target.to_string(), "`auth` at db:5433 as `me`");
-        assert_eq!(target.password.as_ref().unwrap().reveal(), "p@ss");
-        assert_eq!((target.tls, target.root_cert), (TlsMode::VerifyFull, Some("/ca.pem".into())));
-    }
-
-    #[test]
-    fn a_bad_setting_names_its_source_and_no_secret() {
-        for bad in [
-            "mysql://me:secret@db/auth",
-            "postgres://me:secret@db:x/auth",
-            "postgres://me:secret@db/auth?sslmode=maybe",
-            "postgres://me:secret@db/a?x=1",
-        ] {
-            let text = url(bad).unwrap_err().to_string();
-            assert!(text.contains("DATABASE_URL") && !text.contains("secret"), "{text}");
-        }
-    }
-
-    #[test]
-    fn sources_show_no_password() {
-        let mut database = Database::default();
-        database.merge_url("postgres://me:secret@db/auth", "DATABASE_URL").unwrap();
-        let shown = format!("{:?} {:?}", database.sources(), database.target().unwrap());
-        assert!(shown.contains("***") && !shown.contains("secret"), "{shown}");
-    }
 
     #[test]
     fn unknown_keys_of_the_file_are_refused() {
