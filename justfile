@@ -114,6 +114,12 @@ lint:
 doc:
     RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --no-deps --locked
 
+# hold the library's public interface against docs/public-api.txt; `just public-api --update` writes that anew
+[group('develop')]
+public-api *ARGS:
+    RUSTDOC={{justfile_directory()}}/.ci/rustdoc-unstable RUSTDOCFLAGS="-Z unstable-options --output-format json --document-hidden-items" cargo doc --quiet --locked --workspace --no-deps --lib
+    cargo run --quiet --locked --manifest-path tests/public-api/Cargo.toml --target-dir "{{target}}/public-api" -- "{{target}}/doc/lockgate.json" docs/public-api.txt "$@"
+
 # what a stranger does first: migrate, find nothing more to do, look
 [group('develop')]
 first-look:
@@ -124,7 +130,7 @@ first-look:
 
 # everything that a change must pass
 [group('develop')]
-ci: lint doc (plugins target / "plugins") test test-newest fuzz-scripts torture languages browser first-look
+ci: lint doc public-api (plugins target / "plugins") test test-newest fuzz-scripts torture languages browser first-look
 
 # the command itself; the first build takes some minutes and shows its progress
 _lockgate:
