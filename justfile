@@ -24,6 +24,11 @@ seed: _lockgate _postgres
 psql *ARGS: _lockgate _postgres
     @"{{lockgate}}" --embedded=auto psql "$@"
 
+# build the command for release and install it into ~/.cargo/bin
+[group('use')]
+install:
+    cargo install --locked --path host
+
 # run all tests: in containers where Docker and an image are at hand, else on an embedded server
 [group('develop')]
 test *ARGS: _lockgate _postgres
@@ -114,6 +119,16 @@ lint:
 doc:
     RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --no-deps --locked
 
+# build the book of docs/ into target/book, and check that every link of the documentation leads somewhere
+[group('develop')]
+book:
+    @.ci/book "{{target}}/book"
+
+# run the terminal sessions of README, tutorial and runbook, and compare what they print with what is shown (`--update`: write it anew)
+[group('develop')]
+tutorial *ARGS: _lockgate _postgres
+    @.ci/tutorial "{{lockgate}}" "$@"
+
 # what a stranger does first: migrate, find nothing more to do, look
 [group('develop')]
 first-look:
@@ -124,7 +139,7 @@ first-look:
 
 # everything that a change must pass
 [group('develop')]
-ci: lint doc (plugins target / "plugins") test test-newest fuzz-scripts torture languages browser first-look
+ci: lint doc (plugins target / "plugins") test test-newest fuzz-scripts torture languages browser book tutorial first-look
 
 # the command itself; the first build takes some minutes and shows its progress
 _lockgate:
