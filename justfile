@@ -114,6 +114,25 @@ lint:
     cargo deny --all-features --locked check bans licenses sources
     cargo machete
 
+# build the Debian package of the release build into target/deb
+[group('ship')]
+deb:
+    cargo build --locked --release --package lockgate
+    @.ci/package "{{target}}/release/lockgate" "{{target}}/deb"
+
+# build an image of the release build, offline, and try it (`docker build --file ops/docker/Dockerfile .` builds it all in containers)
+[group('ship')]
+image TAG="lockgate": _postgres
+    cargo build --locked --release --package lockgate
+    @.ci/image "{{target}}/release/lockgate" --tag "$1"
+
+# check all of ops/, and make and try the package and the image, of the command as it is built for development
+[group('ship')]
+ship: _lockgate _postgres
+    @.ci/ops "{{lockgate}}"
+    @.ci/package "{{lockgate}}" "{{target}}/deb"
+    @.ci/image "{{lockgate}}"
+
 # build the API documentation
 [group('develop')]
 doc:
@@ -139,7 +158,7 @@ first-look:
 
 # everything that a change must pass
 [group('develop')]
-ci: lint doc (plugins target / "plugins") test test-newest fuzz-scripts torture languages browser book tutorial first-look
+ci: lint doc (plugins target / "plugins") test test-newest fuzz-scripts torture languages browser book tutorial ship first-look
 
 # the command itself; the first build takes some minutes and shows its progress
 _lockgate:
