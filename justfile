@@ -130,7 +130,7 @@ image TAG="lockgate": _postgres
 [group('ship')]
 ship: _lockgate _postgres
     @.ci/ops "{{lockgate}}"
-    @.ci/package "{{lockgate}}" "{{target}}/deb"
+    @.ci/package "{{lockgate}}" "{{target}}/deb" --fast
     @.ci/image "{{lockgate}}"
 
 # build the API documentation
