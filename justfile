@@ -89,6 +89,12 @@ bench-rehearsals SCALE="70": _postgres
     cargo build --quiet --locked --release --package lockgate
     @host/benches/rehearsals "{{target}}/release/lockgate" "$1"
 
+# how large the release build is, and how long it takes to start, beside a program that does nothing
+[group('develop')]
+bench-start:
+    cargo build --quiet --locked --release --package lockgate
+    @host/benches/start "{{target}}/release/lockgate"
+
 # do harm to runs: kills, lost connections, dead servers, crowds; FACTOR times as much as CI does (some minutes each)
 [group('develop')]
 torture FACTOR="1": _lockgate _postgres
