@@ -7,6 +7,7 @@ pub mod config;
 pub mod doctor;
 pub mod embedded;
 pub mod error;
+pub mod events;
 pub mod failpoint;
 mod files;
 #[cfg(any(test, feature = "fuzzing"))]
