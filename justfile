@@ -39,6 +39,12 @@ test *ARGS: _lockgate _postgres
 test-newest *ARGS: _lockgate
     @LOCKGATE_PG_BIN=$(.ci/install-postgres --from-pypi) LOCKGATE_TEST_DATABASE=embedded cargo test --workspace --test suites --locked "$@"
 
+# write the JSON schemas of all that `--output json` and `--events` print into docs/schemas
+[group('develop')]
+schemas: _lockgate
+    @rm -f docs/schemas/*.json
+    "{{lockgate}}" schema --out docs/schemas
+
 # build the migration components of plugins/ into a folder and pin them there
 [group('develop')]
 plugins FOLDER="migrations": _lockgate

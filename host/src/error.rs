@@ -45,7 +45,7 @@ pub enum ExitCode {
 }
 
 /// A line of a script or of a query, and the character in it that is meant.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Excerpt {
     /// The line, or what of it is near that character; tabs are kept, other control characters have become spaces.
     pub line: String,
@@ -85,7 +85,7 @@ impl fmt::Display for Excerpt {
 }
 
 /// Something wrong with one file of the migrations folder.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Problem {
     /// The file, and the line where there is one.
     pub at: String,
@@ -106,7 +106,7 @@ impl Problem {
 }
 
 /// How much a finding weighs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// Worth printing.
@@ -128,7 +128,7 @@ impl fmt::Display for Severity {
 }
 
 /// What a check found.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Finding {
     /// How much it weighs.
     pub severity: Severity,
@@ -160,7 +160,7 @@ pub fn blocks(findings: &[Finding]) -> bool {
 }
 
 /// An error that the server reported, or the loss of the connection to it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct DbError {
     /// Five characters (PostgreSQL manual, appendix A); `None` when the server did not answer.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -517,7 +517,8 @@ pub enum Error {
 }
 
 /// An error, taken apart for printing.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
+#[schemars(rename = "Error")]
 pub struct Report {
     /// What failed.
     pub what: String,

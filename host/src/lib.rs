@@ -13,6 +13,8 @@ pub mod doctor;
 pub mod embedded;
 pub mod error;
 #[doc(hidden)]
+pub mod events;
+#[doc(hidden)]
 pub mod failpoint;
 mod files;
 #[cfg(any(test, feature = "fuzzing"))]

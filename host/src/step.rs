@@ -60,7 +60,7 @@ impl OutsideStep {
 }
 
 /// A step as people read it: on one line, and without the characters with which a migration could write over the lines of others.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum PlannedStep {
     /// A statement.

@@ -20,7 +20,7 @@ use crate::error::{Error, NOTHING_CHANGED, Result};
 const MANIFEST_MAX_BYTES: u64 = 64 << 20;
 
 /// A backup, and how far it has been proved by now.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct Backup {
     /// What it says of itself.
     #[serde(flatten)]
@@ -28,11 +28,12 @@ pub struct Backup {
     /// The highest level that it has reached so far.
     pub level: Level,
     /// When it reached that.
+    #[schemars(with = "String")]
     pub proved_at: jiff::Timestamp,
 }
 
 /// What a store holds.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, schemars::JsonSchema)]
 pub struct Listing {
     /// The complete backups; those of one database of a server in the order in which they were taken.
     pub backups: Vec<Backup>,
@@ -41,7 +42,7 @@ pub struct Listing {
 }
 
 /// A backup with a damaged manifest. Nobody knows what it was of.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Damaged {
     /// Its name.
     pub id: String,
@@ -50,10 +51,11 @@ pub struct Damaged {
 }
 
 /// What a later proof of a backup leaves beside it.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Proof {
     level: Level,
+    #[schemars(with = "String")]
     at: jiff::Timestamp,
     /// Of the very manifest.
     sha256: String,

@@ -11,11 +11,12 @@ use crate::{
 };
 
 /// What a drill found.
-#[derive(Debug, Clone, serde::Serialize)]
+#[derive(Debug, Clone, serde::Serialize, schemars::JsonSchema)]
 pub struct Drill {
     /// The database.
     pub database: String,
     /// When the backup was taken, UTC.
+    #[schemars(with = "String")]
     pub taken_at: jiff::Timestamp,
     /// That it could be restored, and how long each part took.
     #[serde(flatten)]
@@ -38,7 +39,7 @@ impl Drill {
 }
 
 /// How long a restore takes: recovery time objective.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
 pub struct Rto {
     /// At most so long, in seconds.
     pub target_s: u64,
@@ -55,7 +56,7 @@ impl Rto {
 }
 
 /// How much of the past would be lost: recovery point objective.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
 pub struct Rpo {
     /// At most so much, in seconds.
     pub target_s: u64,
@@ -71,7 +72,7 @@ pub struct Rpo {
 }
 
 /// Up to when everything is kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Since {
     /// Up to the newest segment of the write-ahead log that was archived. A base backup that it goes on from is needed as well; whether

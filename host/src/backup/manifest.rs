@@ -10,7 +10,7 @@ use crate::{migration::hex, postgres::snapshot::Contents};
 pub const FORMAT: u32 = 3;
 
 /// A complete backup.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
     /// 3.
@@ -20,6 +20,7 @@ pub struct Manifest {
     /// One more than that of the backup of this database of this server before it: the order in which they were taken, whatever clocks say.
     pub sequence: u64,
     /// When it was begun, UTC.
+    #[schemars(with = "String")]
     pub created_at: jiff::Timestamp,
     /// How long it took, in milliseconds, up to its last check.
     pub duration_ms: u64,
@@ -58,7 +59,7 @@ pub struct Manifest {
 }
 
 /// What a backup leaves out.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Scope {
     /// All rows.
@@ -85,7 +86,7 @@ impl Scope {
 }
 
 /// What a file of a backup holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Content {
     /// `pg_dump`'s custom format.
@@ -110,7 +111,7 @@ impl Content {
 }
 
 /// What was done to the bytes, in this order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub enum Encoding {
     /// As the program wrote them.
     #[serde(rename = "none")]
@@ -135,7 +136,7 @@ impl Encoding {
 }
 
 /// A file of a backup.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Part {
     /// What it holds.

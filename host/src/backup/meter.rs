@@ -11,16 +11,24 @@ use std::{
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::stop::Stop;
+use crate::{
+    events::{Event, Events},
+    stop::Stop,
+};
 
 /// How often it is said.
 const TELL_EVERY: Duration = Duration::from_secs(1);
 
 /// Bytes that have passed. Clones count together.
 #[derive(Debug, Clone, Default)]
-pub struct Meter(Arc<AtomicU64>);
+pub struct Meter(Arc<AtomicU64>, Events);
 
 impl Meter {
+    /// One whose count is among the events of a run.
+    pub fn telling(events: &Events) -> Self {
+        Self(Arc::default(), events.clone())
+    }
+
     /// Counts what is read, until the process is asked to stop.
     pub fn read<R: Read>(&self, inner: R, stop: &Stop) -> Metered<R> {
         Metered { inner, meter: self.clone(), stop: stop.clone() }
@@ -55,6 +63,7 @@ impl Meter {
                     }
                     let (bytes_per_s, left_s) = pace(done, about, begin.elapsed());
                     tracing::info!(done_bytes = done, about_bytes = about, bytes_per_s, left_s, "{doing}");
+                    self.1.tell(Event::BackupProgress { doing, done_bytes: done, about_bytes: about });
                 }
             }
         }

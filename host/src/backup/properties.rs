@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// See the module.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Properties {
     /// The role that owns it.
@@ -34,7 +34,7 @@ pub struct Properties {
 }
 
 /// A privilege on the database that is not its owner's own.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Privilege {
     /// The role; `None` for everybody.
@@ -46,7 +46,7 @@ pub struct Privilege {
 }
 
 /// `ALTER DATABASE … SET` or `ALTER ROLE … IN DATABASE … SET`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Setting {
     /// The role; `None` for everybody.

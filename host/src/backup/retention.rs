@@ -19,7 +19,7 @@ use super::{
 use crate::error::{Error, Result};
 
 /// What a clean-up removes, or would.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct Pruned {
     /// The backups that stay, in the order in which they were taken, each with why.
     pub kept: Vec<Kept>,
@@ -34,7 +34,7 @@ pub struct Pruned {
 }
 
 /// A backup that stays.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Kept {
     /// The backup.
     pub id: String,

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// How far a backup was proved, and how long that took.
-#[derive(Debug, Clone, serde::Serialize)]
+#[derive(Debug, Clone, serde::Serialize, schemars::JsonSchema)]
 pub struct Proof {
     /// The backup.
     pub backup: String,

@@ -1,7 +1,8 @@
 //! How backups are taken, kept and proved: `[backup]` and `[drill]` in `lockgate.toml`, and the options over them.
 
-use std::{path::PathBuf, time::Duration};
+use std::{borrow::Cow, path::PathBuf, time::Duration};
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{
@@ -43,6 +44,21 @@ impl Level {
 impl Serialize for Level {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_u8(*self as u8)
+    }
+}
+
+impl JsonSchema for Level {
+    fn schema_name() -> Cow<'static, str> {
+        "ProofLevel".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "integer",
+            "description": "How far a backup is proved: 0 by its digests, 1 that it decodes to what was dumped, 2 by a restore, 3 by its rows.",
+            "minimum": 0,
+            "maximum": 3,
+        })
     }
 }
 

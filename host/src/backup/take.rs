@@ -28,6 +28,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
+    events::Events,
     failpoint::Failpoint,
     postgres::{
         Server, Target,
@@ -54,6 +55,8 @@ pub struct Order {
     pub pg_bin: Option<std::path::PathBuf>,
     /// Whether to draw how far it is.
     pub draw: bool,
+    /// Who is told how far it is.
+    pub events: Events,
 }
 
 /// What is written and not yet under its name.
@@ -125,7 +128,7 @@ pub async fn take(
         about_bytes: about,
     };
     Failpoint::SnapshotTaken.pass();
-    let (meter, lsn) = (Meter::default(), snapshot.lsn.clone());
+    let (meter, lsn) = (Meter::telling(&order.events), snapshot.lsn.clone());
     let dumped = {
         let (store, id, witness) = (Arc::clone(catalog.store()), id.clone(), Arc::clone(&witness));
         let (meter, recipients, stopping) = (meter.clone(), recipients.clone(), stop.clone());
@@ -177,7 +180,7 @@ pub async fn take(
 
     // Before it gets its name: whoever sees a manifest can rely on what it says.
     let stopping = stop.clone();
-    let (about, meter) = (written.iter().map(|(part, _)| part.bytes).sum(), Meter::default());
+    let (about, meter) = (written.iter().map(|(part, _)| part.bytes).sum(), Meter::telling(&order.events));
     let checking = {
         let meter = meter.clone();
         off_the_runtime(move || {

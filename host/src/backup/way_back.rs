@@ -8,7 +8,7 @@ use super::Manifest;
 use crate::config::Config;
 
 /// See the module.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct WayBack {
     /// For a shell. `FILE` and `NAME` in it stand for what nobody has said.
     pub command: String,

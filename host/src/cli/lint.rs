@@ -1,13 +1,13 @@
 //! `lockgate lint`
 
-use std::{io::Write as _, path::PathBuf};
+use std::{collections::BTreeMap, io::Write as _, path::PathBuf};
 
 use clap::Args;
 
 use super::{Context, Output, Result};
 use crate::{
     error::{Error, ExitCode},
-    lint::Settings,
+    lint::{Level, Settings},
     report,
     runner::{self, Linted},
 };
@@ -62,8 +62,7 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<ExitCode> {
 
 fn list(context: &Context, settings: &Settings) -> Result<ExitCode> {
     let rules = settings.all();
-    let by_name: serde_json::Map<String, serde_json::Value> =
-        rules.iter().map(|(rule, level)| (rule.to_string(), level.as_str().into())).collect();
+    let by_name: BTreeMap<String, Level> = rules.iter().map(|(rule, level)| (rule.to_string(), *level)).collect();
     context.print(&by_name, |_| report::rules(&rules))?;
     Ok(ExitCode::Done)
 }

@@ -19,6 +19,7 @@ mod repair;
 mod resolve;
 mod restore;
 mod roles;
+mod schema;
 mod status;
 mod test;
 mod up;
@@ -33,6 +34,8 @@ use clap::{
     Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum,
     builder::{PossibleValuesParser, TypedValueParser},
 };
+use schemars::JsonSchema;
+use serde::Serialize;
 use tracing::Instrument as _;
 use uuid::Uuid;
 
@@ -40,9 +43,10 @@ use crate::{
     config::{Config, Options},
     embedded::Embedded,
     error::{Error, ExitCode, NOTHING_CHANGED, Result},
+    events::{Destination, Event, Events},
     migration::Version,
     plan::OutOfOrder,
-    report,
+    report::json::{self, Failure},
     stop::Stop,
     telemetry,
 };
@@ -136,6 +140,9 @@ struct Global {
     /// What is printed on stdout
     #[arg(long, global = true, value_enum, default_value = "text", env = "LOCKGATE_OUTPUT")]
     output: Output,
+    /// Append what the run does, as it does it, to FILE: one JSON object a line; `-` is stdout, and the outcome goes to stderr then
+    #[arg(long, global = true, value_name = "FILE", env = "LOCKGATE_EVENTS")]
+    events: Option<String>,
     /// How the log on stderr is written
     #[arg(long, global = true, value_enum, default_value = "text", env = "LOCKGATE_LOG_FORMAT")]
     log_format: LogFormat,
@@ -208,6 +215,8 @@ enum Command {
     Psql(psql::Arguments),
     /// Begin a migration: SQL files, or the project of a component
     New(new::Arguments),
+    /// Print the JSON schema of what a command prints with `--output json`
+    Schema(schema::Arguments),
     /// Build, inspect, pin and check migration components
     #[command(subcommand)]
     Plugin(plugin::Arguments),
@@ -218,19 +227,26 @@ struct Context {
     config: Config,
     run_id: Uuid,
     output: Output,
+    /// Its name, such as `backup list`.
+    command: String,
+    /// Whether stdout is for events alone.
+    events_on_stdout: bool,
     yes: bool,
     embedded: bool,
 }
 
 impl Context {
     /// Prints an outcome: text for people, JSON for programs.
-    fn print<T: serde::Serialize>(&self, outcome: &T, text: impl FnOnce(&T) -> String) -> Result<()> {
+    fn print<T: Serialize + JsonSchema>(&self, outcome: &T, text: impl FnOnce(&T) -> String) -> Result<()> {
         let body = match self.output {
             Output::Text | Output::Github => text(outcome),
-            Output::Json => report::json(outcome)? + "\n",
+            Output::Json => json::object(&self.command, outcome)? + "\n",
         };
         // A reader that went away is no failure of the run.
-        let _ = io::stdout().write_all(body.as_bytes());
+        let _ = match self.events_on_stdout {
+            true => io::stderr().write_all(body.as_bytes()),
+            false => io::stdout().write_all(body.as_bytes()),
+        };
         Ok(())
     }
 
@@ -266,29 +282,30 @@ pub fn main() -> u8 {
     let verbosity = if cli.global.quiet { -1 } else { i16::from(cli.global.verbose) };
     telemetry::init(verbosity, cli.global.log_format == LogFormat::Json, color);
     let json = cli.global.output == Output::Json;
+    let command = schema::called(&matches);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return fail(&Error::system("starting the runtime", error), json),
+        Err(error) => return fail(&Error::system("starting the runtime", error), &command, json),
     };
-    let result = runtime.block_on(run(cli));
+    let result = runtime.block_on(run(cli, &command));
     // A compiler or a dump that was abandoned must not keep the process.
     runtime.shutdown_background();
     match result {
         Ok(code) => code as u8,
-        Err(error) => fail(&error, json),
+        Err(error) => fail(&error, &command, json),
     }
 }
 
-fn fail(error: &Error, json: bool) -> u8 {
-    let report = error.report();
-    if json && let Ok(body) = report::json(&serde_json::json!({ "error": report })) {
+fn fail(error: &Error, command: &str, json: bool) -> u8 {
+    let failure = Failure { error: error.report() };
+    if json && let Ok(body) = json::object(command, &failure) {
         let _ = writeln!(io::stdout(), "{body}");
     }
-    let _ = writeln!(io::stderr(), "{report}");
-    report.exit_code
+    let _ = writeln!(io::stderr(), "{}", failure.error);
+    failure.error.exit_code
 }
 
-async fn run(cli: Cli) -> Result<ExitCode> {
+async fn run(cli: Cli, command: &str) -> Result<ExitCode> {
     let run_id = Uuid::now_v7();
     let span = tracing::error_span!("run", run_id = %run_id);
     async {
@@ -297,6 +314,12 @@ async fn run(cli: Cli) -> Result<ExitCode> {
             let what = "`--output github` is for `lint` only";
             return Err(Error::configuration(what, "leave it out, or say `--output json`"));
         }
+        let events = global.events.as_deref().filter(|text| !text.is_empty()).map(Destination::parse);
+        if events == Some(Destination::Stdout) && global.output != Output::Text {
+            let what = "`--events -` and `--output` both want stdout";
+            return Err(Error::configuration(what, "name a file for the events, such as `--events /dev/fd/3`"));
+        }
+        let told = events.as_ref().map(|destination| Events::to(destination, run_id)).transpose()?.unwrap_or_default();
         let mut config = Config::load(Options {
             config: global.config,
             database_url: global.database_url,
@@ -330,7 +353,7 @@ async fn run(cli: Cli) -> Result<ExitCode> {
         let use_embedded = match global.embedded {
             // A server that nobody asks would only be started and stopped.
             _ if matches!(&cli.command, Command::Plugin(arguments) if !arguments.asks_a_database()) => false,
-            _ if matches!(&cli.command, Command::Roles(_)) => false,
+            _ if matches!(&cli.command, Command::Roles(_) | Command::Schema(_)) => false,
             _ if matches!(&cli.command, Command::Lint(arguments) if !arguments.asks_a_database()) => false,
             Some(EmbeddedWhen::Always) => true,
             Some(EmbeddedWhen::Auto) => config.names_no_database(),
@@ -347,7 +370,24 @@ async fn run(cli: Cli) -> Result<ExitCode> {
         } else {
             None
         };
-        let context = Context { config, run_id, output: global.output, yes: global.yes, embedded: use_embedded };
+        config.events = told;
+        let told = config.events.begin(
+            Event::RunStarted {
+                command: command.to_owned(),
+                target: config.target.to_string(),
+                lockgate_version: env!("CARGO_PKG_VERSION"),
+            },
+            Event::RunFinished { exit_code: ExitCode::MigrationFailed as u8, error: None },
+        );
+        let context = Context {
+            config,
+            run_id,
+            output: global.output,
+            command: command.to_owned(),
+            events_on_stdout: events == Some(Destination::Stdout),
+            yes: global.yes,
+            embedded: use_embedded,
+        };
         let result = dispatch(&context, cli.command).await.map_err(|error| match error {
             Error::Unreachable { target, cause, next } if !use_embedded && context.config.names_no_database() => {
                 let next = format!(
@@ -362,6 +402,14 @@ async fn run(cli: Cli) -> Result<ExitCode> {
         {
             tracing::warn!(%error, "the embedded server did not stop");
         }
+        told.end(match &result {
+            Ok(code) => Event::RunFinished { exit_code: *code as u8, error: None },
+            Err(error) => {
+                let report = error.report();
+                Event::RunFinished { exit_code: report.exit_code, error: Some(Box::new(report)) }
+            }
+        });
+        context.config.events.close();
         result
     }
     .instrument(span)
@@ -384,6 +432,7 @@ async fn dispatch(context: &Context, command: Command) -> Result<ExitCode> {
         Command::Psql(arguments) => psql::run(context, &arguments).await,
         Command::New(arguments) => new::run(context, &arguments),
         Command::Roles(arguments) => roles::run(context, &arguments),
+        Command::Schema(arguments) => schema::run(&arguments),
         // These change nothing and stop anywhere.
         Command::Plugin(arguments) => interruptible(context, plugin::run(context, &arguments)).await,
         Command::Test => interruptible(context, test::run(context)).await,

@@ -9,6 +9,10 @@ mod warm;
 
 use clap::Subcommand;
 
+pub use build::Built;
+pub use verify::Fit;
+pub use warm::Warmed;
+
 use super::{Context, Result};
 use crate::error::ExitCode;
 
@@ -39,9 +43,9 @@ impl Arguments {
 
 pub async fn run(context: &Context, arguments: &Arguments) -> Result<ExitCode> {
     match arguments {
-        Arguments::Build(arguments) => build::run(arguments, &context.config.dir).await,
+        Arguments::Build(arguments) => build::run(context, arguments).await,
         Arguments::Wit => {
-            print!("{}", crate::plugin::build::WIT);
+            context.print(&crate::plugin::build::WIT.to_owned(), String::clone)?;
             Ok(ExitCode::Done)
         }
         Arguments::Pin => pin::run(context).await,

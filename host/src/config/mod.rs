@@ -16,6 +16,7 @@ use self::database::{Database, DatabaseSection};
 use crate::{
     adopt, backup,
     error::{Error, Problem, Result},
+    events::Events,
     lint,
     migration::{Checksum, Version},
     plan::{OutOfOrder, Rules, Sameness},
@@ -78,6 +79,8 @@ pub struct Config {
     pub stop: Stop,
     /// What the run has done so far, for its report.
     pub so_far: SoFar,
+    /// Who is told what it does, while it does it: nobody unless asked for.
+    pub events: Events,
     /// The options that were given and that a later call about the same backups needs as well, as words.
     pub said_again: Vec<String>,
     /// Which database settings were given, and where: name, value without secrets, source.
@@ -353,6 +356,7 @@ impl Config {
             embedded: file.embedded,
             stop: Stop::never(),
             so_far: SoFar::default(),
+            events: Events::default(),
             said_again,
             sources,
         })

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::{rows::Rows, tree::Node};
 
 /// How much a finding weighs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
     /// Worth knowing.
@@ -17,7 +17,7 @@ pub enum Severity {
 }
 
 /// What came of a check: the gravest of its findings, or why there is none.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// It looked and found nothing.
@@ -43,7 +43,7 @@ impl From<Severity> for Verdict {
 }
 
 /// Something that a check found.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct Finding {
     /// How much it weighs.
     pub severity: Severity,
@@ -97,7 +97,7 @@ impl Finding {
 }
 
 /// What one check found.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct Checked {
     /// Its name, as `--check` takes it.
     pub check: &'static str,
@@ -122,7 +122,7 @@ pub struct Checked {
 }
 
 /// All of it.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct Examination {
     /// Where the database is, without a password.
     pub target: String,
@@ -133,6 +133,7 @@ pub struct Examination {
     /// The role that looked: what it may not see, it could not look at.
     pub role: String,
     /// When it began.
+    #[schemars(with = "String")]
     pub examined_at: jiff::Timestamp,
     /// From where on something was long, in seconds.
     pub long_s: u64,

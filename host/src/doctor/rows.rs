@@ -1,5 +1,8 @@
 //! Rows of an answer, and the same as typed rows of a finding.
 
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Serialize, Serializer, ser::SerializeSeq};
 use serde_json::{Map, Value};
 
@@ -130,6 +133,24 @@ impl Serialize for Rows {
             sequence.serialize_element(&object)?;
         }
         sequence.end()
+    }
+}
+
+impl JsonSchema for Rows {
+    fn schema_name() -> Cow<'static, str> {
+        "Rows".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "array",
+            "description": "Rows; the names of the columns are those of the check.",
+            "items": {
+                "type": "object",
+                "description": "A row: each column by its name.",
+                "additionalProperties": { "type": ["string", "number", "boolean", "null"] },
+            },
+        })
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 /// A session, and those that wait for it.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct Node {
     /// The session.
     #[serde(flatten)]
@@ -16,7 +16,7 @@ pub struct Node {
 }
 
 /// A session that waits, or that others wait for.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, schemars::JsonSchema)]
 pub struct Involved {
     /// Its process; 0: a prepared transaction, which has none.
     pub pid: i32,

@@ -53,7 +53,8 @@ const OWN: [(Rule, Check); 6] = [
 ];
 
 /// A place in a migration at which a rule has something to say.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
+#[schemars(rename = "LintFinding")]
 pub struct Finding {
     /// Which rule.
     pub rule: Rule,
@@ -85,7 +86,7 @@ impl Finding {
 }
 
 /// A rule that was not asked, and why.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Skipped {
     /// Which.
     pub rule: Rule,
@@ -94,7 +95,7 @@ pub struct Skipped {
 }
 
 /// For which version the rules were asked, and who says so.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct PgVersion {
     /// 15 for 15.18.
     pub major: u32,
@@ -103,7 +104,7 @@ pub struct PgVersion {
 }
 
 /// Who says which version it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum VersionSource {
     /// The connected server.
@@ -126,7 +127,8 @@ impl PgVersion {
 }
 
 /// What all rules have to say.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
+#[schemars(rename = "LintReport")]
 pub struct Report {
     /// For which version.
     pub pg_version: PgVersion,

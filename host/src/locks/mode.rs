@@ -2,8 +2,9 @@
 //!
 //! Source: PostgreSQL manual, 13.3.1 "Table-Level Locks".
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Serialize, Serializer};
 
 /// How strong a lock on a table is.
@@ -28,6 +29,18 @@ pub enum Mode {
 }
 
 impl Mode {
+    /// All of them, the weakest first.
+    const ALL: [Self; 8] = [
+        Self::AccessShare,
+        Self::RowShare,
+        Self::RowExclusive,
+        Self::ShareUpdateExclusive,
+        Self::Share,
+        Self::ShareRowExclusive,
+        Self::Exclusive,
+        Self::AccessExclusive,
+    ];
+
     /// As the manual writes it.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -79,8 +92,22 @@ impl Serialize for Mode {
     }
 }
 
+impl JsonSchema for Mode {
+    fn schema_name() -> Cow<'static, str> {
+        "LockMode".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "description": "How strong a lock on a table is, as the manual of PostgreSQL writes it.",
+            "enum": Self::ALL.map(Self::as_str),
+        })
+    }
+}
+
 /// Who has to wait while a lock is held.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Blocks {
     /// Nobody who only reads or writes rows.
@@ -103,7 +130,7 @@ impl Blocks {
 }
 
 /// What a statement does with a relation while it holds the lock.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Work {
     /// As long as the catalog takes, however large the relation is.

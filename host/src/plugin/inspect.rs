@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// What was found out about a component.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct Inspection {
     /// The file.
     pub file: String,
@@ -45,7 +45,7 @@ pub struct Inspection {
 }
 
 /// What a component's bytes tell.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, schemars::JsonSchema)]
 pub struct Anatomy {
     /// The version of `lockgate:migration` that it was built for.
     pub interface: Option<String>,
@@ -62,7 +62,7 @@ pub struct Anatomy {
 }
 
 /// Whether a component was reviewed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Pinned {
     /// This very one.
@@ -74,7 +74,7 @@ pub enum Pinned {
 }
 
 /// What a component says of itself.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct Described {
     /// In its author's words.
     pub title: String,
@@ -91,7 +91,7 @@ pub struct Described {
 }
 
 /// A grant that a component asks for.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct Wanted {
     /// Such as `clock` or `config:keep`.
     pub grant: String,
@@ -104,7 +104,7 @@ pub struct Wanted {
 }
 
 /// The steps of a plan, or why they are not known.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Steps {
     /// Each with its kind and its name or first words.

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// What pinning changed about one component.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Pinning {
     /// The file.
     pub name: String,
@@ -37,7 +37,7 @@ pub struct Pinning {
 }
 
 /// What happened to a component since the last pin.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Change {
     /// There was no pin.

@@ -43,7 +43,7 @@ fn is_version() -> String {
 }
 
 /// One applied migration.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Applied {
     /// Its version, as it was written when it was applied.
     pub version: Version,

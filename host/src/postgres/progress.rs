@@ -73,7 +73,7 @@ pub struct Started {
 }
 
 /// Who has paused a migration, and when.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Paused {
     /// User and machine.
     pub by: String,

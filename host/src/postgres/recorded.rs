@@ -61,7 +61,7 @@ pub struct Told<'a> {
 }
 
 /// How a step is run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum How {
     /// A statement in a transaction.
@@ -135,11 +135,11 @@ impl Session {
         &self,
         statement: &Script,
         work: impl Future<Output = Result<u64, ProgramError>>,
-    ) -> Result<(), ProgramError> {
-        let Some(recorder) = &self.recorder else { return work.await.map(drop) };
+    ) -> Result<u64, ProgramError> {
+        let Some(recorder) = &self.recorder else { return work.await };
         let text = statement.statements().map(|(_, sql)| sql).collect::<Vec<_>>().join("; ");
         let told = Told { how: How::Outside, text: &text };
-        self.told(&**recorder, told, work, |rows| Some(*rows)).await.map(drop)
+        self.told(&**recorder, told, work, |rows| Some(*rows)).await
     }
 
     /// A transaction of a migration is about to begin.
@@ -161,7 +161,8 @@ impl Session {
     ///
     /// # Errors
     /// As [`run_script`](Self::run_script).
-    pub(super) async fn run_recorded(&self, recorder: &dyn Recorder, script: &Script) -> Result<(), ProgramError> {
+    pub(super) async fn run_recorded(&self, recorder: &dyn Recorder, script: &Script) -> Result<u64, ProgramError> {
+        let mut rows = 0;
         for (n, (statement, sql)) in script.statements().enumerate() {
             let work = async {
                 let done = match (&statement.data, &script.origin) {
@@ -171,9 +172,9 @@ impl Session {
                 };
                 done.map_err(|error| script.error(statement.start, n, error))
             };
-            self.told(recorder, Told { how: How::Sql, text: sql }, work, |rows| Some(*rows)).await?;
+            rows += self.told(recorder, Told { how: How::Sql, text: sql }, work, |rows| Some(*rows)).await?;
         }
-        Ok(())
+        Ok(rows)
     }
 
     /// Runs a statement as a message of its own and returns the rows that it touched.

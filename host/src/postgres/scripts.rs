@@ -14,27 +14,28 @@ impl Session {
     ///
     /// # Errors
     /// What the server said, with its place in the script.
-    pub async fn run_script(&self, script: &Script) -> Result<(), ProgramError> {
+    pub async fn run_script(&self, script: &Script) -> Result<u64, ProgramError> {
         if let Some(recorder) = &self.recorder {
             return self.run_recorded(&**recorder, script).await;
         }
+        let mut rows = 0;
         match script.origin {
             Origin::File(_) | Origin::History(_) => {
                 for parcel in script.parcels() {
-                    self.run_parcel(script, parcel).await?;
+                    rows += self.run_parcel(script, parcel).await?;
                 }
             }
             Origin::Plugin => {
                 for (n, (statement, sql)) in script.statements().enumerate() {
                     let executed = self.handle().execute(sql, &[]).await;
-                    executed.map_err(|error| script.error(statement.start, n, error))?;
+                    rows += executed.map_err(|error| script.error(statement.start, n, error))?;
                 }
             }
         }
-        Ok(())
+        Ok(rows)
     }
 
-    async fn run_parcel(&self, script: &Script, parcel: Parcel<'_>) -> Result<(), ProgramError> {
+    async fn run_parcel(&self, script: &Script, parcel: Parcel<'_>) -> Result<u64, ProgramError> {
         match parcel {
             Parcel::Sql { first, base, sql } => {
                 let mut done = 0;
@@ -44,20 +45,24 @@ impl Session {
             }
             Parcel::Copy { statement, sql, data } => {
                 let base = script.statements().nth(statement).map_or(0, |(statement, _)| statement.start);
-                self.copy(sql, data).await.map_err(|error| script.error(base, statement, error)).map(drop)
+                self.copy(sql, data).await.map_err(|error| script.error(base, statement, error))
             }
         }
     }
 
-    /// Runs statements in one message and counts those that are done.
-    async fn run_message(&self, sql: &str, done: &mut usize) -> Result<(), DbError> {
+    /// Runs statements in one message and counts those that are done; returns the rows that they touched.
+    async fn run_message(&self, sql: &str, done: &mut usize) -> Result<u64, DbError> {
         let client = self.client();
         let answers = client.simple_query_raw(sql).await.map_err(|e| db_error(&e))?;
         let mut answers = std::pin::pin!(answers);
+        let mut rows = 0;
         while let Some(answer) = answers.try_next().await.map_err(|e| db_error(&e))? {
-            *done += usize::from(matches!(answer, SimpleQueryMessage::CommandComplete(_)));
+            if let SimpleQueryMessage::CommandComplete(touched) = answer {
+                *done += 1;
+                rows += touched;
+            }
         }
-        Ok(())
+        Ok(rows)
     }
 
     pub(super) async fn copy(&self, sql: &str, data: &str) -> Result<u64, DbError> {

@@ -359,7 +359,7 @@ impl Session {
     ///
     /// # Errors
     /// What the server said, or the loss of the connection.
-    pub async fn outside(&self, timeouts: Timeouts, statement: &Script) -> Result<(), ProgramError> {
+    pub async fn outside(&self, timeouts: Timeouts, statement: &Script) -> Result<u64, ProgramError> {
         self.client().batch_execute(&timeouts.sql("SET")).await.map_err(|e| ProgramError::from(db_error(&e)))?;
         let work = async {
             let mut result = Ok(0);

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 const TABLES_A_QUESTION: usize = 100;
 
 /// What a database holds.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Contents {
     /// Its tables, in order of their names, without those of extensions. Materialized views are not among them: a restore computes them
@@ -22,7 +22,7 @@ pub struct Contents {
 }
 
 /// What a table holds.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TableContents {
     /// Schema and name, quoted where SQL needs it.

@@ -107,6 +107,7 @@ async fn take(
         lock_wait_timeout_ms: config.timeouts.lock.as_millis().max(30_000),
         pg_bin: config.pg_bin.clone(),
         draw: config.draw,
+        events: crate::events::Events::default(),
     };
     let role = settings.role.clone().or_else(|| config.target.role.clone());
     let target = Target { role, ..config.target.clone() };

@@ -15,15 +15,17 @@ use crate::{
 pub const FORMAT: u32 = 1;
 
 /// A rehearsal from its beginning to its end.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct Rehearsal {
     /// [`FORMAT`].
     pub format: u32,
     /// The correlation id of its logs.
+    #[schemars(with = "String")]
     pub run_id: Uuid,
     /// The version of Lockgate that rehearsed.
     pub lockgate: &'static str,
     /// When it began, UTC.
+    #[schemars(with = "String")]
     pub started_at: jiff::Timestamp,
     /// How long all of it took, in milliseconds.
     pub duration_ms: u64,
@@ -50,7 +52,7 @@ pub struct Rehearsal {
 }
 
 /// The database that the migrations are for.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct Target {
     /// Its name.
     pub database: String,
@@ -63,7 +65,7 @@ pub struct Target {
 }
 
 /// The database that was rehearsed on.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct Copy {
     /// Where.
     pub on: Place,
@@ -74,6 +76,7 @@ pub struct Copy {
     /// The backup that it was made of.
     pub backup: String,
     /// When that was taken, UTC.
+    #[schemars(with = "String")]
     pub taken_at: jiff::Timestamp,
     /// Whether it has rows.
     pub extent: Extent,
@@ -88,7 +91,7 @@ pub struct Copy {
 }
 
 /// Where a copy is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Place {
     /// A database of its own on the target's server.
@@ -102,7 +105,7 @@ pub enum Place {
 }
 
 /// What a copy has of the target.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Extent {
     /// The schema and all rows.
@@ -112,7 +115,7 @@ pub enum Extent {
 }
 
 /// One migration.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct Migration {
     /// Its version.
     pub version: Version,
@@ -146,7 +149,7 @@ pub struct Migration {
 }
 
 /// One thing that was done with a migration.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Stage {
     /// What.
     pub name: StageName,
@@ -160,7 +163,7 @@ pub struct Stage {
 }
 
 /// The stages of a migration, in their order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum StageName {
     /// Its own checks, its steps, its verification and its commit.
@@ -189,7 +192,7 @@ impl StageName {
 }
 
 /// How a stage went.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum StageOutcome {
     /// As it should.
@@ -203,7 +206,7 @@ pub enum StageOutcome {
 }
 
 /// Whether a migration can be taken back.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case", tag = "is", content = "why")]
 pub enum Reversibility {
     /// Its way down brought everything back, and its way up could be gone again.
@@ -217,7 +220,7 @@ pub enum Reversibility {
 }
 
 /// What a migration will cost those who use the database meanwhile. The later, the worse.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
     /// Nobody waits who only reads or writes rows.
@@ -246,7 +249,7 @@ impl Verdict {
 }
 
 /// Something wrong with a migration: it does not do what its author must have meant.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Fault {
     /// A short word for programs.
     pub code: FaultCode,
@@ -263,7 +266,7 @@ pub struct Fault {
 }
 
 /// What may be wrong with a migration.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum FaultCode {
     /// Its way up fails, or its checks say no.
@@ -307,7 +310,7 @@ impl FaultCode {
 }
 
 /// Something about a migration that keeps others waiting, or takes the longer the larger a table is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Hazard {
     /// A short word for programs.
     pub code: HazardCode,
@@ -324,7 +327,7 @@ pub struct Hazard {
 }
 
 /// What may keep others waiting.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum HazardCode {
     /// A table is written anew.
@@ -362,7 +365,7 @@ impl HazardCode {
 }
 
 /// All migrations in one run from the base.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct Together {
     /// How long that took, in milliseconds.
     pub duration_ms: u64,
@@ -371,7 +374,7 @@ pub struct Together {
 }
 
 /// What clients felt that ran the old application's statements beside the migrations.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct Workload {
     /// The file.
     pub file: String,
@@ -382,7 +385,7 @@ pub struct Workload {
 }
 
 /// What clients felt in one phase.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct Felt {
     /// `before`, the name of a migration, or `after`.
     pub phase: String,
@@ -403,7 +406,7 @@ pub struct Felt {
 }
 
 /// An error that clients met.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct FeltError {
     /// What the server said.
     pub message: String,
@@ -414,7 +417,7 @@ pub struct FeltError {
 }
 
 /// A phase of a rehearsal.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Phase {
     /// Its name.
     pub name: &'static str,

@@ -3,6 +3,7 @@
 mod adoption;
 mod doctor;
 pub mod html;
+pub mod json;
 mod lint;
 mod plan;
 mod rehearsal;
@@ -11,13 +12,12 @@ pub(crate) mod words;
 use std::fmt::Write as _;
 
 use comfy_table::{CellAlignment, Table, presets};
-use serde::Serialize;
 
 use crate::{
     backup::{
         Backup, Damaged, Drill, Level, Listing, Manifest, Phase, Proof, Restored, Since, WayBack, retention::Pruned,
     },
-    error::{Error, Finding, Result},
+    error::Finding,
     migration::Direction,
     plan::State,
     postgres::journal::{Recorded, Verification},
@@ -30,18 +30,6 @@ pub use doctor::doctor;
 pub use lint::{lint, lint_for_github, rules};
 pub use plan::{plan, tryout};
 pub use rehearsal::rehearsal;
-
-/// The version of the JSON objects.
-const FORMAT: u32 = 1;
-
-/// The JSON of an outcome: `{"format": 1, "result": …}`.
-///
-/// # Errors
-/// Never in practice: outcomes are plain data.
-pub fn json<T: Serialize>(outcome: &T) -> Result<String> {
-    let object = serde_json::json!({ "format": FORMAT, "result": outcome });
-    serde_json::to_string_pretty(&object).map_err(|e| Error::system("writing JSON", e))
-}
 
 /// A size as people read it: `1.5 MiB`.
 pub fn bytes(n: u64) -> String {

@@ -44,9 +44,10 @@ impl Order {
 }
 
 /// What was taken over, or would be.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct Adoption {
     /// The correlation id of its logs and journal entries.
+    #[schemars(with = "String")]
     pub run_id: Uuid,
     /// The tool; `None` for a baseline.
     pub tool: Option<String>,
@@ -69,7 +70,7 @@ pub struct Adoption {
 }
 
 /// One of the migrations that were taken over.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct TakenOver {
     /// Its version.
     pub version: Version,

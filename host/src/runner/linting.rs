@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// What the rules found.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct Linted {
     /// The findings.
     #[serde(flatten)]

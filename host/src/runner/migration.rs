@@ -3,6 +3,7 @@
 mod batch;
 mod outside;
 mod pace;
+mod told;
 mod tryout;
 
 use std::time::{Duration, Instant};
@@ -19,6 +20,7 @@ use super::{
 use crate::{
     backup::Manifest,
     error::{Cause, Error, Finding, ProgramError, Result, Stage, blocks},
+    events,
     failpoint::Failpoint,
     migration::{Direction, Kind},
     postgres::{
@@ -109,7 +111,10 @@ impl<'r, 'c> Passage<'r, 'c> {
     /// Runs the migration from where it stands to its end.
     pub(super) async fn run(&mut self, findings: &mut Vec<Finding>) -> Result<Done> {
         self.run.session.way_begins(&self.item.version, self.direction).await?;
+        let mut told = self.migration_begins();
         let done = self.run_whole(findings).await;
+        told.otherwise(self.migration_ended(&done));
+        drop(told);
         // What it came to is not to be lost over what it cost.
         if let Err(error) = self.run.session.way_ends().await {
             tracing::warn!(migration = self.item.name, %error, "what it cost could not be measured");
@@ -372,6 +377,7 @@ impl<'r, 'c> Passage<'r, 'c> {
         match run.session.commit(&transaction).await {
             Committed::Yes => {
                 Failpoint::Committed.pass();
+                self.told_committed(&worked.course);
                 Ok(worked)
             }
             Committed::No(error) => {
@@ -405,17 +411,20 @@ impl<'r, 'c> Passage<'r, 'c> {
 
     async fn step(&self, course: &Course, i: usize, transaction: &Transaction) -> Result<(), Stopped> {
         let (session, name) = (&self.run.session, course.name_of(i));
+        let told = self.step_begins(course, i);
         let result = match &course.steps[i] {
-            Step::Sql(script) | Step::Alone(script) => self.within_patience(session.run_script(script)).await,
+            Step::Sql(script) | Step::Alone(script) => self.within_patience(session.run_script(script)).await.map(Some),
             Step::Code(code) => {
                 let ran = self.item.program.run(self.direction, code, session.handle());
-                session.recorded(How::Code, code, ran).await
+                session.recorded(How::Code, code, ran).await.map(|()| None)
             }
             Step::OutsideTransaction(_) | Step::Batched(_) => return Ok(()),
         };
-        result.map_err(|error| Stopped::at(&name, error))?;
+        let rows = result.map_err(|error| Stopped::at(&name, error))?;
         // At once: what the host writes next must not land outside the transaction.
-        self.check(&name, transaction, &OwnWrites::default()).await
+        self.check(&name, transaction, &OwnWrites::default()).await?;
+        told.end(self.step_done(i, rows));
+        Ok(())
     }
 
     pub(super) fn timeouts(&self) -> Timeouts {
@@ -428,7 +437,7 @@ impl<'r, 'c> Passage<'r, 'c> {
     }
 
     /// What the component itself must keep to holds for its SQL as well.
-    async fn within_patience(&self, work: impl Future<Output = Result<(), ProgramError>>) -> Result<(), ProgramError> {
+    async fn within_patience<T>(&self, work: impl Future<Output = Result<T, ProgramError>>) -> Result<T, ProgramError> {
         let Some(patience) = &self.item.program.describe().patience else { return work.await };
         let result = tokio::time::timeout(patience.wall_clock, work).await;
         result.unwrap_or_else(|_| Err(ProgramError::plugin(patience.exceeded.clone())))
@@ -518,9 +527,11 @@ impl<'r, 'c> Passage<'r, 'c> {
     }
 
     async fn verified(&self) -> Result<Vec<Finding>, Stopped> {
-        let program = &self.item.program;
+        let (program, name) = (&self.item.program, &self.item.name);
+        let told = self.run.events().begin(events::Event::verify(name), events::Event::verified(name, false, &[]));
         let asked = self.run.session.guarded(async |db| program.verify(self.direction, db).await).await;
         let findings = asked.map_err(Stopped::host("verify"))?.map_err(|error| Stopped::at("verify", error))?;
+        told.end(events::Event::verified(name, !blocks(&findings), &findings));
         if blocks(&findings) { Err(Stopped::Refused(findings)) } else { Ok(findings) }
     }
 
@@ -587,6 +598,7 @@ impl<'r, 'c> Passage<'r, 'c> {
 
     /// The first failure counts, so this one is only logged.
     async fn roll_back(&self) {
+        self.run.events().tell(events::Event::RolledBack { migration: self.item.name.clone() });
         if let Err(error) = self.run.session.abort().await {
             tracing::error!(%error, "the rollback failed; the server rolls back when it notices that the session is gone");
         }

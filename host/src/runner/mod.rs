@@ -29,6 +29,7 @@ use crate::{
     backup::{self, Catalog, Choice, Drill, Extent, Level, Manifest, Restored, WayBack, origin::Origin},
     config::Config,
     error::{Error, Finding, NOTHING_CHANGED, Problem, ProgramError, Result, Severity, Stage, blocks},
+    events::{Checks, Event as Told, Events},
     failpoint::Failpoint,
     migration::{Direction, Kind, Version},
     plan::{self, OutOfOrder, Revert, State},
@@ -74,6 +75,8 @@ struct Run<'a> {
     begun: bool,
     /// The rehearsal that lets it through, where one must.
     rehearsed: Option<Uuid>,
+    /// Who is told of it.
+    events: Events,
 }
 
 /// Connects and tells what the server is.
@@ -263,6 +266,9 @@ impl<'a> Run<'a> {
         let started = Instant::now();
         let session = Session::connect(&config.target, &format!("lockgate {}", short(run_id))).await?;
         let session = session.recorded_by(config.recorder.clone());
+        // What is done to copies is nothing that happens to the database.
+        let events = if config.throwaway { Events::default() } else { config.events.clone() };
+        events.tell(connected(config, &session));
         Failpoint::Connected.pass();
         let history = History::in_schema(&config.schema);
         let (journal, progress) = (Journal::new(&history, run_id), Progress::new(&history));
@@ -279,7 +285,12 @@ impl<'a> Run<'a> {
             way_back: None,
             begun: false,
             rehearsed: None,
+            events,
         })
+    }
+
+    fn events(&self) -> &Events {
+        &self.events
     }
 
     async fn up(&mut self, folder: &Folder, to: Option<&Version>) -> Result<Outcome> {
@@ -329,8 +340,10 @@ impl<'a> Run<'a> {
 
     /// Runs work under the lock, telling it how long that took to get, and gives the lock back whatever came of the work.
     async fn locked<T>(&mut self, work: impl AsyncFnOnce(&mut Self, Duration) -> Result<T>) -> Result<T> {
+        let told = self.events.begin(Told::LockWaitStarted {}, Told::LockWaitFinished { acquired: false });
         let waited = lock::acquire(&self.session, self.lock, self.config.lock_timeout);
         let waited = self.stoppable(waited).await??;
+        told.end(Told::LockWaitFinished { acquired: true });
         tracing::debug!(waited_ms = waited.as_millis(), "the lock is ours");
         Failpoint::Locked.pass();
         self.watch().await?;
@@ -504,7 +517,7 @@ impl<'a> Run<'a> {
         self.refuse_paused(work.iter().find_map(|item| item.started.as_ref()))?;
         let mut findings = self.preflight(work, self.config.backup.enabled).await?;
         if direction == Direction::Up {
-            findings.extend(self.lint(folder, work).await?);
+            findings.extend(self.told(Checks::Lint, None, self.lint(folder, work)).await?);
         }
         // What has begun was let through then.
         if direction == Direction::Up && work[0].started.is_none() {
@@ -565,7 +578,8 @@ impl<'a> Run<'a> {
 
     /// The host's checks, with those of a backup or without.
     async fn preflight(&self, work: &[Work], backup: bool) -> Result<Vec<Finding>> {
-        let findings = self.host_findings(work, backup).await?;
+        let found = self.told(Checks::Host, None, self.host_findings(work, backup));
+        let findings = found.await?;
         if blocks(&findings) {
             let state = NOTHING_CHANGED.into();
             return Err(Error::Checks { stage: Stage::HostPreflight, findings, state });
@@ -588,8 +602,31 @@ impl<'a> Run<'a> {
         self.stoppable(preflight::check(&context)).await?
     }
 
-    /// A migration's own checks.
+    /// Tells whoever looks on that checks are made, and what they found.
+    async fn told(
+        &self,
+        checks: Checks,
+        migration: Option<&str>,
+        work: impl Future<Output = Result<Vec<Finding>>>,
+    ) -> Result<Vec<Finding>> {
+        let failed = Told::PreflightFinished {
+            checks,
+            migration: migration.map(str::to_owned),
+            passed: false,
+            findings: Vec::new(),
+        };
+        let open = self.events.begin(Told::preflight(checks, migration), failed);
+        let found = work.await;
+        open.end(Told::preflighted(checks, migration, found.as_deref()));
+        found
+    }
+
     async fn migration_preflight(&self, item: &Work) -> Result<Vec<Finding>> {
+        self.told(Checks::Migration, Some(&item.name), self.own_preflight(item)).await
+    }
+
+    /// A migration's own checks.
+    async fn own_preflight(&self, item: &Work) -> Result<Vec<Finding>> {
         let ask = async |db: &Handle| self.config.stop.race(item.program.preflight(db)).await;
         let asked = match self.session.read_only(self.timeouts(item, Direction::Up), ask).await? {
             Ok(asked) => asked,
@@ -624,6 +661,7 @@ impl<'a> Run<'a> {
             return Ok((None, Event::BackupSkipped));
         }
         if let Some(manifest) = self.fresh_backup().await? {
+            self.events.tell(Told::BackupReused { backup: manifest.id.clone() });
             return Ok((Some(manifest), Event::BackupReused));
         }
         let manifest = self.take_backup(work, settings.extent()).await?;
@@ -696,7 +734,11 @@ impl<'a> Run<'a> {
             lock_wait_timeout_ms: self.config.timeouts.lock.as_millis().max(30_000),
             pg_bin: self.config.pg_bin.clone(),
             draw: self.config.draw,
+            events: self.events.clone(),
         };
+        let location = settings.location.to_string();
+        let told =
+            self.events.begin(Told::BackupStarted { location }, Told::BackupFinished { backup: None, bytes: None });
         tracing::info!(location = %settings.location, "backing up");
         let role = settings.role.clone().or_else(|| self.config.target.role.clone());
         let target = Target { role, ..self.config.target.clone() };
@@ -719,6 +761,7 @@ impl<'a> Run<'a> {
                     duration_ms = begin.elapsed().as_millis(),
                     "backed up and read back"
                 );
+                told.end(Told::BackupFinished { backup: Some(manifest.id.clone()), bytes: Some(manifest.bytes()) });
                 Ok(manifest)
             }
             Err(error) => {
@@ -817,6 +860,11 @@ fn sorted(keys: &[String]) -> Vec<&str> {
     let mut keys: Vec<&str> = keys.iter().map(|key| key.trim()).collect();
     keys.sort_unstable();
     keys
+}
+
+fn connected(config: &Config, session: &Session) -> Told {
+    let Server { version, in_recovery, .. } = &session.server;
+    Told::Connected { target: config.target.to_string(), server_version: version.clone(), in_recovery: *in_recovery }
 }
 
 /// What is wrong with a folder, given what is applied.

@@ -20,9 +20,10 @@ use crate::{
 pub use crate::step::PlannedStep;
 
 /// What a run did.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct Outcome {
     /// The correlation id of its logs and journal entries.
+    #[schemars(with = "String")]
     pub run_id: Uuid,
     /// Which way it went.
     pub direction: Direction,
@@ -43,7 +44,7 @@ pub struct Outcome {
 }
 
 /// A migration that a run applied or reverted.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct Done {
     /// Its version.
     pub version: Version,
@@ -56,7 +57,7 @@ pub struct Done {
 }
 
 /// What a run would do.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct Plan {
     /// Which way.
     pub direction: Direction,
@@ -72,7 +73,7 @@ pub struct Plan {
 }
 
 /// A migration in a plan.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct Planned {
     /// Its version.
     pub version: Version,
@@ -90,7 +91,7 @@ pub struct Planned {
 }
 
 /// A statement, or a step of a component's own, in a plan.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct PlannedStatement {
     /// What it is.
     #[serde(flatten)]
@@ -105,7 +106,7 @@ pub struct PlannedStatement {
 }
 
 /// A lock in a plan, and how large the relation is in the connected database.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct PlannedLock {
     /// The relation.
     pub relation: String,
@@ -124,7 +125,7 @@ pub struct PlannedLock {
 }
 
 /// One line of the status.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct StatusRow {
     /// The version.
     pub version: Version,
@@ -142,7 +143,7 @@ pub struct StatusRow {
 }
 
 /// How far a migration of several transactions is.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct Underway {
     /// Which way it runs.
     pub direction: Direction,
@@ -189,7 +190,7 @@ fn percent(done: u64, total: u64) -> Option<u64> {
 }
 
 /// The state of every migration.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct Status {
     /// The database.
     pub database: String,
@@ -207,7 +208,7 @@ impl Status {
 }
 
 /// What the health check found.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct Health {
     /// Database, address and role.
     pub target: String,

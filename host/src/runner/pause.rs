@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// A pause, or its end.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct Pause {
     /// Version and description of the migration.
     pub migration: String,

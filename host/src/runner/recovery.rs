@@ -159,6 +159,7 @@ impl Run<'_> {
         }
         session.end(&self.session.server).await;
         self.session = session.recorded_by(self.config.recorder.clone());
+        self.events.tell(super::connected(self.config, &self.session));
         Ok(())
     }
 

@@ -19,14 +19,14 @@ use crate::{
 };
 
 /// What a repair does, or would do.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct Repair {
     /// The migrations whose rows in the history are made to fit their files, in order.
     pub migrations: Vec<Realigned>,
 }
 
 /// A row of the history that is made to fit its file.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct Realigned {
     /// Its version.
     pub version: Version,

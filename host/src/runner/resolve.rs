@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// What the operator says of the step.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// It has taken effect: it is not run again.
@@ -37,7 +37,7 @@ impl fmt::Display for Verdict {
 }
 
 /// What becomes of a blocked step.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct Resolution {
     /// Version and description of the migration.
     pub migration: String,

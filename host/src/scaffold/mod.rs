@@ -19,7 +19,7 @@ pub use project::Dependencies;
 use crate::{error::Result, plugin::build::Language};
 
 /// What was written, and what to do with it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 pub struct Scaffold {
     /// The new files, in the order in which to read them.
     pub files: Vec<PathBuf>,

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 /// An object that differs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Change {
     /// What it is, as DDL calls it in small letters: `table`, `column`, `index`, `default`, `comment`, `privilege`, `enum value` …
     pub kind: &'static str,
@@ -20,7 +20,7 @@ pub struct Change {
 }
 
 /// What became of an object.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Changed {
     /// It is only there at the earlier moment.

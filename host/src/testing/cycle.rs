@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// What became of a plugin, stage by stage. It ends with the first that failed.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct Cycle {
     /// The plugin's title, in its author's words.
     pub title: Option<String>,
@@ -25,7 +25,7 @@ pub struct Cycle {
 }
 
 /// A part of a [`Cycle`].
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct Stage {
     /// Such as `preflight`, `plan up`, `down`, `compare`.
     pub name: &'static str,

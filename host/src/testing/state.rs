@@ -94,7 +94,7 @@ impl fmt::Debug for State {
 }
 
 /// How two states differ: the objects and the contents of tables that are only in one of them.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Difference {
     /// Only in the earlier.
     pub gone: Vec<String>,

@@ -219,6 +219,7 @@ pub(super) fn config(target: Target, dir: &Path) -> Config {
         embedded: EmbeddedConfig::default(),
         stop: Stop::never(),
         so_far: crate::runner::SoFar::default(),
+        events: crate::events::Events::default(),
         said_again: Vec::new(),
         sources: Vec::new(),
     }

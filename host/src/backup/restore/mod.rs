@@ -54,7 +54,7 @@ pub struct Way {
 }
 
 /// What a restore did.
-#[derive(Debug, Clone, serde::Serialize)]
+#[derive(Debug, Clone, serde::Serialize, schemars::JsonSchema)]
 pub struct Restored {
     /// The backup.
     pub backup: String,
@@ -77,7 +77,7 @@ pub struct Restored {
 }
 
 /// A part of a restore.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
 pub struct Phase {
     /// Its name.
     pub name: &'static str,

@@ -1,13 +1,13 @@
 //! `lockgate plugin build`
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{fs, path::PathBuf};
 
 use clap::Args;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use crate::{
+    cli::Context,
     error::{Error, ExitCode, Result},
     migration::Checksum,
     plugin::build::{self, Wasi},
@@ -26,18 +26,32 @@ pub struct Arguments {
     wasi: bool,
 }
 
-pub async fn run(arguments: &Arguments, dir: &Path) -> Result<ExitCode> {
+/// A component that was built.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Built {
+    /// The file that was written.
+    file: PathBuf,
+    /// Its size.
+    bytes: u64,
+    /// Its SHA-256, as `lockgate plugin pin` would write it into lockgate.lock.
+    digest: Checksum,
+}
+
+pub async fn run(context: &Context, arguments: &Arguments) -> Result<ExitCode> {
     let folder = &arguments.folder;
     let wasi = if arguments.wasi { Wasi::Imported } else { Wasi::Stubbed };
     // Before the minutes that the build may take.
     let out = match &arguments.out {
         Some(file) => file.clone(),
-        None => scaffold::component_file(dir, folder)?,
+        None => scaffold::component_file(&context.config.dir, folder)?,
     };
     let bytes = build::build(folder, wasi)
         .await
         .map_err(|e| Error::configuration(format!("`{}` was not built: {e}", folder.display()), e.next()))?;
     fs::write(&out, &bytes).map_err(|e| Error::system(format!("writing `{}`", out.display()), e))?;
-    println!("{}: {}, sha256 {}", out.display(), report::bytes(bytes.len() as u64), Checksum::of_bytes(&bytes));
+    let built = Built { file: out, bytes: bytes.len() as u64, digest: Checksum::of_bytes(&bytes) };
+    context.print(&built, |Built { file, bytes, digest }| {
+        format!("{}: {}, sha256 {digest}\n", file.display(), report::bytes(*bytes))
+    })?;
     Ok(ExitCode::Done)
 }

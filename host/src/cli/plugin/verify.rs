@@ -11,9 +11,11 @@ use crate::{
 };
 
 /// A component that would run.
-#[derive(Debug, Serialize)]
-struct Fit {
+#[derive(Debug, Serialize, schemars::JsonSchema)]
+pub struct Fit {
+    /// The file's name.
     file: String,
+    /// Its SHA-256, which lockgate.lock has as well.
     digest: Checksum,
 }
 

@@ -24,10 +24,13 @@ pub struct Arguments {
 }
 
 /// A component that lies in the cache now.
-#[derive(Debug, Serialize)]
-struct Warmed {
+#[derive(Debug, Serialize, schemars::JsonSchema)]
+pub struct Warmed {
+    /// The file.
     file: String,
+    /// Whether it was there already.
     cached_already: bool,
+    /// How long it took to compile it, where that was needed.
     compiled_in_ms: Option<u128>,
 }
 

@@ -90,7 +90,7 @@ struct Link {
 }
 
 /// How an entry does not fit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Damage {
     /// Its text is not the one that was hashed.
@@ -102,7 +102,7 @@ pub enum Damage {
 }
 
 /// The first place where the chain is broken.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Break {
     /// The number of the entry.
     pub id: i64,
@@ -113,7 +113,7 @@ pub struct Break {
 }
 
 /// What a walk along the chain found.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Verification {
     /// The entries whose hashes fit.
     pub chained: u64,

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// An entry as it was written.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct Recorded {
     /// Its number.
     pub id: i64,

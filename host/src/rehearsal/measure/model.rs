@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// One way of one migration.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct Measured {
     /// From the first step to the last commit.
     pub duration_ms: f64,
@@ -27,7 +27,7 @@ pub struct Measured {
 }
 
 /// A statement, or a step of a component's own.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct Step {
     /// Counted from 1.
     pub number: usize,
@@ -57,7 +57,7 @@ pub struct Step {
 }
 
 /// What a step did to a table.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct TableWork {
     /// The table.
     pub relation: String,
@@ -82,7 +82,7 @@ pub struct TableWork {
 }
 
 /// A lock while it was held.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct LockHeld {
     /// The relation.
     pub relation: String,
@@ -103,7 +103,7 @@ pub struct LockHeld {
 }
 
 /// How a lock is known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Known {
     /// It was seen in `pg_locks`.
@@ -113,7 +113,7 @@ pub enum Known {
 }
 
 /// How long something will take on the target.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct Estimate {
     /// At least, in milliseconds.
     pub low_ms: f64,
@@ -124,7 +124,7 @@ pub struct Estimate {
 }
 
 /// What an estimate rests on.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case", tag = "is")]
 pub enum Basis {
     /// It does not depend on the size of a table.

@@ -50,14 +50,14 @@ fn pages() -> Vec<(&'static str, String, String)> {
         ("nothing", Rehearsal { migrations: vec![], ..samples::passing() }),
     ]
     .into_iter()
-    .map(|(name, sample)| (name, rehearsal(&sample), report::json(&sample).unwrap()))
+    .map(|(name, sample)| (name, rehearsal(&sample), report::json::object("rehearse", &sample).unwrap()))
     .collect();
     let (progressed, outcome) = finished();
-    pages.push(("run", run_of(&progressed, Ok(&outcome)), report::json(&outcome).unwrap()));
+    pages.push(("run", run_of(&progressed, Ok(&outcome)), report::json::object("up", &outcome).unwrap()));
     let (progressed, error) = (samples::progressed(), samples::failure());
     // The JSON of an error has no migrations that were done before it.
     let outcome = samples::outcome(&progressed);
-    pages.push(("failed-run", run_of(&progressed, Err(&error)), report::json(&outcome).unwrap()));
+    pages.push(("failed-run", run_of(&progressed, Err(&error)), report::json::object("up", &outcome).unwrap()));
     pages
 }
 

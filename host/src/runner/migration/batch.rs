@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use super::{Halt, Passage, Stopped, Worked, pace::Pace};
 use crate::{
     error::{ProgramError, Result},
+    events::Event as Told,
     failpoint::Failpoint,
     postgres::{How, OwnWrites, Transaction, Watch, journal::Event, progress::Position},
     runner::course::Course,
@@ -18,7 +19,8 @@ impl Passage<'_, '_> {
     /// One batch and its checkpoint, in a transaction of their own.
     pub(super) async fn batch(&self, course: &Course, name: &str, pace: &mut Option<Pace>) -> Result<Worked, Halt> {
         let target = Duration::from_millis(self.run.config.batches.target_ms);
-        let pace = pace.get_or_insert_with(|| Pace::new(target, &course.position));
+        let i = course.position.steps_done;
+        let pace = pace.get_or_insert_with(|| Pace::new(target, &course.position).told_by(self.step_begins(course, i)));
         self.wait_for_replicas(course).await?;
         let (size, begin) = (pace.size(), Instant::now());
         let step = course.name_of(course.position.steps_done);
@@ -72,6 +74,12 @@ impl Passage<'_, '_> {
         let ended = worked.course.position.steps_done > course.position.steps_done;
         let in_the_way = self.run.watch.as_ref().is_some_and(Watch::was_in_the_way);
         pace.learn(done.saturating_sub(course.position.done), begin.elapsed(), in_the_way);
+        if ended {
+            pace.ended(self.step_done(i, None));
+        } else {
+            let migration = self.item.name.clone();
+            self.run.events().tell(Told::BatchProgress { migration, step: i + 1, batches, done, total });
+        }
         if ended {
             tracing::info!(
                 migration = self.item.name,

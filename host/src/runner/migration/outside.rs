@@ -46,6 +46,8 @@ impl Passage<'_, '_> {
     ) -> Result<Worked> {
         let name = course.name_of(course.position.steps_done);
         let begin = Instant::now();
+        let (number, told) = (course.position.steps_done, self.step_begins(course, course.position.steps_done));
+        let mut rows = None;
         let mut course = course.clone();
         let mut answer = self.ask(&course, &name, step).await?;
         if let Answer::Broken(breakages) = &answer {
@@ -95,7 +97,7 @@ impl Passage<'_, '_> {
             let intent = Position { attempted: true, checkpoint, ..course.position.clone() };
             course = self.moved(&course, intent, None).await?;
             Failpoint::IntentCommitted.pass();
-            self.execute_outside(&course, &name, step).await?;
+            rows = Some(self.execute_outside(&course, &name, step).await?);
             Failpoint::OutsideExecuted.pass();
             self.confirm(&course, &name, step).await?;
             Failpoint::OutsideProbed.pass();
@@ -105,6 +107,8 @@ impl Passage<'_, '_> {
         let entry = self.entry(Event::StepFinished).took(begin.elapsed()).step(&name);
         course = self.moved(&course, Position { took, ..course.position.after_step() }, Some(&entry)).await?;
         Failpoint::OutsideMoved.pass();
+        told.end(self.step_done(number, rows));
+        self.told_committed(&course);
         Ok(Worked { course, ended: None })
     }
 
@@ -160,7 +164,8 @@ impl Passage<'_, '_> {
         }
     }
 
-    async fn execute_outside(&self, course: &Course, name: &str, step: &OutsideStep) -> Result<()> {
+    /// Returns the rows that it touched.
+    async fn execute_outside(&self, course: &Course, name: &str, step: &OutsideStep) -> Result<u64> {
         let run = &*self.run;
         let own = run.session.own_state(&run.own_tables()).await?;
         let executed = self.within_patience(run.session.outside(self.timeouts(), &step.statement));
@@ -174,22 +179,25 @@ impl Passage<'_, '_> {
             }
         };
         let failed = Some(name.to_owned());
-        if let Err(error) = result {
-            // What the author of a component gave up may still run.
-            if !run.session.is_closed() {
-                self.roll_back().await;
+        let rows = match result {
+            Ok(rows) => rows,
+            Err(error) => {
+                // What the author of a component gave up may still run.
+                if !run.session.is_closed() {
+                    self.roll_back().await;
+                }
+                let left = match &error.cause {
+                    // What has its name was there before it.
+                    Cause::Database(error) if error.is("42P07") => self.taken_back(course).await,
+                    cause => self.cleaned_up(course, step, matches!(cause, Cause::Database(_))).await,
+                };
+                return Err(self.failed(failed, error, false, &left).await);
             }
-            let left = match &error.cause {
-                // What has its name was there before it.
-                Cause::Database(error) if error.is("42P07") => self.taken_back(course).await,
-                cause => self.cleaned_up(course, step, matches!(cause, Cause::Database(_))).await,
-            };
-            return Err(self.failed(failed, error, false, &left).await);
-        }
+        };
         let broken = match run.session.check_session(run.lock).await {
             Err(broken) => broken,
             Ok(()) if run.session.own_state(&run.own_tables()).await? != own => Broken::Own,
-            Ok(()) => return Ok(()),
+            Ok(()) => return Ok(rows),
         };
         let error = ProgramError { at: None, cause: self.item.fault(broken.what()) };
         Err(self.failed(failed, error, true, "").await)
@@ -347,7 +355,7 @@ impl Passage<'_, '_> {
         let Ok(script) = Script::parse(&breakage.repair, Origin::Plugin) else {
             return Err(ProgramError { at: None, cause: self.item.fault(format!("no repair: {}", breakage.repair)) });
         };
-        self.run.session.outside(timeouts, &script).await
+        self.run.session.outside(timeouts, &script).await.map(drop)
     }
 
     /// Where the step stands: what its author's query says, unless the catalog knows that it is not so.

@@ -2,7 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use crate::postgres::progress::Position;
+use crate::{
+    events::{Event, Open},
+    postgres::progress::Position,
+};
 
 /// How often a batched step says how far it is.
 const SAY_AFTER: Duration = Duration::from_secs(1);
@@ -19,11 +22,25 @@ pub(super) struct Pace {
     from: u64,
     worked: Duration,
     said: Instant,
+    /// Tells of the end of the step.
+    told: Option<Open>,
 }
 
 impl Pace {
     pub(super) fn new(target: Duration, from: &Position) -> Self {
-        Self { target, size: None, from: from.done, worked: Duration::ZERO, said: Instant::now() }
+        Self { target, size: None, from: from.done, worked: Duration::ZERO, said: Instant::now(), told: None }
+    }
+
+    /// Whoever looks on has been told that the step has begun.
+    pub(super) fn told_by(self, told: Open) -> Self {
+        Self { told: Some(told), ..self }
+    }
+
+    /// The step has ended, well.
+    pub(super) fn ended(&mut self, event: Event) {
+        if let Some(told) = self.told.take() {
+            told.end(event);
+        }
     }
 
     /// How many units the next batch should do; `None`: as many as the program does by itself.

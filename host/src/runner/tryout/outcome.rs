@@ -13,9 +13,10 @@ use crate::{
 };
 
 /// What came of trying the pending migrations.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct Tryout {
     /// The correlation id of its logs.
+    #[schemars(with = "String")]
     pub run_id: Uuid,
     /// The migrations that it came to, in order.
     pub migrations: Vec<TriedMigration>,
@@ -44,7 +45,7 @@ impl Tryout {
 }
 
 /// A migration that was tried.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct TriedMigration {
     /// Its version.
     pub version: Version,
@@ -67,7 +68,7 @@ pub struct TriedMigration {
 }
 
 /// How far a migration came.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum TriedAs {
     /// It was run and verified whole.
@@ -79,7 +80,7 @@ pub enum TriedAs {
 }
 
 /// What was not tried of a migration.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct NotTried {
     /// The first step of which not all was tried, from 1.
     pub step: usize,
@@ -90,7 +91,7 @@ pub struct NotTried {
 }
 
 /// A migration that was not tried at all.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct NotReached {
     /// Version and description.
     pub name: String,
@@ -99,7 +100,7 @@ pub struct NotReached {
 }
 
 /// Locks that were really taken on a relation that was there before.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Taken {
     /// The relation, by its name before the migrations.
     pub relation: String,
@@ -110,7 +111,7 @@ pub struct Taken {
 }
 
 /// A sequence whose value is another after the rollback.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Moved {
     /// Its name.
     pub sequence: String,
