@@ -24,6 +24,7 @@ mod hash_tokens;
 mod hostile;
 mod interface;
 mod journal;
+mod json;
 mod kit;
 mod languages;
 mod layouts;
