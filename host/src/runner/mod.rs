@@ -19,6 +19,7 @@ mod work;
 
 use std::time::{Duration, Instant};
 
+use tracing::Instrument as _;
 use uuid::Uuid;
 
 use self::{
@@ -42,6 +43,7 @@ use crate::{
         tables,
     },
     source::{self, Folder},
+    telemetry::spans,
 };
 
 pub use adopt::{Adoption, Order, TakenOver, adopt, plan_adopt};
@@ -203,7 +205,8 @@ pub async fn restore(config: &Config, run_id: Uuid, choice: &Choice, order: &bac
     if let Some(foreign) = foreign {
         tracing::warn!("{foreign}");
     }
-    let mut restored = backup::restore(config, run_id, backup, order).await?;
+    let span = spans::restore(&backup.manifest.id);
+    let mut restored = backup::restore(config, run_id, backup, order).instrument(span).await?;
     restored.warnings.extend(foreign.clone());
     Ok(restored)
 }
@@ -213,7 +216,7 @@ pub async fn restore(config: &Config, run_id: Uuid, choice: &Choice, order: &bac
 /// # Errors
 /// As [`backup::drill`].
 pub async fn drill(config: &Config, run_id: Uuid) -> Result<Drill> {
-    let drilled = backup::drill(config, run_id).await;
+    let drilled = backup::drill(config, run_id).instrument(spans::drill()).await;
     let detail = match &drilled {
         Ok(drill) => {
             let missed = drill.missed();
@@ -289,6 +292,7 @@ impl<'a> Run<'a> {
                 tracing::warn!(migration = row.filename, "applied, but no longer in the folder");
             }
         }
+        self.count_pending(folder, &applied);
         let underway = self.progress.read(&self.session).await?.is_some();
         let pending = plan::up(&folder.migrations, &applied, to, self.config.rules);
         if !underway && standing(folder, &applied).is_empty() && pending.is_ok_and(|pending| pending.is_empty()) {
@@ -314,6 +318,7 @@ impl<'a> Run<'a> {
         }
         self.locked(async |run, waited| {
             let work = run.reverted(folder, revert).await?;
+            run.count_pending(folder, &run.applied().await?);
             if work.is_empty() {
                 run.nothing_to_do(Direction::Down).await
             } else {
@@ -323,6 +328,11 @@ impl<'a> Run<'a> {
         .await
     }
 
+    fn count_pending(&self, folder: &Folder, applied: &[Applied]) {
+        let pending = folder.migrations.iter().filter(|m| plan::is_pending(m, applied, self.config.rules));
+        self.config.meter.pending(pending.count());
+    }
+
     async fn applied(&self) -> Result<Vec<Applied>> {
         Ok(self.history.read(&self.session).await?.unwrap_or_default())
     }
@@ -330,7 +340,11 @@ impl<'a> Run<'a> {
     /// Runs work under the lock, telling it how long that took to get, and gives the lock back whatever came of the work.
     async fn locked<T>(&mut self, work: impl AsyncFnOnce(&mut Self, Duration) -> Result<T>) -> Result<T> {
         let waited = lock::acquire(&self.session, self.lock, self.config.lock_timeout);
-        let waited = self.stoppable(waited).await??;
+        let span = spans::lock();
+        let waited = self.stoppable(waited).instrument(span.clone()).await??;
+        span.record("waited_ms", waited.as_millis());
+        drop(span);
+        self.config.meter.lock_waited(waited);
         tracing::debug!(waited_ms = waited.as_millis(), "the lock is ours");
         Failpoint::Locked.pass();
         self.watch().await?;
@@ -541,7 +555,10 @@ impl<'a> Run<'a> {
             }
             self.config.so_far.found(&findings);
             self.config.so_far.begun(&item.name, &item.kind);
-            let passed = Passage::of(self, direction, item, backup.as_ref()).run(&mut findings).await?;
+            self.config.meter.migration_began(&item.name, direction);
+            let passed = Passage::of(self, direction, item, backup.as_ref()).run(&mut findings).await;
+            self.config.meter.migration_ended(&item.name, direction, passed.is_ok());
+            let passed = passed?;
             self.config.so_far.passed(&passed);
             done.push(passed);
         }
@@ -565,7 +582,7 @@ impl<'a> Run<'a> {
 
     /// The host's checks, with those of a backup or without.
     async fn preflight(&self, work: &[Work], backup: bool) -> Result<Vec<Finding>> {
-        let findings = self.host_findings(work, backup).await?;
+        let findings = self.host_findings(work, backup).instrument(spans::preflight()).await?;
         if blocks(&findings) {
             let state = NOTHING_CHANGED.into();
             return Err(Error::Checks { stage: Stage::HostPreflight, findings, state });
@@ -590,6 +607,10 @@ impl<'a> Run<'a> {
 
     /// A migration's own checks.
     async fn migration_preflight(&self, item: &Work) -> Result<Vec<Finding>> {
+        self.asked_migration(item).instrument(spans::preflight_of(&item.name)).await
+    }
+
+    async fn asked_migration(&self, item: &Work) -> Result<Vec<Finding>> {
         let ask = async |db: &Handle| self.config.stop.race(item.program.preflight(db)).await;
         let asked = match self.session.read_only(self.timeouts(item, Direction::Up), ask).await? {
             Ok(asked) => asked,
@@ -686,6 +707,13 @@ impl<'a> Run<'a> {
     }
 
     async fn take_backup(&self, work: &[Work], extent: Extent) -> Result<Manifest> {
+        let span = spans::backup();
+        let manifest = self.backed_up(work, extent).instrument(span.clone()).await?;
+        span.record("backup", &manifest.id).record("bytes", manifest.bytes());
+        Ok(manifest)
+    }
+
+    async fn backed_up(&self, work: &[Work], extent: Extent) -> Result<Manifest> {
         let begin = Instant::now();
         let settings = &self.config.backup;
         let order = backup::Order {
@@ -713,6 +741,7 @@ impl<'a> Run<'a> {
         };
         match taken.await {
             Ok(manifest) => {
+                self.config.meter.backed_up(begin.elapsed(), manifest.bytes());
                 tracing::info!(
                     backup = manifest.id,
                     bytes = manifest.bytes(),
@@ -730,6 +759,7 @@ impl<'a> Run<'a> {
                 if let Some(signal) = self.config.stop.asked() {
                     return Err(Error::Interrupted { signal, state: "no migration was run".into() });
                 }
+                self.config.meter.backup_failed();
                 Err(error)
             }
         }

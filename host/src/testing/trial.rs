@@ -219,6 +219,8 @@ pub(super) fn config(target: Target, dir: &Path) -> Config {
         embedded: EmbeddedConfig::default(),
         stop: Stop::never(),
         so_far: crate::runner::SoFar::default(),
+        telemetry: crate::telemetry::Section::default(),
+        meter: crate::telemetry::Meter::default(),
         said_again: Vec::new(),
         sources: Vec::new(),
     }
