@@ -45,6 +45,7 @@ mod roles;
 mod s3;
 mod schema;
 mod scripts;
+mod secrets;
 mod steps;
 mod stores;
 mod telemetry;
