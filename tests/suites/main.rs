@@ -31,6 +31,7 @@ mod lint;
 mod lock;
 mod logs;
 mod obstacles;
+mod ops;
 mod order;
 mod output;
 mod outside;
