@@ -24,6 +24,11 @@ seed: _lockgate _postgres
 psql *ARGS: _lockgate _postgres
     @"{{lockgate}}" --embedded=auto psql "$@"
 
+# build the command for release and install it into ~/.cargo/bin
+[group('use')]
+install:
+    cargo install --locked --path host
+
 # run all tests: in containers where Docker and an image are at hand, else on an embedded server
 [group('develop')]
 test *ARGS: _lockgate _postgres
@@ -84,6 +89,12 @@ bench-rehearsals SCALE="70": _postgres
     cargo build --quiet --locked --release --package lockgate
     @host/benches/rehearsals "{{target}}/release/lockgate" "$1"
 
+# how large the release build is, and how long it takes to start, beside a program that does nothing
+[group('develop')]
+bench-start:
+    cargo build --quiet --locked --release --package lockgate
+    @host/benches/start "{{target}}/release/lockgate"
+
 # do harm to runs: kills, lost connections, dead servers, crowds; FACTOR times as much as CI does (some minutes each)
 [group('develop')]
 torture FACTOR="1": _lockgate _postgres
@@ -109,10 +120,45 @@ lint:
     cargo deny --all-features --locked check bans licenses sources
     cargo machete
 
+# build the Debian package of the release build into target/deb
+[group('ship')]
+deb:
+    cargo build --locked --release --package lockgate
+    @.ci/package "{{target}}/release/lockgate" "{{target}}/deb"
+
+# build an image of the release build, offline, and try it (`docker build --file ops/docker/Dockerfile .` builds it all in containers)
+[group('ship')]
+image TAG="lockgate": _postgres
+    cargo build --locked --release --package lockgate
+    @.ci/image "{{target}}/release/lockgate" --tag "$1"
+
+# check all of ops/, and make and try the package and the image, of the command as it is built for development
+[group('ship')]
+ship: _lockgate _postgres
+    @.ci/ops "{{lockgate}}"
+    @.ci/package "{{lockgate}}" "{{target}}/deb" --fast
+    @.ci/image "{{lockgate}}"
+
 # build the API documentation
 [group('develop')]
 doc:
     RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --no-deps --locked
+
+# hold the library's public interface against docs/public-api.txt; `just public-api --update` writes that anew
+[group('develop')]
+public-api *ARGS:
+    RUSTDOC={{justfile_directory()}}/.ci/rustdoc-unstable RUSTDOCFLAGS="-Z unstable-options --output-format json --document-hidden-items" cargo doc --quiet --locked --workspace --no-deps --lib
+    cargo run --quiet --locked --manifest-path tests/public-api/Cargo.toml --target-dir "{{target}}/public-api" -- "{{target}}/doc/lockgate.json" docs/public-api.txt "$@"
+
+# build the book of docs/ into target/book, and check that every link of the documentation leads somewhere
+[group('develop')]
+book:
+    @.ci/book "{{target}}/book"
+
+# run the terminal sessions of README, tutorial and runbook, and compare what they print with what is shown (`--update`: write it anew)
+[group('develop')]
+tutorial *ARGS: _lockgate _postgres
+    @.ci/tutorial "{{lockgate}}" "$@"
 
 # what a stranger does first: migrate, find nothing more to do, look
 [group('develop')]
@@ -124,7 +170,7 @@ first-look:
 
 # everything that a change must pass
 [group('develop')]
-ci: lint doc (plugins target / "plugins") test test-newest fuzz-scripts torture languages browser first-look
+ci: lint doc public-api (plugins target / "plugins") test test-newest fuzz-scripts torture languages browser book tutorial ship first-look
 
 # the command itself; the first build takes some minutes and shows its progress
 _lockgate:

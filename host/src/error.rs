@@ -18,6 +18,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// How the process ends. The numbers are promised to pipelines and never change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
+#[non_exhaustive]
 pub enum ExitCode {
     /// Done, or nothing to do.
     Done = 0,
@@ -340,6 +341,7 @@ impl From<DbError> for ProgramError {
 
 /// Where in a run a check said no.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Stage {
     /// The host's own checks, before anything else.
     HostPreflight,
@@ -355,6 +357,7 @@ pub enum Stage {
 
 /// What failed. See [`Error::exit_code`] for the code of each, [`Error::report`] for the text.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub enum Error {
     /// The command line or the configuration.
     Configuration {

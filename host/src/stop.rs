@@ -47,6 +47,12 @@ impl Stop {
         Ok(Self(receiver))
     }
 
+    /// Asked by hand only.
+    pub fn by_hand() -> (Self, Hand) {
+        let (sender, receiver) = watch::channel(None);
+        (Self(receiver), Hand(Arc::new(sender)))
+    }
+
     /// One that can be asked by hand as well: whatever uses it stops, and what uses this one goes on.
     pub fn or_by_hand(&self) -> (Self, Hand) {
         let (sender, receiver) = watch::channel(self.asked());

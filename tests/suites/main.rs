@@ -27,6 +27,7 @@ mod journal;
 mod kit;
 mod languages;
 mod layouts;
+mod library;
 mod lint;
 mod lock;
 mod logs;

@@ -13,7 +13,7 @@ pub struct Arguments {
     /// How the names of the roles begin: `<PREFIX>_runner` and so on
     #[arg(long, default_value = "lockgate")]
     prefix: String,
-    /// A role that there is already and that owns the tables [default: <PREFIX>_owner]
+    /// A role that there is already and that owns the tables [default: PREFIX_owner]
     #[arg(long)]
     owner: Option<String>,
 }

@@ -110,7 +110,7 @@ struct Look {
     agreement: adopt::Agreement,
 }
 
-/// Says what [`adopt`] would do, and changes nothing.
+/// Says what [`adopt`](fn@adopt) would do, and changes nothing.
 ///
 /// # Errors
 /// Whatever would keep it from being done.

@@ -199,6 +199,13 @@ pub struct Status {
     pub problems: Vec<Problem>,
 }
 
+impl Status {
+    /// Whether every migration of the folder is applied as it is, and nothing is wrong with it.
+    pub fn is_current(&self) -> bool {
+        self.problems.is_empty() && self.migrations.iter().all(|row| row.state == State::Applied)
+    }
+}
+
 /// What the health check found.
 #[derive(Debug, Clone, Serialize)]
 pub struct Health {
