@@ -25,7 +25,7 @@ pub const NAMES: [&str; 12] = [
 
 /// All of a command. Its `run_id` is the correlation id: in each line, in the journal, in the name of the session.
 pub fn run(run_id: Uuid, command: &str) -> Span {
-    error_span!("run", %run_id, command, exit_code = Empty, otel.status_code = Empty, otel.status_description = Empty)
+    error_span!("run", %run_id, command, exit_code = Empty)
 }
 
 /// Connecting, once for each session; `server` has no secrets.
