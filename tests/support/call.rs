@@ -50,8 +50,8 @@ impl Call {
 
     fn prepared(mut command: Command, folder: &Path, shown: String) -> Self {
         let is_setting = |name: &str| {
-            ["DB_", "PG", "LOCKGATE_", "RUST_", "AWS_"].iter().any(|prefix| name.starts_with(prefix))
-                || ["DATABASE_URL", "NO_COLOR"].contains(&name)
+            ["DB_", "PG", "LOCKGATE_", "RUST_", "AWS_", "OTEL_"].iter().any(|prefix| name.starts_with(prefix))
+                || ["DATABASE_URL", "NO_COLOR", "TRACEPARENT", "TRACESTATE"].contains(&name)
         };
         for (name, _) in env::vars_os().filter(|(name, _)| name.to_str().is_some_and(is_setting)) {
             command.env_remove(name);

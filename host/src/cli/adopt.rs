@@ -40,6 +40,13 @@ pub struct Arguments {
     dry_run: bool,
 }
 
+impl Arguments {
+    /// Whether it is to do more than look.
+    pub(super) fn changes_something(&self) -> bool {
+        !self.dry_run
+    }
+}
+
 pub async fn run(context: &Context, arguments: &Arguments) -> Result<ExitCode> {
     let Some(mut order) = Order::from_tool(&arguments.from) else {
         let what = format!("`{}` is no tool that is known", arguments.from);

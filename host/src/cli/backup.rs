@@ -61,6 +61,13 @@ enum Action {
     },
 }
 
+impl Arguments {
+    /// Whether it is to do more than look.
+    pub(super) fn changes_something(&self) -> bool {
+        matches!(&self.action, None | Some(Action::Prune { dry_run: false, .. }))
+    }
+}
+
 pub async fn run(context: &Context, arguments: &Arguments) -> Result<ExitCode> {
     let config = &context.config;
     match &arguments.action {

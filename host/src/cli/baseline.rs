@@ -20,6 +20,13 @@ pub struct Arguments {
     dry_run: bool,
 }
 
+impl Arguments {
+    /// Whether it is to do more than look.
+    pub(super) fn changes_something(&self) -> bool {
+        !self.dry_run
+    }
+}
+
 pub async fn run(context: &Context, arguments: &Arguments) -> Result<ExitCode> {
     let (config, version) = (&context.config, &arguments.up_to);
     let plan = runner::plan_baseline(config, context.run_id, version).await?;

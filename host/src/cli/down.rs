@@ -30,6 +30,13 @@ pub struct Arguments {
     dry_run: bool,
 }
 
+impl Arguments {
+    /// Whether it is to do more than look.
+    pub(super) fn changes_something(&self) -> bool {
+        !self.dry_run
+    }
+}
+
 pub async fn run(context: &Context, arguments: &Arguments) -> Result<ExitCode> {
     let revert = match (&arguments.target.only, &arguments.target.to) {
         (Some(version), _) => Revert::Only(version.clone()),

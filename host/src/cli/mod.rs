@@ -21,6 +21,7 @@ mod restore;
 mod roles;
 mod schema;
 mod status;
+mod telemetry;
 mod test;
 mod up;
 
@@ -48,7 +49,7 @@ use crate::{
     plan::OutOfOrder,
     report::json::{self, Failure},
     stop::Stop,
-    telemetry,
+    telemetry::{ended, spans},
 };
 
 /// Migrates PostgreSQL: SQL files and sandboxed WebAssembly components, with lock, preflight, backup and verification.
@@ -146,6 +147,8 @@ struct Global {
     /// How the log on stderr is written
     #[arg(long, global = true, value_enum, default_value = "text", env = "LOCKGATE_LOG_FORMAT")]
     log_format: LogFormat,
+    #[command(flatten)]
+    telemetry: telemetry::Options,
     /// Ask nothing
     #[arg(short, long, global = true, env = "LOCKGATE_YES")]
     yes: bool,
@@ -279,15 +282,25 @@ pub fn main() -> u8 {
         Err(error) => error.exit(),
     };
     let color = std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
-    let verbosity = if cli.global.quiet { -1 } else { i16::from(cli.global.verbose) };
-    telemetry::init(verbosity, cli.global.log_format == LogFormat::Json, color);
     let json = cli.global.output == Output::Json;
     let command = schema::called(&matches);
+    let run_id = Uuid::now_v7();
+    if let Err(error) = telemetry::begin(&cli, run_id, color) {
+        return fail(&error, &command, json);
+    }
+    let name = matches.subcommand_name().unwrap_or_default();
+    let span = spans::run(run_id, name);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&Error::system("starting the runtime", error), &command, json),
     };
-    let result = runtime.block_on(run(cli, &command));
+    let work = async {
+        tracing::info!(version = env!("CARGO_PKG_VERSION"), "began");
+        let result = run(cli, run_id, name, &command).await;
+        ended(&result);
+        result
+    };
+    let result = runtime.block_on(work.instrument(span));
     // A compiler or a dump that was abandoned must not keep the process.
     runtime.shutdown_background();
     match result {
@@ -305,115 +318,111 @@ fn fail(error: &Error, command: &str, json: bool) -> u8 {
     failure.error.exit_code
 }
 
-async fn run(cli: Cli, command: &str) -> Result<ExitCode> {
-    let run_id = Uuid::now_v7();
-    let span = tracing::error_span!("run", run_id = %run_id);
-    async {
-        let global = cli.global;
-        if global.output == Output::Github && !matches!(cli.command, Command::Lint(_)) {
-            let what = "`--output github` is for `lint` only";
-            return Err(Error::configuration(what, "leave it out, or say `--output json`"));
-        }
-        let events = global.events.as_deref().filter(|text| !text.is_empty()).map(Destination::parse);
-        if events == Some(Destination::Stdout) && global.output != Output::Text {
-            let what = "`--events -` and `--output` both want stdout";
-            return Err(Error::configuration(what, "name a file for the events, such as `--events /dev/fd/3`"));
-        }
-        let told = events.as_ref().map(|destination| Events::to(destination, run_id)).transpose()?.unwrap_or_default();
-        let mut config = Config::load(Options {
-            config: global.config,
-            database_url: global.database_url,
-            dir: global.dir,
-            layout: global.layout,
-            unrelated: global.unrelated,
-            out_of_order: global.out_of_order,
-            role: global.role,
-            schema: global.schema,
-            backup: crate::backup::Options {
-                none: global.no_backup,
-                dir: global.backup_dir,
-                role: global.backup_role,
-                identity: global.identity,
-            },
-            pg_bin: global.pg_bin,
-            lock_timeout: global.lock_timeout,
-            retries: global.retries,
-            reconnect_timeout: global.reconnect_timeout,
-            cache_dir: global.cache_dir,
-            no_cache: global.no_cache,
-        })?;
-        match &cli.command {
-            Command::Up(up) => up.rehearsed.settle(&mut config.rehearsal),
-            Command::Plan(plan) => plan.rehearsed.settle(&mut config.rehearsal),
-            _ => {}
-        }
-        for (name, value, source) in &config.sources {
-            tracing::info!(%value, source, "database {name}");
-        }
-        let use_embedded = match global.embedded {
-            // A server that nobody asks would only be started and stopped.
-            _ if matches!(&cli.command, Command::Plugin(arguments) if !arguments.asks_a_database()) => false,
-            _ if matches!(&cli.command, Command::Roles(_) | Command::Schema(_)) => false,
-            _ if matches!(&cli.command, Command::Lint(arguments) if !arguments.asks_a_database()) => false,
-            Some(EmbeddedWhen::Always) => true,
-            Some(EmbeddedWhen::Auto) => config.names_no_database(),
-            None => false,
-        };
-        config.draw =
-            io::stderr().is_terminal() && global.output == Output::Text && global.verbose == 0 && !global.quiet;
-        config.stop = Stop::on_signals().map_err(|e| Error::system("handling signals", e))?;
-        let embedded = if use_embedded {
-            let server = Embedded::start(Path::new("."), &config.target.database, config.pg_bin.as_deref()).await?;
-            config.target = server.target.clone();
-            config.said_again.push("--embedded".to_owned());
-            Some(server)
-        } else {
-            None
-        };
-        config.events = told;
-        let told = config.events.begin(
-            Event::RunStarted {
-                command: command.to_owned(),
-                target: config.target.to_string(),
-                lockgate_version: env!("CARGO_PKG_VERSION"),
-            },
-            Event::RunFinished { exit_code: ExitCode::MigrationFailed as u8, error: None },
-        );
-        let context = Context {
-            config,
-            run_id,
-            output: global.output,
-            command: command.to_owned(),
-            events_on_stdout: events == Some(Destination::Stdout),
-            yes: global.yes,
-            embedded: use_embedded,
-        };
-        let result = dispatch(&context, cli.command).await.map_err(|error| match error {
-            Error::Unreachable { target, cause, next } if !use_embedded && context.config.names_no_database() => {
-                let next = format!(
-                    "{next}; no setting names a database: `--embedded` uses one of the project's own, under .lockgate/"
-                );
-                Error::Unreachable { target, cause, next }
-            }
-            error => error,
-        });
-        if let Some(server) = embedded
-            && let Err(error) = server.stop()
-        {
-            tracing::warn!(%error, "the embedded server did not stop");
-        }
-        told.end(match &result {
-            Ok(code) => Event::RunFinished { exit_code: *code as u8, error: None },
-            Err(error) => {
-                let report = error.report();
-                Event::RunFinished { exit_code: report.exit_code, error: Some(Box::new(report)) }
-            }
-        });
-        context.config.events.close();
-        result
+async fn run(cli: Cli, run_id: Uuid, name: &str, command: &str) -> Result<ExitCode> {
+    let global = cli.global;
+    if global.output == Output::Github && !matches!(cli.command, Command::Lint(_)) {
+        let what = "`--output github` is for `lint` only";
+        return Err(Error::configuration(what, "leave it out, or say `--output json`"));
     }
-    .instrument(span)
-    .await
+    let events = global.events.as_deref().filter(|text| !text.is_empty()).map(Destination::parse);
+    if events == Some(Destination::Stdout) && global.output != Output::Text {
+        let what = "`--events -` and `--output` both want stdout";
+        return Err(Error::configuration(what, "name a file for the events, such as `--events /dev/fd/3`"));
+    }
+    let told = events.as_ref().map(|destination| Events::to(destination, run_id)).transpose()?.unwrap_or_default();
+    let mut config = Config::load(Options {
+        config: global.config,
+        database_url: global.database_url,
+        dir: global.dir,
+        layout: global.layout,
+        unrelated: global.unrelated,
+        out_of_order: global.out_of_order,
+        role: global.role,
+        schema: global.schema,
+        backup: crate::backup::Options {
+            none: global.no_backup,
+            dir: global.backup_dir,
+            role: global.backup_role,
+            identity: global.identity,
+        },
+        pg_bin: global.pg_bin,
+        lock_timeout: global.lock_timeout,
+        retries: global.retries,
+        reconnect_timeout: global.reconnect_timeout,
+        cache_dir: global.cache_dir,
+        no_cache: global.no_cache,
+    })?;
+    match &cli.command {
+        Command::Up(up) => up.rehearsed.settle(&mut config.rehearsal),
+        Command::Plan(plan) => plan.rehearsed.settle(&mut config.rehearsal),
+        _ => {}
+    }
+    for (name, value, source) in &config.sources {
+        tracing::info!(%value, source, "database {name}");
+    }
+    let use_embedded = match global.embedded {
+        // A server that nobody asks would only be started and stopped.
+        _ if matches!(&cli.command, Command::Plugin(arguments) if !arguments.asks_a_database()) => false,
+        _ if matches!(&cli.command, Command::Roles(_) | Command::Schema(_)) => false,
+        _ if matches!(&cli.command, Command::Lint(arguments) if !arguments.asks_a_database()) => false,
+        Some(EmbeddedWhen::Always) => true,
+        Some(EmbeddedWhen::Auto) => config.names_no_database(),
+        None => false,
+    };
+    config.draw = io::stderr().is_terminal() && global.output == Output::Text && global.verbose == 0 && !global.quiet;
+    config.stop = Stop::on_signals().map_err(|e| Error::system("handling signals", e))?;
+    let embedded = if use_embedded {
+        let server = Embedded::start(Path::new("."), &config.target.database, config.pg_bin.as_deref()).await?;
+        config.target = server.target.clone();
+        config.said_again.push("--embedded".to_owned());
+        Some(server)
+    } else {
+        None
+    };
+    config.meter = telemetry::meter(global.telemetry, &config, &cli.command, name)?;
+    config.meter.run_began();
+    config.events = told;
+    let told = config.events.begin(
+        Event::RunStarted {
+            command: command.to_owned(),
+            target: config.target.to_string(),
+            lockgate_version: env!("CARGO_PKG_VERSION"),
+        },
+        Event::RunFinished { exit_code: ExitCode::MigrationFailed as u8, error: None },
+    );
+    let context = Context {
+        config,
+        run_id,
+        output: global.output,
+        command: command.to_owned(),
+        events_on_stdout: events == Some(Destination::Stdout),
+        yes: global.yes,
+        embedded: use_embedded,
+    };
+    let result = dispatch(&context, cli.command).await.map_err(|error| match error {
+        Error::Unreachable { target, cause, next } if !use_embedded && context.config.names_no_database() => {
+            let next = format!(
+                "{next}; no setting names a database: `--embedded` uses one of the project's own, under .lockgate/"
+            );
+            Error::Unreachable { target, cause, next }
+        }
+        error => error,
+    });
+    context.config.meter.run_ended(result.as_ref().map_or_else(Error::exit_code, |code| *code));
+    if let Some(server) = embedded
+        && let Err(error) = server.stop()
+    {
+        tracing::warn!(%error, "the embedded server did not stop");
+    }
+    told.end(match &result {
+        Ok(code) => Event::RunFinished { exit_code: *code as u8, error: None },
+        Err(error) => {
+            let report = error.report();
+            Event::RunFinished { exit_code: report.exit_code, error: Some(Box::new(report)) }
+        }
+    });
+    context.config.events.close();
+    result
 }
 
 async fn dispatch(context: &Context, command: Command) -> Result<ExitCode> {

@@ -22,6 +22,13 @@ pub struct Arguments {
     dry_run: bool,
 }
 
+impl Arguments {
+    /// Whether it is to do more than look.
+    pub(super) fn changes_something(&self) -> bool {
+        !self.dry_run
+    }
+}
+
 pub async fn run(context: &Context, arguments: &Arguments) -> Result<ExitCode> {
     let (config, versions) = (&context.config, arguments.versions.as_slice());
     let plan = runner::plan_repair(config, context.run_id, versions).await?;

@@ -39,6 +39,13 @@ pub struct Word {
     not_applied: bool,
 }
 
+impl Arguments {
+    /// Whether it is to do more than look.
+    pub(super) fn changes_something(&self) -> bool {
+        !self.dry_run
+    }
+}
+
 pub async fn run(context: &Context, arguments: &Arguments) -> Result<ExitCode> {
     let verdict = if arguments.verdict.applied { Verdict::Applied } else { Verdict::NotApplied };
     let (config, step) = (&context.config, arguments.step);

@@ -35,6 +35,13 @@ pub struct Arguments {
     pub(super) rehearsed: rehearsed::RequireRehearsal,
 }
 
+impl Arguments {
+    /// Whether it is to do more than look.
+    pub(super) fn changes_something(&self) -> bool {
+        !self.dry_run && !self.rollback_after
+    }
+}
+
 pub async fn run(context: &Context, arguments: &Arguments) -> Result<ExitCode> {
     let to = arguments.to.as_ref();
     if arguments.dry_run {

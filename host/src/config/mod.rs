@@ -26,6 +26,7 @@ use crate::{
     runner::SoFar,
     source,
     stop::Stop,
+    telemetry,
 };
 
 /// The validated settings of a command.
@@ -81,6 +82,10 @@ pub struct Config {
     pub so_far: SoFar,
     /// Who is told what it does, while it does it: nobody unless asked for.
     pub events: Events,
+    /// Where metrics are kept.
+    pub telemetry: telemetry::Section,
+    /// Takes what the run measures of itself.
+    pub meter: telemetry::Meter,
     /// The options that were given and that a later call about the same backups needs as well, as words.
     pub said_again: Vec<String>,
     /// Which database settings were given, and where: name, value without secrets, source.
@@ -222,6 +227,10 @@ struct File {
     plugins: Limits,
     plugin: BTreeMap<String, PluginSection>,
     embedded: EmbeddedConfig,
+    /// Read for the sake of its errors; [`early`] has the values.
+    #[allow(dead_code, reason = "only that it can be read matters")]
+    log: telemetry::LogSection,
+    telemetry: telemetry::Section,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -357,6 +366,8 @@ impl Config {
             stop: Stop::never(),
             so_far: SoFar::default(),
             events: Events::default(),
+            telemetry: file.telemetry,
+            meter: telemetry::Meter::default(),
             said_again,
             sources,
         })
@@ -495,6 +506,16 @@ fn warn_of_strangers(plugin: &BTreeMap<String, PluginConfig>, dir: &Path) {
     for name in plugin.keys().filter(|name| !dir.join(format!("{name}.wasm")).exists()) {
         let folder = dir.display().to_string();
         tracing::warn!(folder, "[plugin.{name}] in lockgate.toml is for no component of the migrations folder");
+    }
+}
+
+/// What is needed before anything can be told, also of what is wrong with the rest: `None` where it cannot be read, of which
+/// [`Config::load`] tells.
+pub fn early(path: Option<&Path>) -> Option<telemetry::Sections> {
+    match fs::read_to_string(path.unwrap_or(Path::new("lockgate.toml"))) {
+        Ok(text) => toml::from_str(&text).ok(),
+        Err(e) if e.kind() == io::ErrorKind::NotFound && path.is_none() => Some(telemetry::Sections::default()),
+        Err(_) => None,
     }
 }
 

@@ -5,7 +5,7 @@ use std::{future::poll_fn, sync::Arc, time::Duration};
 use tokio::task::AbortHandle;
 use tokio_postgres::{AsyncMessage, CancelToken, Client, SimpleQueryMessage, types::ToSql};
 use tokio_postgres_rustls::MakeRustlsConnect;
-use tracing::Instrument as _;
+use tracing::{Instrument as _, Span};
 
 use super::{
     connect::{CONNECT_TIMEOUT, Target, TlsMode},
@@ -21,6 +21,7 @@ use super::{
 use crate::{
     error::{Cause, DbError, Error, ProgramError, Result},
     sql::Script,
+    telemetry::spans,
 };
 
 /// What the server said of itself when the session began.
@@ -214,7 +215,9 @@ impl Session {
     /// [`Error::Unreachable`] with what to do about it.
     pub async fn connect(target: &Target, application_name: &str) -> Result<Self> {
         // The driver's own limit ends when the port has answered; what answers may be no server at all.
-        match tokio::time::timeout(CONNECT_TIMEOUT * 2, Self::open(target, application_name)).await {
+        let outer = Span::current();
+        let opened = Self::open(target, application_name, outer).instrument(spans::connect(target));
+        match tokio::time::timeout(CONNECT_TIMEOUT * 2, opened).await {
             Ok(session) => session,
             Err(_) => Err(Error::Unreachable {
                 target: target.to_string(),
@@ -224,7 +227,8 @@ impl Session {
         }
     }
 
-    async fn open(target: &Target, application_name: &str) -> Result<Self> {
+    /// `outer` is what the connection belongs to, once it is there.
+    async fn open(target: &Target, application_name: &str, outer: Span) -> Result<Self> {
         let tls = target.tls_connector()?;
         let (client, mut connection) =
             target.config(application_name).connect(tls.clone()).await.map_err(|e| unreachable(target, &e))?;
@@ -241,7 +245,7 @@ impl Session {
                 }
             }
         };
-        let driver = tokio::spawn(driver.in_current_span()).abort_handle();
+        let driver = tokio::spawn(driver.instrument(outer)).abort_handle();
         let server = prepare(&client).await.map_err(|e| unreachable(target, &e))?;
         let cancel = client.cancel_token();
         Ok(Self {

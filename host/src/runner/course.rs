@@ -108,6 +108,16 @@ impl Course {
         format!("{} of {}", (self.position.steps_done + 1).min(self.steps.len()), self.steps.len())
     }
 
+    /// What a step is, in a word.
+    pub(super) fn kind_of(&self, i: usize) -> &'static str {
+        match &self.steps[i] {
+            Step::Sql(_) | Step::Alone(_) => "sql",
+            Step::OutsideTransaction(_) => "outside",
+            Step::Code(_) => "code",
+            Step::Batched(_) => "batched",
+        }
+    }
+
     /// How a step is called in messages.
     pub(super) fn name_of(&self, i: usize) -> String {
         match &self.steps[i] {

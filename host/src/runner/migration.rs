@@ -8,6 +8,8 @@ mod tryout;
 
 use std::time::{Duration, Instant};
 
+use tracing::Instrument as _;
+
 use self::pace::Pace;
 pub(super) use self::tryout::Tried;
 use super::{
@@ -31,6 +33,7 @@ use crate::{
         seal::Seal,
     },
     step::Step,
+    telemetry::spans,
 };
 
 /// What a part of a migration left.
@@ -112,7 +115,8 @@ impl<'r, 'c> Passage<'r, 'c> {
     pub(super) async fn run(&mut self, findings: &mut Vec<Finding>) -> Result<Done> {
         self.run.session.way_begins(&self.item.version, self.direction).await?;
         let mut told = self.migration_begins();
-        let done = self.run_whole(findings).await;
+        let span = spans::migration(&self.item.name, self.direction, &self.item.kind);
+        let done = self.run_whole(findings).instrument(span).await;
         told.otherwise(self.migration_ended(&done));
         drop(told);
         // What it came to is not to be lost over what it cost.
@@ -196,12 +200,19 @@ impl<'r, 'c> Passage<'r, 'c> {
             self.wait_while_paused(course).await?;
         }
         match stored.map(|course| (course, course.next())) {
-            Some((course, Next::Batch(name))) => self.batch(course, &name, pace).await,
+            Some((course, Next::Batch(name))) => {
+                let step = course.name_of(course.position.steps_done);
+                let span = spans::batch(&step, course.position.batches + 1);
+                self.batch(course, &name, pace).instrument(span).await
+            }
             other => {
                 // Every batched step has its own.
                 *pace = None;
                 match other {
-                    Some((course, Next::Outside(step))) => Ok(self.outside(course, &step, findings).await?),
+                    Some((course, Next::Outside(step))) => {
+                        let span = spans::step(&course.name_of(course.position.steps_done), "outside");
+                        Ok(self.outside(course, &step, findings).instrument(span).await?)
+                    }
                     // Also where nothing is known yet: the plan is made in the first transaction.
                     _ => self.transaction(course).await,
                 }
@@ -322,7 +333,8 @@ impl<'r, 'c> Passage<'r, 'c> {
                 _ => from.steps_done..from.steps_done,
             };
             for i in steps.clone() {
-                self.step(&course, i, transaction).await?;
+                let span = spans::step(&course.name_of(i), course.kind_of(i));
+                self.step(&course, i, transaction).instrument(span).await?;
                 Failpoint::StepDone.pass();
                 course.position = course.position.after_step();
             }
@@ -374,7 +386,7 @@ impl<'r, 'c> Passage<'r, 'c> {
             }
         };
         Failpoint::Checked.pass();
-        match run.session.commit(&transaction).await {
+        match run.session.commit(&transaction).instrument(spans::commit()).await {
             Committed::Yes => {
                 Failpoint::Committed.pass();
                 self.told_committed(&worked.course);
@@ -529,7 +541,8 @@ impl<'r, 'c> Passage<'r, 'c> {
     async fn verified(&self) -> Result<Vec<Finding>, Stopped> {
         let (program, name) = (&self.item.program, &self.item.name);
         let told = self.run.events().begin(events::Event::verify(name), events::Event::verified(name, false, &[]));
-        let asked = self.run.session.guarded(async |db| program.verify(self.direction, db).await).await;
+        let verify = self.run.session.guarded(async |db| program.verify(self.direction, db).await);
+        let asked = verify.instrument(spans::verify()).await;
         let findings = asked.map_err(Stopped::host("verify"))?.map_err(|error| Stopped::at("verify", error))?;
         told.end(events::Event::verified(name, !blocks(&findings), &findings));
         if blocks(&findings) { Err(Stopped::Refused(findings)) } else { Ok(findings) }

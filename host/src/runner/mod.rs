@@ -19,6 +19,7 @@ mod work;
 
 use std::time::{Duration, Instant};
 
+use tracing::Instrument as _;
 use uuid::Uuid;
 
 use self::{
@@ -43,6 +44,7 @@ use crate::{
         tables,
     },
     source::{self, Folder},
+    telemetry::spans,
 };
 
 pub use adopt::{Adoption, Order, TakenOver, adopt, plan_adopt};
@@ -206,7 +208,8 @@ pub async fn restore(config: &Config, run_id: Uuid, choice: &Choice, order: &bac
     if let Some(foreign) = foreign {
         tracing::warn!("{foreign}");
     }
-    let mut restored = backup::restore(config, run_id, backup, order).await?;
+    let span = spans::restore(&backup.manifest.id);
+    let mut restored = backup::restore(config, run_id, backup, order).instrument(span).await?;
     restored.warnings.extend(foreign.clone());
     Ok(restored)
 }
@@ -216,7 +219,7 @@ pub async fn restore(config: &Config, run_id: Uuid, choice: &Choice, order: &bac
 /// # Errors
 /// As [`backup::drill`].
 pub async fn drill(config: &Config, run_id: Uuid) -> Result<Drill> {
-    let drilled = backup::drill(config, run_id).await;
+    let drilled = backup::drill(config, run_id).instrument(spans::drill()).await;
     let detail = match &drilled {
         Ok(drill) => {
             let missed = drill.missed();
@@ -300,6 +303,7 @@ impl<'a> Run<'a> {
                 tracing::warn!(migration = row.filename, "applied, but no longer in the folder");
             }
         }
+        self.count_pending(folder, &applied);
         let underway = self.progress.read(&self.session).await?.is_some();
         let pending = plan::up(&folder.migrations, &applied, to, self.config.rules);
         if !underway && standing(folder, &applied).is_empty() && pending.is_ok_and(|pending| pending.is_empty()) {
@@ -325,6 +329,7 @@ impl<'a> Run<'a> {
         }
         self.locked(async |run, waited| {
             let work = run.reverted(folder, revert).await?;
+            run.count_pending(folder, &run.applied().await?);
             if work.is_empty() {
                 run.nothing_to_do(Direction::Down).await
             } else {
@@ -332,6 +337,11 @@ impl<'a> Run<'a> {
             }
         })
         .await
+    }
+
+    fn count_pending(&self, folder: &Folder, applied: &[Applied]) {
+        let pending = folder.migrations.iter().filter(|m| plan::is_pending(m, applied, self.config.rules));
+        self.config.meter.pending(pending.count());
     }
 
     async fn applied(&self) -> Result<Vec<Applied>> {
@@ -342,7 +352,11 @@ impl<'a> Run<'a> {
     async fn locked<T>(&mut self, work: impl AsyncFnOnce(&mut Self, Duration) -> Result<T>) -> Result<T> {
         let told = self.events.begin(Told::LockWaitStarted {}, Told::LockWaitFinished { acquired: false });
         let waited = lock::acquire(&self.session, self.lock, self.config.lock_timeout);
-        let waited = self.stoppable(waited).await??;
+        let span = spans::lock();
+        let waited = self.stoppable(waited).instrument(span.clone()).await??;
+        span.record("waited_ms", waited.as_millis());
+        drop(span);
+        self.config.meter.lock_waited(waited);
         told.end(Told::LockWaitFinished { acquired: true });
         tracing::debug!(waited_ms = waited.as_millis(), "the lock is ours");
         Failpoint::Locked.pass();
@@ -554,7 +568,10 @@ impl<'a> Run<'a> {
             }
             self.config.so_far.found(&findings);
             self.config.so_far.begun(&item.name, &item.kind);
-            let passed = Passage::of(self, direction, item, backup.as_ref()).run(&mut findings).await?;
+            self.config.meter.migration_began(&item.name, direction);
+            let passed = Passage::of(self, direction, item, backup.as_ref()).run(&mut findings).await;
+            self.config.meter.migration_ended(&item.name, direction, passed.is_ok());
+            let passed = passed?;
             self.config.so_far.passed(&passed);
             done.push(passed);
         }
@@ -579,7 +596,7 @@ impl<'a> Run<'a> {
     /// The host's checks, with those of a backup or without.
     async fn preflight(&self, work: &[Work], backup: bool) -> Result<Vec<Finding>> {
         let found = self.told(Checks::Host, None, self.host_findings(work, backup));
-        let findings = found.await?;
+        let findings = found.instrument(spans::preflight()).await?;
         if blocks(&findings) {
             let state = NOTHING_CHANGED.into();
             return Err(Error::Checks { stage: Stage::HostPreflight, findings, state });
@@ -622,7 +639,8 @@ impl<'a> Run<'a> {
     }
 
     async fn migration_preflight(&self, item: &Work) -> Result<Vec<Finding>> {
-        self.told(Checks::Migration, Some(&item.name), self.own_preflight(item)).await
+        let found = self.told(Checks::Migration, Some(&item.name), self.own_preflight(item));
+        found.instrument(spans::preflight_of(&item.name)).await
     }
 
     /// A migration's own checks.
@@ -724,6 +742,13 @@ impl<'a> Run<'a> {
     }
 
     async fn take_backup(&self, work: &[Work], extent: Extent) -> Result<Manifest> {
+        let span = spans::backup();
+        let manifest = self.backed_up(work, extent).instrument(span.clone()).await?;
+        span.record("backup", &manifest.id).record("bytes", manifest.bytes());
+        Ok(manifest)
+    }
+
+    async fn backed_up(&self, work: &[Work], extent: Extent) -> Result<Manifest> {
         let begin = Instant::now();
         let settings = &self.config.backup;
         let order = backup::Order {
@@ -755,6 +780,7 @@ impl<'a> Run<'a> {
         };
         match taken.await {
             Ok(manifest) => {
+                self.config.meter.backed_up(begin.elapsed(), manifest.bytes());
                 tracing::info!(
                     backup = manifest.id,
                     bytes = manifest.bytes(),
@@ -773,6 +799,7 @@ impl<'a> Run<'a> {
                 if let Some(signal) = self.config.stop.asked() {
                     return Err(Error::Interrupted { signal, state: "no migration was run".into() });
                 }
+                self.config.meter.backup_failed();
                 Err(error)
             }
         }

@@ -220,6 +220,8 @@ pub(super) fn config(target: Target, dir: &Path) -> Config {
         stop: Stop::never(),
         so_far: crate::runner::SoFar::default(),
         events: crate::events::Events::default(),
+        telemetry: crate::telemetry::Section::default(),
+        meter: crate::telemetry::Meter::default(),
         said_again: Vec::new(),
         sources: Vec::new(),
     }

@@ -73,6 +73,7 @@ impl Passage<'_, '_> {
         let Position { done, total, batches, .. } = worked.course.position;
         let ended = worked.course.position.steps_done > course.position.steps_done;
         let in_the_way = self.run.watch.as_ref().is_some_and(Watch::was_in_the_way);
+        self.run.config.meter.batch(done.saturating_sub(course.position.done), begin.elapsed());
         pace.learn(done.saturating_sub(course.position.done), begin.elapsed(), in_the_way);
         if ended {
             pace.ended(self.step_done(i, None));

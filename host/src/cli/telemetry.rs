@@ -1,0 +1,103 @@
+//! What the command line says about logs, and which commands keep them.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use uuid::Uuid;
+
+use super::{Cli, Command, LogFormat};
+use crate::{
+    config::{self, Config},
+    error::{Error, Result},
+    telemetry::{self, Format, LogLevel, LogSection, Meter, Sections, Wish},
+};
+
+#[derive(Args)]
+pub struct Options {
+    /// Folder of the log files of what changes something [default: logs]
+    #[arg(long, global = true, value_name = "FOLDER", env = "LOCKGATE_LOG_DIR")]
+    log_dir: Option<PathBuf>,
+    /// What goes into the log files: error, warn, info, debug or trace [default: info]
+    #[arg(long, global = true, value_name = "LEVEL", env = "LOCKGATE_LOG_LEVEL", value_parser = level)]
+    log_level: Option<LogLevel>,
+    /// Keep metrics in this file, for node_exporter's textfile collector [default: none]
+    #[arg(long, global = true, value_name = "FILE", env = "LOCKGATE_PROMETHEUS_FILE")]
+    prometheus_file: Option<PathBuf>,
+    /// Write no log files
+    #[arg(long, global = true, env = "LOCKGATE_NO_LOG_FILES", conflicts_with = "log_dir")]
+    no_log_files: bool,
+}
+
+/// Starts telling what the command does.
+///
+/// # Errors
+/// When log files are required and cannot be.
+pub fn begin(cli: &Cli, run_id: Uuid, color: bool) -> Result<()> {
+    let (global, options) = (&cli.global, &cli.global.telemetry);
+    let sections = config::early(global.config.as_deref());
+    telemetry::begin(&Wish {
+        run_id,
+        verbosity: if global.quiet { -1 } else { i16::from(global.verbose) },
+        format: if global.log_format == LogFormat::Json { Format::Json } else { Format::Text },
+        color,
+        // Where the file is damaged nothing will run, and nobody knows where to.
+        files: sections.and_then(|sections| files(options, sections)).filter(|_| changes_something(&cli.command)),
+    })
+}
+
+/// Where what the command measures goes, if it is to change something and a place is named.
+///
+/// # Errors
+/// When the file would never be read.
+pub fn meter(options: Options, config: &Config, command: &Command, name: &str) -> Result<Meter> {
+    let file = options.prometheus_file.or_else(|| config.telemetry.prometheus_file.clone());
+    let Some(path) = file.filter(|path| !path.as_os_str().is_empty()) else { return Ok(Meter::default()) };
+    if path.extension().is_none_or(|ending| ending != "prom") {
+        let what = format!("the file of metrics `{}` does not end in `.prom`", path.display());
+        return Err(Error::configuration(what, "node_exporter reads no others: name it so"));
+    }
+    // A rehearsal's migrations and backups are not those of the database.
+    if !changes_something(command) || matches!(command, Command::Rehearse(_)) {
+        return Ok(Meter::default());
+    }
+    let target = &config.target;
+    Ok(Meter::into_file(path, &format!("{}:{}", target.host, target.port), &target.database, name))
+}
+
+fn files(options: &Options, sections: Sections) -> Option<LogSection> {
+    let mut section = sections.log;
+    if let Some(dir) = options.log_dir.as_ref().filter(|dir| !dir.as_os_str().is_empty()) {
+        section.dir.clone_from(dir);
+        section.enabled = true;
+    }
+    section.level = options.log_level.unwrap_or(section.level);
+    (section.enabled && !options.no_log_files).then_some(section)
+}
+
+/// Whether the command is to change something: what it did may matter later. To look leaves no traces.
+fn changes_something(command: &Command) -> bool {
+    match command {
+        Command::Up(up) => up.changes_something(),
+        Command::Down(down) => down.changes_something(),
+        Command::Backup(backup) => backup.changes_something(),
+        Command::Adopt(adopt) => adopt.changes_something(),
+        Command::Baseline(baseline) => baseline.changes_something(),
+        Command::Repair(repair) => repair.changes_something(),
+        Command::Resolve(resolve) => resolve.changes_something(),
+        Command::Restore(_) | Command::Drill(_) | Command::Pause(_) | Command::Rehearse(_) => true,
+        Command::Test
+        | Command::Status(_)
+        | Command::History(_)
+        | Command::Plan(_)
+        | Command::Lint(_)
+        | Command::Roles(_)
+        | Command::Doctor(_)
+        | Command::Psql(_)
+        | Command::New(_)
+        | Command::Plugin(_) => false,
+    }
+}
+
+fn level(text: &str) -> Result<LogLevel, String> {
+    LogLevel::named(text).ok_or_else(|| "it takes error, warn, info, debug or trace".to_owned())
+}

@@ -1,0 +1,190 @@
+//! Metrics and their values, as the text that Prometheus reads.
+//!
+//! The format: <https://prometheus.io/docs/instrumenting/exposition_formats/#text-based-format>
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+};
+
+/// A metric. Names and units follow <https://prometheus.io/docs/practices/naming/>.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Family {
+    /// Its name, the unit and what it counts at its end.
+    pub name: &'static str,
+    /// Whether it only grows.
+    pub kind: Kind,
+    /// What it means.
+    pub help: &'static str,
+}
+
+/// What becomes of a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// It only grows.
+    Counter,
+    /// It is what it is now.
+    Gauge,
+}
+
+const fn counter(name: &'static str, help: &'static str) -> Family {
+    Family { name, kind: Kind::Counter, help }
+}
+
+const fn gauge(name: &'static str, help: &'static str) -> Family {
+    Family { name, kind: Kind::Gauge, help }
+}
+
+/// All there are, in the order of the text; docs/telemetry.md explains them.
+pub const FAMILIES: [Family; 23] = [
+    counter("lockgate_runs_total", "Commands that ended, by result."),
+    gauge("lockgate_run_in_progress", "Whether the command is under way; it stays 1 when its process was killed."),
+    gauge("lockgate_run_start_timestamp_seconds", "When the command was last begun."),
+    gauge("lockgate_run_end_timestamp_seconds", "When it last ended."),
+    gauge("lockgate_run_last_success_timestamp_seconds", "When it last ended well."),
+    gauge("lockgate_run_duration_seconds", "How long it took the last time."),
+    gauge("lockgate_run_exit_code", "The code that it last ended with."),
+    gauge("lockgate_lock_wait_seconds", "How long the last run waited for the migration lock."),
+    counter("lockgate_migrations_total", "Migrations that ended, by direction and result."),
+    gauge("lockgate_migration_start_timestamp_seconds", "When the migration that is under way was begun."),
+    gauge("lockgate_migration_end_timestamp_seconds", "When the migration last ended."),
+    gauge("lockgate_migration_duration_seconds", "How long the migration took the last time."),
+    gauge("lockgate_migrations_pending", "Migrations of the folder that are not applied."),
+    counter("lockgate_backfill_rows_total", "Rows, or whatever the component counts, done in batches."),
+    counter("lockgate_backfill_batches_total", "Batches that were committed."),
+    gauge("lockgate_backfill_rows_per_second", "Rate of the last migration that worked in batches."),
+    counter("lockgate_backups_total", "Backups that ended, by result."),
+    gauge("lockgate_backup_consecutive_failures", "Backups that failed since the last that did not."),
+    gauge("lockgate_backup_duration_seconds", "How long the last backup took, its reading back included."),
+    gauge("lockgate_backup_size_bytes", "Size of the last backup, as it is stored."),
+    gauge(
+        "lockgate_backup_last_success_timestamp_seconds",
+        "When the last backup was complete; its age is the time since.",
+    ),
+    gauge("lockgate_backup_last_failure_timestamp_seconds", "When a backup last failed."),
+    gauge("lockgate_info", "Always 1; the version of lockgate that wrote last."),
+];
+
+/// Labels, in order, each with its value.
+pub type Labels = Vec<(String, String)>;
+
+/// Values of metrics, by name and labels.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Series(BTreeMap<(String, Labels), f64>);
+
+impl Series {
+    /// Those of a text. Metrics that are not known, and lines that cannot be read, are left out: they would be refused anyway.
+    pub fn parse(text: &str) -> Self {
+        let lines = text.lines().filter(|line| !line.starts_with('#'));
+        let known = |name: &str| FAMILIES.iter().any(|family| family.name == name);
+        Self(lines.filter_map(line).filter(|((name, _), _)| known(name)).collect())
+    }
+
+    /// Gives one its value.
+    pub fn set(&mut self, name: &'static str, labels: Labels, value: f64) {
+        debug_assert!(FAMILIES.iter().any(|family| family.name == name), "{name}");
+        self.0.insert((name.to_owned(), labels), value);
+    }
+
+    /// Adds to one; what is not there was zero.
+    pub fn add(&mut self, name: &'static str, labels: Labels, more: f64) {
+        let before = self.0.get(&(name.to_owned(), labels.clone())).copied().unwrap_or_default();
+        self.set(name, labels, before + more);
+    }
+
+    /// Removes those of this name that have all these labels.
+    pub fn remove(&mut self, name: &str, labels: &Labels) {
+        self.0.retain(|(known, of), _| known != name || !labels.iter().all(|label| of.contains(label)));
+    }
+
+    /// The text.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        let present: BTreeSet<&str> = self.0.keys().map(|(name, _)| name.as_str()).collect();
+        for Family { name, kind, help } in FAMILIES.into_iter().filter(|family| present.contains(family.name)) {
+            let kind = if kind == Kind::Counter { "counter" } else { "gauge" };
+            let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
+            for ((_, labels), value) in self.0.iter().filter(|((known, _), _)| known == name) {
+                let labels: Vec<String> =
+                    labels.iter().map(|(name, value)| format!("{name}=\"{}\"", escaped(value))).collect();
+                let _ = writeln!(text, "{name}{{{}}} {value}", labels.join(","));
+            }
+        }
+        text
+    }
+}
+
+fn escaped(value: &str) -> String {
+    value.replace('\\', r"\\").replace('"', "\\\"").replace('\n', r"\n")
+}
+
+/// `name{label="value",…} value`
+fn line(text: &str) -> Option<((String, Labels), f64)> {
+    let (name, rest) = text.split_once('{')?;
+    let mut labels = Labels::new();
+    let mut rest = rest;
+    while !rest.starts_with('}') {
+        let (label, after) = rest.trim_start_matches(',').split_once("=\"")?;
+        let (mut value, mut chars) = (String::new(), after.char_indices());
+        let end = loop {
+            match chars.next()? {
+                (_, '\\') => match chars.next()?.1 {
+                    'n' => value.push('\n'),
+                    c => value.push(c),
+                },
+                (end, '"') => break end,
+                (_, c) => value.push(c),
+            }
+        };
+        labels.push((label.to_owned(), value));
+        rest = &after[end + 1..];
+    }
+    Some(((name.to_owned(), labels), rest[1..].trim().parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn labels(value: &str) -> Labels {
+        vec![("database".into(), value.into()), ("result".into(), "success".into())]
+    }
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        let mut series = Series::default();
+        series.add("lockgate_runs_total", labels("a\"b\\c\nd,e={}"), 1.0);
+        series.add("lockgate_runs_total", labels("a\"b\\c\nd,e={}"), 1.0);
+        series.set("lockgate_backup_size_bytes", Labels::new(), 1.5e12);
+        let text = series.text();
+        let told = "# HELP lockgate_runs_total Commands that ended, by result.\n# TYPE lockgate_runs_total counter\n\
+                    lockgate_runs_total{database=\"a\\\"b\\\\c\\nd,e={}\",result=\"success\"} 2\n";
+        assert!(text.starts_with(told), "{text}");
+        assert_eq!(Series::parse(&text), series);
+    }
+
+    #[test]
+    fn what_somebody_else_has_written_is_left_out() {
+        let text = "other{a=\"b\"} 1\nlockgate_runs_total{database=\"x\"\nlockgate_runs_total{database=\"x\"} many\nnonsense\n\n{} 3\n";
+        assert_eq!(Series::parse(text), Series::default());
+    }
+
+    #[test]
+    fn only_those_with_the_labels_are_removed() {
+        let mut series = Series::default();
+        series.set("lockgate_runs_total", labels("a"), 1.0);
+        series.set("lockgate_runs_total", labels("b"), 1.0);
+        series.remove("lockgate_runs_total", &vec![("database".into(), "a".into())]);
+        assert_eq!(series.0.len(), 1);
+    }
+
+    #[test]
+    fn names_follow_the_conventions_and_are_documented() {
+        let text = include_str!("../../../../docs/telemetry.md");
+        for Family { name, kind, help } in FAMILIES {
+            assert_eq!(name.ends_with("_total"), kind == Kind::Counter, "{name}");
+            assert!(help.ends_with('.') && !help.contains(['\\', '\n']), "{name}");
+            assert!(text.contains(&format!("| `{name}` |")), "docs/telemetry.md does not explain {name}");
+        }
+    }
+}

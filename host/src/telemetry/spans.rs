@@ -1,0 +1,121 @@
+//! The spans of a run: one name and one set of fields each, wherever the work is. docs/logs.md explains them.
+//!
+//! All are of the gravest level, so that no filter takes from a line what it belongs to.
+
+use std::fmt;
+
+use tracing::{Span, error_span, field::Empty};
+use uuid::Uuid;
+
+/// The names, outermost first.
+pub const NAMES: [&str; 12] = [
+    "run",
+    "connect",
+    "lock",
+    "preflight",
+    "backup",
+    "restore",
+    "drill",
+    "migration",
+    "step",
+    "batch",
+    "verify",
+    "commit",
+];
+
+/// All of a command. Its `run_id` is the correlation id: in each line, in the journal, in the name of the session.
+pub fn run(run_id: Uuid, command: &str) -> Span {
+    error_span!("run", %run_id, command, exit_code = Empty)
+}
+
+/// Connecting, once for each session; `server` has no secrets.
+pub fn connect(server: impl fmt::Display) -> Span {
+    error_span!("connect", %server)
+}
+
+/// Waiting for the migration lock. `waited_ms` is recorded when it is there.
+pub fn lock() -> Span {
+    error_span!("lock", waited_ms = Empty)
+}
+
+/// The checks before anything is changed: the host's.
+pub fn preflight() -> Span {
+    error_span!("preflight")
+}
+
+/// A migration's own checks.
+pub fn preflight_of(migration: &str) -> Span {
+    error_span!("preflight", migration)
+}
+
+/// Taking a backup and reading it back. Its `backup` and `bytes` are recorded when it is there.
+pub fn backup() -> Span {
+    error_span!("backup", backup = Empty, bytes = Empty)
+}
+
+/// Bringing a backup back.
+pub fn restore(backup: &str) -> Span {
+    error_span!("restore", backup)
+}
+
+/// Restoring the newest backup into a scratch database.
+pub fn drill() -> Span {
+    error_span!("drill")
+}
+
+/// A migration from its beginning to its commit, all tries together.
+pub fn migration(migration: &str, direction: impl fmt::Display, kind: &str) -> Span {
+    error_span!("migration", migration, %direction, kind)
+}
+
+/// A step: in a transaction with others, or outside of one.
+pub fn step(step: &str, kind: &str) -> Span {
+    error_span!("step", step, kind)
+}
+
+/// One batch of a step, in a transaction of its own. Counted from 1.
+pub fn batch(step: &str, number: u64) -> Span {
+    error_span!("batch", step, number)
+}
+
+/// A migration's own check of what it has done.
+pub fn verify() -> Span {
+    error_span!("verify")
+}
+
+/// The COMMIT.
+pub fn commit() -> Span {
+    error_span!("commit")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_documentation_has_every_span() {
+        let text = include_str!("../../../docs/logs.md");
+        for name in NAMES {
+            assert!(text.contains(&format!("| `{name}` |")), "docs/logs.md does not explain `{name}`");
+        }
+        let subscriber = tracing_subscriber::registry();
+        tracing::subscriber::with_default(subscriber, || {
+            let spans = [
+                run(Uuid::nil(), "up"),
+                connect("x"),
+                lock(),
+                preflight(),
+                backup(),
+                restore("x"),
+                drill(),
+                migration("x", "up", "sql"),
+                step("1", "sql"),
+                batch("1", 1),
+                verify(),
+                commit(),
+            ];
+            let names = spans.map(|span| span.metadata().map(|metadata| metadata.name()));
+            assert_eq!(names, NAMES.map(Some));
+        });
+    }
+}

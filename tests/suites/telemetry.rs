@@ -1,0 +1,101 @@
+//! What machines are told of runs: the text file of metrics.
+
+use std::fs;
+
+use lockgate_tests::Scenario;
+
+/// The value of a metric of a scenario's database with these further labels, written as Prometheus does; `None`: there is none.
+fn value(scenario: &Scenario, metric: &str, labels: &str) -> Option<f64> {
+    let text = fs::read_to_string(scenario.path("lockgate.prom")).unwrap();
+    let database = format!("database=\"{}\"", scenario.database());
+    let of = format!("{metric}{{server=\"{}:{}\",{database}{labels}}} ", scenario.host(), scenario.port());
+    text.lines().find_map(|line| line.strip_prefix(&of)).map(|value| value.parse().unwrap())
+}
+
+#[tokio::test]
+async fn runs_migrations_and_backups_are_measured_and_outlive_the_run() {
+    let scenario = Scenario::new("metrics").await.tables(&["a", "b"]).migration("003_c", "SELECT nonsense", "SELECT 1");
+    let scenario = scenario.config("[telemetry]\nprometheus_file = \"lockgate.prom\"\n");
+    let of = |metric: &str, labels: &str| value(&scenario, metric, labels);
+    scenario.write(
+        "lockgate.prom",
+        "somebody_elses{a=\"b\"} 1\nlockgate_runs_total{server=\"s:1\",database=\"other\"} 7\n",
+    );
+
+    scenario.run("up").await.exits_with(1);
+    let (up, failed) = (",command=\"up\"", ",command=\"up\",result=\"failure\"");
+    assert_eq!(of("lockgate_runs_total", failed), Some(1.0));
+    assert_eq!(of("lockgate_run_exit_code", up), Some(1.0));
+    assert_eq!(of("lockgate_run_in_progress", up), Some(0.0));
+    assert_eq!(of("lockgate_run_last_success_timestamp_seconds", up), None);
+    assert_eq!(of("lockgate_migrations_total", ",direction=\"up\",result=\"success\""), Some(2.0));
+    assert_eq!(of("lockgate_migrations_total", ",direction=\"up\",result=\"failure\""), Some(1.0));
+    assert_eq!(of("lockgate_migrations_pending", ""), Some(1.0));
+    assert!(
+        of("lockgate_migration_duration_seconds", ",migration=\"001_a\",direction=\"up\"")
+            .is_some_and(|s| s > 0.0 && s < 60.0)
+    );
+    assert_eq!(of("lockgate_migration_start_timestamp_seconds", ",migration=\"003_c\",direction=\"up\""), None);
+    assert!(of("lockgate_backup_size_bytes", "").is_some_and(|bytes| bytes > 100.0));
+    assert_eq!(of("lockgate_backup_consecutive_failures", ""), Some(0.0));
+    assert!(of("lockgate_lock_wait_seconds", "").is_some_and(|s| s < 30.0));
+
+    scenario.run("down 2").await.succeeds();
+    assert_eq!(of("lockgate_migrations_pending", ""), Some(2.0));
+    assert_eq!(of("lockgate_migrations_total", ",direction=\"down\",result=\"success\""), Some(1.0));
+    scenario.remove("migrations/003_c.up.sql");
+    scenario.remove("migrations/003_c.down.sql");
+    scenario.run("up").await.succeeds();
+    assert_eq!(of("lockgate_runs_total", failed), Some(1.0));
+    assert_eq!(of("lockgate_runs_total", ",command=\"up\",result=\"success\""), Some(1.0));
+    assert_eq!(of("lockgate_migrations_pending", ""), Some(0.0));
+    assert_eq!(of("lockgate_backups_total", ",result=\"success\""), Some(3.0));
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs_f64();
+    for (metric, labels) in
+        [("lockgate_run_last_success_timestamp_seconds", up), ("lockgate_backup_last_success_timestamp_seconds", "")]
+    {
+        assert!(of(metric, labels).is_some_and(|at| (now - 120.0..=now + 1.0).contains(&at)), "{metric}");
+    }
+    let text = fs::read_to_string(scenario.path("lockgate.prom")).unwrap();
+    assert!(
+        text.contains("lockgate_runs_total{server=\"s:1\",database=\"other\"} 7\n"),
+        "those of other databases stay"
+    );
+    assert!(!text.contains("somebody_elses"), "{text}");
+
+    // To look changes nothing.
+    scenario.run("status").await.succeeds();
+    scenario.run("up --dry-run").await.succeeds();
+    assert_eq!(fs::read_to_string(scenario.path("lockgate.prom")).unwrap(), text);
+}
+
+#[tokio::test]
+async fn backups_that_fail_are_counted_until_one_does_not() {
+    let scenario = Scenario::new("metrics_backup").await.tables(&["a"]);
+    let file = "--prometheus-file lockgate.prom";
+    let failures = || value(&scenario, "lockgate_backup_consecutive_failures", "");
+    let broken = scenario.made_up_programs(&[(
+        "pg_dump",
+        "case \"$*\" in *--version*) exec \"$REAL/pg_dump\" \"$@\";; esac; echo 'no room' >&2; exit 1",
+    )]);
+    for expected in [1.0, 2.0] {
+        scenario.run(&format!("backup {file}")).env("LOCKGATE_PG_BIN", &broken).await.exits_with(7);
+        assert_eq!(failures(), Some(expected));
+    }
+    assert_eq!(value(&scenario, "lockgate_backup_last_success_timestamp_seconds", ""), None);
+    assert!(value(&scenario, "lockgate_backup_last_failure_timestamp_seconds", "").is_some());
+    scenario.run(&format!("backup {file}")).await.succeeds();
+    assert_eq!(failures(), Some(0.0));
+    assert_eq!(value(&scenario, "lockgate_backups_total", ",result=\"failure\""), Some(2.0));
+}
+
+#[tokio::test]
+async fn metrics_that_cannot_be_written_stop_no_run() {
+    let scenario = Scenario::new("metrics_place").await.tables(&["a"]);
+    let outcome = scenario.run("up --no-backup --prometheus-file nowhere/lockgate.prom").await.succeeds();
+    assert_eq!(outcome.stderr.matches("metrics cannot be written").count(), 1, "{}", outcome.stderr);
+    assert_eq!(scenario.applied().await, ["001"]);
+    scenario.run("down 1 --prometheus-file metrics.txt").await.refuses_with(2).says("does not end in `.prom`");
+    scenario.write("lockgate.toml", "[telemetry]\nprometheus = \"x.prom\"\n");
+    scenario.run("up").await.refuses_with(2).says("line 2: unknown field `prometheus`");
+}
