@@ -92,6 +92,13 @@ fn redact(value: &mut Value, key: &str, known: &[(&str, &str)]) {
             for (from, to) in known {
                 *text = text.replace(from, &format!("[{to}]"));
             }
+            // Where the programs are is the machine's affair.
+            if let Some((command, options)) = text.split_once(" --pg-bin ") {
+                *text = format!(
+                    "{command}{}",
+                    options.split_once(' ').map(|(_, rest)| format!(" {rest}")).unwrap_or_default()
+                );
+            }
             *text = without_digests(text);
         }
         Value::Number(_) => {}
