@@ -47,6 +47,7 @@ mod scripts;
 mod steps;
 mod stores;
 mod throwaway;
+mod tls;
 mod up_and_down;
 mod values;
 mod workload;

@@ -3,6 +3,7 @@
 // A test that cannot be set up must stop there and say why.
 #![allow(clippy::unwrap_used)]
 
+mod authority;
 mod call;
 pub mod components;
 mod outcome;
@@ -10,6 +11,7 @@ mod programs;
 mod proxy;
 pub mod s3;
 mod scenario;
+mod secure;
 mod session;
 mod standby;
 mod wasi_guest;
@@ -21,6 +23,7 @@ pub use outcome::Outcome;
 pub use proxy::{Harm, Meant, Proxy};
 pub use s3::S3Server;
 pub use scenario::{Scenario, eventually, make_old, project};
+pub use secure::SecureServer;
 pub use session::Session;
 pub use standby::Standby;
 pub use wasi_guest::WasiGuest;

@@ -9,6 +9,7 @@ mod drill;
 mod history;
 mod lint;
 mod new;
+mod password;
 mod pause;
 mod plan;
 mod plugin;
@@ -78,6 +79,9 @@ struct Global {
     /// Database as postgres://user:password@host:port/name?sslmode=…
     #[arg(long, global = true, value_name = "URL", env = "LOCKGATE_DATABASE_URL", hide_env_values = true)]
     database_url: Option<String>,
+    /// Ask for the password at the terminal
+    #[arg(short = 'W', long, global = true)]
+    password_prompt: bool,
     /// Folder of migrations [default: migrations]
     #[arg(long, global = true, value_name = "FOLDER", env = "LOCKGATE_DIR")]
     dir: Option<PathBuf>,
@@ -319,6 +323,10 @@ async fn run(cli: Cli) -> Result<ExitCode> {
             cache_dir: global.cache_dir,
             no_cache: global.no_cache,
         })?;
+        if global.password_prompt {
+            // Before signals are handled, so that Ctrl-C ends it.
+            password::ask(&mut config)?;
+        }
         match &cli.command {
             Command::Up(up) => up.rehearsed.settle(&mut config.rehearsal),
             Command::Plan(plan) => plan.rehearsed.settle(&mut config.rehearsal),
@@ -347,6 +355,7 @@ async fn run(cli: Cli) -> Result<ExitCode> {
         } else {
             None
         };
+        config.target.tag = Some(run_id.simple().to_string().split_off(24));
         let context = Context { config, run_id, output: global.output, yes: global.yes, embedded: use_embedded };
         let result = dispatch(&context, cli.command).await.map_err(|error| match error {
             Error::Unreachable { target, cause, next } if !use_embedded && context.config.names_no_database() => {
