@@ -25,7 +25,7 @@ use crate::{
     error::{Error, Result},
     files,
     migration::{Checksum, hex},
-    postgres::{Secret, Session, Target, TlsMode, quote_ident, quote_literal},
+    postgres::{Secret, Session, Target, quote_ident, quote_literal},
     programs::{bin_folders, major_version},
 };
 
@@ -76,7 +76,7 @@ impl Embedded {
             Some(port) => port,
             None => server.launch()?,
         };
-        server.target.port = port;
+        server.target = target(&server.home, port, database, ROLE)?;
         if let Err(error) = server.create_database().await {
             drop(gate);
             server.stop()?;
@@ -173,10 +173,10 @@ impl Embedded {
             return Ok(());
         }
         let admin =
-            Session::connect(&target(&self.home, self.target.port, "postgres", SUPERUSER)?, "lockgate embedded")
+            Session::connect(&target(&self.home, self.target.host().port, "postgres", SUPERUSER)?, "lockgate embedded")
                 .await?;
         let (role, database) = (quote_ident(ROLE), quote_ident(&self.target.database));
-        let password = self.target.password.as_ref().map_or("", Secret::reveal);
+        let password = self.target.given_password().map_or("", Secret::reveal);
         let role_sql = format!(
             "DO $do$ BEGIN IF to_regrole('{ROLE}') IS NULL THEN
                  CREATE ROLE {role} LOGIN CREATEDB NOSUPERUSER PASSWORD {}; END IF; END $do$",
@@ -292,16 +292,7 @@ fn password_file(home: &Path) -> PathBuf {
 fn target(home: &Path, port: u16, database: &str, user: &str) -> Result<Target> {
     let password = fs::read_to_string(password_file(home))
         .map_err(|e| Error::system("reading the embedded server's password", e))?;
-    Ok(Target {
-        host: "127.0.0.1".into(),
-        port,
-        database: database.to_owned(),
-        user: user.to_owned(),
-        role: None,
-        password: Some(Secret::new(password)),
-        tls: TlsMode::Disable,
-        root_cert: None,
-    })
+    Ok(Target::of_ours("127.0.0.1", port, database, user, Secret::new(password)))
 }
 
 /// The newest programs; for data that is there already, those of its own version.

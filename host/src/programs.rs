@@ -6,6 +6,144 @@ use std::{
     process::{Command, Stdio},
 };
 
+use crate::{
+    error::{Error, Result},
+    files::Nameless,
+    postgres::{Host, SessionAttributes, Target, TlsMode, Trust, passfile_line, passfile_path},
+};
+
+/// Every variable that libpq reads (PostgreSQL 18's manual, "Environment Variables"): what is not set here must not come from elsewhere,
+/// or the program's connection would be another one than ours.
+const LIBPQ: [&str; 37] = [
+    "PGHOST",
+    "PGSSLNEGOTIATION",
+    "PGHOSTADDR",
+    "PGPORT",
+    "PGDATABASE",
+    "PGUSER",
+    "PGPASSWORD",
+    "PGPASSFILE",
+    "PGREQUIREAUTH",
+    "PGCHANNELBINDING",
+    "PGSERVICE",
+    "PGSERVICEFILE",
+    "PGOPTIONS",
+    "PGAPPNAME",
+    "PGSSLMODE",
+    "PGREQUIRESSL",
+    "PGSSLCOMPRESSION",
+    "PGSSLCERT",
+    "PGSSLKEY",
+    "PGSSLCERTMODE",
+    "PGSSLROOTCERT",
+    "PGSSLCRL",
+    "PGSSLCRLDIR",
+    "PGSSLSNI",
+    "PGREQUIREPEER",
+    "PGSSLMINPROTOCOLVERSION",
+    "PGSSLMAXPROTOCOLVERSION",
+    "PGGSSENCMODE",
+    "PGKRBSRVNAME",
+    "PGGSSLIB",
+    "PGGSSDELEGATION",
+    "PGCONNECT_TIMEOUT",
+    "PGCLIENTENCODING",
+    "PGTARGETSESSIONATTRS",
+    "PGLOADBALANCEHOSTS",
+    "PGMINPROTOCOLVERSION",
+    "PGMAXPROTOCOLVERSION",
+];
+
+/// Our own connection as libpq's programs take it: in the environment, the password in a file that has no name, nothing in the arguments.
+/// Once a server was found, it is that one's address and no other's.
+///
+/// The password file must live as long as the program runs.
+///
+/// # Errors
+/// [`Error::Configuration`] where a file of the settings cannot be used.
+pub(crate) fn libpq(command: &mut Command, target: &Target, application_name: &str) -> Result<Option<Nameless>> {
+    for name in LIBPQ {
+        command.env_remove(name);
+    }
+    let hosts = target.candidates();
+    let list = |part: &dyn Fn(&Host) -> String| hosts.iter().map(part).collect::<Vec<_>>().join(",");
+    command
+        .env("PGHOST", list(&|host| host.name.clone()))
+        .env("PGPORT", list(&|host| host.port.to_string()))
+        .env("PGUSER", &target.user)
+        .env("PGDATABASE", &target.database)
+        .env("PGSSLMODE", target.tls.mode.as_str())
+        .env("PGCHANNELBINDING", target.channel_binding.as_str())
+        // The driver has none.
+        .env("PGGSSENCMODE", "disable")
+        .env("PGAPPNAME", target.session_name(application_name))
+        .env("PGCONNECT_TIMEOUT", target.connect_timeout.as_secs().to_string());
+    if hosts.iter().any(|host| host.address.is_some()) {
+        command.env("PGHOSTADDR", list(&|host| host.address.map(|address| address.to_string()).unwrap_or_default()));
+    }
+    if target.attributes != SessionAttributes::Any {
+        command.env("PGTARGETSESSIONATTRS", target.attributes.as_str());
+    }
+    if hosts.len() > 1 {
+        command.env("PGLOADBALANCEHOSTS", target.load_balance.as_str());
+    }
+    if let Some(options) = target.session_options() {
+        command.env("PGOPTIONS", options);
+    }
+    if !hosts.iter().all(Host::is_socket) && target.tls.mode != TlsMode::Disable {
+        tls(command, target)?;
+    }
+    password(command, target, &hosts)
+}
+
+fn tls(command: &mut Command, target: &Target) -> Result<()> {
+    let settled = target.tls.settle()?;
+    command.env("PGSSLNEGOTIATION", target.tls.negotiation.as_str());
+    let root_cert = match settled.trust {
+        Trust::Anybody => None,
+        Trust::System => system_certificates(),
+        Trust::File(path) => Some(path),
+    };
+    if let Some(path) = root_cert {
+        command.env("PGSSLROOTCERT", path);
+    }
+    if let Some((cert, key)) = settled.identity {
+        command.env("PGSSLCERT", cert).env("PGSSLKEY", key);
+    }
+    if let Some(path) = settled.crl {
+        command.env("PGSSLCRL", path);
+    }
+    Ok(())
+}
+
+fn password(command: &mut Command, target: &Target, hosts: &[Host]) -> Result<Option<Nameless>> {
+    let password = match hosts {
+        [host] => target.effective_password(host)?,
+        // Each may have its own in the password file, which the program reads itself.
+        hosts => match (&target.password, hosts.first()) {
+            (Some(_), Some(host)) => target.effective_password(host)?,
+            _ => None,
+        },
+    };
+    let Some(password) = password else {
+        if let Some(path) = passfile_path(target) {
+            command.env("PGPASSFILE", path);
+        }
+        return Ok(None);
+    };
+    let passfile = Nameless::of(passfile_line(&password).as_bytes());
+    let passfile = passfile.map_err(|e| Error::system("writing the password file", e))?;
+    command.env("PGPASSFILE", passfile.path());
+    Ok(Some(passfile))
+}
+
+/// The system's certificates as one file: `sslrootcert=system` came with 16.
+fn system_certificates() -> Option<PathBuf> {
+    let named = env::var_os("SSL_CERT_FILE").map(PathBuf::from);
+    let usual = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
+    named.into_iter().chain(usual.map(PathBuf::from)).find(|path| path.is_file())
+}
+
 /// Folders that may hold them, the likeliest first. A configured folder is the only one looked into.
 pub fn bin_folders(configured: Option<&Path>) -> Vec<PathBuf> {
     if let Some(folder) = configured {

@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use crate::{
     error::{Error, Result},
-    postgres::{Secret, Session, Target, TlsMode, quote_ident, quote_literal},
+    postgres::{Secret, Session, Target, quote_ident, quote_literal},
 };
 
 /// Where it runs, when set: `container` or `embedded`.
@@ -105,16 +105,7 @@ impl Server {
     }
 
     fn target(&self, database: &str, user: &str) -> Target {
-        Target {
-            host: self.host.clone(),
-            port: self.port,
-            database: database.to_owned(),
-            user: user.to_owned(),
-            role: None,
-            password: Some(Secret::new(&self.password)),
-            tls: TlsMode::Disable,
-            root_cert: None,
-        }
+        Target::of_ours(&self.host, self.port, database, user, Secret::new(&self.password))
     }
 
     async fn choose() -> Result<Self> {

@@ -589,9 +589,10 @@ async fn slow_statements_prepared_transactions_and_an_archive_that_fails_are_tol
 async fn a_standby_and_its_primary_are_looked_at() {
     let (scenario, standby) = (Scenario::new("standby").await, Standby::start().await);
     let target = standby.target();
-    let password = target.password.as_ref().map(lockgate::postgres::Secret::reveal).unwrap();
+    let password = target.given_password().map(lockgate::postgres::Secret::reveal).unwrap();
     let run = |arguments: &str| {
-        let call = scenario.run(arguments).env("DB_HOST", &target.host).env("DB_PORT", target.port.to_string());
+        let call =
+            scenario.run(arguments).env("DB_HOST", target.host().name).env("DB_PORT", target.host().port.to_string());
         call.env("DB_NAME", &target.database).env("DB_USER", &target.user).env("DB_PASSWORD", password)
     };
     let found = run("doctor --output json --no-backup").await.exits_with(0).json();

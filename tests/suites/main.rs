@@ -53,6 +53,7 @@ mod steps;
 mod stores;
 mod telemetry;
 mod throwaway;
+mod tls;
 mod up_and_down;
 mod values;
 mod workload;

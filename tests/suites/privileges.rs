@@ -121,8 +121,9 @@ async fn a_standby_is_refused() {
     let (scenario, standby) = (Scenario::new("standby").await.tables(&["a"]), Standby::start().await);
     let target = standby.target();
     let run = |arguments: &str| {
-        let call = scenario.run(arguments).env("DB_HOST", &target.host).env("DB_PORT", target.port.to_string());
-        let password = target.password.as_ref().map(Secret::reveal).unwrap();
+        let call =
+            scenario.run(arguments).env("DB_HOST", target.host().name).env("DB_PORT", target.host().port.to_string());
+        let password = target.given_password().map(Secret::reveal).unwrap();
         call.env("DB_NAME", &target.database).env("DB_USER", &target.user).env("DB_PASSWORD", password)
     };
     run("test").await.succeeds().prints(", a standby");

@@ -1,7 +1,7 @@
 //! What is told of the schema of a database and of what it holds, after single changes.
 
 use lockgate::{
-    postgres::{Secret, Session, Target, TlsMode, history::History},
+    postgres::{Secret, Session, Target, history::History},
     rehearsal::contents::Contents,
     schema::{Changed, Schema},
 };
@@ -729,16 +729,8 @@ async fn session(scenario: &Scenario, database: &str) -> Session {
 }
 
 async fn session_as(scenario: &Scenario, database: &str, user: &str) -> Session {
-    let target = Target {
-        host: scenario.host().to_owned(),
-        port: scenario.port(),
-        database: database.to_owned(),
-        user: user.to_owned(),
-        role: None,
-        password: Some(Secret::new(scenario.password())),
-        tls: TlsMode::Disable,
-        root_cert: None,
-    };
+    let password = Secret::new(scenario.password());
+    let target = Target::of_ours(scenario.host(), scenario.port(), database, user, password);
     Session::connect(&target, "the test's reader").await.unwrap()
 }
 

@@ -260,7 +260,7 @@ async fn a_script_that_pgbench_cannot_run_is_refused_with_its_words() {
     let bench = Bench::new("felt_pgbench_sql", "\\set a 1\nSELECT x FROM t WHERE id = :a;\n").await;
     let said = bench.refusal().await;
     assert!(said.contains("column \"x\" does not exist") && said.contains("before the first migration"), "{said}");
-    let password = bench.database.target().password.map(|p| p.reveal().to_owned()).unwrap();
+    let password = bench.database.target().given_password().map(|p| p.reveal().to_owned()).unwrap();
     assert!(!said.contains(&password));
 }
 

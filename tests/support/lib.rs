@@ -3,6 +3,7 @@
 // A test that cannot be set up must stop there and say why.
 #![allow(clippy::unwrap_used)]
 
+mod authority;
 mod call;
 pub mod components;
 mod outcome;
@@ -11,6 +12,7 @@ mod proxy;
 pub mod s3;
 mod scenario;
 mod secrets;
+mod secure;
 mod session;
 mod standby;
 mod wasi_guest;
@@ -23,6 +25,7 @@ pub use proxy::{Harm, Meant, Proxy};
 pub use s3::S3Server;
 pub use scenario::{Scenario, eventually, make_old, project};
 pub use secrets::Secrets;
+pub use secure::SecureServer;
 pub use session::Session;
 pub use standby::Standby;
 pub use wasi_guest::WasiGuest;

@@ -188,8 +188,8 @@ impl Scenario {
 
     fn with_settings(&self, call: Call) -> Call {
         let call = call
-            .env("DB_HOST", &self.target.host)
-            .env("DB_PORT", self.target.port.to_string())
+            .env("DB_HOST", self.host())
+            .env("DB_PORT", self.port().to_string())
             .env("DB_NAME", &self.target.database)
             .env("DB_USER", &self.target.user)
             .env("DB_PASSWORD", self.password());
@@ -221,17 +221,17 @@ impl Scenario {
 
     /// The server's address.
     pub fn host(&self) -> &str {
-        &self.target.host
+        &self.target.hosts[0].name
     }
 
     /// The server's port.
     pub fn port(&self) -> u16 {
-        self.target.port
+        self.target.hosts[0].port
     }
 
     /// The password, which must never be seen.
     pub fn password(&self) -> &str {
-        self.target.password.as_ref().map(Secret::reveal).unwrap()
+        self.target.given_password().map(Secret::reveal).unwrap()
     }
 
     // The database.
@@ -376,13 +376,15 @@ impl Scenario {
     }
 
     fn environment(target: Target) -> Vec<(&'static str, String)> {
-        let Target { host, port, database, user, password, .. } = target;
+        let password = target.given_password().map(Secret::reveal).unwrap_or_default().to_owned();
+        let lockgate::postgres::Host { name: host, port, .. } = target.host();
+        let Target { database, user, .. } = target;
         vec![
             ("PGHOST", host),
             ("PGPORT", port.to_string()),
             ("PGDATABASE", database),
             ("PGUSER", user),
-            ("PGPASSWORD", password.as_ref().map(Secret::reveal).unwrap_or_default().to_owned()),
+            ("PGPASSWORD", password),
         ]
     }
 }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use lockgate::{
-    postgres::{Secret, Target},
+    postgres::{Host, Pin, Secret, Target},
     testing::Database,
     throwaway::{Pace, Server},
 };
@@ -34,7 +34,8 @@ impl Standby {
         let programs = programs::folder();
         let primary = Arc::new(Server::embedded(Some(&programs), Pace::Hasty).await.unwrap());
         let primary = Database::on(primary, "standby").await.unwrap();
-        let Target { host, port: source, user, password, .. } = primary.server().as_superuser("postgres");
+        let superuser = primary.server().as_superuser("postgres");
+        let Host { name: host, port: source, .. } = superuser.host();
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("data");
         // Neither program runs as root.
@@ -51,9 +52,17 @@ impl Standby {
             }
             command
         };
-        let password = password.as_ref().map(Secret::reveal).unwrap_or_default().to_owned();
+        let password = superuser.given_password().map(Secret::reveal).unwrap_or_default().to_owned();
         let mut copy = program("pg_basebackup");
-        copy.args(["--checkpoint=fast", "--no-sync", "--write-recovery-conf", "--host", &host, "--username", &user]);
+        copy.args([
+            "--checkpoint=fast",
+            "--no-sync",
+            "--write-recovery-conf",
+            "--host",
+            &host,
+            "--username",
+            &superuser.user,
+        ]);
         copy.args(["--port", &source.to_string()]).arg("--pgdata").arg(&data).env("PGPASSWORD", password);
         assert!(copy.status().unwrap().success(), "pg_basebackup makes the standby");
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
@@ -78,7 +87,14 @@ impl Standby {
 
     /// How the owner of the database reaches the standby.
     pub fn target(&self) -> Target {
-        Target { port: self.port, ..self.primary.target() }
+        let primary = self.primary.target();
+        let host = Host { port: self.port, ..primary.host() };
+        Target { hosts: vec![host], pin: Pin::default(), ..primary }
+    }
+
+    /// The ports of the primary and of the standby.
+    pub fn ports(&self) -> (u16, u16) {
+        (self.primary.target().host().port, self.port)
     }
 
     /// A connection to the primary, as the owner of the database.

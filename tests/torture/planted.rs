@@ -5,7 +5,7 @@ use std::{env, fs, process::ExitCode};
 
 use lockgate::{
     error::Result,
-    postgres::{Secret, Session, Target, TlsMode, quote_literal},
+    postgres::{Secret, Session, Target, quote_literal},
 };
 
 /// `before`, `after` or, as is right, `within`: this process is to be such a runner.
@@ -24,16 +24,9 @@ pub fn main(order: &str) -> ExitCode {
 
 async fn up(order: &str) -> Result<()> {
     let setting = |name: &str| env::var(name).unwrap_or_else(|_| panic!("{name} is set"));
-    let target = Target {
-        host: setting("DB_HOST"),
-        port: setting("DB_PORT").parse().expect("a port"),
-        database: setting("DB_NAME"),
-        user: setting("DB_USER"),
-        password: Some(Secret::new(setting("DB_PASSWORD"))),
-        tls: TlsMode::Disable,
-        root_cert: None,
-        role: None,
-    };
+    let port = setting("DB_PORT").parse().expect("a port");
+    let password = Secret::new(setting("DB_PASSWORD"));
+    let target = Target::of_ours(&setting("DB_HOST"), port, &setting("DB_NAME"), &setting("DB_USER"), password);
     let session = Session::connect(&target, "planted").await?;
     session.batch("making the history", "CREATE TABLE IF NOT EXISTS schema_migrations (version int)").await?;
     let applied = session.texts("reading the history", "SELECT version::text FROM schema_migrations").await?;

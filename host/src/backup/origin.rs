@@ -60,7 +60,7 @@ impl Present {
             Err(error) => return Err(error),
         };
         let system_identifier = session.server.system_identifier;
-        let server = format!("{}:{}", config.target.host, config.target.port);
+        let server = config.target.host().to_string();
         Ok(Self { origin: Origin { database, system_identifier }, server, exists })
     }
 

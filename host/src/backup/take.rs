@@ -207,7 +207,7 @@ pub async fn take(
         run_id: order.run_id.clone(),
         database: origin.database,
         system_identifier: origin.system_identifier,
-        server: format!("{}:{}", target.host, target.port),
+        server: target.host().to_string(),
         server_version: server.version.clone(),
         pg_dump_major: tools.major,
         lockgate_version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -9,6 +9,7 @@ mod drill;
 mod history;
 mod lint;
 mod new;
+mod password;
 mod pause;
 mod plan;
 mod plugin;
@@ -83,6 +84,9 @@ struct Global {
     /// Database as postgres://user:password@host:port/name?sslmode=…
     #[arg(long, global = true, value_name = "URL", env = "LOCKGATE_DATABASE_URL", hide_env_values = true)]
     database_url: Option<String>,
+    /// Ask for the password at the terminal
+    #[arg(short = 'W', long, global = true)]
+    password_prompt: bool,
     /// Folder of migrations [default: migrations]
     #[arg(long, global = true, value_name = "FOLDER", env = "LOCKGATE_DIR")]
     dir: Option<PathBuf>,
@@ -352,6 +356,10 @@ async fn run(cli: Cli, run_id: Uuid, name: &str, command: &str) -> Result<ExitCo
         cache_dir: global.cache_dir,
         no_cache: global.no_cache,
     })?;
+    if global.password_prompt {
+        // Before signals are handled, so that Ctrl-C ends it.
+        password::ask(&mut config)?;
+    }
     match &cli.command {
         Command::Up(up) => up.rehearsed.settle(&mut config.rehearsal),
         Command::Plan(plan) => plan.rehearsed.settle(&mut config.rehearsal),
@@ -379,6 +387,7 @@ async fn run(cli: Cli, run_id: Uuid, name: &str, command: &str) -> Result<ExitCo
     } else {
         None
     };
+    config.target.tag = Some(run_id.simple().to_string().split_off(24));
     config.meter = telemetry::meter(global.telemetry, &config, &cli.command, name)?;
     config.meter.run_began();
     config.events = told;

@@ -61,7 +61,7 @@ pub fn meter(options: Options, config: &Config, command: &Command, name: &str) -
         return Ok(Meter::default());
     }
     let target = &config.target;
-    Ok(Meter::into_file(path, &format!("{}:{}", target.host, target.port), &target.database, name))
+    Ok(Meter::into_file(path, &target.host().to_string(), &target.database, name))
 }
 
 fn files(options: &Options, sections: Sections) -> Option<LogSection> {
@@ -94,6 +94,7 @@ fn changes_something(command: &Command) -> bool {
         | Command::Doctor(_)
         | Command::Psql(_)
         | Command::New(_)
+        | Command::Schema(_)
         | Command::Plugin(_) => false,
     }
 }

@@ -25,12 +25,15 @@ pub mod tables;
 pub(crate) mod values;
 mod watch;
 
-pub use connect::{Secret, Target, TlsMode, parse_url};
+pub use connect::{
+    CONNECT_TIMEOUT, ChannelBinding, Host, IGNORED, LoadBalance, Negotiation, Password, Pin, Secret, SessionAttributes,
+    Settled, Target, Tls, TlsMode, Trust, look_up_service, parse_url,
+};
 pub use copy::CopyIn;
 pub use cursor::{Cursor, fresh_number};
 pub use handle::{Handle, QueryError, QueryLimits};
 pub use own::{FUNCTIONS as OWN_FUNCTIONS, OwnTables, OwnWrites, TABLES as OWN_TABLES};
-pub(crate) use passfile::line as passfile_line;
+pub(crate) use passfile::{line as passfile_line, path as passfile_path};
 pub use recorded::{How, Recorder, Told};
 pub use session::{Broken, Committed, Process, Server, Session, Timeouts, Transaction};
 pub use setting::set_clause;

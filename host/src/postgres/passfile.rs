@@ -1,21 +1,39 @@
 //! libpq's password file (PostgreSQL manual, "The Password File").
 
-use std::{env, fs, os::unix::fs::PermissionsExt, path::PathBuf};
+use std::{env, fs, io, os::unix::fs::PermissionsExt, path::PathBuf};
 
-use super::{Secret, Target};
+use super::{Host, Secret, Target};
 
-/// The password of the first line that fits. A file that others may read is ignored, as libpq ignores it.
-pub fn lookup(target: &Target) -> Option<Secret> {
-    let path = match env::var_os("PGPASSFILE") {
-        Some(path) => PathBuf::from(path),
-        None => PathBuf::from(env::var_os("HOME")?).join(".pgpass"),
+/// The folders of sockets that PostgreSQL is built with, by Debian and by itself: there a file's `localhost` fits as well.
+const SOCKET_FOLDERS: [&str; 3] = ["/var/run/postgresql", "/run/postgresql", "/tmp"];
+
+/// Where the file is: where it was said to be, or where libpq looks for it.
+pub(crate) fn path(target: &Target) -> Option<PathBuf> {
+    target.passfile.clone().or_else(|| env::var_os("HOME").map(|home| PathBuf::from(home).join(".pgpass")))
+}
+
+/// The password of the first line that fits a server. A file that others may read is ignored, as libpq ignores it.
+pub(super) fn lookup(target: &Target, host: &Host) -> Option<Secret> {
+    let path = path(target)?;
+    let ignored = |why: &str| {
+        tracing::warn!(path = %path.display(), "the password file is ignored: {why}");
+        None
     };
-    let mode = fs::metadata(&path).ok()?.permissions().mode();
-    if mode & 0o077 != 0 {
-        tracing::warn!(path = %path.display(), "the password file is ignored: others may read it; `chmod 600` it");
-        return None;
+    let file = match fs::metadata(&path) {
+        Ok(file) => file,
+        Err(e) if e.kind() == io::ErrorKind::NotFound && target.passfile.is_none() => return None,
+        Err(e) => return ignored(&e.to_string()),
+    };
+    if !file.is_file() {
+        return ignored("it is no regular file");
     }
-    find(&fs::read_to_string(path).ok()?, target)
+    if file.permissions().mode() & 0o077 != 0 {
+        return ignored("others may read it; `chmod 600` it");
+    }
+    match fs::read_to_string(&path) {
+        Ok(text) => find(&text, target, host),
+        Err(e) => ignored(&e.to_string()),
+    }
 }
 
 /// A file for a program of ours, which connects nowhere else.
@@ -27,13 +45,22 @@ fn escape(field: &str) -> String {
     field.replace('\\', "\\\\").replace(':', "\\:")
 }
 
-fn find(file: &str, target: &Target) -> Option<Secret> {
-    let wanted = [target.host.as_str(), &target.port.to_string(), &target.database, &target.user];
+fn find(file: &str, target: &Target, host: &Host) -> Option<Secret> {
+    let port = host.port.to_string();
+    let is_host = |field: &str| {
+        field == host.name || (field == "localhost" && SOCKET_FOLDERS.contains(&host.name.trim_end_matches('/')))
+    };
+    let fits = |fields: &[String]| match fields {
+        [name, rest @ ..] if rest.len() == 3 => {
+            let wanted = [port.as_str(), &target.database, &target.user];
+            (name == "*" || is_host(name)) && rest.iter().zip(wanted).all(|(field, want)| field == "*" || field == want)
+        }
+        _ => false,
+    };
     file.lines().filter(|line| !line.starts_with('#')).find_map(|line| {
         let fields = split(line);
         let [fields @ .., password] = fields.as_slice() else { return None };
-        let fits = fields.len() == 4 && fields.iter().zip(wanted).all(|(field, want)| field == "*" || field == want);
-        fits.then(|| Secret::new(password))
+        fits(fields).then(|| Secret::new(password))
     })
 }
 
@@ -53,31 +80,41 @@ fn split(line: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::postgres::TlsMode;
 
     fn target() -> Target {
-        Target {
-            host: "db".into(),
-            port: 5432,
-            database: "auth".into(),
-            user: "me".into(),
-            role: None,
-            password: None,
-            tls: TlsMode::Prefer,
-            root_cert: None,
-        }
+        Target::of_ours("db", 5432, "auth", "me", Secret::new(""))
+    }
+
+    fn found(file: &str, name: &str, port: u16) -> Option<String> {
+        let host = Host { name: name.to_owned(), address: None, port };
+        find(file, &target(), &host).map(|secret| secret.reveal().to_owned())
     }
 
     #[test]
     fn the_first_line_that_fits_wins() {
         let file = "# x\nother:*:*:*:no\n*:5432:auth:me:a\\:b\\\\c\n*:*:*:*:late\n";
-        assert_eq!(find(file, &target()).unwrap().reveal(), "a:b\\c");
-        assert!(find("db:5433:*:*:x\n", &target()).is_none());
+        assert_eq!(found(file, "db", 5432).as_deref(), Some("a:b\\c"));
+        assert_eq!(found("db:5433:*:*:x\n", "db", 5432), None);
+    }
+
+    #[test]
+    fn each_of_several_servers_has_its_own() {
+        let file = "a:5432:*:*:one\nb:5433:*:*:two\n\\:\\:1:*:*:*:six\nlocalhost:*:*:*:local\n";
+        for (name, port, password) in [
+            ("a", 5432, Some("one")),
+            ("a", 5433, None),
+            ("b", 5433, Some("two")),
+            ("::1", 5432, Some("six")),
+            ("/var/run/postgresql", 5432, Some("local")),
+            ("/elsewhere", 5432, None),
+        ] {
+            assert_eq!(found(file, name, port).as_deref(), password, "{name}");
+        }
     }
 
     #[test]
     fn a_line_that_we_write_is_read_back() {
         let secret = Secret::new("p:a\\ss");
-        assert_eq!(find(&line(&secret), &target()), Some(secret));
+        assert_eq!(found(&line(&secret), "db", 5432).as_deref(), Some(secret.reveal()));
     }
 }

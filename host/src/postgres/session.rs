@@ -2,26 +2,27 @@
 
 use std::{future::poll_fn, sync::Arc, time::Duration};
 
-use tokio::task::AbortHandle;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    task::AbortHandle,
+};
 use tokio_postgres::{AsyncMessage, CancelToken, Client, SimpleQueryMessage, types::ToSql};
 use tokio_postgres_rustls::MakeRustlsConnect;
 use tracing::{Instrument as _, Span};
 
 use super::{
-    connect::{CONNECT_TIMEOUT, Target, TlsMode},
+    connect::Target,
     handle::{Asked, Handle, db_error},
     lock::LockKey,
     notices::Notices,
     own::{OwnTables, OwnWrites, signature_sql, state_sql, writes_sql},
-    quote_ident, quote_literal,
+    quote_literal,
     recorded::Recorder,
     seal::Seal,
-    tables,
 };
 use crate::{
     error::{Cause, DbError, Error, ProgramError, Result},
     sql::Script,
-    telemetry::spans,
 };
 
 /// What the server said of itself when the session began.
@@ -209,29 +210,18 @@ const SETTINGS: &[(&str, &str)] = &[
 ];
 
 impl Session {
-    /// Connects and prepares the session: two round trips after the connection's own.
-    ///
-    /// # Errors
-    /// [`Error::Unreachable`] with what to do about it.
-    pub async fn connect(target: &Target, application_name: &str) -> Result<Self> {
-        // The driver's own limit ends when the port has answered; what answers may be no server at all.
-        let outer = Span::current();
-        let opened = Self::open(target, application_name, outer).instrument(spans::connect(target));
-        match tokio::time::timeout(CONNECT_TIMEOUT * 2, opened).await {
-            Ok(session) => session,
-            Err(_) => Err(Error::Unreachable {
-                target: target.to_string(),
-                cause: format!("no answer within {} s", (CONNECT_TIMEOUT * 2).as_secs()),
-                next: "check that DB_HOST and DB_PORT name a PostgreSQL server".into(),
-            }),
-        }
-    }
-
-    /// `outer` is what the connection belongs to, once it is there.
-    async fn open(target: &Target, application_name: &str, outer: Span) -> Result<Self> {
-        let tls = target.tls_connector()?;
-        let (client, mut connection) =
-            target.config(application_name).connect(tls.clone()).await.map_err(|e| unreachable(target, &e))?;
+    /// Takes over a connection that was made, and prepares it. `belongs_to` is the span of what the connection serves.
+    pub(super) async fn over<S, T>(
+        client: Client,
+        mut connection: tokio_postgres::Connection<S, T>,
+        tls: MakeRustlsConnect,
+        target: &Target,
+        belongs_to: Span,
+    ) -> Result<Self, tokio_postgres::Error>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let mut notices = Notices::default();
         let driver = async move {
             while let Some(message) = poll_fn(|cx| connection.poll_message(cx)).await {
@@ -245,8 +235,8 @@ impl Session {
                 }
             }
         };
-        let driver = tokio::spawn(driver.instrument(outer)).abort_handle();
-        let server = prepare(&client).await.map_err(|e| unreachable(target, &e))?;
+        let driver = tokio::spawn(driver.instrument(belongs_to)).abort_handle();
+        let server = prepare(&client).await?;
         let cancel = client.cancel_token();
         Ok(Self {
             handle: Handle::of(client, driver.clone()),
@@ -678,33 +668,4 @@ async fn prepare(client: &Client) -> Result<Server, tokio_postgres::Error> {
         process: Process { pid: row.get(9), started: began.unwrap_or_default().to_owned() },
         system_identifier: row.get(10),
     })
-}
-
-fn unreachable(target: &Target, error: &tokio_postgres::Error) -> Error {
-    let error = db_error(error);
-    if let Some(role) = target.role.as_ref().filter(|_| error.is("42501")) {
-        return tables::role_not_granted(role, &target.user, &error);
-    }
-    let next = match error.sqlstate.as_deref() {
-        Some("22023") if target.role.is_some() => {
-            "make the role (`lockgate roles` prints the SQL), or check `--role`".to_owned()
-        }
-        Some("28P01") if target.effective_password().is_none() => "set DB_PASSWORD".to_owned(),
-        Some("28P01") => "check DB_USER and DB_PASSWORD".to_owned(),
-        Some("28000") => "check DB_USER, and the server's `pg_hba.conf`".to_owned(),
-        Some("3D000") => format!("create it (`CREATE DATABASE`), or check DB_NAME, now `{}`", target.database),
-        Some("55000") if error.message.contains("not currently accepting connections") => {
-            format!(
-                "if a restore was cut off, `lockgate restore --clean-up` opens it; else run `ALTER DATABASE {} ALLOW_CONNECTIONS true` from another database",
-                quote_ident(&target.database)
-            )
-        }
-        Some("53300") => "raise `max_connections`, or end idle sessions".to_owned(),
-        _ if error.message.contains("password missing") => "set DB_PASSWORD".to_owned(),
-        _ if error.message.contains("TLS") && target.tls != TlsMode::Disable => {
-            "check DB_SSL_MODE: `prefer` also takes a server without TLS".to_owned()
-        }
-        _ => "check DB_HOST and DB_PORT, and that the server runs".to_owned(),
-    };
-    Error::Unreachable { target: target.to_string(), cause: error.to_string(), next }
 }

@@ -123,7 +123,7 @@ impl Site {
         roles::make(admin, roles).await?;
         let user = &config.target.user;
         if user != SUPERUSER {
-            roles::let_in(admin, user, self.maker.password.as_ref()).await?;
+            roles::let_in(admin, user, self.maker.given_password()).await?;
         }
         let role = config.target.role.clone();
         self.runner = Target { user: user.clone(), role, ..self.maker.clone() };

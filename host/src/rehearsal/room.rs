@@ -49,7 +49,7 @@ pub(super) fn check(path: &Path, needed: u64, what: &str) -> Result<()> {
 /// # Errors
 /// [`Error::Refused`] when there is not.
 pub(super) async fn check_server(admin: &Session, place: Place, needed: u64) -> Result<()> {
-    let host = &admin.target().host;
+    let host = &admin.target().host().name;
     let is_here = host.starts_with('/') || ["localhost", "127.0.0.1", "::1"].contains(&host.as_str());
     if place == Place::Container || !is_here {
         return Ok(());

@@ -135,6 +135,8 @@ impl Run<'_> {
         let begin = Instant::now();
         self.watch = None;
         let session = loop {
+            // Where there are several, another may be the one to write to by now.
+            self.config.target.look_again();
             let connected = Session::connect(&self.config.target, &format!("lockgate {}", short(self.run_id))).await;
             match connected {
                 // A standby may be about to become the server.

@@ -91,10 +91,12 @@ impl Database {
 
     /// How its owner reaches it, as a URL with the password in it.
     pub fn url(&self) -> String {
-        let Target { host, port, database, user, password, .. } = self.target();
-        let password = password.as_ref().map_or("", Secret::reveal);
+        let target = self.target();
+        let Target { database, user, .. } = &target;
+        let host = target.host();
+        let password = target.given_password().map_or("", Secret::reveal);
         let password: String = password.bytes().map(|byte| format!("%{byte:02X}")).collect();
-        format!("postgres://{user}:{password}@{host}:{port}/{database}")
+        format!("postgres://{user}:{password}@{host}/{database}")
     }
 
     /// A connection as its owner.

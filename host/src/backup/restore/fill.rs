@@ -188,7 +188,7 @@ impl Dump {
         let passfile = libpq(&mut command, target, "lockgate restore").map_err(|e| e.to_string())?;
         // What the database itself is set to must not keep it from being filled. Nobody needs any of it before the swap, whose own commit
         // makes everything before it durable.
-        let role = target.options().map(|options| format!("{options} ")).unwrap_or_default();
+        let role = target.session_options().map(|options| format!("{options} ")).unwrap_or_default();
         command.env("PGOPTIONS", format!("{role}-c default_transaction_read_only=off -c synchronous_commit=off"));
         Ok((command, passfile))
     }

@@ -171,7 +171,7 @@ impl Pgbench {
         let sql = format!(
             "SELECT (extract(epoch FROM clock_timestamp() - coalesce(xact_start, query_start)) * 1000)::int8, pg_terminate_backend(pid)
              FROM pg_stat_activity WHERE application_name = {} AND datname = current_database() AND state <> 'idle'",
-            quote_literal(name)
+            quote_literal(&self.target.session_name(name))
         );
         for row in session.texts("ending a client", &sql).await? {
             let took =
