@@ -253,8 +253,8 @@ async fn rewrite(client: &Client) -> Result<Duration> {
 fn psycopg(python: &Path, target: &Target) -> Result<Duration> {
     let output = Command::new(python)
         .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/rewrite.py"))
-        .env("PGHOST", &target.host)
-        .env("PGPORT", target.port.to_string())
+        .env("PGHOST", target.host().name)
+        .env("PGPORT", target.host().port.to_string())
         .env("PGDATABASE", &target.database)
         .env("PGUSER", &target.user)
         .env("PGPASSWORD", password(target))
@@ -267,14 +267,15 @@ fn psycopg(python: &Path, target: &Target) -> Result<Duration> {
 
 async fn connect(target: &Target) -> Result<Client> {
     let mut config = tokio_postgres::Config::new();
-    config.host(&target.host).port(target.port).dbname(&target.database).user(&target.user).password(password(target));
+    let host = target.host();
+    config.host(&host.name).port(host.port).dbname(&target.database).user(&target.user).password(password(target));
     let (client, connection) = config.connect(NoTls).await?;
     tokio::spawn(connection);
     Ok(client)
 }
 
 fn password(target: &Target) -> &str {
-    target.password.as_ref().map_or("", Secret::reveal)
+    target.given_password().map_or("", Secret::reveal)
 }
 
 /// Forgets the peak, and returns what the process has now, in KB.
