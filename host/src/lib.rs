@@ -28,6 +28,7 @@ pub mod source;
 pub mod sql;
 pub mod step;
 pub mod stop;
+mod suggest;
 pub mod telemetry;
 pub mod testing;
 pub mod throwaway;

@@ -1,9 +1,6 @@
 //! Logs: on stderr, with UTC time, level and the run's correlation id on every line.
 
-use std::{
-    fmt,
-    io::{self, IsTerminal},
-};
+use std::{fmt, io};
 
 use tracing_subscriber::{
     EnvFilter,
@@ -19,7 +16,7 @@ impl FormatTime for Utc {
 }
 
 /// Starts logging. Warnings and errors are always shown; `-v` adds what the run does, `-vv` its details. `LOCKGATE_LOG` sets a filter
-/// of its own. Text is for people, JSON is one object a line.
+/// of its own. Text is for people, coloured where `color` says so; JSON is one object a line.
 pub fn init(verbosity: i16, json: bool, color: bool) {
     let level = match verbosity {
         ..0 => "error",
@@ -31,9 +28,11 @@ pub fn init(verbosity: i16, json: bool, color: bool) {
     let default = format!("warn,lockgate={level},plugin={level}");
     let filter = EnvFilter::try_from_env("LOCKGATE_LOG").unwrap_or_else(|_| EnvFilter::new(default));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_timer(Utc);
+    // It would say on stderr that stderr cannot be written to, and panic: a log that nobody reads any more must not end a run.
+    let builder = builder.log_internal_errors(false);
     if json {
         builder.json().flatten_event(true).with_current_span(true).with_span_list(false).init();
     } else {
-        builder.with_ansi(color && io::stderr().is_terminal()).with_target(false).init();
+        builder.with_ansi(color).with_target(false).init();
     }
 }

@@ -9,15 +9,27 @@ use crate::{
     postgres::{Secret, Target, TlsMode},
 };
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct DatabaseSection {
+    /// The host, or the folder of a socket.
+    #[schemars(extend("default" = "localhost"))]
     host: Option<String>,
+    /// The port.
+    #[schemars(extend("default" = 5432))]
     port: Option<u16>,
+    /// The database.
+    #[schemars(extend("default" = "auth_service"))]
     name: Option<String>,
+    /// The role to log in as.
+    #[schemars(extend("default" = "postgres"))]
     user: Option<String>,
+    /// A role to take on after the login.
     pub(super) role: Option<String>,
+    /// TLS: disable, prefer, require, verify-ca or verify-full.
+    #[schemars(extend("default" = "prefer"))]
     ssl_mode: Option<String>,
+    /// The certificates to trust; the system's unless set.
     ssl_root_cert: Option<PathBuf>,
 }
 

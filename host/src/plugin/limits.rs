@@ -8,7 +8,7 @@ use wasmtime::ResourceLimiter;
 use crate::postgres::QueryLimits;
 
 /// The limits of one call of a component; each is an option under `[plugins]` in `lockgate.toml`.
-#[derive(Debug, Clone, Deserialize, Serialize)]
+#[derive(Debug, Clone, Deserialize, Serialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
     /// Linear memory in bytes. Default 256 MiB.

@@ -102,7 +102,7 @@ pub enum Place {
 }
 
 /// What a copy has of the target.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Extent {
     /// The schema and all rows.
@@ -217,7 +217,7 @@ pub enum Reversibility {
 }
 
 /// What a migration will cost those who use the database meanwhile. The later, the worse.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
     /// Nobody waits who only reads or writes rows.

@@ -220,6 +220,7 @@ pub(super) fn config(target: Target, dir: &Path) -> Config {
         stop: Stop::never(),
         so_far: crate::runner::SoFar::default(),
         said_again: Vec::new(),
+        file: None,
         sources: Vec::new(),
     }
 }
