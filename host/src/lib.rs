@@ -53,6 +53,7 @@ pub mod sql;
 pub mod step;
 #[doc(hidden)]
 pub mod stop;
+mod suggest;
 #[doc(hidden)]
 pub mod telemetry;
 pub mod testing;

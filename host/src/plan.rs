@@ -9,6 +9,7 @@ use crate::{
     printable::printable_in,
     source::{Folder, Migration},
     sql::without_layout,
+    suggest::did_you_mean,
 };
 
 /// The state of one version.
@@ -30,7 +31,7 @@ pub enum State {
 }
 
 /// What makes two texts of a migration the same: `checksum` in `lockgate.toml`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Sameness {
     /// Every character, but for line endings and a byte order mark.
@@ -41,7 +42,7 @@ pub enum Sameness {
 }
 
 /// What becomes of a migration that arrives below the newest applied one: `out_of_order` in `lockgate.toml`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum OutOfOrder {
     /// The run is refused.
@@ -144,9 +145,10 @@ pub fn up<'a>(
     if let Some(to) = to
         && !found.iter().any(|m| m.version == *to)
     {
+        let meant = did_you_mean(to.as_str(), found.iter().map(|m| m.version.as_str()));
         return Err(Error::Refused {
             what: format!("there is no migration `{to}` in the folder"),
-            next: "see `lockgate status` for those that there are".into(),
+            next: format!("{meant}see `lockgate status` for those that there are"),
         });
     }
     let pending = found.iter().filter(|migration| is_pending(migration, applied, rules));
@@ -218,9 +220,10 @@ pub fn down<'a>(
         }
         Revert::Only(version) => {
             let Some(row) = applied.iter().find(|a| a.version == *version) else {
+                let meant = did_you_mean(version.as_str(), applied.iter().map(|a| a.version.as_str()));
                 return Err(Error::Refused {
                     what: format!("migration `{version}` is not applied"),
-                    next: "see `lockgate status` for those that are".into(),
+                    next: format!("{meant}see `lockgate status` for those that are"),
                 });
             };
             let later: Vec<String> = above(version).iter().map(|a| format!("`{}`", a.version)).collect();

@@ -73,7 +73,7 @@ async fn what_is_no_rule_is_refused_with_what_comes_close() {
     let scenario = scenario.config("[lint]\nrules = { require-lock-timeout = \"error\" }\n");
     scenario.run("lint").await.refuses_with(2).says("has nothing to say here: Lockgate sets both time-outs itself");
     let scenario = scenario.config("[lint]\nrules = { ban-drop-column = \"fatal\" }\n");
-    scenario.run("lint").await.refuses_with(2).says("line 2").says("unknown variant `fatal`");
+    scenario.run("lint").await.refuses_with(2).says("line 2").says("unknown value `fatal`");
     let scenario = scenario.config("");
     scenario
         .run("lint --rules")

@@ -89,7 +89,11 @@ async fn a_formatter_may_lay_files_out_anew_where_that_is_allowed() {
     scenario.write("migrations/001_a.up.sql", "create table a (id int, t text default 'a b');");
     scenario.up().await.refuses_with(5).says("001_a.up.sql: it has changed");
     let scenario = scenario.config("checksum = \"loose\"\n");
-    scenario.up().await.refuses_with(2).says("unknown variant `loose`, expected `exact` or `ignore-whitespace`");
+    scenario
+        .up()
+        .await
+        .refuses_with(2)
+        .says("unknown value `loose` of `checksum`; it takes `exact`, `ignore-whitespace`");
 }
 
 #[tokio::test]

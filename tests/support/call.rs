@@ -34,6 +34,11 @@ impl Call {
         Self::prepared(command, folder, format!("lockgate {arguments}"))
     }
 
+    /// The command under test.
+    pub(crate) fn command() -> &'static Path {
+        binary()
+    }
+
     /// Another program that is used in the same way.
     pub(crate) fn of_program(program: &Path, folder: &Path, arguments: &str) -> Self {
         let mut command = Command::new(program);
@@ -48,10 +53,20 @@ impl Call {
         Self::prepared(command, folder, script.to_owned()).env("LOCKGATE", binary())
     }
 
+    /// `lockgate` at a terminal of so many columns, where somebody gives this answer to what is asked. What is seen there is its stdout.
+    pub(crate) fn at_terminal(folder: &Path, columns: u16, answer: &str, arguments: &str) -> Self {
+        let mut command = Command::new("python3");
+        command.args(["-c", include_str!("terminal.py"), &columns.to_string(), answer]).arg(binary());
+        command.args(arguments.split_whitespace());
+        let call = Self::prepared(command, folder, format!("lockgate {arguments} (at a terminal)"));
+        call.env("TERM", "xterm").without("COLUMNS")
+    }
+
     fn prepared(mut command: Command, folder: &Path, shown: String) -> Self {
         let is_setting = |name: &str| {
             ["DB_", "PG", "LOCKGATE_", "RUST_", "AWS_", "OTEL_"].iter().any(|prefix| name.starts_with(prefix))
-                || ["DATABASE_URL", "NO_COLOR", "TRACEPARENT", "TRACESTATE"].contains(&name)
+                || ["DATABASE_URL", "NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "TRACEPARENT", "TRACESTATE"]
+                    .contains(&name)
         };
         for (name, _) in env::vars_os().filter(|(name, _)| name.to_str().is_some_and(is_setting)) {
             command.env_remove(name);

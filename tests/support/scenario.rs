@@ -165,6 +165,16 @@ impl Scenario {
         self.with_settings(Call::new(self.folder.path(), arguments))
     }
 
+    /// The command, for programs that call it.
+    pub fn binary(&self) -> &'static Path {
+        Call::command()
+    }
+
+    /// The same at a terminal of so many columns; to what is asked there somebody answers so, or nothing.
+    pub fn at_terminal(&self, columns: u16, answer: &str, arguments: &str) -> Call {
+        self.with_settings(Call::at_terminal(self.folder.path(), columns, answer, arguments))
+    }
+
     /// A call of another program that is used in the same way.
     pub fn run_program(&self, program: &Path, arguments: &str) -> Call {
         self.with_settings(Call::of_program(program, self.folder.path(), arguments))

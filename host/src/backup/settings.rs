@@ -70,7 +70,7 @@ impl<'de> Deserialize<'de> for Level {
 }
 
 /// How many backups are kept. A backup that any of the rules keeps stays.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Retention {
     /// The newest.
@@ -90,7 +90,7 @@ impl Default for Retention {
 }
 
 /// What a drill is held against.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Targets {
     /// How long a restore may take, in seconds. 15 minutes unless set.
@@ -106,21 +106,40 @@ impl Default for Targets {
 }
 
 /// `[backup]` as it is written in the file.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Section {
+    /// Whether a run takes a backup before its first change.
+    #[schemars(extend("default" = true))]
     enabled: Option<bool>,
+    /// Where backups are kept: a folder, or `s3://bucket/prefix`.
+    #[schemars(extend("default" = "backups"))]
     dir: Option<String>,
+    /// The role that backups are read as; that of the run unless set.
     role: Option<String>,
+    /// How far a backup is proved before a run goes on: 0 by its digests, 1 that it decodes to what was dumped, 2 by a restore, 3 by
+    /// its rows.
+    #[schemars(extend("default" = 1))]
     verify_level: Option<Level>,
+    /// Whether the rows of each table are hashed, so that a restore can be compared row by row.
     hashes: bool,
+    /// Whether roles and tablespaces are backed up, too.
+    #[schemars(extend("default" = true))]
     globals: Option<bool>,
+    /// For whom backups are encrypted: public keys of `age`. Empty: they are not.
     recipients: Vec<String>,
+    /// The file of private keys that encrypted backups are read with.
     identity: Option<PathBuf>,
+    /// How old a backup may be that serves in the stead of a new one, in seconds. 0: every run takes its own.
     max_age_s: u64,
+    /// Patterns of tables whose rows are left out, such as `audit_logs` or `logs.*`.
     exclude_data: Vec<String>,
+    /// How many tables are dumped at a time; more than one makes a folder of files, which only a local store takes.
+    #[schemars(extend("default" = 1))]
     jobs: Option<u32>,
+    /// How many backups are kept; one that any of the rules keeps stays.
     retention: Retention,
+    /// What an S3 store needs to know. Credentials come from the environment.
     s3: S3Settings,
 }
 

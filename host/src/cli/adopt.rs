@@ -37,7 +37,7 @@ pub struct Arguments {
     accept_changed: bool,
     /// Show what would be done, and change nothing
     #[arg(long)]
-    dry_run: bool,
+    pub(super) dry_run: bool,
 }
 
 impl Arguments {

@@ -21,7 +21,7 @@ pub struct Arguments {
     #[command(subcommand)]
     action: Option<Action>,
     /// Leave out all rows
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["exclude_data", "hashes"])]
     schema_only: bool,
     /// Leave out the rows of tables of this name, such as `audit_logs` or `logs.*`; may be given several times
     #[arg(long, value_name = "PATTERN")]
@@ -38,16 +38,17 @@ pub struct Arguments {
 enum Action {
     /// List the complete backups, the oldest first
     List,
-    /// Prove a backup: 0 by its digests, 1 that it decodes to what was dumped, 2 by restoring it into a scratch database, 3 by comparing the rows there
+    /// Prove that a backup is what it should be, by its bytes or by a restore
     Verify {
         /// The backup's name, as `backup list` shows it; `latest` for the newest of this server
         #[arg(value_name = "BACKUP")]
         id: String,
-        /// How far
+        /// How far: 0 by its digests, 1 that it decodes to what was dumped, 2 by restoring it into a scratch database, 3 by comparing the
+        /// rows there
         #[arg(long, default_value = "1", value_parser = clap::value_parser!(u8).range(0..=3))]
         level: u8,
     },
-    /// Remove the backups of this database of this server that no rule of [backup.retention] keeps, and what unfinished ones have left
+    /// Remove the backups of this database that no rule of [backup.retention] keeps, and what unfinished ones left
     Prune {
         /// Say what would be removed, and remove nothing
         #[arg(long)]
@@ -66,6 +67,16 @@ impl Arguments {
     pub(super) fn changes_something(&self) -> bool {
         matches!(&self.action, None | Some(Action::Prune { dry_run: false, .. }))
     }
+
+    /// Makes a clean-up one that removes nothing; false of what has no dry run.
+    pub fn dry(&mut self) -> bool {
+        match &mut self.action {
+            Some(Action::Prune { dry_run, .. }) => *dry_run = true,
+            Some(Action::List | Action::Verify { .. }) => {}
+            None => return false,
+        }
+        true
+    }
 }
 
 pub async fn run(context: &Context, arguments: &Arguments) -> Result<ExitCode> {
@@ -73,7 +84,7 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<ExitCode> {
     match &arguments.action {
         Some(Action::List) => {
             let listing = Catalog::open(&config.backup)?.list().await?;
-            context.print(&listing, |list| report::backups(list, jiff::Timestamp::now()))?;
+            context.print(&listing, |list| report::backups(list, jiff::Timestamp::now(), context.console.stdout))?;
         }
         Some(Action::Verify { id, level }) => {
             let backup = look_up(config, context.run_id, id).await?;

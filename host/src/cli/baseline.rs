@@ -17,7 +17,7 @@ pub struct Arguments {
     up_to: Version,
     /// Show what would be done, and change nothing
     #[arg(long)]
-    dry_run: bool,
+    pub(super) dry_run: bool,
 }
 
 impl Arguments {

@@ -35,7 +35,7 @@ pub struct Arguments {
 
 pub async fn run(context: &Context, arguments: &Arguments) -> Result<ExitCode> {
     let found = doctor::examine(&context.config, context.run_id, &arguments.checks, arguments.long).await?;
-    context.print(&found, |found| report::doctor(found, arguments.queries))?;
+    context.print(&found, |found| report::doctor(found, arguments.queries, context.console.stdout))?;
     Ok(if found.verdict == Verdict::Critical { ExitCode::CheckFailed } else { ExitCode::Done })
 }
 

@@ -27,7 +27,7 @@ pub struct Arguments {
     target: Target,
     /// Show what would be done, and change nothing
     #[arg(long)]
-    dry_run: bool,
+    pub(super) dry_run: bool,
 }
 
 impl Arguments {

@@ -30,7 +30,7 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<ExitCode> {
     if !arguments.verify {
         let version = arguments.version.as_ref();
         let entries = runner::history(&context.config, context.run_id, arguments.limit, version).await?;
-        context.print(&entries, |entries| report::history(entries))?;
+        context.print(&entries, |entries| report::history(entries, jiff::Timestamp::now(), context.console.stdout))?;
         return Ok(ExitCode::Done);
     }
     let found = runner::verify_history(&context.config, context.run_id, arguments.head.as_deref()).await?;

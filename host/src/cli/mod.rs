@@ -3,11 +3,17 @@
 mod adopt;
 mod backup;
 mod baseline;
+mod completions;
+mod config;
+mod console;
+mod contradictions;
 mod doctor;
 mod down;
 mod drill;
+mod examples;
 mod history;
 mod lint;
+mod man;
 mod new;
 mod password;
 mod pause;
@@ -41,6 +47,7 @@ use serde::Serialize;
 use tracing::Instrument as _;
 use uuid::Uuid;
 
+use self::console::{ColorWhen, Console};
 use crate::{
     config::{Config, Options},
     embedded::Embedded,
@@ -59,6 +66,9 @@ use crate::{
 struct Cli {
     #[command(flatten)]
     global: Global,
+    /// The same as after the command, where the help has it: scripts have it before.
+    #[arg(id = "dry_run_before", long = "dry-run", hide = true)]
+    dry_run: bool,
     #[command(subcommand)]
     command: Command,
 }
@@ -153,6 +163,9 @@ struct Global {
     log_format: LogFormat,
     #[command(flatten)]
     telemetry: telemetry::Options,
+    /// When text is coloured [default: auto, which heeds NO_COLOR, CLICOLOR_FORCE and TERM]
+    #[arg(long, global = true, value_name = "WHEN", env = "LOCKGATE_COLOR", value_enum)]
+    color: Option<ColorWhen>,
     /// Ask nothing
     #[arg(short, long, global = true, env = "LOCKGATE_YES")]
     yes: bool,
@@ -212,7 +225,7 @@ enum Command {
     Backup(backup::Arguments),
     /// Bring a backup's state back; the present database is kept under another name
     Restore(restore::Arguments),
-    /// Restore the newest backup into a scratch database, and hold what that took, and what would be lost, against the targets
+    /// Restore the newest backup into a scratch database, and hold the time and the loss against the targets
     Drill(drill::Arguments),
     /// Print the SQL that makes roles with few privileges; a superuser runs it
     Roles(roles::Arguments),
@@ -227,6 +240,13 @@ enum Command {
     /// Build, inspect, pin and check migration components
     #[command(subcommand)]
     Plugin(plugin::Arguments),
+    /// Show the settings and where they come from, or the schema of lockgate.toml
+    #[command(subcommand)]
+    Config(config::Arguments),
+    /// Print what a shell needs to complete commands and options
+    Completions(completions::Arguments),
+    /// Print the manual page, or write the pages of all commands into a folder
+    Man(man::Arguments),
 }
 
 /// What every command gets.
@@ -240,20 +260,20 @@ struct Context {
     events_on_stdout: bool,
     yes: bool,
     embedded: bool,
+    console: Console,
 }
 
 impl Context {
     /// Prints an outcome: text for people, JSON for programs.
     fn print<T: Serialize + JsonSchema>(&self, outcome: &T, text: impl FnOnce(&T) -> String) -> Result<()> {
-        let body = match self.output {
-            Output::Text | Output::Github => text(outcome),
-            Output::Json => json::object(&self.command, outcome)? + "\n",
-        };
-        // A reader that went away is no failure of the run.
-        let _ = match self.events_on_stdout {
-            true => io::stderr().write_all(body.as_bytes()),
-            false => io::stdout().write_all(body.as_bytes()),
-        };
+        match self.output {
+            Output::Text | Output::Github if self.events_on_stdout => {
+                self.console.say(text(outcome).trim_end_matches('\n'))
+            }
+            Output::Text | Output::Github => self.console.print(&text(outcome)),
+            // A reader that went away is no failure of the run.
+            Output::Json => drop(writeln!(io::stdout(), "{}", json::object(&self.command, outcome)?)),
+        }
         Ok(())
     }
 
@@ -262,7 +282,8 @@ impl Context {
         if self.yes || !io::stdin().is_terminal() || !io::stderr().is_terminal() {
             return Ok(());
         }
-        eprint!("{question} [y/N] ");
+        // Where it cannot be shown there is nobody who could answer.
+        let _ = write!(io::stderr(), "{question} [y/N] ");
         let mut answer = String::new();
         io::stdin().read_line(&mut answer).map_err(|e| Error::system("reading the answer", e))?;
         if matches!(answer.trim(), "y" | "Y" | "yes") {
@@ -272,35 +293,68 @@ impl Context {
     }
 }
 
+/// The whole command line, as it is parsed, completed and documented.
+fn command() -> clap::Command {
+    examples::added_to(Cli::command())
+}
+
+/// The names of all commands that can be called, such as `backup list`, in the order of the help.
+pub fn commands() -> Vec<String> {
+    fn below(command: &clap::Command, path: &str, names: &mut Vec<String>) {
+        for sub in command.get_subcommands().filter(|sub| !sub.is_hide_set()) {
+            let name = format!("{path}{}", sub.get_name());
+            if !sub.is_subcommand_required_set() {
+                names.push(name.clone());
+            }
+            below(sub, &format!("{name} "), names);
+        }
+    }
+    let mut names = Vec::new();
+    below(&command(), "", &mut names);
+    names
+}
+
 /// Runs the command of this process and returns its exit code.
 pub fn main() -> u8 {
-    let matches = match Cli::command().try_get_matches() {
+    let color = ColorWhen::asked();
+    let mut command = command().color(color.for_clap());
+    let parsed = command.try_get_matches_from_mut(std::env::args_os());
+    let parsed = parsed.and_then(|matches| contradictions::check(&command, &matches).map(|()| matches));
+    let matches = match parsed {
         Ok(matches) => matches,
         Err(error) => {
             let _ = error.print();
             return if error.use_stderr() { ExitCode::Usage as u8 } else { ExitCode::Done as u8 };
         }
     };
-    let cli = match Cli::from_arg_matches(&matches) {
+    let mut cli = match Cli::from_arg_matches(&matches) {
         Ok(cli) => cli,
         Err(error) => error.exit(),
     };
-    let color = std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
+    if let Command::Config(arguments) = &mut cli.command {
+        arguments.settle(&matches);
+    }
+    let console = Console::new(cli.global.color.unwrap_or_default());
     let json = cli.global.output == Output::Json;
     let command = schema::called(&matches);
     let run_id = Uuid::now_v7();
-    if let Err(error) = telemetry::begin(&cli, run_id, color) {
-        return fail(&error, &command, json);
+    if cli.dry_run && !dry(&mut cli.command) {
+        let what = "`--dry-run` is for commands that would change something and can tell what";
+        let error = Error::configuration(what, "leave it out; `lockgate --help` has the commands");
+        return fail(&error, &command, console, json);
+    }
+    if let Err(error) = telemetry::begin(&cli, run_id, console.stderr.color) {
+        return fail(&error, &command, console, json);
     }
     let name = matches.subcommand_name().unwrap_or_default();
     let span = spans::run(run_id, name);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return fail(&Error::system("starting the runtime", error), &command, json),
+        Err(error) => return fail(&Error::system("starting the runtime", error), &command, console, json),
     };
     let work = async {
         tracing::info!(version = env!("CARGO_PKG_VERSION"), "began");
-        let result = run(cli, run_id, name, &command).await;
+        let result = run(cli, run_id, name, &command, console).await;
         ended(&result);
         result
     };
@@ -309,20 +363,23 @@ pub fn main() -> u8 {
     runtime.shutdown_background();
     match result {
         Ok(code) => code as u8,
-        Err(error) => fail(&error, &command, json),
+        Err(error) => fail(&error, &command, console, json),
     }
 }
 
-fn fail(error: &Error, command: &str, json: bool) -> u8 {
+fn fail(error: &Error, command: &str, console: Console, json: bool) -> u8 {
     let failure = Failure { error: error.report() };
     if json && let Ok(body) = json::object(command, &failure) {
         let _ = writeln!(io::stdout(), "{body}");
     }
-    let _ = writeln!(io::stderr(), "{}", failure.error);
+    console.say(&failure.error.to_string());
     failure.error.exit_code
 }
 
-async fn run(cli: Cli, run_id: Uuid, name: &str, command: &str) -> Result<ExitCode> {
+async fn run(cli: Cli, run_id: Uuid, name: &str, command: &str, console: Console) -> Result<ExitCode> {
+    if let Some(result) = without_settings(&cli.command) {
+        return result;
+    }
     let global = cli.global;
     if global.output == Output::Github && !matches!(cli.command, Command::Lint(_)) {
         let what = "`--output github` is for `lint` only";
@@ -371,7 +428,7 @@ async fn run(cli: Cli, run_id: Uuid, name: &str, command: &str) -> Result<ExitCo
     let use_embedded = match global.embedded {
         // A server that nobody asks would only be started and stopped.
         _ if matches!(&cli.command, Command::Plugin(arguments) if !arguments.asks_a_database()) => false,
-        _ if matches!(&cli.command, Command::Roles(_) | Command::Schema(_)) => false,
+        _ if matches!(&cli.command, Command::Roles(_) | Command::Schema(_) | Command::Config(_)) => false,
         _ if matches!(&cli.command, Command::Lint(arguments) if !arguments.asks_a_database()) => false,
         Some(EmbeddedWhen::Always) => true,
         Some(EmbeddedWhen::Auto) => config.names_no_database(),
@@ -407,6 +464,7 @@ async fn run(cli: Cli, run_id: Uuid, name: &str, command: &str) -> Result<ExitCo
         events_on_stdout: events == Some(Destination::Stdout),
         yes: global.yes,
         embedded: use_embedded,
+        console,
     };
     let result = dispatch(&context, cli.command).await.map_err(|error| match error {
         Error::Unreachable { target, cause, next } if !use_embedded && context.config.names_no_database() => {
@@ -434,6 +492,38 @@ async fn run(cli: Cli, run_id: Uuid, name: &str, command: &str) -> Result<ExitCo
     result
 }
 
+/// Makes a command one that changes nothing; false where it does change something and has no dry run.
+fn dry(command: &mut Command) -> bool {
+    match command {
+        Command::Up(up) if up.rollback_after => return false,
+        Command::Up(up) => up.dry_run = true,
+        Command::Down(down) => down.dry_run = true,
+        Command::Adopt(adopt) => adopt.dry_run = true,
+        Command::Baseline(baseline) => baseline.dry_run = true,
+        Command::Repair(repair) => repair.dry_run = true,
+        Command::Resolve(resolve) => resolve.dry_run = true,
+        Command::Backup(backup) => return backup.dry(),
+        Command::Test
+        | Command::Status(_)
+        | Command::History(_)
+        | Command::Plan(_)
+        | Command::Lint(_)
+        | Command::Doctor(_) => {}
+        _ => return false,
+    }
+    true
+}
+
+/// Runs what is about the command itself. No configuration is read for it: it works where that is wrong, and in an image without one.
+fn without_settings(command: &Command) -> Option<Result<ExitCode>> {
+    match command {
+        Command::Completions(arguments) => Some(completions::run(arguments)),
+        Command::Man(arguments) => Some(man::run(arguments)),
+        Command::Config(config::Arguments::Schema) => Some(config::print_schema()),
+        _ => None,
+    }
+}
+
 async fn dispatch(context: &Context, command: Command) -> Result<ExitCode> {
     match command {
         // These stop by themselves, where they can do so cleanly.
@@ -451,6 +541,9 @@ async fn dispatch(context: &Context, command: Command) -> Result<ExitCode> {
         Command::New(arguments) => new::run(context, &arguments),
         Command::Roles(arguments) => roles::run(context, &arguments),
         Command::Schema(arguments) => schema::run(&arguments),
+        Command::Config(arguments) => config::run(context, &arguments),
+        Command::Completions(arguments) => completions::run(&arguments),
+        Command::Man(arguments) => man::run(&arguments),
         // These change nothing and stop anywhere.
         Command::Plugin(arguments) => interruptible(context, plugin::run(context, &arguments)).await,
         Command::Test => interruptible(context, test::run(context)).await,

@@ -22,13 +22,13 @@ pub enum Arguments {
     Build(build::Arguments),
     /// Print the interface that a component implements
     Wit,
-    /// Write digest, SDK and wanted grants of all components of the migrations folder into lockgate.lock, and tell what changed
+    /// Write digest, SDK and wanted grants of all components into lockgate.lock, and tell what changed
     Pin,
     /// Show what a component is, what it asks for, and what this host makes of it
     Inspect(inspect::Arguments),
     /// Compile components into the code cache, as for a container image; needs no database
     Warm(warm::Arguments),
-    /// Check all components of the migrations folder against lockgate.lock, lockgate.toml and this host; needs no database
+    /// Check all components against lockgate.lock, lockgate.toml and this host; needs no database
     Verify,
     /// Run a component from preflight to down on a throwaway server, and look whether it leaves anything behind
     Test(test::Arguments),

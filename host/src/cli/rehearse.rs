@@ -82,7 +82,7 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<ExitCode> {
     }
     // A program that reads the result is told of the error alone.
     if certified.is_ok() || context.output == Output::Text {
-        context.print(&rehearsal, report::rehearsal)?;
+        context.print(&rehearsal, |rehearsal| report::rehearsal(rehearsal, context.console.stdout))?;
     }
     certified?;
     Ok(if rehearsal.passed { ExitCode::Done } else { ExitCode::CheckFailed })

@@ -19,7 +19,7 @@ pub struct Arguments {
     versions: Vec<Version>,
     /// Show what would be done, and change nothing
     #[arg(long)]
-    dry_run: bool,
+    pub(super) dry_run: bool,
 }
 
 impl Arguments {

@@ -25,7 +25,7 @@ pub struct Arguments {
     verdict: Word,
     /// Show what would be done, and change nothing
     #[arg(long)]
-    dry_run: bool,
+    pub(super) dry_run: bool,
 }
 
 #[derive(Args)]

@@ -13,6 +13,7 @@ use serde_json::Value;
 use super::{Result, plugin};
 use crate::{
     backup::{Drill, Listing, Manifest, Proof, Restored, retention::Pruned},
+    config::settings::Settings,
     doctor::Examination,
     error::{Error, ExitCode},
     events::Line,
@@ -26,14 +27,7 @@ use crate::{
     testing::cycle::Cycle,
 };
 
-const HELP: &str = "\
-Examples:
-  lockgate schema                     the names of all schemas
-  lockgate schema backup list         the schema of `lockgate backup list --output json`
-  lockgate schema event               the schema of a line that `--events` writes
-  lockgate schema --out docs/schemas  all of them, as files
-
-The schemas are JSON Schema, draft 2020-12, and belong to this version of the program.";
+const HELP: &str = "The schemas are JSON Schema, draft 2020-12, and belong to this version of the program.";
 
 #[derive(Args)]
 #[command(after_help = HELP)]
@@ -113,6 +107,7 @@ fn documents() -> Vec<Document> {
             .prints::<Pruned>(),
         of("backup verify", "How far the backup is proved.").prints::<Proof>(),
         of("baseline", "The migrations that were taken as applied, or would be with `--dry-run`.").prints::<Adoption>(),
+        of("config show", "Every setting, its value and its source.").prints::<Settings>(),
         of("doctor", "What was examined and what was found.").prints::<Examination>(),
         of("down", "What the run did; with `--dry-run` what it would do.").prints::<Outcome>().prints::<Plan>(),
         of("drill", "What the drill took and what would be lost, against the targets.").prints::<Drill>(),
@@ -164,7 +159,7 @@ mod tests {
     use crate::cli::Cli;
 
     /// Commands that print no outcome: another program has the terminal, or what is printed is a file of its own kind.
-    const WITHOUT: [&str; 2] = ["psql", "schema"];
+    const WITHOUT: [&str; 5] = ["completions", "config schema", "man", "psql", "schema"];
 
     const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/schemas");
 

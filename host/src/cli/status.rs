@@ -18,7 +18,7 @@ pub struct Arguments {
 
 pub async fn run(context: &Context, arguments: &Arguments) -> Result<ExitCode> {
     let status = runner::status(&context.config, context.run_id).await?;
-    context.print(&status, report::status)?;
+    context.print(&status, |status| report::status(status, jiff::Timestamp::now(), context.console.stdout))?;
     if !status.problems.is_empty() {
         // The JSON has said it already, and stays one document.
         return if context.output == Output::Json { Ok(ExitCode::Usage) } else { Err(Error::Folder(status.problems)) };

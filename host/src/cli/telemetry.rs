@@ -95,6 +95,9 @@ fn changes_something(command: &Command) -> bool {
         | Command::Psql(_)
         | Command::New(_)
         | Command::Schema(_)
+        | Command::Config(_)
+        | Command::Completions(_)
+        | Command::Man(_)
         | Command::Plugin(_) => false,
     }
 }

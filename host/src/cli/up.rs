@@ -24,10 +24,10 @@ pub struct Arguments {
     to: Option<Version>,
     /// Show what would be done, check what can be checked, and change nothing
     #[arg(long)]
-    dry_run: bool,
+    pub(super) dry_run: bool,
     /// Really run what is pending, in one transaction that is rolled back; say what cannot be tried so
     #[arg(long, conflicts_with = "dry_run")]
-    rollback_after: bool,
+    pub(super) rollback_after: bool,
     /// Write what the run did, also where it failed, to this HTML file
     #[arg(long, value_name = "FILE", conflicts_with_all = ["dry_run", "rollback_after"])]
     report: Option<PathBuf>,
@@ -92,7 +92,7 @@ async fn try_out(context: &Context, to: Option<&Version>) -> Result<ExitCode> {
     match tryout.error() {
         // The JSON has said it already, and stays one document.
         Some(error) if context.output == Output::Json => {
-            eprintln!("{}", error.report());
+            context.console.say(&error.report().to_string());
             Ok(error.exit_code())
         }
         Some(error) => Err(error.clone()),
@@ -110,6 +110,6 @@ async fn seed(context: &Context, to: Option<&Version>) -> Result<Option<Outcome>
     }
     let outcome = runner::up(&context.config, context.run_id, Some(&seed_at)).await?;
     psql::run_file(&context.config, file).await?;
-    eprintln!("seeded the embedded database from {}", file.display());
+    context.console.say(&format!("seeded the embedded database from {}", file.display()));
     Ok(Some(outcome))
 }

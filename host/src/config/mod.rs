@@ -1,6 +1,9 @@
 //! Where every setting comes from: option, LOCKGATE_*, DATABASE_URL, DB_*, PG*, `lockgate.toml`, default; the first that is set wins.
 
 mod database;
+mod mistakes;
+pub mod schema;
+pub mod settings;
 
 use std::{
     collections::BTreeMap,
@@ -26,7 +29,7 @@ use crate::{
     runner::SoFar,
     source,
     stop::Stop,
-    telemetry,
+    suggest, telemetry,
 };
 
 /// The validated settings of a command.
@@ -88,6 +91,8 @@ pub struct Config {
     pub meter: telemetry::Meter,
     /// The options that were given and that a later call about the same backups needs as well, as words.
     pub said_again: Vec<String>,
+    /// The configuration file that was named; `None`: `lockgate.toml`, if there is one.
+    pub file: Option<PathBuf>,
     /// Which database settings were given, and where: name, value without secrets, source.
     pub sources: Vec<(&'static str, String, &'static str)>,
 }
@@ -109,7 +114,7 @@ impl Default for Persistence {
 }
 
 /// `[batches]` in `lockgate.toml`: how much room batches leave to others.
-#[derive(Debug, Clone, Copy, Deserialize)]
+#[derive(Debug, Clone, Copy, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Batches {
     /// How long a batch should take, in milliseconds; the size of the next one follows. 500 unless set. Zero: as long as it takes.
@@ -125,7 +130,7 @@ impl Default for Batches {
 }
 
 /// `[embedded]` in `lockgate.toml`.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct EmbeddedConfig {
     /// A SQL file with made-up data, run on the project's own server right after `seed_at` was applied there.
@@ -206,26 +211,52 @@ const LOCK_TIMEOUT: Duration = Duration::from_secs(300);
 /// A statement that waits longer for a table lock makes everybody else queue behind it.
 const STATEMENT_LOCK_TIMEOUT_MS: u64 = 3_000;
 
-#[derive(Debug, Default, Deserialize)]
+/// The settings of a project. What an option or a variable says goes before it.
+#[derive(Debug, Default, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 struct File {
+    /// The folder of migrations.
+    #[schemars(extend("default" = "migrations"))]
     dir: Option<PathBuf>,
+    /// The layout of that folder, by the name of its tool; `auto`: the one that it seems to have.
+    #[schemars(extend("default" = "auto"))]
     layout: Option<String>,
+    /// Tools whose tables in the database are about other folders: a first `up` goes on beside them.
     unrelated: Vec<String>,
+    /// What makes two texts of an applied migration the same.
+    #[schemars(extend("default" = "exact"))]
     checksum: Sameness,
+    /// What becomes of migrations below the newest applied one.
+    #[schemars(extend("default" = "refuse"))]
     out_of_order: OutOfOrder,
+    /// The schema of `schema_migrations` and its journal.
+    #[schemars(extend("default" = "public"))]
     schema: Option<String>,
+    /// How long to wait for another run, in seconds.
+    #[schemars(extend("default" = LOCK_TIMEOUT.as_secs()))]
     lock_timeout_s: Option<u64>,
+    /// How long to look for a server that was lost, in seconds.
+    #[schemars(extend("default" = Persistence::default().reconnect.as_secs()))]
     reconnect_timeout_s: Option<u64>,
+    /// The connection. Its password never stands here.
     database: DatabaseSection,
+    /// How backups are taken, kept and proved.
     backup: backup::Section,
+    /// What `drill` holds a restore against.
     drill: backup::Targets,
+    /// How long a migration's statements may wait and run.
     statements: StatementsSection,
+    /// How much room batches leave to others.
     batches: Batches,
+    /// What is looked at before migrations run, and what stops them.
     lint: lint::Section,
+    /// How migrations are rehearsed, and which rehearsals count.
     rehearsal: rehearsal::Section,
+    /// What one call of a component may use up.
     plugins: Limits,
+    /// What single components may do and use up, by the names of their files without `.wasm`.
     plugin: BTreeMap<String, PluginSection>,
+    /// The project's own server.
     embedded: EmbeddedConfig,
     /// Read for the sake of its errors; [`early`] has the values.
     #[allow(dead_code, reason = "only that it can be read matters")]
@@ -233,25 +264,35 @@ struct File {
     telemetry: telemetry::Section,
 }
 
-#[derive(Debug, Default, Deserialize)]
+/// The operator's word on one component.
+#[derive(Debug, Default, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 struct PluginSection {
+    /// The SHA-256 of the component that this is for, in 64 small hexadecimal digits.
     digest: Option<String>,
+    /// What it may use that no component may otherwise.
+    #[schemars(extend("default" = []))]
     grants: Vec<GrantName>,
+    /// What it reads by `config.get`.
     config: BTreeMap<String, ConfigValue>,
-    /// Read for the sake of its errors; [`merged_limits`] has the values.
+    /// Its own limits, over those of [plugins].
+    // Read for the sake of its errors; `merged_limits` has the values.
     #[allow(dead_code, reason = "only that it can be read matters")]
     limits: Limits,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+/// What can be granted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum GrantName {
+    /// The time of day; without it every clock starts at a fixed time.
     Clock,
+    /// Random numbers; without it they are the same in every run.
     Randomness,
 }
 
-#[derive(Debug, Deserialize)]
+/// A value that a component reads as text.
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
 #[serde(untagged, expecting = "a configuration value is a string, an integer or a boolean")]
 enum ConfigValue {
     Text(String),
@@ -269,11 +310,17 @@ impl ConfigValue {
     }
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 struct StatementsSection {
+    /// How long a statement waits for a table lock, in milliseconds. 0: for ever.
+    #[schemars(range(max = 2_147_483_647), extend("default" = STATEMENT_LOCK_TIMEOUT_MS))]
     lock_timeout_ms: Option<u64>,
+    /// How long a statement runs, in milliseconds. 0: no limit.
+    #[schemars(range(max = 2_147_483_647), extend("default" = 0))]
     timeout_ms: Option<u64>,
+    /// How often a transaction is tried again that could not have a lock, collided or lost its connection.
+    #[schemars(extend("default" = Persistence::default().retries))]
     retries: Option<u32>,
 }
 
@@ -369,6 +416,7 @@ impl Config {
             telemetry: file.telemetry,
             meter: telemetry::Meter::default(),
             said_again,
+            file: options.config,
             sources,
         })
     }
@@ -439,7 +487,11 @@ fn unrelated(given: Vec<String>, in_file: Vec<String>) -> Result<Vec<String>> {
         None => Ok(all),
         Some(unknown) => Err(Error::configuration(
             format!("`unrelated` names `{unknown}`, which is no tool that is known"),
-            format!("it takes {}", adopt::names().collect::<Vec<_>>().join(", ")),
+            format!(
+                "{}it takes {}",
+                suggest::did_you_mean(unknown, adopt::names()),
+                adopt::names().collect::<Vec<_>>().join(", ")
+            ),
         )),
     }
 }
@@ -453,7 +505,11 @@ fn layout(name: Option<String>) -> Result<Option<String>> {
     }
     Err(Error::configuration(
         format!("there is no layout `{name}`"),
-        format!("those that there are: auto, {}", known.join(", ")),
+        format!(
+            "{}those that there are: auto, {}",
+            suggest::did_you_mean(&name, known.iter().copied()),
+            known.join(", ")
+        ),
     ))
 }
 
@@ -520,22 +576,20 @@ pub fn early(path: Option<&Path>) -> Option<telemetry::Sections> {
 }
 
 fn read_file(path: Option<&Path>) -> Result<(File, String)> {
-    let named = path.is_some();
-    let path = path.unwrap_or(Path::new("lockgate.toml"));
-    let text = match fs::read_to_string(path) {
-        Ok(text) => text,
-        Err(e) if e.kind() == io::ErrorKind::NotFound && !named => return Ok((File::default(), String::new())),
-        Err(e) => {
-            return Err(Error::configuration(format!("`{}` cannot be read: {e}", path.display()), "check `--config`"));
-        }
-    };
+    let (path, text) = read_text(path)?;
     match toml::from_str(&text) {
         Ok(file) => Ok((file, text)),
-        Err(e) => {
-            let line = e.span().map_or(1, |span| text[..span.start].matches('\n').count() + 1);
-            let what = format!("`{}`, line {line}: {}", path.display(), e.message());
-            Err(Error::configuration(what, "see docs/configuration.md"))
-        }
+        Err(e) => Err(mistakes::explain(&path, &text, &e)),
+    }
+}
+
+/// The path of the configuration file, and its text; none where no file was named and there is none.
+fn read_text(named: Option<&Path>) -> Result<(PathBuf, String)> {
+    let path = named.unwrap_or(Path::new("lockgate.toml")).to_owned();
+    match fs::read_to_string(&path) {
+        Ok(text) => Ok((path, text)),
+        Err(e) if e.kind() == io::ErrorKind::NotFound && named.is_none() => Ok((path, String::new())),
+        Err(e) => Err(Error::configuration(format!("`{}` cannot be read: {e}", path.display()), "check `--config`")),
     }
 }
 
@@ -588,13 +642,16 @@ mod tests {
             ("[plugin.004_a]\ngrants = [\"clock\"]".to_owned(), "to whatever has that name"),
             ("[plugin.004_a.config]\na = 1".to_owned(), "to whatever has that name"),
             ("[plugin.004_a]\ndigest = \"ABC\"".to_owned(), "is no SHA-256"),
-            (format!("[plugin.004_a]\ndigest = \"{digest}\"\ngrants = [\"files\"]"), "line 3: unknown variant `files`"),
+            (
+                format!("[plugin.004_a]\ndigest = \"{digest}\"\ngrants = [\"files\"]"),
+                "line 3, column 11: unknown value `files` of `grants`",
+            ),
             (
                 format!("[plugin.004_a]\ndigest = \"{digest}\"\n[plugin.004_a.config]\na = 1.5"),
                 "a string, an integer or a boolean",
             ),
-            ("[plugin.004_a.limits]\ncpu = 1".to_owned(), "line 2: unknown field `cpu`"),
-            ("[plugin.004_a]\ngrant = []".to_owned(), "line 2: unknown field `grant`"),
+            ("[plugin.004_a.limits]\ncpu = 1".to_owned(), "line 2, column 1: unknown key `cpu`"),
+            ("[plugin.004_a]\ngrant = []".to_owned(), "did you mean `grants`?"),
             ("[plugin.\"004_a.wasm\".limits]\ncpu_max_s = 1".to_owned(), "leave `.wasm` out"),
         ] {
             let text = with_file(&section).unwrap_err().report().to_string();

@@ -6,6 +6,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Serialize, Serializer};
 
 use super::defaults::{NOT_HERE, SQUAWK};
+use crate::suggest;
 
 /// A rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -95,26 +96,8 @@ impl JsonSchema for Rule {
 fn similar(name: &str) -> Vec<String> {
     const MOST: usize = 3;
     let names = OWN.iter().map(|(_, name)| (*name).to_owned()).chain(SQUAWK.iter().map(|(rule, ..)| rule.to_string()));
-    let mut close: Vec<(usize, String)> = names
-        .map(|known| (if known.contains(name) { 1 } else { distance(name, &known) }, known))
-        .filter(|(distance, known)| *distance <= (known.len() / 3).max(2) && !name.is_empty())
-        .collect();
-    close.sort();
-    close.into_iter().take(MOST).map(|(_, name)| name).collect()
-}
-
-/// How many letters must be put in, left out or replaced to make one word of the other (Levenshtein).
-fn distance(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.chars().count()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut before = std::mem::replace(&mut row[0], i + 1);
-        for (j, y) in b.chars().enumerate() {
-            let here = before + usize::from(x != y);
-            before = row[j + 1];
-            row[j + 1] = here.min(before + 1).min(row[j] + 1);
-        }
-    }
-    row.last().copied().unwrap_or_default()
+    let names: Vec<String> = names.collect();
+    suggest::close(name, names.iter().map(String::as_str), MOST).into_iter().map(str::to_owned).collect()
 }
 
 #[cfg(test)]
@@ -142,10 +125,5 @@ mod tests {
         assert_eq!(close("drop-table"), ["ban-drop-table"]);
         assert!(close("frobnicate").is_empty() && close("").is_empty());
         assert!(matches!(Rule::named("require-lock-timeout"), Err(NoRule::NotHere(_))));
-    }
-
-    #[test]
-    fn the_distance_counts_letters() {
-        assert_eq!([distance("", "abc"), distance("kitten", "sitting"), distance("a", "a")], [3, 3, 0]);
     }
 }

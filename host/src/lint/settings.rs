@@ -35,12 +35,18 @@ impl Level {
 }
 
 /// The section as it is written.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Section {
+    /// The major version of PostgreSQL to go by where no server is connected; 14 unless set.
     pg_version: Option<u32>,
+    /// From how many MB on a table is large.
+    #[schemars(extend("default" = 100))]
     large_table_mb: Option<u64>,
+    /// From how many rows on a table is large.
+    #[schemars(extend("default" = 1_000_000))]
     large_table_rows: Option<u64>,
+    /// How much each rule weighs, by its name; `lockgate lint --rules` lists them.
     rules: BTreeMap<String, Level>,
 }
 

@@ -10,20 +10,38 @@ use super::{Extent, Verdict};
 const CERTIFICATE: &str = ".lockgate/rehearsal.json";
 
 /// As it is written in the file.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Section {
+    /// Where the copy is made: `scratch`, `embedded`, `container`, or the URL of a server's database to connect to.
+    #[schemars(extend("default" = "scratch"))]
     on: Option<String>,
+    /// Whether the copy has rows, and whether those of rehearsals that count must have had some.
+    #[schemars(extend("default" = "data"))]
     extent: Option<Extent>,
+    /// Tables whose rows a way down need not bring back, each with its schema unless that is `public`.
     ignore_content: Vec<String>,
+    /// A component or a SQL file that masks personal data in the copy first.
     mask: Option<PathBuf>,
+    /// The mildest verdict that fails a rehearsal; none does unless set.
     fail_on: Option<Verdict>,
+    /// How long others may wait before a lock is no longer called brief, in milliseconds.
+    #[schemars(extend("default" = 1_000))]
     brief_ms: Option<u64>,
+    /// How long others may wait before a migration is said to need a window, in seconds.
+    #[schemars(extend("default" = 60))]
     window_s: Option<u64>,
+    /// The file of the certificate: a rehearsal writes it, a run reads it.
+    #[schemars(extend("default" = CERTIFICATE))]
     certificate: Option<PathBuf>,
+    /// The file of the private key that certificates are signed with: Ed25519, PKCS #8, PEM.
     signing_key: Option<PathBuf>,
+    /// The files of the public keys whose certificates count: PEM.
     trusted_keys: Vec<PathBuf>,
+    /// Whether every `up` requires a certificate.
     require: bool,
+    /// How old a certificate may be, in seconds.
+    #[schemars(extend("default" = 86_400))]
     max_age_s: Option<u64>,
 }
 

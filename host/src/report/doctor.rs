@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, presets};
 use serde_json::Value;
 
-use super::{bytes, thousands, words};
+use super::{View, bytes, thousands, words};
 use crate::{
     doctor::{Checked, Examination, Finding, Involved, Node, Rows, Severity, Unit, Verdict},
     printable::{printable, printable_in},
@@ -17,7 +17,7 @@ const WIDTH: usize = 80;
 const TABLE_WIDTH: u16 = 76;
 
 /// The text of an examination; with the queries that were run, where they are asked for.
-pub fn doctor(found: &Examination, queries: bool) -> String {
+pub fn doctor(found: &Examination, queries: bool, view: View) -> String {
     let mut text = String::new();
     let sums = match (found.critical, found.warnings) {
         (0, 0) => "nothing is wrong".to_owned(),
@@ -36,7 +36,7 @@ pub fn doctor(found: &Examination, queries: bool) -> String {
         for checked in &found.checks {
             for finding in checked.findings.iter().filter(|finding| finding.severity == severity) {
                 text.push('\n');
-                text += &of_finding(checked, finding);
+                text += &of_finding(checked, finding, view);
             }
         }
     }
@@ -54,7 +54,7 @@ pub fn doctor(found: &Examination, queries: bool) -> String {
 }
 
 /// What a check found, what to do about it, and the statements that do it.
-fn of_finding(checked: &Checked, finding: &Finding) -> String {
+fn of_finding(checked: &Checked, finding: &Finding, view: View) -> String {
     let severity = match finding.severity {
         Severity::Critical => "CRITICAL",
         Severity::Warn => "warn",
@@ -65,7 +65,8 @@ fn of_finding(checked: &Checked, finding: &Finding) -> String {
     for root in &finding.tree {
         text += &drawn(root, "  ", "  ");
     }
-    text += &table(&finding.rows);
+    let narrow = view.width.is_some_and(|width| width < WIDTH);
+    text += &if narrow { list(&finding.rows) } else { table(&finding.rows) };
     if !finding.advice.is_empty() {
         text += &wrapped(&format!("next: {}", printable(&finding.advice)), "  ", "    ");
     }
@@ -183,6 +184,16 @@ fn table(rows: &Rows) -> String {
         }
     }
     table.lines().map(|line| format!("   {}\n", line.trim_end())).collect()
+}
+
+/// The same where a table would not fit.
+fn list(rows: &Rows) -> String {
+    let line = |row: &Vec<Value>| {
+        let cells = rows.columns.iter().zip(row).filter(|(_, value)| !value.is_null());
+        let cells = cells.map(|(column, value)| format!("{} {}", column.name, cell(column.unit, value)));
+        format!("    {}\n", cells.collect::<Vec<_>>().join(", "))
+    };
+    rows.rows.iter().map(line).collect()
 }
 
 /// `pid 12, role app, state active`, and the query below.
@@ -305,11 +316,11 @@ well
 not looked at
   statements        it is not there
 ";
-        assert_eq!(doctor(&found, false), expected);
+        assert_eq!(doctor(&found, false, View::default()), expected);
         found.checks.truncate(1);
         let asked =
             "\nqueries, each in a READ ONLY transaction of its own\n  -- locks: something\n  SELECT 1\n  FROM t;\n";
-        assert!(doctor(&found, true).ends_with(asked), "{}", doctor(&found, true));
+        assert!(doctor(&found, true, View::default()).ends_with(asked), "{}", doctor(&found, true, View::default()));
     }
 
     #[test]
@@ -326,6 +337,7 @@ not looked at
             rows: vec![vec![Value::Null; 3]],
         };
         assert_eq!(table(&nothing), "");
+        assert_eq!(list(&tabled), "    pid 4711, size 2.0 KiB, table SELECT 1\n");
     }
 
     #[test]

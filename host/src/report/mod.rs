@@ -2,34 +2,39 @@
 
 mod adoption;
 mod doctor;
+mod history;
 pub mod html;
 pub mod json;
+mod layout;
 mod lint;
 mod plan;
 mod rehearsal;
+mod settings;
+mod status;
 pub(crate) mod words;
 
 use std::fmt::Write as _;
 
-use comfy_table::{CellAlignment, Table, presets};
-
+use self::layout::{Cell, Column};
 use crate::{
     backup::{
         Backup, Damaged, Drill, Level, Listing, Manifest, Phase, Proof, Restored, Since, WayBack, retention::Pruned,
     },
     error::Finding,
     migration::Direction,
-    plan::State,
-    postgres::journal::{Recorded, Verification},
     printable::printable,
-    runner::{Health, Outcome, Pause, Realigned, Repair, Resolution, Status, Underway},
+    runner::{Health, Outcome, Pause, Realigned, Repair, Resolution},
 };
 
 pub use adoption::adoption;
 pub use doctor::doctor;
+pub use history::{history, verification};
+pub use layout::{View, paint, wrap};
 pub use lint::{lint, lint_for_github, rules};
 pub use plan::{plan, tryout};
 pub use rehearsal::rehearsal;
+pub use settings::settings;
+pub use status::status;
 
 /// A size as people read it: `1.5 MiB`.
 pub fn bytes(n: u64) -> String {
@@ -96,134 +101,6 @@ pub fn outcome(outcome: &Outcome) -> String {
     text
 }
 
-/// The text of the status.
-pub fn status(status: &Status) -> String {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header([
-        "version",
-        "description",
-        "kind",
-        "state",
-        "applied at (UTC)",
-        "by",
-        "ms",
-    ]);
-    for row in &status.migrations {
-        let state = match row.state {
-            State::Applied => "applied".to_owned(),
-            State::Pending => "pending".to_owned(),
-            State::Started => row.progress.as_ref().map_or("started".into(), underway),
-            State::Drifted => "drifted: the file has changed".to_owned(),
-            State::Refused => "applied; the file is refused".to_owned(),
-            State::Missing => "missing: the file is gone".to_owned(),
-        };
-        let applied = row.applied.as_ref();
-        table.add_row([
-            row.version.to_string(),
-            row.description.clone(),
-            row.kind.clone(),
-            state,
-            applied.map(|a| a.applied_at.clone()).unwrap_or_default(),
-            applied.map(|a| a.applied_by.clone()).unwrap_or_default(),
-            applied.map(|a| a.execution_time_ms.to_string()).unwrap_or_default(),
-        ]);
-    }
-    if let Some(column) = table.column_mut(6) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
-    let count = |state: State| status.migrations.iter().filter(|m| m.state == state).count();
-    let mut text: String = table.lines().map(|line| line.trim_end().to_owned() + "\n").collect();
-    let _ = write!(text, "{}: {} applied, {} pending", status.database, count(State::Applied), count(State::Pending));
-    for (state, word) in [
-        (State::Started, "started"),
-        (State::Drifted, "drifted"),
-        (State::Refused, "refused"),
-        (State::Missing, "missing"),
-    ] {
-        if count(state) > 0 {
-            let _ = write!(text, ", {} {word}", count(state));
-        }
-    }
-    text + "\n"
-}
-
-/// How far a migration is: `half applied: at step 2 of 5, 3000 of 12000 done (25 %)`.
-fn underway(underway: &Underway) -> String {
-    let way = match underway.direction {
-        Direction::Up => "applied",
-        Direction::Down => "reverted",
-    };
-    let at = if underway.blocked { "blocked at" } else { "at" };
-    let mut text = format!("half {way}: {at} step {}", underway.step);
-    if underway.done > 0 {
-        let _ = write!(text, ", {}", underway.done);
-        if let Some(total) = underway.total {
-            let _ = write!(text, " of {total}");
-        }
-        text += " done";
-        if let Some(percent) = underway.done_percent {
-            let _ = write!(text, " ({percent} %)");
-        }
-    }
-    if let Some(paused) = &underway.paused {
-        let _ = write!(text, ", paused by {} at {}", printable(&paused.by), paused.at);
-    }
-    text
-}
-
-/// The text of the journal.
-pub fn history(entries: &[Recorded]) -> String {
-    if entries.is_empty() {
-        return "nothing in the journal\n".into();
-    }
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header(["id", "at (UTC)", "run", "event", "version", "by", "ms", "detail"]);
-    for entry in entries {
-        // The end of the id tells runs apart: its begin is the time.
-        let run = &entry.run_id[entry.run_id.len().saturating_sub(12)..];
-        let event = match entry.attempt {
-            Some(attempt) if attempt > 1 => format!("{}, attempt {attempt}", entry.event),
-            _ => entry.event.clone(),
-        };
-        let way = [&entry.version, &entry.direction].map(|part| part.clone().unwrap_or_default());
-        let detail = match (&entry.step, &entry.detail) {
-            (Some(step), Some(detail)) => format!("step {step}: {detail}"),
-            (Some(step), None) => format!("step {step}"),
-            (None, detail) => detail.clone().unwrap_or_default(),
-        };
-        // One entry, one line, whatever the server or a component said.
-        let detail = printable(&detail).split_whitespace().collect::<Vec<_>>().join(" ");
-        table.add_row([
-            entry.id.to_string(),
-            entry.at.clone(),
-            run.to_owned(),
-            event,
-            way.join(" ").trim().to_owned(),
-            printable(&format!("{} ({}@{})", entry.db_user, entry.os_user, entry.host)),
-            entry.duration_ms.map(|ms| ms.to_string()).unwrap_or_default(),
-            detail,
-        ]);
-    }
-    if let Some(column) = table.column_mut(6) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
-    table.lines().map(|line| line.trim_end().to_owned() + "\n").collect()
-}
-
-/// The text of a journal that was verified and found sound.
-pub fn verification(verification: &Verification) -> String {
-    let mut text = String::new();
-    if verification.unchained > 0 {
-        let n = verification.unchained;
-        let _ = writeln!(text, "{n} entries are from before the chain: nothing vouches for them");
-    }
-    let _ = writeln!(text, "{} entries are as they were written", verification.chained);
-    if let Some(head) = &verification.head {
-        let _ = writeln!(text, "head: {head}");
-    }
-    text
-}
-
 /// The text of the health check.
 pub fn health(health: &Health) -> String {
     let mut text = format!("connected to {}\n", health.target);
@@ -249,10 +126,10 @@ pub fn backup(manifest: &Manifest) -> String {
 }
 
 /// The text of the list of backups.
-pub fn backups(listing: &Listing, now: jiff::Timestamp) -> String {
+pub fn backups(listing: &Listing, now: jiff::Timestamp, view: View) -> String {
     let mut text = match listing.backups.is_empty() {
         true => "no backups\n".to_owned(),
-        false => whole_backups(&listing.backups, now),
+        false => whole_backups(&listing.backups, now, view),
     };
     for Damaged { id, cause } in &listing.damaged {
         let _ = writeln!(text, "DAMAGED: the manifest of {id}: {cause}");
@@ -260,18 +137,18 @@ pub fn backups(listing: &Listing, now: jiff::Timestamp) -> String {
     text
 }
 
-fn whole_backups(backups: &[Backup], now: jiff::Timestamp) -> String {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header([
-        "backup",
-        "taken at (UTC)",
-        "age",
-        "size",
-        "proved",
-        "database",
-        "applied then",
-        "taken before",
-    ]);
+fn whole_backups(backups: &[Backup], now: jiff::Timestamp, view: View) -> String {
+    const COLUMNS: [Column; 8] = [
+        Column::new("backup"),
+        Column::new("taken at (UTC)").spare(4),
+        Column::new("age"),
+        Column::new("size"),
+        Column::new("proved").spare(1),
+        Column::new("database").spare(2),
+        Column::new("applied then"),
+        Column::new("taken before").spare(3),
+    ];
+    let mut rows = Vec::new();
     let server = |backup: &Backup| backup.manifest.system_identifier;
     let several_servers = backups.windows(2).any(|pair| server(&pair[0]) != server(&pair[1]));
     for Backup { manifest, level, .. } in backups {
@@ -283,7 +160,7 @@ fn whole_backups(backups: &[Backup], now: jiff::Timestamp) -> String {
             holds.push(if manifest.scope.schema_only { "schema only" } else { "without some rows" });
         }
         let holds = if holds.is_empty() { String::new() } else { format!(" ({})", holds.join(", ")) };
-        table.add_row([
+        let cells = [
             manifest.id.clone(),
             format!("{:.0}", manifest.created_at),
             age(manifest.created_at, now),
@@ -295,9 +172,10 @@ fn whole_backups(backups: &[Backup], now: jiff::Timestamp) -> String {
             },
             manifest.applied.last().cloned().unwrap_or_else(|| "none".into()),
             manifest.precedes.join(", "),
-        ]);
+        ];
+        rows.push(cells.map(Cell::from).to_vec());
     }
-    table.lines().map(|line| line.trim_end().to_owned() + "\n").collect()
+    layout::indented_table(" ", &COLUMNS, &rows, 1, view)
 }
 
 /// The text of a clean-up.

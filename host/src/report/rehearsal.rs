@@ -2,15 +2,17 @@
 
 use std::fmt::Write as _;
 
-use comfy_table::{CellAlignment, Table, presets};
-
-use super::{bytes, findings, seconds, thousands, words};
+use super::{
+    View, bytes, findings,
+    layout::{Cell, Column, indented_table},
+    seconds, thousands, words,
+};
 use crate::{
     error::Finding,
     locks::Blocks,
     printable::{printable, printable_in, printable_lines},
     rehearsal::{
-        Extent, Fault, Hazard, Migration, Place, Rehearsal, Reversibility, Verdict, Workload, measure::LockHeld,
+        Extent, Fault, Felt, Hazard, Migration, Place, Rehearsal, Reversibility, Verdict, Workload, measure::LockHeld,
     },
     schema::{Change, Changed},
 };
@@ -23,7 +25,7 @@ const UNLIKE_MAX: usize = 20;
 
 /// The text of a rehearsal: what is wrong and what to do, then the migrations, what clients felt, what is not claimed, and on what
 /// it was found out. The last line tells whether it passed.
-pub fn rehearsal(rehearsal: &Rehearsal) -> String {
+pub fn rehearsal(rehearsal: &Rehearsal, view: View) -> String {
     let mut text = findings(&rehearsal.findings.iter().map(fit_for_a_line).collect::<Vec<_>>());
     for migration in &rehearsal.migrations {
         for fault in &migration.faults {
@@ -43,7 +45,7 @@ pub fn rehearsal(rehearsal: &Rehearsal) -> String {
         let _ = writeln!(text, "not reached: {}", printable(name));
     }
     if !rehearsal.migrations.is_empty() {
-        text += &migrations(&rehearsal.migrations);
+        text += &migrations(&rehearsal.migrations, view);
     }
     if let Some((migration, lock)) = longest_lock(rehearsal) {
         let LockHeld { relation, mode, blocks, held_ms, estimate, .. } = lock;
@@ -56,7 +58,7 @@ pub fn rehearsal(rehearsal: &Rehearsal) -> String {
         );
     }
     if let Some(workload) = &rehearsal.workload {
-        text += &of_workload(workload);
+        text += &of_workload(workload, view);
     }
     for global in &rehearsal.globals {
         let _ = writeln!(text, "not claimed: {}", printable(global));
@@ -203,17 +205,17 @@ fn of_change(change: &Change) -> String {
     text
 }
 
-fn migrations(migrations: &[Migration]) -> String {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header([
-        "migration",
-        "verdict",
-        "taken back",
-        "faults",
-        "hazards",
-        "took",
-        "on the target",
-    ]);
+fn migrations(migrations: &[Migration], view: View) -> String {
+    const COLUMNS: [Column; 7] = [
+        Column::new("migration"),
+        Column::new("verdict"),
+        Column::new("taken back"),
+        Column::new("faults").right(),
+        Column::new("hazards").right(),
+        Column::new("took").right().spare(1),
+        Column::new("on the target").right(),
+    ];
+    let mut rows = Vec::new();
     for migration in migrations {
         let reversible = match &migration.reversibility {
             Reversibility::Reversible => "reversible",
@@ -223,7 +225,7 @@ fn migrations(migrations: &[Migration]) -> String {
         };
         let took = migration.up.as_ref().map(|up| words::duration(up.duration_ms));
         let estimate = estimate_of(migration).map(|(low, high)| words::range(low, high));
-        table.add_row([
+        let cells = [
             printable(&migration.name),
             migration.verdict.as_str().to_owned(),
             reversible.to_owned(),
@@ -231,39 +233,36 @@ fn migrations(migrations: &[Migration]) -> String {
             migration.hazards.len().to_string(),
             took.unwrap_or_else(|| "–".into()),
             estimate.unwrap_or_else(|| "–".into()),
-        ]);
+        ];
+        rows.push(cells.map(Cell::from).to_vec());
     }
-    for right in 3..7 {
-        if let Some(column) = table.column_mut(right) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
-    table.lines().map(|line| line.trim_end().to_owned() + "\n").collect()
+    indented_table(" ", &COLUMNS, &rows, 2, view)
 }
 
-fn of_workload(workload: &Workload) -> String {
+fn of_workload(workload: &Workload, view: View) -> String {
     let clients = words::count(workload.clients as usize, "client");
     let mut text = format!("{clients} ran {}:\n", printable(&workload.file));
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header(["phase", "done", "failed", "half within", "95 % within", "longest"]);
-    for felt in &workload.phases {
-        table.add_row([
+    const COLUMNS: [Column; 6] = [
+        Column::new("phase"),
+        Column::new("done").right(),
+        Column::new("failed").right(),
+        Column::new("half within").right(),
+        Column::new("95 % within").right(),
+        Column::new("longest").right(),
+    ];
+    let cells = |felt: &Felt| {
+        let cells = [
             printable(&felt.phase),
             thousands(felt.done),
             thousands(felt.failed),
             words::duration(felt.p50_ms),
             words::duration(felt.p95_ms),
             words::duration(felt.max_ms),
-        ]);
-    }
-    for right in 1..6 {
-        if let Some(column) = table.column_mut(right) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
-    for line in table.lines() {
-        let _ = writeln!(text, "  {}", line.trim_end());
-    }
+        ];
+        cells.map(Cell::from).to_vec()
+    };
+    let rows: Vec<Vec<Cell>> = workload.phases.iter().map(cells).collect();
+    text += &indented_table("   ", &COLUMNS, &rows, 1, view);
     for felt in &workload.phases {
         // The most frequent comes first.
         if let Some(error) = felt.errors.first() {
@@ -319,7 +318,7 @@ mod tests {
 
     #[test]
     fn what_is_wrong_comes_first_and_whether_it_passed_last() {
-        let text = rehearsal(&samples::rich());
+        let text = rehearsal(&samples::rich(), View::default());
         let lines: Vec<&str> = text.lines().collect();
         assert!(lines[0].starts_with("warn: "), "{text}");
         assert!(lines[2].starts_with("fault in 004_add_invoices: "), "{text}");
@@ -366,7 +365,7 @@ mod tests {
 
     #[test]
     fn nobody_forges_a_line_of_the_text() {
-        let text = rehearsal(&samples::hostile());
+        let text = rehearsal(&samples::hostile(), View::default());
         assert!(!text.contains(['\u{1b}', '\u{202e}', '\r']), "{text}");
         assert!(!text.lines().any(|line| line == "passed: all is well"), "{text}");
     }

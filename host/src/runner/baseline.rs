@@ -73,9 +73,11 @@ impl Run<'_> {
             });
         }
         if !folder.migrations.iter().any(|migration| migration.version == *version) {
+            let known = folder.migrations.iter().map(|migration| migration.version.as_str());
+            let meant = crate::suggest::did_you_mean(version.as_str(), known);
             return Err(Error::Refused {
                 what: format!("there is no migration `{version}` in the folder"),
-                next: "see `lockgate status` for those that there are".into(),
+                next: format!("{meant}see `lockgate status` for those that there are"),
             });
         }
         let found = Found::in_folder(folder, &self.config.dir)?;

@@ -116,7 +116,7 @@ impl<'r, 'c> Passage<'r, 'c> {
         self.run.session.way_begins(&self.item.version, self.direction).await?;
         let mut told = self.migration_begins();
         let span = spans::migration(&self.item.name, self.direction, &self.item.kind);
-        let done = self.run_whole(findings).instrument(span).await;
+        let done = Box::pin(self.run_whole(findings)).instrument(span).await;
         told.otherwise(self.migration_ended(&done));
         drop(told);
         // What it came to is not to be lost over what it cost.
@@ -203,7 +203,7 @@ impl<'r, 'c> Passage<'r, 'c> {
             Some((course, Next::Batch(name))) => {
                 let step = course.name_of(course.position.steps_done);
                 let span = spans::batch(&step, course.position.batches + 1);
-                self.batch(course, &name, pace).instrument(span).await
+                Box::pin(self.batch(course, &name, pace)).instrument(span).await
             }
             other => {
                 // Every batched step has its own.
@@ -211,7 +211,7 @@ impl<'r, 'c> Passage<'r, 'c> {
                 match other {
                     Some((course, Next::Outside(step))) => {
                         let span = spans::step(&course.name_of(course.position.steps_done), "outside");
-                        Ok(self.outside(course, &step, findings).instrument(span).await?)
+                        Ok(Box::pin(self.outside(course, &step, findings)).instrument(span).await?)
                     }
                     // Also where nothing is known yet: the plan is made in the first transaction.
                     _ => self.transaction(course).await,
@@ -334,7 +334,7 @@ impl<'r, 'c> Passage<'r, 'c> {
             };
             for i in steps.clone() {
                 let span = spans::step(&course.name_of(i), course.kind_of(i));
-                self.step(&course, i, transaction).instrument(span).await?;
+                Box::pin(self.step(&course, i, transaction)).instrument(span).await?;
                 Failpoint::StepDone.pass();
                 course.position = course.position.after_step();
             }

@@ -209,7 +209,7 @@ pub async fn restore(config: &Config, run_id: Uuid, choice: &Choice, order: &bac
         tracing::warn!("{foreign}");
     }
     let span = spans::restore(&backup.manifest.id);
-    let mut restored = backup::restore(config, run_id, backup, order).instrument(span).await?;
+    let mut restored = Box::pin(backup::restore(config, run_id, backup, order)).instrument(span).await?;
     restored.warnings.extend(foreign.clone());
     Ok(restored)
 }
@@ -219,7 +219,7 @@ pub async fn restore(config: &Config, run_id: Uuid, choice: &Choice, order: &bac
 /// # Errors
 /// As [`backup::drill`].
 pub async fn drill(config: &Config, run_id: Uuid) -> Result<Drill> {
-    let drilled = backup::drill(config, run_id).instrument(spans::drill()).await;
+    let drilled = Box::pin(backup::drill(config, run_id)).instrument(spans::drill()).await;
     let detail = match &drilled {
         Ok(drill) => {
             let missed = drill.missed();
@@ -596,7 +596,7 @@ impl<'a> Run<'a> {
     /// The host's checks, with those of a backup or without.
     async fn preflight(&self, work: &[Work], backup: bool) -> Result<Vec<Finding>> {
         let found = self.told(Checks::Host, None, self.host_findings(work, backup));
-        let findings = found.instrument(spans::preflight()).await?;
+        let findings = Box::pin(found).instrument(spans::preflight()).await?;
         if blocks(&findings) {
             let state = NOTHING_CHANGED.into();
             return Err(Error::Checks { stage: Stage::HostPreflight, findings, state });
@@ -640,7 +640,7 @@ impl<'a> Run<'a> {
 
     async fn migration_preflight(&self, item: &Work) -> Result<Vec<Finding>> {
         let found = self.told(Checks::Migration, Some(&item.name), self.own_preflight(item));
-        found.instrument(spans::preflight_of(&item.name)).await
+        Box::pin(found).instrument(spans::preflight_of(&item.name)).await
     }
 
     /// A migration's own checks.
@@ -743,7 +743,7 @@ impl<'a> Run<'a> {
 
     async fn take_backup(&self, work: &[Work], extent: Extent) -> Result<Manifest> {
         let span = spans::backup();
-        let manifest = self.backed_up(work, extent).instrument(span.clone()).await?;
+        let manifest = Box::pin(self.backed_up(work, extent)).instrument(span.clone()).await?;
         span.record("backup", &manifest.id).record("bytes", manifest.bytes());
         Ok(manifest)
     }

@@ -73,7 +73,8 @@ impl Run<'_> {
     /// What it failed with.
     pub(super) async fn persistently<T>(&mut self, mut work: impl AsyncFnMut(&mut Self) -> Result<T>) -> Result<T> {
         for _ in 0..self.config.persistence.retries {
-            match work(self).await {
+            // On the heap, as the parts of a run are elsewhere: its future is too large for the stack of a small thread.
+            match Box::pin(work(self)).await {
                 Err(error) if (self.session.is_closed() || tells_of_a_loss(&error)) && !self.begun => {
                     tracing::warn!(%error, "the connection is lost before a migration has begun; looking for the server");
                     if let Err(cause) = self.connect_again().await {
@@ -84,7 +85,7 @@ impl Run<'_> {
                 result => return result,
             }
         }
-        work(self).await
+        Box::pin(work(self)).await
     }
 
     /// Does something that changes nothing, or does it whole, again where the connection is lost.

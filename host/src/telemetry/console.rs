@@ -1,6 +1,6 @@
 //! The log on stderr.
 
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, Write as _};
 
 use tracing::{Metadata, level_filters::LevelFilter};
 
@@ -21,7 +21,7 @@ pub struct Console {
 impl Console {
     /// Lines of this form; in colour, if that is wished for, at a terminal.
     pub fn new(bound: Bound, format: Format, color: bool) -> Self {
-        Self { bound, format, color: color && io::stderr().is_terminal() }
+        Self { bound, format, color }
     }
 }
 

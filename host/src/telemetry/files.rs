@@ -9,7 +9,7 @@ use std::{
 };
 
 use jiff::{Timestamp, ToSpan as _, civil::DateTime, tz::TimeZone};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use tracing::{Level, Metadata, level_filters::LevelFilter};
 
 use super::{
@@ -27,7 +27,7 @@ const TIME: &str = "%Y%m%d_%H%M%S";
 const SAME_SECOND_MAX: u32 = 1_000;
 
 /// `[log]` in `lockgate.toml`: the log in files.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, Serialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct LogSection {
     /// Whether there are files at all.
@@ -65,7 +65,7 @@ impl Default for LogSection {
 }
 
 /// How much is told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum LogLevel {
     /// What fails.

@@ -3,7 +3,7 @@
 use std::fmt::{self, Write as _};
 
 use anstyle::AnsiColor;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tracing::{
     Level,
@@ -11,7 +11,7 @@ use tracing::{
 };
 
 /// How lines are written.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
     /// For people: time, level, what it belongs to, the message, further fields.

@@ -32,7 +32,7 @@ use crate::error::{Error, ExitCode, Result};
 pub(crate) const ENDED: &str = "lockgate::ended";
 
 /// `[telemetry]` in `lockgate.toml`: what is told to others than people.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Section {
     /// The text file of metrics, for node_exporter's textfile collector.

@@ -223,6 +223,7 @@ pub(super) fn config(target: Target, dir: &Path) -> Config {
         telemetry: crate::telemetry::Section::default(),
         meter: crate::telemetry::Meter::default(),
         said_again: Vec::new(),
+        file: None,
         sources: Vec::new(),
     }
 }

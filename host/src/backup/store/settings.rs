@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 /// `[backup.s3]` in `lockgate.toml`. Credentials come from the environment (`AWS_ACCESS_KEY_ID`, …), never from the file.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct S3Settings {
     /// Where the store is, if it is not Amazon's: `https://minio.example:9000`.
@@ -25,13 +25,15 @@ pub struct S3Settings {
     /// Whether the bucket's own key takes part, which saves calls of the key service; unless set, as the bucket says.
     pub bucket_key: Option<bool>,
     /// Whether the store is asked to compare a SHA-256 with what it received. It is, unless set.
+    #[schemars(extend("default" = true))]
     pub checksums: Option<bool>,
     /// For how long a request that fails is tried again, in seconds. 3 minutes unless set.
+    #[schemars(extend("default" = 180))]
     pub retry_timeout_s: Option<u64>,
 }
 
 /// How a store encrypts what it keeps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, schemars::JsonSchema)]
 pub enum ServerSideEncryption {
     /// With keys of the store's own.
     #[serde(rename = "AES256")]

@@ -38,7 +38,7 @@ impl Session {
     /// [`Error::Unreachable`] with what to do about it; [`Error::Configuration`] where a file of the settings cannot be used.
     pub async fn connect(target: &Target, application_name: &str) -> Result<Self> {
         let outer = Span::current();
-        Self::find(target, application_name, outer).instrument(spans::connect(target)).await
+        Box::pin(Self::find(target, application_name, outer)).instrument(spans::connect(target)).await
     }
 
     /// `outer` is what the connection belongs to, once it is there.

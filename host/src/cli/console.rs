@@ -1,0 +1,148 @@
+//! What a terminal is given beside the text: colours where they are wanted, and lines that fit.
+
+use std::{
+    env,
+    ffi::{OsStr, OsString},
+    io::{self, IsTerminal, Write},
+};
+
+use clap::{ColorChoice, ValueEnum};
+
+use crate::report::{View, paint, wrap};
+
+/// Below this many columns nothing is wrapped: no text could be read so.
+const COLUMNS_MIN: usize = 20;
+
+/// When text is coloured.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum ColorWhen {
+    /// On a terminal, as NO_COLOR, CLICOLOR_FORCE and TERM say
+    #[default]
+    Auto,
+    Always,
+    Never,
+}
+
+impl ColorWhen {
+    /// What the arguments of this process say, before clap has read them: its own errors and help are coloured as well.
+    pub fn asked() -> Self {
+        let variable = env::var_os("LOCKGATE_COLOR");
+        Self::among(env::args_os().skip(1)).or_else(|| Self::named(&variable?)).unwrap_or_default()
+    }
+
+    fn among(arguments: impl Iterator<Item = OsString>) -> Option<Self> {
+        let mut arguments = arguments.take_while(|argument| argument != "--");
+        while let Some(argument) = arguments.next() {
+            if argument == "--color" {
+                return Self::named(&arguments.next()?);
+            }
+            if let Some(value) = argument.to_str().and_then(|argument| argument.strip_prefix("--color=")) {
+                return Self::named(OsStr::new(value));
+            }
+        }
+        None
+    }
+
+    fn named(name: &OsStr) -> Option<Self> {
+        Self::from_str(name.to_str()?, true).ok()
+    }
+
+    /// The same for clap.
+    pub fn for_clap(self) -> ColorChoice {
+        match self {
+            Self::Auto => ColorChoice::Auto,
+            Self::Always => ColorChoice::Always,
+            Self::Never => ColorChoice::Never,
+        }
+    }
+
+    /// Whether a stream is coloured, which is a terminal or not.
+    pub fn colors(self, is_terminal: bool) -> bool {
+        self.decide(is_terminal, |name| env::var_os(name).filter(|value| !value.is_empty()))
+    }
+
+    /// The order is that of bixense.com/clicolors and no-color.org: a person who wants no colour is right against everything but an option.
+    fn decide(self, is_terminal: bool, variable: impl Fn(&str) -> Option<OsString>) -> bool {
+        let says_no = |name: &str| variable(name).is_some_and(|value| value == "0");
+        match self {
+            Self::Always => true,
+            Self::Never => false,
+            Self::Auto if variable("NO_COLOR").is_some() => false,
+            Self::Auto if variable("CLICOLOR_FORCE").is_some() && !says_no("CLICOLOR_FORCE") => true,
+            Self::Auto => is_terminal && !says_no("CLICOLOR") && variable("TERM").is_none_or(|term| term != "dumb"),
+        }
+    }
+}
+
+/// How text looks on stdout, and how on stderr: each may be a terminal, or not.
+#[derive(Debug, Clone, Copy)]
+pub struct Console {
+    pub stdout: View,
+    pub stderr: View,
+}
+
+impl Console {
+    pub fn new(color: ColorWhen) -> Self {
+        let view = |is_terminal: bool| View {
+            color: color.colors(is_terminal),
+            width: is_terminal.then(columns).filter(|width| *width >= COLUMNS_MIN),
+        };
+        Self { stdout: view(io::stdout().is_terminal()), stderr: view(io::stderr().is_terminal()) }
+    }
+
+    /// Writes text for people on stdout. A reader that went away is no failure of the run.
+    pub fn print(&self, text: &str) {
+        let _ = io::stdout().write_all(fit(text, self.stdout).as_bytes());
+    }
+
+    /// The same on stderr, with an end of line.
+    pub fn say(&self, text: &str) {
+        let _ = io::stderr().write_all((fit(text, self.stderr) + "\n").as_bytes());
+    }
+}
+
+fn fit(text: &str, view: View) -> String {
+    let wrapped = view.width.map(|width| wrap(text, width));
+    let text = wrapped.as_deref().unwrap_or(text);
+    if view.color { paint(text) } else { text.to_owned() }
+}
+
+/// How many columns a line of the terminal has: what clap makes of it when it wraps a help text, which is the width of the terminal of
+/// stdout, else of stderr or stdin, else COLUMNS. Asking the system ourselves would take unsafe code.
+fn columns() -> usize {
+    let long = "- ".repeat(500);
+    let measure = clap::Command::new("width").disable_help_flag(true).max_term_width(0).help_template("{about}");
+    let help = measure.about(long).render_help().to_string();
+    // A line ends with a dash: of an even number of columns the last stays free.
+    help.lines().map(|line| line.trim_end().len()).max().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn colour_is_for_terminals_and_for_those_who_ask() {
+        let decide = |when: ColorWhen, is_terminal: bool, set: &[(&str, &str)]| {
+            when.decide(is_terminal, |name| set.iter().find(|(n, _)| *n == name).map(|(_, value)| value.into()))
+        };
+        let auto = ColorWhen::Auto;
+        assert!(decide(auto, true, &[]) && !decide(auto, false, &[]));
+        assert!(!decide(auto, true, &[("NO_COLOR", "1")]));
+        assert!(decide(auto, false, &[("CLICOLOR_FORCE", "1")]) && !decide(auto, false, &[("CLICOLOR_FORCE", "0")]));
+        assert!(!decide(auto, true, &[("NO_COLOR", "1"), ("CLICOLOR_FORCE", "1")]));
+        assert!(!decide(auto, true, &[("TERM", "dumb")]) && decide(auto, true, &[("TERM", "xterm")]));
+        assert!(!decide(auto, true, &[("CLICOLOR", "0")]));
+        assert!(decide(ColorWhen::Always, false, &[("NO_COLOR", "1")]));
+        assert!(!decide(ColorWhen::Never, true, &[("CLICOLOR_FORCE", "1")]));
+    }
+
+    #[test]
+    fn the_option_is_found_before_the_line_is_parsed() {
+        let among = |line: &str| ColorWhen::among(line.split_whitespace().map(OsString::from));
+        assert_eq!(among("--color never status"), Some(ColorWhen::Never));
+        assert_eq!(among("status --color=always"), Some(ColorWhen::Always));
+        assert_eq!(among("psql -- --color=always"), None);
+        assert_eq!(among("status"), None);
+    }
+}
