@@ -129,7 +129,7 @@ impl Lockgate {
     {
         let mut config = self.config.clone();
         let (mut result, awaited) = oneshot::channel();
-        let thread = thread::Builder::new().name("lockgate".to_owned()).spawn(move || {
+        let thread = thread::Builder::new().name("lockgate".to_owned()).stack_size(STACK).spawn(move || {
             let runtime = match runtime::Builder::new_multi_thread().enable_all().build() {
                 Ok(runtime) => runtime,
                 Err(error) => return drop(result.send(Err(Error::system("starting the runtime", error)))),
@@ -161,6 +161,9 @@ impl Lockgate {
         }
     }
 }
+
+/// As much as the command has.
+const STACK: usize = 8 << 20;
 
 /// Who asks a run to stop, for its error.
 const WHO: &str = "the program";

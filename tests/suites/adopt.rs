@@ -715,7 +715,7 @@ async fn revisions_of_alembic_are_applied_and_cannot_be_reverted_here() {
         scenario.lines("SELECT version, filename, kind FROM schema_migrations ORDER BY 1").await,
         ["001|a1_users.py|external", "002|a2_orders.py|external"]
     );
-    scenario.run("status").await.succeeds().prints("external  applied").prints("2 applied, 1 pending\n");
+    scenario.run("status").await.succeeds().prints("applied  external").prints("2 applied, 1 pending\n");
     scenario.down("002").await.refuses_with(2).says("Lockgate does not run its script `a2_orders.py`");
 
     // A revision that Alembic adds later keeps the numbers of the others.

@@ -159,8 +159,8 @@ async fn only_so_many_runs_are_kept_and_no_file_of_others_goes() {
 async fn the_settings_of_the_log_are_checked() {
     let scenario = Scenario::new("log_settings").await.tables(&["a"]);
     for (text, words) in [
-        ("[log]\nfolder = \"x\"\n", "line 2: unknown field `folder`"),
-        ("[log]\nlevel = \"loud\"\n", "line 2: unknown variant `loud`"),
+        ("[log]\nfolder = \"x\"\n", "line 2, column 1: unknown key `folder` under [log]"),
+        ("[log]\nlevel = \"loud\"\n", "line 2, column 9: unknown value `loud` of `level`"),
         ("[log]\nkeep = -1\n", "line 2"),
     ] {
         scenario.write("lockgate.toml", text);

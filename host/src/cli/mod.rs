@@ -235,14 +235,14 @@ enum Command {
     Psql(psql::Arguments),
     /// Begin a migration: SQL files, or the project of a component
     New(new::Arguments),
-    /// Print the JSON schema of what a command prints with `--output json`
-    Schema(schema::Arguments),
     /// Build, inspect, pin and check migration components
     #[command(subcommand)]
     Plugin(plugin::Arguments),
     /// Show the settings and where they come from, or the schema of lockgate.toml
     #[command(subcommand)]
     Config(config::Arguments),
+    /// Print the JSON schema of what a command prints with `--output json`
+    Schema(schema::Arguments),
     /// Print what a shell needs to complete commands and options
     Completions(completions::Arguments),
     /// Print the manual page, or write the pages of all commands into a folder

@@ -128,10 +128,14 @@ mod tests {
             ("checksum = \"exactly\"", "did you mean `exact`?"),
             ("dir = 3", "`dir` takes text in quotes, and not the integer `3`"),
             (
-                "[database]\nport = \"x\"",
-                "line 2, column 8: `port` takes a whole number from 0 to 65535, and not the string \"x\"",
+                "[log]\nkeep_days = \"x\"",
+                "line 2, column 13: `keep_days` takes a whole number from 0 to 4294967295, and not the string \"x\"",
             ),
-            ("[database]\nport = 70000", "`port` takes a whole number from 0 to 65535, and not the integer `70000`"),
+            (
+                "[log]\nkeep_days = -1",
+                "`keep_days` takes a whole number from 0 to 4294967295, and not the integer `-1`",
+            ),
+            ("[database]\nport = 70000", "a port is a number, or a text such as"),
             ("[backup]\nhashes = 1", "`hashes` takes `true` or `false`, and not the integer `1`"),
             ("[backup]\nrecipients = \"age1\"", "`recipients` takes a list"),
             ("backup = 1", "`backup` takes a section of keys"),
