@@ -93,7 +93,7 @@ async fn colours_are_for_terminals_and_for_those_who_ask() {
     scenario.run("--color always down 9").await.exits_with(2).says("\u{1b}[1m\u{1b}[31merror:\u{1b}[0m");
     scenario.run("down 9").await.exits_with(2).never_mentions("\u{1b}[");
     // Each stream by itself.
-    let outcome = scenario.at_terminal(160, "", "down 9").await.exits_with(2).prints("error:");
+    let outcome = scenario.at_terminal(160, "", "down 9 --yes").await.exits_with(2).prints("error:");
     assert!(outcome.stdout.contains("\u{1b}[31merror:"), "{outcome:?}");
     let script = "\"$LOCKGATE\" status 2>&1 | cat";
     scenario.shell(script).await.succeeds().never_mentions("\u{1b}[");
