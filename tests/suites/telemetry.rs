@@ -97,5 +97,5 @@ async fn metrics_that_cannot_be_written_stop_no_run() {
     assert_eq!(scenario.applied().await, ["001"]);
     scenario.run("down 1 --prometheus-file metrics.txt").await.refuses_with(2).says("does not end in `.prom`");
     scenario.write("lockgate.toml", "[telemetry]\nprometheus = \"x.prom\"\n");
-    scenario.run("up").await.refuses_with(2).says("line 2: unknown field `prometheus`");
+    scenario.run("up").await.refuses_with(2).says("line 2, column 1: unknown key `prometheus` under [telemetry]");
 }
