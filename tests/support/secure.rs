@@ -33,7 +33,7 @@ pub struct SecureServer {
 }
 
 impl SecureServer {
-    /// Makes it, with all certificates of [`authority::write`]; it does not serve yet.
+    /// Makes it, with all certificates of `authority::write`; it does not serve yet.
     pub fn make() -> Self {
         let private = || tempfile::Builder::new().prefix("lockgate-secure-").tempdir().unwrap();
         let (data, folder) = (private(), private());
