@@ -63,7 +63,7 @@ impl Standby {
             "--username",
             &superuser.user,
         ]);
-        copy.args(["--port", &source.to_string()]).arg("--pgdata").arg(&data).env("PGPASSWORD", password);
+        copy.args(["--port", &source.to_string()]).arg("--pgdata").arg(&data).env("PGPASSWORD", &password);
         assert!(copy.status().unwrap().success(), "pg_basebackup makes the standby");
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let mut serve = program("postgres");
@@ -76,7 +76,10 @@ impl Standby {
             "fsync=off",
         ]);
         // No fewer connections than the primary takes, or it would not follow.
-        let process = serve.args(["-c", "unix_socket_directories=", "-c", "max_connections=200"]).spawn().unwrap();
+        serve.args(["-c", "unix_socket_directories=", "-c", "max_connections=200"]);
+        // What pg_basebackup has written names every option that it knows; the server may have been given an older libpq, which does not.
+        serve.args(["-c", &format!("primary_conninfo=host={host} port={source} user={}", superuser.user)]);
+        let process = serve.env("PGPASSWORD", password).spawn().unwrap();
         let standby = Self { primary, process, port, _folder: folder };
         eventually("the standby answers", async || {
             lockgate::testing::Connection::open(&standby.target()).await.is_ok()
