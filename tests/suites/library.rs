@@ -10,11 +10,16 @@ use lockgate_tests::{Scenario, eventually};
 
 /// A builder of runs on the scenario's database; whatever the test's own environment says.
 fn builder(scenario: &Scenario) -> Builder {
-    Lockgate::builder()
+    let builder = Lockgate::builder()
         .database_url(scenario.url())
         .dir(scenario.path("migrations"))
         .backup_dir(scenario.path("backups").display().to_string())
-        .cache_dir(scenario.path("cache"))
+        .cache_dir(scenario.path("cache"));
+    // The programs that fit the server of the tests.
+    match std::env::var_os("LOCKGATE_PG_BIN") {
+        Some(folder) => builder.pg_bin(folder),
+        None => builder,
+    }
 }
 
 #[tokio::test]
