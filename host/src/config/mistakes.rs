@@ -18,11 +18,17 @@ pub(super) fn explain(path: &Path, text: &str, error: &toml::de::Error) -> Error
     let words = error.message().lines().next().unwrap_or_default();
     let (what, hint) = say(words, key_at(text, begin), &section_at(before));
     let mut what = format!("`{}`, line {line}, column {column}: {what}", path.display());
-    if let Some(excerpt) = Excerpt::of(text, offset) {
+    if let Some(excerpt) = without_value(text[begin..].lines().next().unwrap_or_default(), offset - begin) {
         what += &format!("\n{excerpt}");
     }
     let all = "`lockgate config schema` prints all that can be written, docs/configuration.md tells about it";
     Error::configuration(what, format!("{hint}{all}"))
+}
+
+/// The line with its key, and not with its value: whoever writes a password where none belongs is not to find it in a log.
+fn without_value(line: &str, at: usize) -> Option<Excerpt> {
+    let (key, _) = line.split_once('=')?;
+    Excerpt::of(&format!("{key}= …"), at.min(key.len() + 2))
 }
 
 /// The message, and the beginning of the advice.
@@ -40,6 +46,7 @@ fn say(words: &str, key: Option<&str>, section: &str) -> (String, String) {
     }
     if let Some((given, expected)) = words.strip_prefix("invalid ").and_then(|rest| rest.split_once(", expected ")) {
         let given = given.split_once(": ").map_or(given, |(_, given)| given);
+        let given = if given.starts_with("string ") { "text that is there" } else { given };
         let subject = key.map_or("this place".to_owned(), |key| format!("`{key}`"));
         return (format!("{subject} takes {}, and not the {given}", in_words(expected)), String::new());
     }
@@ -129,7 +136,7 @@ mod tests {
             ("dir = 3", "`dir` takes text in quotes, and not the integer `3`"),
             (
                 "[log]\nkeep_days = \"x\"",
-                "line 2, column 13: `keep_days` takes a whole number from 0 to 4294967295, and not the string \"x\"",
+                "line 2, column 13: `keep_days` takes a whole number from 0 to 4294967295, and not the text that is there",
             ),
             (
                 "[log]\nkeep_days = -1",
@@ -148,6 +155,22 @@ mod tests {
     #[test]
     fn what_is_no_toml_is_shown_where_it_goes_wrong() {
         let text = told("dir = \"m\nschema = \"x\"\n");
-        assert!(text.contains("line 1, column") && text.contains("dir = \"m"), "{text}");
+        assert!(text.contains("line 1, column") && text.contains("\ndir = …\n"), "{text}");
+    }
+
+    #[test]
+    fn no_value_is_shown_where_it_does_not_belong() {
+        for text in [
+            "[database]\npassword = \"s3cr3t\"",
+            "[database]\nport = \"s3cr3t",
+            "[log]\nkeep = \"s3cr3t\"",
+            "database_url = \"postgres://u:s3cr3t@h/d\"",
+            "[plugin.x.config]\nkey = \"s3cr3t\"\nkey = \"s3cr3t\"",
+            "[plugin.x.config]\n\"s3cr3t\"",
+            "[plugin.x.config]\nkey = { a = \"s3cr3t\" }",
+        ] {
+            let report = told(text);
+            assert!(!report.contains("s3cr3t"), "{report}");
+        }
     }
 }

@@ -121,10 +121,14 @@ fn port(item: &str, source: &str, of_several: bool) -> Result<u16> {
     if item.is_empty() && of_several {
         return Ok(DEFAULT_PORT);
     }
-    item.parse()
-        .ok()
-        .filter(|port| *port != 0)
-        .ok_or_else(|| Error::configuration(format!("{source}=`{item}` is no port"), "use a number from 1 to 65535"))
+    item.parse().ok().filter(|port| *port != 0).ok_or_else(|| {
+        // Of a URL that lacks its host it would be the password.
+        let what = match source.ends_with("PORT") {
+            true => format!("{source}=`{item}` is no port"),
+            false => format!("the port in {source} is no port"),
+        };
+        Error::configuration(what, "use a number from 1 to 65535")
+    })
 }
 
 #[cfg(test)]

@@ -219,7 +219,8 @@ impl Database {
         given
             .filter_map(|(n, (field, setting))| {
                 let (value, source) = field.as_ref()?;
-                let shown = if n == PASSWORD { "***".to_owned() } else { value.clone() };
+                // A command may carry the token that it asks with.
+                let shown = if [PASSWORD, PASSWORD_COMMAND].contains(&n) { "***".to_owned() } else { value.clone() };
                 Some((setting.name, shown, *source))
             })
             .collect()
