@@ -1,5 +1,7 @@
 //! What is to run: a pure function of the folder, the history and the target.
 
+use std::collections::{HashMap, HashSet};
+
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -77,12 +79,33 @@ impl Rules {
     }
 }
 
+/// What is applied, found by its version: histories grow long.
+pub struct Rows<'a>(HashMap<&'a Version, &'a Applied>);
+
+impl<'a> Rows<'a> {
+    /// Of a history.
+    pub fn of(applied: &'a [Applied]) -> Self {
+        Self(applied.iter().map(|row| (&row.version, row)).collect())
+    }
+
+    /// The row of a version.
+    pub fn find(&self, version: &Version) -> Option<&'a Applied> {
+        self.0.get(version).copied()
+    }
+
+    /// Whether a version is applied.
+    pub fn hold(&self, version: &Version) -> bool {
+        self.0.contains_key(version)
+    }
+}
+
 /// Applied migrations whose file has changed. A repeatable one may.
 pub fn drifted<'a>(found: &'a [Migration], applied: &[Applied], rules: Rules) -> Vec<(&'a Migration, Problem)> {
+    let rows = Rows::of(applied);
     let versioned = found.iter().filter(|migration| !migration.version.is_repeatable());
     versioned
         .filter_map(|migration| {
-            let row = applied.iter().find(|a| a.version == migration.version)?;
+            let row = rows.find(&migration.version)?;
             rules.differ(migration, row).then(|| {
                 let what = format!(
                     "it has changed since it was applied on {}: its digest is {}…, {}… was applied{}",
@@ -121,8 +144,8 @@ pub fn changes(migration: &Migration, row: &Applied) -> Option<String> {
 
 /// Applied migrations whose file is gone.
 pub fn missing<'a>(folder: &Folder, applied: &'a [Applied]) -> Vec<&'a Applied> {
-    let is_there =
-        |version| folder.refused.contains(version) || folder.migrations.iter().any(|m| m.version == *version);
+    let found: HashSet<&Version> = folder.migrations.iter().map(|migration| &migration.version).collect();
+    let is_there = |version| folder.refused.contains(version) || found.contains(version);
     applied.iter().filter(|row| row.kind != EXTERNAL && !is_there(&row.version)).collect()
 }
 
@@ -151,7 +174,8 @@ pub fn up<'a>(
             next: format!("{meant}see `lockgate status` for those that there are"),
         });
     }
-    let pending = found.iter().filter(|migration| is_pending(migration, applied, rules));
+    let rows = Rows::of(applied);
+    let pending = found.iter().filter(|migration| is_pending(migration, &rows, rules));
     let pending: Vec<&Migration> = pending.filter(|m| to.is_none_or(|to| m.version <= *to)).collect();
     let late = late(&pending, applied);
     if let (Some(newest), OutOfOrder::Refuse, false) = (newest(applied), rules.out_of_order, late.is_empty()) {
@@ -167,8 +191,8 @@ pub fn up<'a>(
 }
 
 /// Whether a migration is to be applied: it is not in the history, or it is repeatable and has changed.
-pub fn is_pending(migration: &Migration, applied: &[Applied], rules: Rules) -> bool {
-    match applied.iter().find(|row| row.version == migration.version) {
+pub fn is_pending(migration: &Migration, applied: &Rows<'_>, rules: Rules) -> bool {
+    match applied.find(&migration.version) {
         Some(row) => migration.version.is_repeatable() && rules.differ(migration, row),
         None => true,
     }
@@ -255,16 +279,16 @@ pub fn states<'a>(
     applied: &'a [Applied],
     rules: Rules,
 ) -> Vec<(State, Option<&'a Migration>, Option<&'a Applied>)> {
-    let found = &folder.migrations;
-    let mut versions: Vec<&Version> =
-        found.iter().map(|m| &m.version).chain(applied.iter().map(|a| &a.version)).collect();
+    let found: HashMap<&Version, &Migration> = folder.migrations.iter().map(|m| (&m.version, m)).collect();
+    let rows = Rows::of(applied);
+    let mut versions: Vec<&Version> = found.keys().copied().chain(applied.iter().map(|a| &a.version)).collect();
     versions.sort();
     versions.dedup();
     let state = |version: &Version| {
-        let migration = found.iter().find(|m| m.version == *version);
-        let row = applied.iter().find(|a| a.version == *version);
+        let migration = found.get(version).copied();
+        let row = rows.find(version);
         let state = match (migration, row) {
-            (Some(migration), Some(_)) if is_pending(migration, applied, rules) => State::Pending,
+            (Some(migration), Some(_)) if is_pending(migration, &rows, rules) => State::Pending,
             (Some(migration), Some(row)) if rules.differ(migration, row) => State::Drifted,
             (Some(_), Some(_)) => State::Applied,
             (Some(_), None) => State::Pending,
@@ -300,7 +324,7 @@ mod tests {
             filename: format!("{v}_x.up.sql"),
             kind: Kind::Sql,
             checksum: Checksum::of_bytes(v.as_bytes()),
-            content: Ok(Content::Sql(Box::new(SqlFiles { up: None, down: None, preflight: None, verify: None }))),
+            content: Ok(Content::Sql(Box::new(SqlFiles { up: None, down: None, preflight: None, verify: None }))).into(),
         };
         versions.iter().map(migration).collect()
     }
@@ -367,7 +391,7 @@ mod tests {
         let script = Script::parse("create table t (\n    a int\n);", Origin::File("1_x.up.sql".into())).unwrap();
         found[0].checksum = Checksum::of_bytes(b"other");
         found[0].content =
-            Ok(Content::Sql(Box::new(SqlFiles { up: Some(script), down: None, preflight: None, verify: None })));
+            Ok(Content::Sql(Box::new(SqlFiles { up: Some(script), down: None, preflight: None, verify: None }))).into();
         let mut applied = applied(&["1"]);
         let drift = |applied: &[Applied], sameness| {
             drifted(&found, applied, Rules { sameness, ..RULES }).pop().map(|(_, p)| p.what)

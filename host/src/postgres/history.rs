@@ -65,10 +65,10 @@ pub struct Applied {
     pub run_id: String,
     /// The backup taken before it, if one was.
     pub backup_id: Option<String>,
-    /// The up script of a SQL migration, as it was then; none where it is larger than a mebibyte.
+    /// The up script of a SQL migration, as it was then; none where it is larger than a mebibyte, or was not asked for.
     #[serde(skip)]
     pub up_script: Option<String>,
-    /// The down script of a SQL migration, as it was then.
+    /// The down script of a SQL migration, as it was then; none where it was not asked for.
     #[serde(skip)]
     pub down_script: Option<String>,
 }
@@ -145,27 +145,45 @@ impl History {
         &self.schema
     }
 
-    /// All applied migrations in order of version; `None` when the table does not exist yet.
+    /// All applied migrations in order of version, without their scripts; `None` when the table does not exist yet.
     ///
     /// # Errors
     /// [`Error::DamagedHistory`] when the table is not one that this program made.
     pub async fn read(&self, session: &Session) -> Result<Option<Vec<Applied>>> {
+        self.read_by(session, &self.select("NULL::text, NULL::text")).await
+    }
+
+    /// The same with the scripts: all that was ever applied.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub async fn read_with_scripts(&self, session: &Session) -> Result<Option<Vec<Applied>>> {
+        self.read_by(session, &self.select("down_script, up_script")).await
+    }
+
+    async fn read_by(&self, session: &Session, sql: &str) -> Result<Option<Vec<Applied>>> {
         let columns = self.columns(session).await?;
         if columns.is_empty() {
             return Ok(None);
         }
         self.check_ours(&columns)?;
-        let sql = format!(
+        let rows = session.client().query(sql, &[]).await.map_err(|e| self.unreadable(session, db_error(&e)))?;
+        in_order(&rows).map(Some)
+    }
+
+    /// What [`read`](Self::read) asks of a table that is there: it fails where that is not one that this program made.
+    pub(super) fn question(&self) -> String {
+        self.select("NULL::text, NULL::text, up_script IS NULL, down_script IS NULL, lockgate_version")
+    }
+
+    fn select(&self, scripts: &str) -> String {
+        format!(
             "SELECT version, filename, description, kind, checksum,
                     to_char(applied_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'),
-                    execution_time_ms, applied_by, run_id::text, backup_id, down_script, up_script
+                    execution_time_ms, applied_by, run_id::text, backup_id, {scripts}
              FROM {}",
             self.table
-        );
-        let rows = session.client().query(&sql, &[]).await.map_err(|e| self.unreadable(session, db_error(&e)))?;
-        let mut rows = rows.iter().map(applied).collect::<Result<Vec<_>>>()?;
-        rows.sort_by(|a, b| a.version.cmp(&b.version));
-        Ok(Some(rows))
+        )
     }
 
     /// The columns of the table, whosever it is; none when it does not exist yet.
@@ -393,6 +411,13 @@ impl Adopted<'_> {
         let applied_at = self.applied_at.map_or_else(|| "clock_timestamp()".to_owned(), quote_literal);
         format!("({}, {applied_at})", self.record.values(run_id))
     }
+}
+
+/// Rows of the history, in order of version.
+pub(super) fn in_order(rows: &[Row]) -> Result<Vec<Applied>> {
+    let mut rows = rows.iter().map(applied).collect::<Result<Vec<_>>>()?;
+    rows.sort_by(|a, b| a.version.cmp(&b.version));
+    Ok(rows)
 }
 
 fn applied(row: &Row) -> Result<Applied> {

@@ -1,5 +1,6 @@
 //! The one place that talks to PostgreSQL.
 
+mod asked;
 mod connect;
 mod copy;
 mod cursor;
@@ -8,6 +9,7 @@ pub mod history;
 pub mod journal;
 pub mod left_out;
 pub mod lock;
+mod look;
 mod notices;
 mod own;
 mod passfile;
@@ -31,6 +33,7 @@ pub use connect::{
 };
 pub use copy::CopyIn;
 pub use cursor::{Cursor, fresh_number};
+pub use look::Look;
 pub use handle::{Handle, QueryError, QueryLimits};
 pub use own::{FUNCTIONS as OWN_FUNCTIONS, OwnTables, OwnWrites, TABLES as OWN_TABLES};
 pub(crate) use passfile::{line as passfile_line, path as passfile_path};

@@ -1,8 +1,6 @@
 //! The host's own tables, watched while a migration works: nobody but the host may write to them or change what they are.
 
-use tokio_postgres::types::ToSql;
-
-use super::{history, journal, progress, progress::of_the_run_sql, quote_literal, seal};
+use super::{asked::Given, history, journal, progress, progress::of_the_run_sql, quote_literal, seal};
 
 /// The names of the host's own tables, in the schema of the history.
 pub const TABLES: [&str; 4] = [history::TABLE, journal::TABLE, progress::TABLE, seal::TABLE];
@@ -24,7 +22,7 @@ pub struct OwnTables {
 }
 
 impl OwnTables {
-    pub(super) fn names(&self) -> [&(dyn ToSql + Sync); 4] {
+    pub(super) fn names(&self) -> [&dyn Given; 4] {
         [&self.history, &self.journal, &self.progress, &self.seal]
     }
 }

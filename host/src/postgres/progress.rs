@@ -137,7 +137,13 @@ impl Progress {
         if !there.map_err(failed)?.get::<_, bool>(0) {
             return Ok(None);
         }
-        let sql = format!(
+        let row = session.client().query_opt(&self.question(), &[]).await.map_err(failed)?;
+        row.map(|row| self.started(&row)).transpose()
+    }
+
+    /// What [`read`](Self::read) asks of a table that is there.
+    pub(super) fn question(&self) -> String {
+        format!(
             "SELECT version, filename, description, kind, checksum, direction, plan::text, steps_done, attempted, batches,
                     checkpoint, done, total, took_ms, run_id::text,
                     to_char(started_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'),
@@ -146,9 +152,12 @@ impl Progress {
              FROM {} progress ORDER BY started_at LIMIT 1",
             paused_at_sql("(to_jsonb(progress) ->> 'paused_at')::timestamptz"),
             self.table
-        );
-        let row = session.client().query_opt(&sql, &[]).await.map_err(failed)?;
-        row.map(|row| started(&row).ok_or_else(|| self.damaged())).transpose()
+        )
+    }
+
+    /// What a row of it says.
+    pub(super) fn started(&self, row: &tokio_postgres::Row) -> Result<Started> {
+        started(row).ok_or_else(|| self.damaged())
     }
 
     fn damaged(&self) -> Error {

@@ -2,15 +2,17 @@
 
 use std::{future::poll_fn, sync::Arc, time::Duration};
 
+use futures_util::future::{join, join_all};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     task::AbortHandle,
 };
-use tokio_postgres::{AsyncMessage, CancelToken, Client, SimpleQueryMessage, types::ToSql};
+use tokio_postgres::{AsyncMessage, CancelToken, Client, Row, SimpleQueryMessage};
 use tokio_postgres_rustls::MakeRustlsConnect;
 use tracing::{Instrument as _, Span};
 
 use super::{
+    asked::Given,
     connect::Target,
     handle::{Asked, Handle, db_error},
     lock::LockKey,
@@ -177,6 +179,9 @@ impl Broken {
     }
 }
 
+/// What the server answered to a question.
+pub(super) type Answer = Result<Vec<Row>, tokio_postgres::Error>;
+
 /// A connection, its settings and what is known of the server.
 pub struct Session {
     handle: Handle,
@@ -210,14 +215,16 @@ const SETTINGS: &[(&str, &str)] = &[
 ];
 
 impl Session {
-    /// Takes over a connection that was made, and prepares it. `belongs_to` is the span of what the connection serves.
+    /// Takes over a connection that was made, prepares it, and asks what is to be known first: one round trip for all. `belongs_to` is the
+    /// span of what the connection serves.
     pub(super) async fn over<S, T>(
         client: Client,
         mut connection: tokio_postgres::Connection<S, T>,
         tls: MakeRustlsConnect,
         target: &Target,
         belongs_to: Span,
-    ) -> Result<Self, tokio_postgres::Error>
+        questions: &[String],
+    ) -> Result<(Self, Vec<Answer>), tokio_postgres::Error>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -236,17 +243,16 @@ impl Session {
             }
         };
         let driver = tokio::spawn(driver.instrument(belongs_to)).abort_handle();
-        let server = prepare(&client).await?;
         let cancel = client.cancel_token();
-        Ok(Self {
-            handle: Handle::of(client, driver.clone()),
-            cancel,
-            tls,
-            driver,
-            target: target.clone(),
-            recorder: None,
-            server,
-        })
+        let handle = Handle::of(client, driver.clone());
+        let asked = handle.asked();
+        // All are sent before the first is answered, and the server works through them in this order.
+        let answers = join_all(questions.iter().map(|sql| asked.query(sql, &[])));
+        let (server, answers) = join(prepare(&asked), answers).await;
+        let server = server?;
+        drop(asked);
+        let session = Self { handle, cancel, tls, driver, target: target.clone(), recorder: None, server };
+        Ok((session, answers))
     }
 
     /// For programs and for the host's own statements with parameters.
@@ -429,7 +435,8 @@ impl Session {
             writes_sql("$5"),
             transaction.seal.as_ref().map_or("true".to_owned(), Seal::is_closed),
         );
-        let params: [&(dyn ToSql + Sync); 6] = [&lock.class(), &lock.object(), history, journal, progress, seal];
+        let (class, object) = (lock.class(), lock.object());
+        let params: [&dyn Given; 6] = [&class, &object, history, journal, progress, seal];
         let row = match self.client().query_one(&sql, &params).await.map_err(|e| db_error(&e)) {
             Ok(row) => row,
             Err(error) if error.is("25P02") => return Err(Broken::Aborted),
@@ -633,28 +640,26 @@ fn settings_sql() -> String {
     )
 }
 
-async fn prepare(client: &Client) -> Result<Server, tokio_postgres::Error> {
+/// Sets the session up and asks the server what it is; both are sent at once.
+async fn prepare(client: &Asked<'_>) -> Result<Server, tokio_postgres::Error> {
     // Only the role that logged in may see when its process began.
     let began = format!("SELECT {STARTED_SQL} FROM pg_catalog.pg_stat_activity a WHERE a.pid = pg_backend_pid()");
-    let messages = client.simple_query(&format!("{}; SET ROLE NONE; {began}; RESET ROLE", settings_sql())).await?;
-    let began = messages.iter().rev().find_map(|message| match message {
+    let set_up = format!("{}; SET ROLE NONE; {began}; RESET ROLE", settings_sql());
+    let is = "SELECT current_setting('server_version_num')::int4, current_setting('server_version'), pg_is_in_recovery(),
+                     current_setting('default_transaction_read_only')::bool, current_user::text,
+                     (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user), session_user::text,
+                     (SELECT version FROM pg_catalog.pg_stat_ssl WHERE pid = pg_backend_pid() AND ssl),
+                     (extract(epoch FROM clock_timestamp()) * 1000)::int8, pg_backend_pid(),
+                     (SELECT system_identifier FROM pg_control_system())";
+    let sent = jiff::Timestamp::now();
+    let (set_up, row) = join(client.simple_query(&set_up), client.query_one(is, &[])).await;
+    // The server read its clock about halfway between the question and the answer.
+    let midway_ms = i64::midpoint(sent.as_millisecond(), jiff::Timestamp::now().as_millisecond());
+    let (set_up, row) = (set_up?, row?);
+    let began = set_up.iter().rev().find_map(|message| match message {
         SimpleQueryMessage::Row(row) => row.get(0),
         _ => None,
     });
-    let sent = jiff::Timestamp::now();
-    let row = client
-        .query_one(
-            "SELECT current_setting('server_version_num')::int4, current_setting('server_version'), pg_is_in_recovery(),
-                    current_setting('default_transaction_read_only')::bool, current_user::text,
-                    (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user), session_user::text,
-                    (SELECT version FROM pg_catalog.pg_stat_ssl WHERE pid = pg_backend_pid() AND ssl),
-                    (extract(epoch FROM clock_timestamp()) * 1000)::int8, pg_backend_pid(),
-                    (SELECT system_identifier FROM pg_control_system())",
-            &[],
-        )
-        .await?;
-    // The server read its clock about halfway between the question and the answer.
-    let midway_ms = i64::midpoint(sent.as_millisecond(), jiff::Timestamp::now().as_millisecond());
     Ok(Server {
         version_num: row.get(0),
         version: row.get(1),

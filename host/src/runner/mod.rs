@@ -35,7 +35,7 @@ use crate::{
     migration::{Direction, Kind, Version},
     plan::{self, OutOfOrder, Revert, State},
     postgres::{
-        Handle, Server, Session, Target, Watch,
+        Handle, Look, Server, Session, Target, Watch,
         history::{Applied, EXTERNAL, History},
         journal::{Entry, Event, Journal, Recorded, Verification},
         lock::{self, LockKey},
@@ -43,7 +43,7 @@ use crate::{
         progress::{Progress, Started},
         tables,
     },
-    source::{self, Folder},
+    source::{self, Folder, Migration},
     telemetry::spans,
 };
 
@@ -79,6 +79,8 @@ struct Run<'a> {
     rehearsed: Option<Uuid>,
     /// Who is told of it.
     events: Events,
+    /// What was seen in the moment of connecting.
+    looked: Option<Look>,
 }
 
 /// Connects and tells what the server is.
@@ -109,9 +111,9 @@ pub async fn test(config: &Config, run_id: Uuid) -> Result<Health> {
 /// When either cannot be read.
 pub async fn status(config: &Config, run_id: Uuid) -> Result<Status> {
     let folder = source::read(&config.dir, config.layout.as_deref())?;
-    let run = Run::begin(config, run_id).await?;
-    let applied = run.applied().await?;
-    let started = run.progress.read(&run.session).await?;
+    let mut run = Run::begin_with_a_look(config, run_id).await?;
+    let Look { applied, started, .. } = run.first_look().await?;
+    let applied = run.with_scripts_of_what_changed(&folder, applied).await?;
     let rows = plan::states(&folder, &applied, config.rules).into_iter().filter_map(|(state, migration, row)| {
         let (version, description, kind) = match (migration, row) {
             (_, Some(row)) => (row.version.clone(), row.description.clone(), row.kind.clone()),
@@ -124,9 +126,10 @@ pub async fn status(config: &Config, run_id: Uuid) -> Result<Status> {
     });
     let migrations = rows.collect();
     let mut problems = standing(&folder, &applied);
+    let of_the_history = plan::Rows::of(&applied);
     for migration in &folder.migrations {
         // What is applied is as it is.
-        if plan::is_pending(migration, &applied, config.rules) {
+        if plan::is_pending(migration, &of_the_history, config.rules) {
             problems.extend_from_slice(migration.problems());
         }
     }
@@ -165,7 +168,7 @@ pub async fn plan_down(config: &Config, run_id: Uuid, revert: &Revert) -> Result
 /// The first that stops it; what was applied before stays applied.
 pub async fn up(config: &Config, run_id: Uuid, to: Option<&Version>) -> Result<Outcome> {
     let folder = source::read(&config.dir, config.layout.as_deref())?;
-    let mut run = Run::begin(config, run_id).await?;
+    let mut run = Run::begin_with_a_look(config, run_id).await?;
     let done = run.persistently(async |run| run.up(&folder, to).await).await;
     done.map_err(|error| run.with_the_way_back(error))
 }
@@ -268,6 +271,20 @@ impl<'a> Run<'a> {
     async fn begin(config: &'a Config, run_id: Uuid) -> Result<Self> {
         let started = Instant::now();
         let session = Session::connect(&config.target, &format!("lockgate {}", short(run_id))).await?;
+        Ok(Self::of(config, run_id, session, started))
+    }
+
+    /// The same, with a first look at the host's own tables in the same round trip.
+    async fn begin_with_a_look(config: &'a Config, run_id: Uuid) -> Result<Self> {
+        let started = Instant::now();
+        let history = History::in_schema(&config.schema);
+        let (journal, progress) = (Journal::new(&history, run_id), Progress::new(&history));
+        let name = format!("lockgate {}", short(run_id));
+        let (session, looked) = Look::at(&config.target, &name, &history, &journal, &progress).await?;
+        Ok(Self { looked, ..Self::of(config, run_id, session, started) })
+    }
+
+    fn of(config: &'a Config, run_id: Uuid, session: Session, started: Instant) -> Self {
         let session = session.recorded_by(config.recorder.clone());
         // What is done to copies is nothing that happens to the database.
         let events = if config.throwaway { Events::default() } else { config.events.clone() };
@@ -275,7 +292,7 @@ impl<'a> Run<'a> {
         Failpoint::Connected.pass();
         let history = History::in_schema(&config.schema);
         let (journal, progress) = (Journal::new(&history, run_id), Progress::new(&history));
-        Ok(Self {
+        Self {
             config,
             run_id,
             session,
@@ -289,7 +306,30 @@ impl<'a> Run<'a> {
             begun: false,
             rehearsed: None,
             events,
-        })
+            looked: None,
+        }
+    }
+
+    /// What the host's own tables hold: as it was seen in the moment of connecting, where that has not been used yet.
+    async fn first_look(&mut self) -> Result<Look> {
+        match self.looked.take() {
+            Some(look) => Ok(look),
+            None => Ok(Look {
+                applied: self.applied().await?,
+                started: self.progress.read(&self.session).await?,
+                journal_head: self.journal.head(&self.session).await?,
+            }),
+        }
+    }
+
+    /// The history, with the scripts of then where a file is another one now: only they tell how.
+    async fn with_scripts_of_what_changed(&self, folder: &Folder, applied: Vec<Applied>) -> Result<Vec<Applied>> {
+        let rows = plan::Rows::of(&applied);
+        let has_changed = |m: &Migration| rows.find(&m.version).is_some_and(|row| row.checksum != m.checksum);
+        if !folder.migrations.iter().any(has_changed) {
+            return Ok(applied);
+        }
+        self.applied_with_scripts().await
     }
 
     fn events(&self) -> &Events {
@@ -297,17 +337,18 @@ impl<'a> Run<'a> {
     }
 
     async fn up(&mut self, folder: &Folder, to: Option<&Version>) -> Result<Outcome> {
-        let applied = self.applied().await?;
+        let Look { applied, started, journal_head } = self.first_look().await?;
+        let applied = self.with_scripts_of_what_changed(folder, applied).await?;
         if !self.config.throwaway {
             for row in plan::missing(folder, &applied) {
                 tracing::warn!(migration = row.filename, "applied, but no longer in the folder");
             }
         }
         self.count_pending(folder, &applied);
-        let underway = self.progress.read(&self.session).await?.is_some();
         let pending = plan::up(&folder.migrations, &applied, to, self.config.rules);
-        if !underway && standing(folder, &applied).is_empty() && pending.is_ok_and(|pending| pending.is_empty()) {
-            return self.nothing_to_do(Direction::Up).await;
+        let nothing_pending = pending.is_ok_and(|pending| pending.is_empty());
+        if started.is_none() && standing(folder, &applied).is_empty() && nothing_pending {
+            return Ok(self.nothing_done(Direction::Up, plan::newest(&applied).cloned(), journal_head));
         }
         // Another run may have done it while this one waited for the lock.
         self.locked(async |run, waited| {
@@ -340,12 +381,17 @@ impl<'a> Run<'a> {
     }
 
     fn count_pending(&self, folder: &Folder, applied: &[Applied]) {
-        let pending = folder.migrations.iter().filter(|m| plan::is_pending(m, applied, self.config.rules));
+        let rows = plan::Rows::of(applied);
+        let pending = folder.migrations.iter().filter(|m| plan::is_pending(m, &rows, self.config.rules));
         self.config.meter.pending(pending.count());
     }
 
     async fn applied(&self) -> Result<Vec<Applied>> {
         Ok(self.history.read(&self.session).await?.unwrap_or_default())
+    }
+
+    async fn applied_with_scripts(&self) -> Result<Vec<Applied>> {
+        Ok(self.history.read_with_scripts(&self.session).await?.unwrap_or_default())
     }
 
     /// Runs work under the lock, telling it how long that took to get, and gives the lock back whatever came of the work.
@@ -381,13 +427,16 @@ impl<'a> Run<'a> {
 
     /// Everything that is to be applied, loaded and checked.
     async fn pending(&self, folder: &Folder, to: Option<&Version>) -> Result<Vec<Work>> {
-        let applied = self.applied().await?;
+        let applied = self.with_scripts_of_what_changed(folder, self.applied().await?).await?;
         let rules = self.config.rules;
         let planned = plan::up(&folder.migrations, &applied, to, rules);
         // Whatever else is wrong, those not yet applied are tried as well, so that everything is reported at once.
         let candidates = match &planned {
             Ok(pending) => pending.clone(),
-            Err(_) => folder.migrations.iter().filter(|m| plan::is_pending(m, &applied, rules)).collect(),
+            Err(_) => {
+                let rows = plan::Rows::of(&applied);
+                folder.migrations.iter().filter(|m| plan::is_pending(m, &rows, rules)).collect()
+            }
         };
         if rules.out_of_order == OutOfOrder::Warn {
             for migration in plan::late(&candidates, &applied) {
@@ -432,7 +481,7 @@ impl<'a> Run<'a> {
 
     /// What can be reverted: what is applied, and what is half applied; and that by itself.
     async fn revertible(&self) -> Result<(Vec<Applied>, Option<Started>)> {
-        let mut applied = self.applied().await?;
+        let mut applied = self.applied_with_scripts().await?;
         let started = self.progress.read(&self.session).await?;
         if let Some(started) = started.as_ref().filter(|s| !applied.iter().any(|a| a.version == s.version)) {
             applied.push(started.as_applied());
@@ -492,7 +541,22 @@ impl<'a> Run<'a> {
     }
 
     async fn nothing_to_do(&self, direction: Direction) -> Result<Outcome> {
-        self.outcome(direction, Vec::new(), None, Vec::new()).await
+        let version = plan::newest(&self.applied().await?).cloned();
+        Ok(self.nothing_done(direction, version, self.journal_head().await))
+    }
+
+    fn nothing_done(&self, direction: Direction, version: Option<Version>, journal_head: Option<String>) -> Outcome {
+        self.outcome_at(version, journal_head, direction, Vec::new(), None, Vec::new())
+    }
+
+    /// The hash of the journal's last entry, to be noted elsewhere.
+    async fn journal_head(&self) -> Option<String> {
+        let head = self.journal.head(&self.session).await;
+        // What was done is done, and is to be told.
+        head.unwrap_or_else(|error| {
+            tracing::warn!(%error, "the head of the journal could not be read");
+            None
+        })
     }
 
     async fn outcome(
@@ -503,21 +567,25 @@ impl<'a> Run<'a> {
         findings: Vec<Finding>,
     ) -> Result<Outcome> {
         let version = plan::newest(&self.applied().await?).cloned();
-        let journal_head = match self.journal.head(&self.session).await {
-            Ok(head) => head,
-            // What was done is done, and is to be told.
-            Err(error) => {
-                tracing::warn!(%error, "the head of the journal could not be read");
-                None
-            }
-        };
+        Ok(self.outcome_at(version, self.journal_head().await, direction, done, backup, findings))
+    }
+
+    fn outcome_at(
+        &self,
+        version: Option<Version>,
+        journal_head: Option<String>,
+        direction: Direction,
+        done: Vec<Done>,
+        backup: Option<Manifest>,
+        findings: Vec<Finding>,
+    ) -> Outcome {
         if let Some(head) = &journal_head {
             tracing::info!(head, "the journal's head");
         }
         let duration_ms = self.started.elapsed().as_millis();
         let way_back = self.way_back.clone();
         let run_id = self.run_id;
-        Ok(Outcome { run_id, direction, done, backup, way_back, findings, version, journal_head, duration_ms })
+        Outcome { run_id, direction, done, backup, way_back, findings, version, journal_head, duration_ms }
     }
 
     /// Under the lock: checks, backup, then one migration after the other.
@@ -896,7 +964,8 @@ fn connected(config: &Config, session: &Session) -> Told {
 
 /// What is wrong with a folder, given what is applied.
 fn standing(folder: &Folder, applied: &[Applied]) -> Vec<Problem> {
-    folder.problems_beside(|version| applied.iter().any(|row| row.version == *version))
+    let rows = plan::Rows::of(applied);
+    folder.problems_beside(|version| rows.hold(version))
 }
 
 const NOT_RUN: &str = "it was not run";

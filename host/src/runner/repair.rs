@@ -73,7 +73,7 @@ pub async fn repair(config: &Config, run_id: Uuid, versions: &[Version]) -> Resu
 impl Run<'_> {
     /// Those of the versions that have drifted; all that have, where none is named.
     async fn realignable<'a>(&self, folder: &'a Folder, versions: &[Version]) -> Result<(Vec<&'a Migration>, Repair)> {
-        let applied = self.applied().await?;
+        let applied = self.applied_with_scripts().await?;
         let drifted = plan::drifted(&folder.migrations, &applied, self.config.rules);
         let drifted: Vec<&Migration> = drifted.into_iter().map(|(migration, _)| migration).collect();
         let is_drifted = |version: &&Version| drifted.iter().any(|migration| migration.version == **version);

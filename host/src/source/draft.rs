@@ -1,8 +1,12 @@
 //! A migration as a layout found it: which text is its up, which its down; made into one that can run.
 
-use std::{ops::Range, path::PathBuf};
+use std::{ops::Range, path::PathBuf, sync::OnceLock};
 
-use super::{Content, Migration, listing::Listing};
+use super::{
+    Content, Migration,
+    content::Lazy,
+    listing::{Listing, Text},
+};
 use crate::{
     error::Problem,
     migration::{Checksum, Kind, Version},
@@ -31,7 +35,7 @@ pub(super) enum Body {
 }
 
 /// The scripts of one migration.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Scripts {
     pub(super) up: Source,
     pub(super) down: Down,
@@ -40,7 +44,7 @@ pub(super) struct Scripts {
 }
 
 /// How a migration is reverted.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) enum Down {
     /// By a script.
     Script(Source),
@@ -50,47 +54,69 @@ pub(super) enum Down {
     Never,
 }
 
-/// The text of a script and where it stands.
+/// The text of a script and where it stands. A file is read when it is first asked for.
 #[derive(Debug, Clone)]
 pub(super) struct Source {
     path: PathBuf,
     /// The folder of migrations, out of which nothing is included.
     root: PathBuf,
-    text: Result<String, Problem>,
-    pub(super) checksum: Checksum,
+    text: OnceLock<Text>,
     pub(super) directives: Directives,
+    /// Whether its first line may ask for no transaction, as sqlx has it.
+    heeds_its_head: bool,
 }
 
 impl Source {
     /// A whole file.
     pub(super) fn file(listing: &Listing, name: &str) -> Self {
-        let text = listing.text(name);
+        let text = OnceLock::new();
+        if let Some(read) = listing.read(name) {
+            let _ = text.set(read);
+        }
         Self {
             path: listing.path.join(name),
             root: listing.top.clone(),
-            text: text.text,
-            checksum: text.checksum,
+            text,
             directives: Directives::default(),
+            heeds_its_head: false,
         }
+    }
+
+    fn read(&self) -> &Text {
+        self.text.get_or_init(|| Text::of(&self.path))
     }
 
     /// The text as far as there is one.
     pub(super) fn text(&self) -> &str {
-        self.text.as_deref().unwrap_or_default()
+        self.read().text.as_deref().unwrap_or_default()
+    }
+
+    /// The digest of the text, or of the bytes where they are no text.
+    pub(super) fn checksum(&self) -> &Checksum {
+        &self.read().checksum
     }
 
     /// Some lines of it, each of which keeps its number.
     pub(super) fn part(&self, lines: Range<usize>) -> Self {
-        let Ok(text) = &self.text else { return self.clone() };
+        let Ok(text) = &self.read().text else { return self.clone() };
         let start = byte_of_line(text, lines.start);
         let part = &text[start..byte_of_line(text, lines.end)];
-        let text = format!("{}{part}", "\n".repeat(lines.start));
-        Self { text: Ok(text), checksum: Checksum::of_script(part), ..self.clone() }
+        let text = Ok(format!("{}{part}", "\n".repeat(lines.start)));
+        self.but(Text { text, checksum: Checksum::of_script(part) })
     }
 
     /// Another text in the same file.
     pub(super) fn with_text(&self, text: String) -> Self {
-        Self { checksum: Checksum::of_script(&text), text: Ok(text), ..self.clone() }
+        self.but(Text::from(text))
+    }
+
+    /// The same text, recognised again by this digest.
+    pub(super) fn with_checksum(&self, checksum: Checksum) -> Self {
+        self.but(Text { checksum, ..self.read().clone() })
+    }
+
+    fn but(&self, text: Text) -> Self {
+        Self { text: OnceLock::from(text), ..self.clone() }
     }
 
     /// The same, run without a transaction where that is so.
@@ -99,24 +125,37 @@ impl Source {
         self
     }
 
+    /// The same, run without a transaction where its first line asks for that, as sqlx has it.
+    pub(super) fn heeding_its_head(self) -> Self {
+        Self { heeds_its_head: true, ..self }
+    }
+
+    /// Whether other files may be part of it: they are included by a command of psql's.
+    fn may_include(&self) -> bool {
+        self.text().contains('\\')
+    }
+
     /// The script, and the digest of its text: with that of the files that it includes.
-    fn read(&self, problems: &mut Vec<Problem>) -> (Option<Script>, Checksum) {
-        let parsed = match &self.text {
-            Ok(text) => Script::parse_file(text, &self.path, &self.root, self.directives),
+    fn parse(&self, problems: &mut Vec<Problem>) -> (Option<Script>, Checksum) {
+        let says_so = || self.text().trim_start_matches('\u{feff}').starts_with("-- no-transaction");
+        let mut directives = self.directives;
+        directives.no_transaction |= self.heeds_its_head && says_so();
+        let parsed = match &self.read().text {
+            Ok(text) => Script::parse_file(text, &self.path, &self.root, directives),
             Err(problem) => Err(vec![problem.clone()]),
         };
         match parsed {
-            Ok((script, kept)) if kept == self.text() => (Some(script), self.checksum.clone()),
+            Ok((script, kept)) if kept == self.text() => (Some(script), self.checksum().clone()),
             Ok((script, kept)) => (Some(script), Checksum::of_script(kept.trim_start_matches('\n'))),
             Err(found) => {
                 problems.extend(found);
-                (None, self.checksum.clone())
+                (None, self.checksum().clone())
             }
         }
     }
 
     fn script(&self, problems: &mut Vec<Problem>) -> Option<Script> {
-        self.read(problems).0
+        self.parse(problems).0
     }
 }
 
@@ -181,25 +220,25 @@ impl Draft {
 
     /// The migration, if it is one of SQL; a program of another tool has a problem at least.
     pub(super) fn into_migration(self) -> Migration {
-        let Self { version, description, filename, body, mut problems } = self;
-        let (checksum, files) = match body {
-            Body::Sql(scripts) => {
+        let Self { version, description, filename, body, problems } = self;
+        let (checksum, content) = match body {
+            Body::Foreign(checksum) => (checksum, Lazy::from(Err(problems))),
+            Body::Sql(scripts) if scripts.up.may_include() => {
+                let mut problems = problems;
                 let (files, checksum) = scripts.parse(&mut problems);
-                (checksum, Some(files))
+                let content = if problems.is_empty() { Ok(Content::Sql(Box::new(files))) } else { Err(problems) };
+                (checksum, Lazy::from(content))
             }
-            Body::Foreign(checksum) => (checksum, None),
-        };
-        let content = match files {
-            Some(files) if problems.is_empty() => Ok(Content::Sql(Box::new(files))),
-            _ => Err(problems),
+            Body::Sql(scripts) => (scripts.up.checksum().clone(), Lazy::of(*scripts, problems)),
         };
         Migration { version, description, filename, kind: Kind::Sql, checksum, content }
     }
 }
 
 impl Scripts {
-    fn parse(&self, problems: &mut Vec<Problem>) -> (SqlFiles, Checksum) {
-        let (up, checksum) = self.up.read(problems);
+    /// Understands all of them; the digest is that of what is applied.
+    pub(super) fn parse(&self, problems: &mut Vec<Problem>) -> (SqlFiles, Checksum) {
+        let (up, checksum) = self.up.parse(problems);
         let down = match &self.down {
             Down::Script(source) => source.script(problems),
             Down::Missing(_) | Down::Never => None,
@@ -254,6 +293,6 @@ mod tests {
         let whole = Source::file(&Listing::of(folder.path()).unwrap(), "a.sql");
         assert_eq!(whole.part(1..3).text(), "\ntwo\nthree\n");
         assert_eq!(whole.part(3..9).text(), "\n\n\nfour");
-        assert_eq!(whole.part(0..1).checksum, Checksum::of_script("one\n"));
+        assert_eq!(*whole.part(0..1).checksum(), Checksum::of_script("one\n"));
     }
 }

@@ -1,9 +1,10 @@
 //! What lies in a folder of migrations. Links that lead out of it are refused, and whatever cannot be opened is named.
 
 use std::{
-    cell::OnceCell,
     fs, io,
     path::{Path, PathBuf},
+    sync::OnceLock,
+    thread,
 };
 
 use super::lockfile;
@@ -11,6 +12,9 @@ use crate::{
     error::{Error, Problem, Result},
     migration::Checksum,
 };
+
+/// Fewer are read before another thread has begun.
+const FILES_A_THREAD: usize = 100;
 
 /// A folder, in order of names.
 #[derive(Debug)]
@@ -32,12 +36,12 @@ pub(super) struct Entry {
     pub(super) name: String,
     pub(super) is_folder: bool,
     /// Every layout may look at it.
-    text: OnceCell<Text>,
+    text: OnceLock<Text>,
 }
 
 impl Entry {
     fn new(name: &str, is_folder: bool) -> Self {
-        Self { name: name.to_owned(), is_folder, text: OnceCell::new() }
+        Self { name: name.to_owned(), is_folder, text: OnceLock::new() }
     }
 }
 
@@ -60,14 +64,15 @@ impl Listing {
     }
 
     fn within(path: &Path, prefix: String, top: &Path, root: PathBuf) -> io::Result<Self> {
-        let mut names = Vec::new();
+        let mut found = Vec::new();
         for entry in fs::read_dir(path)? {
-            names.push(entry?.file_name());
+            let entry = entry?;
+            found.push((entry.file_name(), entry.file_type()?));
         }
-        names.sort();
+        found.sort_by(|a, b| a.0.cmp(&b.0));
         let top = top.to_owned();
         let mut listing = Self { path: path.to_owned(), prefix, top, root, entries: Vec::new(), problems: Vec::new() };
-        for name in names {
+        for (name, kind) in found {
             let Some(name) = name.to_str() else {
                 let at = path.join(&name).to_string_lossy().into_owned();
                 listing.problems.push(Problem::new(at, "the name is not UTF-8", "rename it"));
@@ -76,7 +81,7 @@ impl Listing {
             if name.starts_with('.') || name == lockfile::NAME || name.ends_with(".md") {
                 continue;
             }
-            match listing.entry(name) {
+            match listing.entry(name, kind) {
                 Ok(entry) => listing.entries.push(entry),
                 Err(problem) => listing.problems.push(problem),
             }
@@ -84,11 +89,15 @@ impl Listing {
         Ok(listing)
     }
 
-    fn entry(&self, name: &str) -> Result<Entry, Problem> {
+    fn entry(&self, name: &str, kind: fs::FileType) -> Result<Entry, Problem> {
         let path = self.path.join(name);
         let at = path.display().to_string();
         if name.chars().any(char::is_control) {
             return Err(Problem::new(at.escape_debug().to_string(), "a control character in the name", "rename it"));
+        }
+        // Only a link leads anywhere.
+        if kind.is_file() || kind.is_dir() {
+            return Ok(Entry::new(name, kind.is_dir()));
         }
         match path.canonicalize() {
             Ok(real) if !real.starts_with(&self.root) => {
@@ -153,32 +162,66 @@ impl Listing {
         }
     }
 
+    /// A file's text, where it has been read.
+    pub(super) fn read(&self, name: &str) -> Option<Text> {
+        self.find(name)?.text.get().cloned()
+    }
+
     /// A file's text.
     pub(super) fn text(&self, name: &str) -> Text {
         match self.find(name) {
-            Some(entry) => entry.text.get_or_init(|| self.read(name)).clone(),
-            None => self.read(name),
+            Some(entry) => entry.text.get_or_init(|| Text::of(&self.path.join(name))).clone(),
+            None => Text::of(&self.path.join(name)),
         }
     }
 
-    fn read(&self, name: &str) -> Text {
-        let problem = |what: String, next: &str| Err(Problem::new(self.at(name), what, next));
-        let bytes = match fs::read(self.path.join(name)) {
+    /// Reads these files, beside one another: each is waited for, and hashed.
+    pub(super) fn read_ahead(&self, names: &[&str]) {
+        let unread: Vec<(&Entry, &str)> = names
+            .iter()
+            .filter_map(|name| Some((self.find(name)?, *name)))
+            .filter(|(entry, _)| entry.text.get().is_none())
+            .collect();
+        let threads = thread::available_parallelism().map_or(1, usize::from).min(unread.len() / FILES_A_THREAD);
+        if threads < 2 {
+            return;
+        }
+        thread::scope(|scope| {
+            for part in unread.chunks(unread.len().div_ceil(threads)) {
+                scope.spawn(|| part.iter().for_each(|(entry, name)| {
+                    entry.text.get_or_init(|| Text::of(&self.path.join(name)));
+                }));
+            }
+        });
+    }
+}
+
+impl Text {
+    /// Of this file.
+    pub(super) fn of(path: &Path) -> Self {
+        let problem = |what: String, next: &str| Err(Problem::new(path.display().to_string(), what, next));
+        let bytes = match fs::read(path) {
             Ok(bytes) => bytes,
             Err(e) => {
                 let text = problem(format!("it cannot be read: {e}"), "mend the permissions");
-                return Text { text, checksum: Checksum::of_bytes(b"") };
+                return Self { text, checksum: Checksum::of_bytes(b"") };
             }
         };
         match String::from_utf8(bytes) {
-            Ok(text) => Text { checksum: Checksum::of_script(&text), text: Ok(text) },
+            Ok(text) => Self::from(text),
             Err(error) => {
                 let line =
                     error.as_bytes()[..error.utf8_error().valid_up_to()].iter().filter(|b| **b == b'\n').count() + 1;
                 let text = problem(format!("it is not UTF-8: see line {line}"), "save it as UTF-8 text");
-                Text { text, checksum: Checksum::of_bytes(error.as_bytes()) }
+                Self { text, checksum: Checksum::of_bytes(error.as_bytes()) }
             }
         }
+    }
+}
+
+impl From<String> for Text {
+    fn from(text: String) -> Self {
+        Self { checksum: Checksum::of_script(&text), text: Ok(text) }
     }
 }
 

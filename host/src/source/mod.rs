@@ -1,6 +1,7 @@
 //! A folder of migrations: every file is understood, or named as a problem. Nothing is silently left out.
 
 mod components;
+mod content;
 mod draft;
 mod layout;
 mod listing;
@@ -14,6 +15,7 @@ use std::{
 
 pub(crate) use self::layout::change_set;
 use self::{
+    content::Lazy,
     draft::Draft,
     layout::Found,
     listing::{Listing, unreadable},
@@ -41,7 +43,7 @@ pub struct Migration {
     /// The digest of what is applied.
     pub checksum: Checksum,
     /// Its content, or all that is wrong with it. That counts when it is to run: a file that another tool has applied is as it is.
-    pub content: Result<Content, Vec<Problem>>,
+    pub content: Lazy,
 }
 
 /// What a migration is made of.
@@ -70,12 +72,12 @@ impl Migration {
 
     /// What is wrong with its content.
     pub fn problems(&self) -> &[Problem] {
-        self.content.as_ref().err().map_or(&[], Vec::as_slice)
+        self.content.get().err().unwrap_or_default()
     }
 
     /// Its scripts, where it has some that can be read.
     pub fn scripts(&self) -> Option<&SqlFiles> {
-        match &self.content {
+        match self.content.get() {
             Ok(Content::Sql(files)) => Some(files),
             _ => None,
         }
@@ -86,8 +88,8 @@ impl Migration {
     /// # Errors
     /// Why it cannot run here.
     pub async fn program(&self, engine: Option<&Engine>, config: &Config) -> Result<Box<dyn Program>, Vec<Problem>> {
-        let bytes = match &self.content {
-            Err(problems) => return Err(problems.clone()),
+        let bytes = match self.content.get() {
+            Err(problems) => return Err(problems.to_vec()),
             Ok(Content::Sql(files)) => return Ok(Box::new(SqlProgram::new(SqlFiles::clone(files)))),
             Ok(Content::Component(bytes)) => bytes.clone(),
         };
@@ -132,6 +134,9 @@ pub struct Folder {
 impl Folder {
     /// A file that a script includes is no migration, and needs no name of one.
     fn forgive_included(&mut self) {
+        if self.problems.is_empty() {
+            return;
+        }
         let scripts = self
             .migrations
             .iter()

@@ -26,24 +26,38 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    postgres::Session,
+    postgres::{Session, session::Answer},
     telemetry::spans,
 };
 
 impl Session {
-    /// Connects and prepares the session: two round trips after the connection's own. All clones of the target stay with the server that
+    /// Connects and prepares the session: one round trip after the connection's own. All clones of the target stay with the server that
     /// was found.
     ///
     /// # Errors
     /// [`Error::Unreachable`] with what to do about it; [`Error::Configuration`] where a file of the settings cannot be used.
     pub async fn connect(target: &Target, application_name: &str) -> Result<Self> {
+        Ok(Self::connect_and_ask(target, application_name, &[]).await?.0)
+    }
+
+    /// The same, and asks questions without parameters in that round trip. Each has an answer of its own, in this order.
+    pub(in crate::postgres) async fn connect_and_ask(
+        target: &Target,
+        application_name: &str,
+        questions: &[String],
+    ) -> Result<(Self, Vec<Answer>)> {
         let outer = Span::current();
-        Box::pin(Self::find(target, application_name, outer)).instrument(spans::connect(target)).await
+        Box::pin(Self::find(target, application_name, questions, outer)).instrument(spans::connect(target)).await
     }
 
     /// `outer` is what the connection belongs to, once it is there.
-    async fn find(target: &Target, application_name: &str, outer: Span) -> Result<Self> {
-        let way = Way::of(target, application_name, outer).await?;
+    async fn find(
+        target: &Target,
+        application_name: &str,
+        questions: &[String],
+        outer: Span,
+    ) -> Result<(Self, Vec<Answer>)> {
+        let way = Way::of(target, application_name, questions, outer).await?;
         let mut refusals = Vec::new();
         for wanted in target.attributes.rounds() {
             // The first round of `prefer-standby` only says that there is no standby.
@@ -58,9 +72,9 @@ impl Session {
                 };
                 for host in addresses {
                     match way.reach(&host, *wanted).await {
-                        Ok(session) => {
+                        Ok(opened) => {
                             target.stay_with(host);
-                            return Ok(session);
+                            return Ok(opened);
                         }
                         Err(Failure::Passed(refused)) => {
                             tracing::debug!(cause = refused.cause, "{} will not do", refused.host);
@@ -78,6 +92,9 @@ impl Session {
         Err(Refusal::into_error(&refusals, target))
     }
 }
+
+/// A session, and what the server answered at once.
+type Opened = (Session, Vec<Answer>);
 
 /// Why an attempt has failed.
 enum Failure {
@@ -105,11 +122,12 @@ struct Way<'a> {
     /// `None`: there will be no TLS.
     tls: Option<Settled>,
     connector: MakeRustlsConnect,
+    questions: &'a [String],
     outer: Span,
 }
 
 impl<'a> Way<'a> {
-    async fn of(target: &'a Target, application_name: &str, outer: Span) -> Result<Self> {
+    async fn of(target: &'a Target, application_name: &str, questions: &'a [String], outer: Span) -> Result<Self> {
         if let Some(password) = &target.password {
             Password::read_aside(password).await?;
         }
@@ -117,7 +135,8 @@ impl<'a> Way<'a> {
         let never = target.hosts.iter().all(Host::is_socket) || target.tls.mode == TlsMode::Disable;
         let settled = if never { Tls::of_mode(TlsMode::Disable).settle()? } else { target.tls.settle()? };
         let connector = settled.connector()?;
-        Ok(Self { target, config: target.config(application_name), tls: (!never).then_some(settled), connector, outer })
+        let config = target.config(application_name);
+        Ok(Self { target, config, tls: (!never).then_some(settled), connector, questions, outer })
     }
 
     /// All that a name stands for.
@@ -152,7 +171,7 @@ impl<'a> Way<'a> {
     }
 
     /// One server, with and without TLS as the mode has it.
-    async fn reach(&self, host: &Host, wanted: SessionAttributes) -> Result<Session, Failure> {
+    async fn reach(&self, host: &Host, wanted: SessionAttributes) -> Result<Opened, Failure> {
         let tries: &[SslMode] = match self.target.tls.mode {
             _ if host.is_socket() => &[SslMode::Disable],
             TlsMode::Disable => &[SslMode::Disable],
@@ -163,7 +182,7 @@ impl<'a> Way<'a> {
         let mut first: Option<Failure> = None;
         for (n, mode) in tries.iter().enumerate() {
             match self.attempt(host, *mode, wanted).await {
-                Ok(session) => return Ok(session),
+                Ok(opened) => return Ok(opened),
                 Err(Attempt { failure, refused, encrypted }) => {
                     let again = n + 1 < tries.len() && refused && encrypted == (*mode == SslMode::Prefer);
                     if !again {
@@ -182,7 +201,7 @@ impl<'a> Way<'a> {
         Err(first.unwrap_or_else(|| Failure::Passed(self.silent(host))))
     }
 
-    async fn attempt(&self, host: &Host, mode: SslMode, wanted: SessionAttributes) -> Result<Session, Attempt> {
+    async fn attempt(&self, host: &Host, mode: SslMode, wanted: SessionAttributes) -> Result<Opened, Attempt> {
         let other = |error| Attempt { failure: Failure::Other(Box::new(error)), refused: false, encrypted: false };
         let mut config = self.config.clone();
         config.host(&host.name).port(host.port).ssl_mode(mode);
@@ -196,15 +215,16 @@ impl<'a> Way<'a> {
         let begun = Arc::clone(&tls.begun);
         let opening = async {
             let (client, connection) = config.connect(tls.clone()).await?;
-            Session::over(client, connection, tls.inner.clone(), self.target, self.outer.clone()).await
+            let (tls, outer) = (tls.inner.clone(), self.outer.clone());
+            Session::over(client, connection, tls, self.target, outer, self.questions).await
         };
         // The driver's own limit ends when the port has answered; what answers may be no server at all.
         let opened = within(self.target.connect_timeout * 2, opening).await;
         let encrypted = begun.load(Ordering::Relaxed);
         let error = match opened {
-            Some(Ok(session)) => {
+            Some(Ok((session, answers))) => {
                 return match wanted.unfit(session.server.in_recovery, session.server.read_only) {
-                    None => Ok(session),
+                    None => Ok((session, answers)),
                     Some(why) => {
                         let next = format!(
                             "target_session_attrs is `{}`: name the server that is meant, or say DB_TARGET_SESSION_ATTRS=any",

@@ -289,10 +289,14 @@ impl Journal {
         if self.is_chained(session).await? != Some(true) {
             return Ok(None);
         }
-        let sql = format!("SELECT hash FROM {} ORDER BY id DESC LIMIT 1", self.table);
-        let row = session.client().query_opt(&sql, &[]).await;
+        let row = session.client().query_opt(&self.head_question(), &[]).await;
         let row = row.map_err(|e| Error::database("reading the journal", db_error(&e)))?;
         Ok(row.and_then(|row| row.get(0)))
+    }
+
+    /// What [`head`](Self::head) asks of a journal that has hashes.
+    pub(in crate::postgres) fn head_question(&self) -> String {
+        format!("SELECT hash FROM {} ORDER BY id DESC LIMIT 1", self.table)
     }
 
     /// Whether it has hashes; `None` when there is no journal.

@@ -14,7 +14,7 @@ impl Layout for Liquibase {
 
     fn recognises(&self, listing: &Listing) -> bool {
         let is_one = |name: &str| listing.text(name).text.is_ok_and(|text| is_formatted(&text));
-        listing.files().filter(|name| name.ends_with(".sql")).any(is_one)
+        listing.files().filter(|name| name.ends_with(".sql") && !super::pairs::is_part(name)).any(is_one)
     }
 
     fn read(&self, listing: &Listing, found: &mut Found) {

@@ -114,6 +114,8 @@ fn any_line(listing: &Listing, is_mark: impl Fn(&str) -> bool) -> bool {
     listing
         .files()
         .filter(|name| name.ends_with(".sql") && name.starts_with(|c: char| c.is_ascii_digit()))
+        // Those are understood by their names, in every layout.
+        .filter(|name| !pairs::is_part(name))
         .any(|name| listing.text(name).text.is_ok_and(|text| text.trim_start_matches('\u{feff}').lines().any(&is_mark)))
 }
 
@@ -146,7 +148,7 @@ fn read_single_files(
                     && !draft.problems.is_empty()
                 {
                     // What cannot be understood is still recognised again.
-                    scripts.up.checksum = source.checksum.clone();
+                    scripts.up = scripts.up.with_checksum(source.checksum().clone());
                 }
                 found.drafts.push(draft);
             }
@@ -171,11 +173,6 @@ fn stray(file: &Source, mark: usize) -> Option<(usize, String, String)> {
     let statement = split(above.text()).statements.into_iter().next()?;
     let line = above.text()[..statement.start].matches('\n').count();
     Some((line, "a statement above the first mark".into(), "move it below, into the part that it belongs to".into()))
-}
-
-/// Whether a script asks for no transaction, as sqlx reads it: by how it begins.
-fn begins_without_transaction(file: &Source) -> bool {
-    file.text().trim_start_matches('\u{feff}').starts_with("-- no-transaction")
 }
 
 /// The lines of a text, with their numbers from 0, and how many there are.

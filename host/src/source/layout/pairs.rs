@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Down, Draft, Found, Layout, Listing, Scripts, Source, begins_without_transaction, numbered};
+use super::{Down, Draft, Found, Layout, Listing, Scripts, Source, numbered};
 use crate::{error::Problem, migration::Version};
 
 pub(super) struct Pairs;
@@ -72,6 +72,8 @@ pub(super) fn read_own(listing: &Listing, found: &mut Found) {
             migrations.entry(stem).or_default().insert(part, name);
         }
     }
+    let ups: Vec<&str> = migrations.values().filter_map(|parts| parts.get(&Part::Up).copied()).collect();
+    listing.read_ahead(&ups);
     for (stem, parts) in migrations {
         let Some((version, description)) = described(stem) else { continue };
         let up_name = format!("{stem}.up.sql");
@@ -83,16 +85,14 @@ pub(super) fn read_own(listing: &Listing, found: &mut Found) {
             continue;
         }
         let source = |part: Part| parts.get(&part).map(|name| Source::file(listing, name));
-        let alone = |file: Source| {
-            let is_so = begins_without_transaction(&file);
-            file.without_transaction(is_so)
-        };
         let scripts = Scripts {
             preflight: source(Part::Preflight),
             verify: source(Part::Verify),
             ..Scripts::new(
-                alone(Source::file(listing, &up_name)),
-                source(Part::Down).map(alone).map_or_else(|| Down::Missing(format!("{stem}.down.sql")), Down::Script),
+                Source::file(listing, &up_name).heeding_its_head(),
+                source(Part::Down)
+                    .map(Source::heeding_its_head)
+                    .map_or_else(|| Down::Missing(format!("{stem}.down.sql")), Down::Script),
             )
         };
         found.drafts.push(Draft::sql(version, description, listing.filename(&up_name), scripts));

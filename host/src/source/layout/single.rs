@@ -1,7 +1,7 @@
 //! sqlx's simple migrations: `<version>_<description>.sql`, which has no way down.
 
 use super::{
-    Down, Found, Layout, Listing, Scripts, any_line, begins_without_transaction, lines, pairs::Pairs, read_single_files,
+    Down, Found, Layout, Listing, Scripts, any_line, lines, pairs::Pairs, read_single_files,
 };
 
 pub(super) struct Single;
@@ -23,7 +23,7 @@ impl Layout for Single {
                 let next = "name the layout of the folder (`--layout`), or write the comment in other words";
                 return Err((line, what.into(), next.into()));
             }
-            Ok(Scripts::new(file.clone().without_transaction(begins_without_transaction(file)), Down::Never))
+            Ok(Scripts::new(file.clone().heeding_its_head(), Down::Never))
         });
     }
 }
