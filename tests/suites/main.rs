@@ -47,6 +47,7 @@ mod report;
 mod restore;
 mod restored_objects;
 mod roles;
+mod round_trips;
 mod s3;
 mod schema;
 mod scripts;

@@ -15,6 +15,7 @@ mod secrets;
 mod secure;
 mod session;
 mod standby;
+mod trips;
 mod wasi_guest;
 mod wit;
 
@@ -28,5 +29,6 @@ pub use secrets::Secrets;
 pub use secure::SecureServer;
 pub use session::Session;
 pub use standby::Standby;
+pub use trips::{Counter, Trips};
 pub use wasi_guest::WasiGuest;
 pub use wit::Interface;

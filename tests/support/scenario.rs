@@ -182,7 +182,12 @@ impl Scenario {
 
     /// The same by way of a proxy.
     pub fn run_through(&self, proxy: &Proxy, arguments: &str) -> Call {
-        let call = self.run(arguments).env("DB_HOST", "127.0.0.1").env("DB_PORT", proxy.port().to_string());
+        self.run_by_way_of(proxy.port(), arguments)
+    }
+
+    /// The same by way of whatever listens there.
+    pub fn run_by_way_of(&self, port: u16, arguments: &str) -> Call {
+        let call = self.run(arguments).env("DB_HOST", "127.0.0.1").env("DB_PORT", port.to_string());
         call.env("DB_SSL_MODE", "disable")
     }
 
