@@ -29,7 +29,7 @@ use self::{
 use crate::{
     backup::{self, Catalog, Choice, Drill, Extent, Level, Manifest, Restored, WayBack, origin::Origin},
     config::Config,
-    error::{Error, Finding, NOTHING_CHANGED, Problem, ProgramError, Result, Severity, Stage, blocks},
+    error::{Error, ExitCode, Finding, NOTHING_CHANGED, Problem, ProgramError, Result, Severity, Stage, blocks},
     events::{Checks, Event as Told, Events},
     failpoint::Failpoint,
     migration::{Direction, Kind, Version},
@@ -170,6 +170,7 @@ pub async fn up(config: &Config, run_id: Uuid, to: Option<&Version>) -> Result<O
     let folder = source::read(&config.dir, config.layout.as_deref())?;
     let mut run = Run::begin_with_a_look(config, run_id).await?;
     let done = run.persistently(async |run| run.up(&folder, to).await).await;
+    config.meter.migrations_stand(exit_code(&done));
     done.map_err(|error| run.with_the_way_back(error))
 }
 
@@ -181,6 +182,7 @@ pub async fn down(config: &Config, run_id: Uuid, revert: &Revert) -> Result<Outc
     let folder = source::read(&config.dir, config.layout.as_deref())?;
     let mut run = Run::begin(config, run_id).await?;
     let done = run.persistently(async |run| run.down(&folder, revert).await).await;
+    config.meter.migrations_stand(exit_code(&done));
     done.map_err(|error| run.with_the_way_back(error))
 }
 
@@ -189,17 +191,20 @@ pub async fn down(config: &Config, run_id: Uuid, revert: &Revert) -> Result<Outc
 /// # Errors
 /// [`Error::Checks`] or [`Error::Backup`].
 pub async fn backup(config: &Config, run_id: Uuid, extent: Extent) -> Result<Manifest> {
-    config.backup.check(&extent)?;
-    let mut run = Run::begin(config, run_id).await?;
-    run.locked(async |run, _| {
-        run.preflight(&[], run.config.backup.enabled).await?;
-        let manifest = run.take_backup(&[], extent).await?;
-        if run.history.read(&run.session).await?.is_some() {
-            run.journal.append(&run.session, &Entry::of(Event::BackedUp).detail(&manifest.id)).await?;
-        }
-        Ok(manifest)
-    })
-    .await
+    let taken = async {
+        config.backup.check(&extent)?;
+        let mut run = Run::begin(config, run_id).await?;
+        run.locked(async |run, _| {
+            run.preflight(&[], run.config.backup.enabled).await?;
+            let manifest = run.take_backup(&[], extent).await?;
+            // Whatever comes of noting it, there is a backup.
+            let noted = run.note_backup(&manifest).await;
+            Ok((manifest, noted))
+        })
+        .await
+    };
+    let (manifest, noted) = counted(config, taken.await)?;
+    noted.map(|()| manifest)
 }
 
 /// Brings a backup's state back; the present database is kept under another name.
@@ -214,6 +219,9 @@ pub async fn restore(config: &Config, run_id: Uuid, choice: &Choice, order: &bac
     let span = spans::restore(&backup.manifest.id);
     let mut restored = Box::pin(backup::restore(config, run_id, backup, order)).instrument(span).await?;
     restored.warnings.extend(foreign.clone());
+    if order.into.is_none() {
+        config.meter.migrations_stand(ExitCode::Done);
+    }
     Ok(restored)
 }
 
@@ -675,16 +683,29 @@ impl<'a> Run<'a> {
     /// What the host's checks find; those of a backup are asked where one will be taken.
     async fn host_findings(&self, work: &[Work], backup: bool) -> Result<Vec<Finding>> {
         let purpose = if work.is_empty() { Purpose::BackUp } else { Purpose::Migrate };
+        let catalog = backup.then(|| Catalog::open(&self.config.backup)).transpose();
         let context = preflight::Context {
             purpose,
             session: &self.session,
             history: &self.history,
-            backups: if backup { Some(Catalog::open(&self.config.backup)?) } else { None },
+            backups: self.counted_before(work, catalog)?,
             backup_role: self.config.backup.role.as_deref().unwrap_or(&self.session.server.user),
             pg_bin: self.config.pg_bin.as_deref(),
             components: work.iter().any(|w| w.kind == Kind::Component.as_str()),
         };
-        self.stoppable(preflight::check(&context)).await?
+        let mut findings = self.stoppable(preflight::check(&context)).await??;
+        let found = self.stoppable(preflight::of_backup(&context)).await.flatten();
+        let found = self.counted_before(work, found)?;
+        if !work.is_empty() && blocks(&found) {
+            self.config.meter.backup_failed();
+        }
+        findings.extend(found);
+        Ok(findings)
+    }
+
+    /// Counts a backup before migrations that comes to nothing already when it is prepared. That of `backup` is counted as a whole.
+    fn counted_before<T>(&self, work: &[Work], prepared: Result<T>) -> Result<T> {
+        if work.is_empty() { prepared } else { counted(self.config, prepared) }
     }
 
     /// Tells whoever looks on that checks are made, and what they found.
@@ -746,11 +767,11 @@ impl<'a> Run<'a> {
             }
             return Ok((None, Event::BackupSkipped));
         }
-        if let Some(manifest) = self.fresh_backup().await? {
+        if let Some(manifest) = counted(self.config, self.fresh_backup().await)? {
             self.events.tell(Told::BackupReused { backup: manifest.id.clone() });
             return Ok((Some(manifest), Event::BackupReused));
         }
-        let manifest = self.take_backup(work, settings.extent()).await?;
+        let manifest = counted(self.config, self.take_backup(work, settings.extent()).await)?;
         if !manifest.scope.is_whole() {
             let left_out = manifest.scope.left_out();
             tracing::warn!("the backup of this run leaves out {left_out}: it cannot take the place of the database");
@@ -807,6 +828,13 @@ impl<'a> Run<'a> {
             Some(way_back) if self.begun => Error::AfterBackup { error: Box::new(error), way_back: way_back.clone() },
             _ => error,
         }
+    }
+
+    async fn note_backup(&self, manifest: &Manifest) -> Result<()> {
+        if self.history.read(&self.session).await?.is_some() {
+            self.journal.append(&self.session, &Entry::of(Event::BackedUp).detail(&manifest.id)).await?;
+        }
+        Ok(())
     }
 
     async fn take_backup(&self, work: &[Work], extent: Extent) -> Result<Manifest> {
@@ -867,7 +895,6 @@ impl<'a> Run<'a> {
                 if let Some(signal) = self.config.stop.asked() {
                     return Err(Error::Interrupted { signal, state: "no migration was run".into() });
                 }
-                self.config.meter.backup_failed();
                 Err(error)
             }
         }
@@ -948,6 +975,18 @@ impl<'a> Run<'a> {
             tracing::error!(%error, "the journal could not be written");
         }
     }
+}
+
+/// Counts a backup that was begun, wherever it came to an end, and of which nothing is left. One that was stopped has not failed.
+fn counted<T>(config: &Config, taken: Result<T>) -> Result<T> {
+    if taken.is_err() && config.stop.asked().is_none() {
+        config.meter.backup_failed();
+    }
+    taken
+}
+
+fn exit_code<T>(done: &Result<T>) -> ExitCode {
+    done.as_ref().map_or_else(Error::exit_code, |_| ExitCode::Done)
 }
 
 /// The order of keys means nothing.

@@ -121,6 +121,12 @@ async fn batches_and_transactions_are_told_one_by_one() {
     let batches: Vec<u64> = lines.iter().filter_map(|line| line["batches"].as_u64()).collect();
     assert_eq!(batches, (1..=batches.len() as u64).collect::<Vec<_>>());
     assert!(batches.len() >= 2, "{lines:#?}");
+    let rows = |event: &str| -> Vec<u64> {
+        lines.iter().filter(|line| line["event"] == event).filter_map(|line| line["rows"].as_u64()).collect()
+    };
+    // Seven rows, two at a time. The rest of the plan: one by SQL, none by the index, one by code.
+    assert_eq!(rows("batch_progress"), [2, 2, 2, 1]);
+    assert_eq!(rows("step_finished"), [1, 7, 0, 1]);
     let committed: Vec<&Value> = lines.iter().filter(|line| line["event"] == "committed").collect();
     assert_eq!((&committed[0]["steps_done"], &committed[0]["steps"]), (&1.into(), &4.into()));
     assert_eq!(committed[committed.len() - 1]["steps_done"], 4);
@@ -230,6 +236,37 @@ async fn where_events_cannot_go_nothing_runs() {
     let both = scenario.run("up --no-backup --events - --output json").await.exits_with(2);
     assert!(both.says("both want stdout").json()["error"].is_object());
     scenario.is_still(&before).await;
+}
+
+/// To open a pipe for writing waits for its reader, for ever if there is none.
+#[tokio::test]
+async fn a_pipe_without_a_reader_is_refused_and_one_that_gets_one_is_waited_for() {
+    let scenario = Scenario::new("events_pipe").await.tables(&["a", "b"]);
+    let before = scenario.state().await;
+    let script = r#"mkfifo events; timeout 60 "$LOCKGATE" up --no-backup --events events"#;
+    let refused = scenario.shell(script).await.fails_with(2);
+    refused.says("the events cannot be written to `events`: it is a pipe that nobody reads");
+    scenario.is_still(&before).await;
+    let script = r#"{ sleep 0.3; cat events; } & timeout 60 "$LOCKGATE" up --no-backup --events events 2>log; code=$?; wait; exit $code"#;
+    let outcome = scenario.shell(script).await.succeeds();
+    let lines: Vec<&str> = outcome.stdout.lines().filter(|line| line.starts_with('{')).collect();
+    assert_eq!(told(&lines.join("\n")).last().unwrap()["exit_code"], 0);
+}
+
+/// It opens the pipe and takes nothing: what does not fit must not hold up the migration, and its end only for a moment.
+#[tokio::test]
+async fn a_reader_that_does_not_read_holds_up_nothing() {
+    let scenario = Scenario::new("events_stuck").await.tables(&["a"]);
+    // More than the 64 KiB that a pipe holds.
+    let many: String = (0..400).map(|i| format!("SELECT {i};\n")).collect();
+    let scenario = scenario.migration("002_b", &format!("-- lockgate: no-transaction\n{many}"), "SELECT 1;");
+    let script = r#"mkfifo events; sleep 120 <>events & reader=$!
+        timeout 90 "$LOCKGATE" up --no-backup --events events; code=$?; kill $reader; exit $code"#;
+    let begin = std::time::Instant::now();
+    let outcome = scenario.shell(script).await.succeeds();
+    outcome.says("nobody reads the events: the last of them are lost");
+    assert_eq!(scenario.applied().await, ["001", "002"]);
+    assert!(begin.elapsed() < Duration::from_secs(60), "{:?}", begin.elapsed());
 }
 
 #[tokio::test]

@@ -20,6 +20,8 @@ pub(super) struct Pace {
     size: Option<u64>,
     /// Where this run began.
     from: u64,
+    /// The rows that its batches have changed.
+    rows: u64,
     worked: Duration,
     said: Instant,
     /// Tells of the end of the step.
@@ -28,7 +30,7 @@ pub(super) struct Pace {
 
 impl Pace {
     pub(super) fn new(target: Duration, from: &Position) -> Self {
-        Self { target, size: None, from: from.done, worked: Duration::ZERO, said: Instant::now(), told: None }
+        Self { target, size: None, from: from.done, rows: 0, worked: Duration::ZERO, said: Instant::now(), told: None }
     }
 
     /// Whoever looks on has been told that the step has begun.
@@ -41,6 +43,16 @@ impl Pace {
         if let Some(told) = self.told.take() {
             told.end(event);
         }
+    }
+
+    /// A batch is committed, with so many rows that it has changed.
+    pub(super) fn changed(&mut self, rows: u64) {
+        self.rows += rows;
+    }
+
+    /// The rows that the batches of this run have changed.
+    pub(super) fn rows(&self) -> u64 {
+        self.rows
     }
 
     /// How many units the next batch should do; `None`: as many as the program does by itself.
