@@ -237,6 +237,11 @@ pub trait Program: Send + Sync {
     /// What it is. Known since it was loaded.
     fn describe(&self) -> &Description;
 
+    /// The script that it is, where that is all: run in one transaction, and with no check of its own before or after it.
+    fn one_script(&self, _: Direction) -> Option<&Script> {
+        None
+    }
+
     /// Looks before anything is changed. The handle's transaction is READ ONLY.
     ///
     /// # Errors

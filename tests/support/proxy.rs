@@ -18,7 +18,7 @@ use tokio::{
 };
 
 /// How the host commits a migration; its own tables are made in transactions as well.
-const COMMIT: &[u8] = b"SET LOCAL transaction_read_only = on; COMMIT\0";
+const COMMIT: &[u8] = b"SET LOCAL transaction_read_only = on; COMMIT; ";
 
 /// How the host commits what it writes for itself: a query of its own.
 const OWN_COMMIT: &[u8] = b"Q\0\0\0\x0bCOMMIT\0";
@@ -106,7 +106,7 @@ impl Proxy {
 
     fn is_meant(&self, sent: &[u8]) -> bool {
         match self.meant {
-            Meant::Commit(after) => sent.ends_with(COMMIT) && self.seen.fetch_add(1, Ordering::Relaxed) == after,
+            Meant::Commit(after) => has(sent, COMMIT) && self.seen.fetch_add(1, Ordering::Relaxed) == after,
             Meant::OwnCommit(after) => sent.ends_with(OWN_COMMIT) && self.seen.fetch_add(1, Ordering::Relaxed) == after,
             Meant::Anything(after) => self.seen.fetch_add(1, Ordering::Relaxed) == after,
         }
@@ -164,6 +164,10 @@ impl Proxy {
             let _ = from_client.read_to_end(&mut Vec::new()).await;
         }
     }
+}
+
+fn has(bytes: &[u8], part: &[u8]) -> bool {
+    bytes.windows(part.len()).any(|window| window == part)
 }
 
 async fn answers(mut from_server: OwnedReadHalf, mut to_client: OwnedWriteHalf, muted: Arc<AtomicBool>) {

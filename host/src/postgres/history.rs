@@ -39,7 +39,13 @@ const UP_SCRIPT_MAX_BYTES: usize = 1 << 20;
 
 /// The row of the version `$1`, however its digits were written.
 fn is_version() -> String {
-    format!("({}) OPERATOR(pg_catalog.=) ({})", Version::key_sql("version"), Version::key_sql("$1::pg_catalog.text"))
+    is_version_of("$1")
+}
+
+/// The same of a version that is an expression.
+fn is_version_of(version: &str) -> String {
+    let key = Version::key_sql(&format!("{version}::pg_catalog.text"));
+    format!("({}) OPERATOR(pg_catalog.=) ({key})", Version::key_sql("version"))
 }
 
 /// One applied migration.
@@ -230,7 +236,7 @@ impl History {
 
     /// True when the table holds this version: asked again within the migration's own transaction.
     pub async fn holds(&self, session: &Session, version: &Version) -> Result<bool> {
-        let sql = format!("SELECT EXISTS (SELECT FROM {} WHERE {})", self.table, is_version());
+        let sql = format!("SELECT {}", self.holds_sql("$1"));
         let row = session.client().query_one(&sql, &[&version.as_str()]).await;
         row.map(|row| row.get(0)).map_err(|e| Error::database("re-reading the history", db_error(&e)))
     }
@@ -244,6 +250,31 @@ impl History {
         );
         let row = session.client().query_one(&sql, &[&version.as_str(), &checksum.as_str()]).await;
         row.map(|row| row.get(0)).map_err(|e| Error::database("re-reading the history", db_error(&e)))
+    }
+
+    /// An expression that is true when the table holds the version that is an expression itself.
+    pub(super) fn holds_sql(&self, version: &str) -> String {
+        format!("EXISTS (SELECT FROM {} WHERE {})", self.table, is_version_of(version))
+    }
+
+    /// The same when a run of this id has written it.
+    pub(super) fn holds_of_run_sql(&self, version: &str, run_id: &str) -> String {
+        format!(
+            "EXISTS (SELECT FROM {} WHERE version OPERATOR(pg_catalog.=) {version}
+                     AND run_id::pg_catalog.text OPERATOR(pg_catalog.=) {run_id})",
+            self.table
+        )
+    }
+
+    /// The statement that records a migration which is not there; what it took is an expression.
+    pub(super) fn record_sql(&self, run_id: uuid::Uuid, record: &Record<'_>, took: &str) -> String {
+        let (values, backup) = (record.values(run_id, took), or_null(record.backup_id));
+        format!("INSERT INTO {} ({RECORDED}, backup_id) VALUES ({values}, {backup})", self.table)
+    }
+
+    /// The statement that removes a version, which is an expression.
+    pub(super) fn forget_sql(&self, version: &str) -> String {
+        format!("DELETE FROM {} WHERE {}", self.table, is_version_of(version))
     }
 
     /// The statements that make the table. Run under the lock only.
@@ -283,12 +314,7 @@ impl History {
         if former {
             self.forget(session, record.version).await?;
         }
-        let sql = format!(
-            "INSERT INTO {} ({RECORDED}, backup_id) VALUES ({}, {})",
-            self.table,
-            record.values(run_id),
-            or_null(record.backup_id),
-        );
+        let sql = self.record_sql(run_id, record, &record.execution_time_ms.to_string());
         session.batch("recording the migration", &sql).await?;
         Ok(u8::from(former))
     }
@@ -362,7 +388,7 @@ impl History {
     /// Removes a migration that was reverted, in the open transaction.
     pub async fn forget(&self, session: &Session, version: &Version) -> Result<()> {
         const DOING: &str = "removing the migration from the history";
-        let sql = format!("DELETE FROM {} WHERE {}", self.table, is_version());
+        let sql = self.forget_sql("$1");
         let removed = session.client().execute(&sql, &[&version.as_str()]).await;
         match removed.map_err(|e| Error::database(DOING, db_error(&e)))? {
             1 => Ok(()),
@@ -372,11 +398,7 @@ impl History {
 
     /// Whether the row that this run wrote is there: a trigger of somebody's may have changed it.
     pub async fn holds_of_run(&self, session: &Session, version: &Version, run_id: uuid::Uuid) -> Result<bool> {
-        let sql = format!(
-            "SELECT EXISTS (SELECT FROM {} WHERE version OPERATOR(pg_catalog.=) $1
-                            AND run_id::pg_catalog.text OPERATOR(pg_catalog.=) $2)",
-            self.table
-        );
+        let sql = format!("SELECT {}", self.holds_of_run_sql("$1", "$2"));
         let row = session.client().query_one(&sql, &[&version.as_str(), &run_id.to_string()]).await;
         row.map(|row| row.get(0)).map_err(|e| Error::database("re-reading the history", db_error(&e)))
     }
@@ -390,12 +412,12 @@ fn or_null(value: Option<&str>) -> String {
 }
 
 impl Record<'_> {
-    fn values(&self, run_id: uuid::Uuid) -> String {
+    /// `took` is an expression of milliseconds.
+    fn values(&self, run_id: uuid::Uuid, took: &str) -> String {
         format!(
-            "{}, {}, {}, {}, {}, {}, {}, {}, '{run_id}', '{}'",
+            "{}, {}, {took}, {}, {}, {}, {}, {}, '{run_id}', '{}'",
             quote_literal(self.version.as_str()),
             quote_literal(self.filename),
-            self.execution_time_ms,
             quote_literal(self.description),
             quote_literal(self.kind),
             quote_literal(self.checksum.as_str()),
@@ -409,7 +431,7 @@ impl Record<'_> {
 impl Adopted<'_> {
     fn values(&self, run_id: uuid::Uuid) -> String {
         let applied_at = self.applied_at.map_or_else(|| "clock_timestamp()".to_owned(), quote_literal);
-        format!("({}, {applied_at})", self.record.values(run_id))
+        format!("({}, {applied_at})", self.record.values(run_id, &self.record.execution_time_ms.to_string()))
     }
 }
 

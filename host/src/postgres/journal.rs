@@ -237,6 +237,12 @@ impl Journal {
     }
 
     fn sql(&self, entry: &Entry<'_>) -> String {
+        let took = entry.duration.map_or_else(|| "NULL".to_owned(), |d| d.as_millis().to_string());
+        self.entry_sql(entry, &took)
+    }
+
+    /// The statement that appends an entry; what it took is an expression of milliseconds.
+    pub(super) fn entry_sql(&self, entry: &Entry<'_>, took: &str) -> String {
         let null = || "NULL".to_owned();
         let (version, direction) = match entry.migration {
             Some((version, direction)) => {
@@ -246,13 +252,12 @@ impl Journal {
         };
         format!(
             "INSERT INTO {} (run_id, event, version, direction, attempt, step, duration_ms, detail, os_user, host, application)
-             VALUES ('{}', '{}', {version}, {direction}, {}, {}, {}, {}, {}, {}, 'lockgate {}')",
+             VALUES ('{}', '{}', {version}, {direction}, {}, {}, {took}, {}, {}, {}, 'lockgate {}')",
             self.table,
             self.run_id,
             entry.event.as_str(),
             entry.attempt.map_or_else(null, |n| n.to_string()),
             entry.step.map_or_else(null, quote_literal),
-            entry.duration.map_or_else(null, |d| d.as_millis().to_string()),
             entry.detail.map_or_else(null, quote_literal),
             quote_literal(&self.os_user),
             quote_literal(&self.host),

@@ -26,6 +26,7 @@ pub mod snapshot;
 pub mod tables;
 pub(crate) mod values;
 mod watch;
+pub mod whole;
 
 pub use connect::{
     CONNECT_TIMEOUT, ChannelBinding, Host, IGNORED, LoadBalance, Negotiation, Password, Pin, Secret, SessionAttributes,

@@ -81,6 +81,11 @@ impl Session {
         self
     }
 
+    /// Whether somebody measures what is done in it.
+    pub fn is_recorded(&self) -> bool {
+        self.recorder.is_some()
+    }
+
     /// A way of a migration begins in it.
     ///
     /// # Errors

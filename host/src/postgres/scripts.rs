@@ -51,7 +51,7 @@ impl Session {
     }
 
     /// Runs statements in one message and counts those that are done; returns the rows that they touched.
-    async fn run_message(&self, sql: &str, done: &mut usize) -> Result<u64, DbError> {
+    pub(super) async fn run_message(&self, sql: &str, done: &mut usize) -> Result<u64, DbError> {
         let client = self.client();
         let answers = client.simple_query_raw(sql).await.map_err(|e| db_error(&e))?;
         let mut answers = std::pin::pin!(answers);

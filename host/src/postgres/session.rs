@@ -21,6 +21,7 @@ use super::{
     quote_literal,
     recorded::Recorder,
     seal::Seal,
+    whole::Prepared,
 };
 use crate::{
     error::{Cause, DbError, Error, ProgramError, Result},
@@ -90,7 +91,7 @@ pub struct Timeouts {
 }
 
 impl Timeouts {
-    fn sql(self, set: &str) -> String {
+    pub(super) fn sql(self, set: &str) -> String {
         let (lock, statement) = (self.lock.as_millis(), self.statement.as_millis());
         format!("{set} lock_timeout = {lock}; {set} statement_timeout = {statement}")
     }
@@ -99,25 +100,38 @@ impl Timeouts {
 /// A transaction under way: what must be the same at its end.
 #[derive(Debug, Clone)]
 pub struct Transaction {
-    id: String,
+    pub(super) id: String,
     /// Settings on which the host depends.
-    settings: String,
-    seal: Option<Seal>,
+    pub(super) settings: String,
+    pub(super) seal: Option<Seal>,
     /// What the host's own tables are.
-    signature: String,
+    pub(super) signature: String,
     /// What the session has lately written into each: the server counts on until it has time to report.
-    writes: [Option<Vec<i64>>; 3],
+    pub(super) writes: [Option<Vec<i64>>; 3],
+}
+
+/// How things stand at the end of a transaction.
+pub(super) struct Standing {
+    /// The role that logged in and the one that statements run as.
+    pub(super) roles: String,
+    pub(super) lock_held: bool,
+    pub(super) transaction: Option<String>,
+    pub(super) signature: String,
+    pub(super) writes: [Option<Vec<i64>>; 3],
+    pub(super) settings: String,
+    /// Whether the seal is closed, where there is one.
+    pub(super) sealed: bool,
 }
 
 /// What is told as committed must outlive a crash of the server, whatever the server's own setting is.
 const SYNCHRONOUS_COMMIT: &str = "SET LOCAL synchronous_commit = on";
 
 /// The settings without which the host and the server would misunderstand each other.
-const SETTINGS_SQL: &str = "pg_catalog.concat_ws(' ', pg_catalog.current_setting('client_encoding'),
+pub(super) const SETTINGS_SQL: &str = "pg_catalog.concat_ws(' ', pg_catalog.current_setting('client_encoding'),
      pg_catalog.current_setting('synchronous_commit'), pg_catalog.current_setting('session_replication_role'))";
 
 /// The roles of the session, and whether it holds the lock of class `$1` and object `$2`.
-const SESSION_SQL: &str =
+pub(super) const SESSION_SQL: &str =
     "session_user::pg_catalog.text OPERATOR(pg_catalog.||) ' ' OPERATOR(pg_catalog.||) current_user::pg_catalog.text,
      EXISTS (SELECT FROM pg_catalog.pg_locks
              WHERE locktype OPERATOR(pg_catalog.=) 'advisory' AND classid OPERATOR(pg_catalog.=) $1
@@ -160,6 +174,21 @@ pub enum Broken {
 }
 
 impl Broken {
+    /// What it means that the server did not say how things stand.
+    pub(super) fn of(error: DbError) -> Self {
+        match error.sqlstate.as_deref() {
+            Some("25P02") => Self::Aborted,
+            // The role that the host was given may look at its tables.
+            Some("42501") => Self::Role,
+            _ => Self::Unknown(Box::new(error)),
+        }
+    }
+
+    /// Whether part of the migration stays, whatever is done now.
+    pub fn has_committed(&self) -> bool {
+        *self == Self::Transaction
+    }
+
     /// Why the migration cannot be committed.
     pub fn what(&self) -> String {
         match self {
@@ -192,6 +221,8 @@ pub struct Session {
     pub(super) target: Target,
     /// Who is told what is done in it; nobody but in a rehearsal.
     pub(super) recorder: Option<Arc<dyn Recorder>>,
+    /// What is asked in every migration of one script.
+    pub(super) prepared: Prepared,
     /// What the server said of itself.
     pub server: Server,
 }
@@ -251,7 +282,7 @@ impl Session {
         let (server, answers) = join(prepare(&asked), answers).await;
         let server = server?;
         drop(asked);
-        let session = Self { handle, cancel, tls, driver, target: target.clone(), recorder: None, server };
+        let session = Self { handle, cancel, tls, driver, target: target.clone(), recorder: None, prepared: Prepared::default(), server };
         Ok((session, answers))
     }
 
@@ -437,30 +468,41 @@ impl Session {
         );
         let (class, object) = (lock.class(), lock.object());
         let params: [&dyn Given; 6] = [&class, &object, history, journal, progress, seal];
-        let row = match self.client().query_one(&sql, &params).await.map_err(|e| db_error(&e)) {
-            Ok(row) => row,
-            Err(error) if error.is("25P02") => return Err(Broken::Aborted),
-            // The role that the host was given may look at its tables.
-            Err(error) if error.is("42501") => return Err(Broken::Role),
-            Err(error) => return Err(Broken::Unknown(Box::new(error))),
+        let row = self.client().query_one(&sql, &params).await.map_err(|e| Broken::of(db_error(&e)))?;
+        let standing = Standing {
+            roles: row.get(0),
+            lock_held: row.get(1),
+            transaction: row.get(2),
+            signature: row.get(3),
+            writes: [row.get(4), row.get(5), row.get(6)],
+            settings: row.get(7),
+            sealed: row.get(8),
         };
-        if row.get::<_, Option<&str>>(2) != Some(transaction.id.as_str()) {
+        self.compare(transaction, &standing, writes)
+    }
+
+    /// Compares how things stand with how the host left them, but for what it has written itself.
+    pub(super) fn compare(
+        &self,
+        transaction: &Transaction,
+        standing: &Standing,
+        writes: &OwnWrites,
+    ) -> Result<(), Broken> {
+        if standing.transaction.as_deref() != Some(transaction.id.as_str()) {
             return Err(Broken::Transaction);
         }
-        self.same_session(row.get(0), row.get(1))?;
-        if row.get::<_, String>(7) != transaction.settings {
+        self.same_session(&standing.roles, standing.lock_held)?;
+        if standing.settings != transaction.settings {
             return Err(Broken::Settings);
         }
-        let counted = (4..7).zip(&transaction.writes).zip(writes.counted()).all(|((i, before), expected)| {
-            match (before, row.get::<_, Option<Vec<i64>>>(i)) {
-                (Some(before), Some(now)) => (0..3).all(|k| now[k] - before[k] == i64::from(expected[k])),
-                // The server keeps no statistics; but it may not stop doing so half-way.
-                (before, now) => before.is_none() && now.is_none(),
-            }
+        let pairs = transaction.writes.iter().zip(&standing.writes).zip(writes.counted());
+        let counted = pairs.into_iter().all(|((before, now), expected)| match (before, now) {
+            (Some(before), Some(now)) => (0..3).all(|k| now[k] - before[k] == i64::from(expected[k])),
+            // The server keeps no statistics; but it may not stop doing so half-way.
+            (before, now) => before.is_none() && now.is_none(),
         });
-        let same = row.get::<_, String>(3) == transaction.signature;
-        let sealed: bool = row.get(8);
-        if same && counted && sealed { Ok(()) } else { Err(Broken::Own) }
+        let same = standing.signature == transaction.signature;
+        if same && counted && standing.sealed { Ok(()) } else { Err(Broken::Own) }
     }
 
     /// Looks, outside a transaction, whether the lock and the role are still the ones that the host set up.
@@ -479,8 +521,13 @@ impl Session {
         row.map(|row| row.get(0)).map_err(|e| Error::database("looking at the host's own tables", db_error(&e)))
     }
 
+    /// The role that logged in and the one that statements run as, as the server is to say them.
+    pub(super) fn roles(&self) -> String {
+        format!("{} {}", self.server.login, self.server.user)
+    }
+
     fn same_session(&self, roles: &str, lock_held: bool) -> Result<(), Broken> {
-        if roles != format!("{} {}", self.server.login, self.server.user) {
+        if roles != self.roles() {
             return Err(Broken::Role);
         }
         if lock_held { Ok(()) } else { Err(Broken::Lock) }
@@ -492,28 +539,32 @@ impl Session {
     /// what is committed.
     pub async fn commit(&self, transaction: &Transaction) -> Committed {
         let open = transaction.seal.as_ref().map_or(String::new(), |seal| format!("{}; ", seal.open_for_good()));
-        let sql = format!("{open}{SYNCHRONOUS_COMMIT}; SET LOCAL transaction_read_only = on; COMMIT");
-        let committed = self.client().batch_execute(&sql).await;
+        let commit = format!("{open}{SYNCHRONOUS_COMMIT}; SET LOCAL transaction_read_only = on; COMMIT");
+        let statements = if transaction.seal.is_some() { 5 } else { 3 };
+        let mut done = 0;
+        let committed = self.run_message(&format!("{commit}; {}", reset_sql()), &mut done).await;
         match committed {
-            Ok(()) => {
+            Ok(_) => {
                 self.transaction_ends(true);
-                self.reset().await;
                 Committed::Yes
             }
-            Err(error) => match db_error(&error) {
-                error if error.sqlstate.is_none() || error.connection_lost => {
-                    self.transaction_ends(true);
-                    Committed::Unknown
-                }
-                error => Committed::No(Box::new(error)),
-            },
+            Err(error) if error.sqlstate.is_none() || error.connection_lost => {
+                self.transaction_ends(true);
+                // It may have been lost behind the COMMIT.
+                if done >= statements { Committed::Yes } else { Committed::Unknown }
+            }
+            Err(error) if done >= statements => {
+                self.transaction_ends(true);
+                tracing::warn!(%error, "the session could not be reset");
+                Committed::Yes
+            }
+            Err(error) => Committed::No(Box::new(error)),
         }
     }
 
     /// What one migration has set for the session, or left open in it, must not reach the next, nor the journal.
     async fn reset(&self) {
-        let sql = format!("CLOSE ALL; DISCARD TEMP; RESET ALL; {}", settings_sql());
-        if let Err(error) = self.batch("resetting the session", &sql).await {
+        if let Err(error) = self.batch("resetting the session", &reset_sql()).await {
             tracing::warn!(%error, "the session could not be reset");
         }
     }
@@ -630,12 +681,16 @@ impl Session {
     }
 }
 
-/// Reading pg_settings by name leaves out what this server's version does not have.
+fn reset_sql() -> String {
+    format!("CLOSE ALL; DISCARD TEMP; RESET ALL; {}", settings_sql())
+}
+
+/// Those that this server's version does not have are left out.
 fn settings_sql() -> String {
     let values: Vec<String> = SETTINGS.iter().map(|(name, value)| format!("('{name}', '{value}')")).collect();
     format!(
-        "SELECT pg_catalog.set_config(s.name, v.value, false) FROM (VALUES {}) AS v (name, value)
-         JOIN pg_catalog.pg_settings s ON s.name OPERATOR(pg_catalog.=) v.name",
+        "SELECT pg_catalog.set_config(v.name, v.value, false) FROM (VALUES {}) AS v (name, value)
+         WHERE pg_catalog.current_setting(v.name, true) IS NOT NULL",
         values.join(", ")
     )
 }

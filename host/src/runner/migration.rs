@@ -5,6 +5,7 @@ mod outside;
 mod pace;
 mod told;
 mod tryout;
+mod whole;
 
 use std::time::{Duration, Instant};
 
@@ -69,7 +70,7 @@ impl Stopped {
     fn broken<'a>(step: &'a str, item: &'a Work) -> impl FnOnce(Broken) -> Self + 'a {
         move |broken| {
             let error = ProgramError { at: None, cause: item.fault(broken.what()) };
-            Self::Failed { step: Some(step.to_owned()), error, committed: broken == Broken::Transaction }
+            Self::Failed { step: Some(step.to_owned()), error, committed: broken.has_committed() }
         }
     }
 }
@@ -130,8 +131,10 @@ impl<'r, 'c> Passage<'r, 'c> {
         let (item, direction) = (self.item, self.direction);
         tracing::info!(migration = item.name, %direction, "running");
         let begin = Instant::now();
-        let mut course = self.resumed().await?;
-        if course.is_none() && self.mend_what_up_left().await? {
+        // What is one script has no place at which it could have stopped.
+        let whole = self.one_script().is_some();
+        let mut course = if whole { None } else { self.resumed().await? };
+        if course.is_none() && !whole && self.mend_what_up_left().await? {
             // Nothing of it is in effect: to take it back is to forget it.
             course = Some(Course::of(Vec::new()));
         }
@@ -195,6 +198,12 @@ impl<'r, 'c> Passage<'r, 'c> {
         pace: &mut Option<Pace>,
         findings: &mut Vec<Finding>,
     ) -> Result<Worked, Halt> {
+        if course.is_none()
+            && let Some(script) = self.one_script()
+            && let Some(worked) = Box::pin(self.whole(script)).await?
+        {
+            return Ok(worked);
+        }
         let stored = course.filter(|course| course.stored);
         if let Some(course) = stored {
             self.wait_while_paused(course).await?;
@@ -386,7 +395,12 @@ impl<'r, 'c> Passage<'r, 'c> {
             }
         };
         Failpoint::Checked.pass();
-        match run.session.commit(&transaction).instrument(spans::commit()).await {
+        self.commit(&transaction, worked, &left).await
+    }
+
+    /// Commits what was worked and checked.
+    async fn commit(&self, transaction: &Transaction, worked: Worked, left: &str) -> Result<Worked, Halt> {
+        match self.run.session.commit(transaction).instrument(spans::commit()).await {
             Committed::Yes => {
                 Failpoint::Committed.pass();
                 self.told_committed(&worked.course);
@@ -394,7 +408,7 @@ impl<'r, 'c> Passage<'r, 'c> {
             }
             Committed::No(error) => {
                 self.roll_back().await;
-                Err(self.failed(Some("commit".into()), (*error).into(), false, &left).await.into())
+                Err(self.failed(Some("commit".into()), (*error).into(), false, left).await.into())
             }
             Committed::Unknown => Err(Halt::Unknown(worked)),
         }
@@ -507,18 +521,7 @@ impl<'r, 'c> Passage<'r, 'c> {
         let mut writes = OwnWrites { journal: 1, ..OwnWrites::default() };
         let event = match self.direction {
             Direction::Up => {
-                let record = Record {
-                    version: &item.version,
-                    filename: &item.filename,
-                    description: &item.description,
-                    kind: &item.kind,
-                    checksum: &item.checksum,
-                    up_script: item.up_script.as_deref(),
-                    down_script: item.down_script.as_deref(),
-                    execution_time_ms: i64::try_from(took.as_millis()).unwrap_or(i64::MAX),
-                    backup_id: self.backup.map(|b| b.id.as_str()),
-                };
-                let recorded = run.history.record(&run.session, run.run_id, &record).await;
+                let recorded = run.history.record(&run.session, run.run_id, &self.history_record(took)).await;
                 writes.history_deleted = recorded.map_err(Stopped::host("history"))?;
                 writes.history_inserted = 1;
                 Event::Applied
@@ -537,6 +540,22 @@ impl<'r, 'c> Passage<'r, 'c> {
         let entry = self.entry(event).took(took);
         run.journal.append(&run.session, &entry).await.map_err(Stopped::host("journal"))?;
         Ok(writes)
+    }
+
+    /// The row of the history.
+    fn history_record(&self, took: Duration) -> Record<'_> {
+        let item = self.item;
+        Record {
+            version: &item.version,
+            filename: &item.filename,
+            description: &item.description,
+            kind: &item.kind,
+            checksum: &item.checksum,
+            up_script: item.up_script.as_deref(),
+            down_script: item.down_script.as_deref(),
+            execution_time_ms: i64::try_from(took.as_millis()).unwrap_or(i64::MAX),
+            backup_id: self.backup.map(|b| b.id.as_str()),
+        }
     }
 
     async fn verified(&self) -> Result<Vec<Finding>, Stopped> {

@@ -734,6 +734,9 @@ impl<'a> Run<'a> {
 
     /// A migration's own checks.
     async fn own_preflight(&self, item: &Work) -> Result<Vec<Finding>> {
+        if item.program.one_script(Direction::Up).is_some() {
+            return Ok(Vec::new());
+        }
         let ask = async |db: &Handle| self.config.stop.race(item.program.preflight(db)).await;
         let asked = match self.session.read_only(self.timeouts(item, Direction::Up), ask).await? {
             Ok(asked) => asked,

@@ -56,6 +56,15 @@ impl Program for SqlProgram {
         &self.description
     }
 
+    fn one_script(&self, direction: Direction) -> Option<&Script> {
+        let script = match direction {
+            Direction::Up => self.files.up.as_ref()?,
+            Direction::Down => self.files.down.as_ref()?,
+        };
+        let unchecked = self.files.preflight.is_none() && self.files.verify.is_none();
+        (unchecked && script.is_one_step()).then_some(script)
+    }
+
     async fn preflight(&self, db: &Handle) -> Result<Vec<Finding>, ProgramError> {
         all_true(self.files.preflight.as_ref(), db).await
     }

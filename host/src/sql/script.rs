@@ -298,6 +298,12 @@ impl Script {
         parcels
     }
 
+    /// The whole script as one message, unless there are data in it, which go by themselves.
+    pub fn message(&self) -> Option<Cow<'_, str>> {
+        let has_data = self.statements.iter().any(|statement| statement.data.is_some());
+        (!has_data).then(|| self.sent_text())
+    }
+
     /// A stretch of the text as it is sent: what is left out has become spaces, so that every character stays where it is.
     fn sent(&self, range: Range<usize>) -> Cow<'_, str> {
         let first = self.unsent.partition_point(|out| out.end <= range.start);

@@ -38,6 +38,11 @@ impl Script {
         parts.into_iter().map(step).collect()
     }
 
+    /// Whether that is one part, in a transaction that it may share.
+    pub fn is_one_step(&self) -> bool {
+        self.parts().iter().all(|part| part.kind == PartKind::Shared)
+    }
+
     /// The statements, by their numbers, parted by the transactions that they run in.
     fn parts(&self) -> Vec<Part> {
         let mut parts: Vec<Part> = Vec::new();

@@ -1,0 +1,331 @@
+//! A migration of one script in one message: the beginning of its transaction, the script, what history and journal have of it, and the
+//! checks. Only the COMMIT has a message of its own: it is sent when the checks have told that nothing is broken.
+//!
+//! What the host asks in each such message is prepared once. Between the script and what the host writes, the server itself looks whether
+//! the transaction and the role are still the host's, and stops there if they are not.
+
+use std::sync::{Mutex, PoisonError};
+
+use futures_util::TryStreamExt;
+use tokio_postgres::{SimpleQueryMessage, SimpleQueryRow};
+use uuid::Uuid;
+
+use super::{
+    handle::db_error,
+    history::{History, Record},
+    journal::{Entry, Journal},
+    lock::LockKey,
+    own::{OwnTables, OwnWrites, signature_sql, writes_sql},
+    quote_literal,
+    session::{Broken, SESSION_SQL, SETTINGS_SQL, Session, Standing, Timeouts, Transaction},
+};
+use crate::{
+    error::{DbError, Error, ProgramError},
+    migration::Direction,
+    sql::Script,
+};
+
+/// How long the message has taken so far, in milliseconds: for the server, all of it is one call of the client.
+const TOOK_SQL: &str = "pg_catalog.int8larger(0, (pg_catalog.date_part('epoch', pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-)
+     pg_catalog.statement_timestamp()) OPERATOR(pg_catalog.*) 1000)::pg_catalog.int8)";
+
+/// Where the transaction's own number is kept, for as long as it lasts.
+const TRANSACTION: &str = "lockgate.transaction";
+
+/// What the server says where the transaction or the role is not the host's any more.
+const LOST_TRANSACTION: &str = "lockgate: the transaction is lost";
+const LOST_ROLE: &str = "lockgate: the role is lost";
+
+/// What is the same in all messages of a run in one direction.
+pub struct Whole<'a> {
+    /// Where it is recorded.
+    pub history: &'a History,
+    /// Where that is noted.
+    pub journal: &'a Journal,
+    /// The host's own tables.
+    pub own: &'a OwnTables,
+    /// The lock that the session holds.
+    pub lock: LockKey,
+    /// Which way.
+    pub direction: Direction,
+    /// Of which run.
+    pub run_id: Uuid,
+}
+
+/// A migration.
+pub struct Migration<'a> {
+    /// How long its statements may wait and run.
+    pub timeouts: Timeouts,
+    /// What it does: a script that [`Script::message`] has.
+    pub script: &'a Script,
+    /// What the history has of it.
+    pub record: Record<'a>,
+    /// What the journal has of it, without the duration.
+    pub entry: Entry<'a>,
+}
+
+/// What came of it. Nothing is committed yet.
+pub struct Ran {
+    /// The rows that the script touched.
+    pub rows: u64,
+    /// What it took, in milliseconds.
+    pub took_ms: u64,
+    /// To be committed.
+    pub transaction: Transaction,
+}
+
+/// Why it has come to nothing.
+pub enum Stopped {
+    /// The script was not begun, or what is prepared is gone: it is to be done step by step.
+    Unfit,
+    /// The script failed.
+    Script(ProgramError),
+    /// What it had put off failed.
+    PutOff(ProgramError),
+    /// The host could not record it.
+    Record(&'static str, Error),
+    /// It touched what is not its own.
+    Broken(Broken),
+    /// The history does not have it as it was written.
+    Unrecorded,
+}
+
+/// What is prepared in a session.
+#[derive(Default)]
+pub(super) struct Prepared(Mutex<Vec<Direction>>);
+
+impl Prepared {
+    fn has(&self, direction: Direction) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(&direction)
+    }
+
+    fn note(&self, direction: Direction) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(direction);
+    }
+}
+
+/// Before the script: BEGIN, two time-outs, how it commits, and the first question.
+const BEFORE: usize = 5;
+
+/// The statements behind the script, by their numbers.
+mod behind {
+    pub(super) const GUARD: usize = 0;
+    pub(super) const PUT_OFF: usize = 1;
+    pub(super) const HISTORY: usize = 2;
+    pub(super) const JOURNAL: usize = 3;
+    pub(super) const PUT_OFF_AGAIN: usize = 4;
+}
+
+impl Whole<'_> {
+    fn name(&self, what: &str) -> String {
+        // No script knows it.
+        format!("lockgate_{what}_{}_{}", self.direction, self.run_id.simple())
+    }
+
+    /// What is asked in each message.
+    fn prepare_sql(&self, session: &Session) -> String {
+        let own = self.own;
+        let names = [&own.history, &own.journal, &own.progress, &own.seal].map(|name| quote_literal(name));
+        let [history, journal, progress, _] = &names;
+        let signature = signature_sql(names.each_ref().map(String::as_str));
+        let writes = [history, journal, progress].map(|name| writes_sql(name)).join(", ");
+        let holds = self.history.holds_sql("$1");
+        let (changed, recorded) = match self.direction {
+            Direction::Up => (holds, self.history.holds_of_run_sql("$1", "$2")),
+            Direction::Down => (format!("NOT {holds}"), format!("NOT {holds}")),
+        };
+        let roles = quote_literal(&session.roles());
+        let is_ours = format!(
+            "coalesce(pg_catalog.pg_current_xact_id_if_assigned()::pg_catalog.text OPERATOR(pg_catalog.=)
+                      pg_catalog.current_setting('{TRANSACTION}', true), false)"
+        );
+        let fail = |what: &str| {
+            format!("({} OPERATOR(pg_catalog.||) pg_catalog.pg_backend_pid()::pg_catalog.text)::pg_catalog.int4", quote_literal(&format!("{what} ")))
+        };
+        let session_sql = SESSION_SQL
+            .replace("$1", &format!("{}::pg_catalog.oid", self.lock.class()))
+            .replace("$2", &format!("{}::pg_catalog.oid", self.lock.object()));
+        format!(
+            "PREPARE {begin} (pg_catalog.text) AS
+                 SELECT pg_catalog.set_config('{TRANSACTION}', pg_catalog.pg_current_xact_id()::pg_catalog.text, true),
+                        {signature}, {writes}, {SETTINGS_SQL}, CASE WHEN {changed} THEN {lost} END;
+             PREPARE {guard} AS
+                 SELECT CASE WHEN NOT {is_ours} THEN {lost}
+                             WHEN (session_user::pg_catalog.text OPERATOR(pg_catalog.||) ' ' OPERATOR(pg_catalog.||)
+                                   current_user::pg_catalog.text) OPERATOR(pg_catalog.<>) {roles} THEN {lost_role} END;
+             PREPARE {end} (pg_catalog.text, pg_catalog.text) AS
+                 SELECT {session_sql}, pg_catalog.pg_current_xact_id_if_assigned()::pg_catalog.text, {signature}, {writes},
+                        {SETTINGS_SQL}, {recorded}, {TOOK_SQL}",
+            begin = self.name("begin"),
+            guard = self.name("guard"),
+            end = self.name("end"),
+            lost = fail(LOST_TRANSACTION),
+            lost_role = fail(LOST_ROLE),
+        )
+    }
+
+    /// Before the script.
+    fn head(&self, migration: &Migration<'_>) -> String {
+        format!(
+            "BEGIN; {}; SET LOCAL synchronous_commit = on; EXECUTE {}({});\n",
+            migration.timeouts.sql("SET LOCAL"),
+            self.name("begin"),
+            quote_literal(migration.record.version.as_str())
+        )
+    }
+
+    /// Behind the script, which may end in a comment.
+    fn tail(&self, migration: &Migration<'_>) -> String {
+        let Migration { record, entry, .. } = migration;
+        let recorded = match self.direction {
+            Direction::Up => self.history.record_sql(self.run_id, record, TOOK_SQL),
+            Direction::Down => self.history.forget_sql(&quote_literal(record.version.as_str())),
+        };
+        format!(
+            "\n;EXECUTE {guard}; SET CONSTRAINTS ALL IMMEDIATE; {recorded}; {noted}; SET CONSTRAINTS ALL IMMEDIATE;
+             EXECUTE {end}({version}, {run_id})",
+            guard = self.name("guard"),
+            noted = self.journal.entry_sql(entry, TOOK_SQL),
+            end = self.name("end"),
+            version = quote_literal(record.version.as_str()),
+            run_id = quote_literal(&self.run_id.to_string()),
+        )
+    }
+
+    fn writes(&self) -> OwnWrites {
+        match self.direction {
+            Direction::Up => OwnWrites { history_inserted: 1, journal: 1, ..OwnWrites::default() },
+            Direction::Down => OwnWrites { history_deleted: 1, journal: 1, ..OwnWrites::default() },
+        }
+    }
+
+    /// Runs a migration, all but its COMMIT: one round trip, and another the first time in a session.
+    ///
+    /// # Errors
+    /// Why nothing of it must be committed. Unless the connection is lost, the transaction is still to be rolled back.
+    pub async fn run(&self, session: &Session, migration: &Migration<'_>) -> Result<Ran, Stopped> {
+        let Some(message) = migration.script.message() else { return Err(Stopped::Unfit) };
+        if !session.prepared.has(self.direction) {
+            if session.batch("preparing what is asked of each migration", &self.prepare_sql(session)).await.is_err() {
+                return Err(Stopped::Unfit);
+            }
+            session.prepared.note(self.direction);
+        }
+        let (head, tail) = (self.head(migration), self.tail(migration));
+        let statements = migration.script.statements().count();
+        let mut answers = Answers::default();
+        let asked = answers.of(session, &format!("{head}{message}{tail}")).await;
+        if let Err(error) = asked {
+            return Err(self.stopped(error, answers.done, statements, &head, migration.script));
+        }
+        let script = BEFORE..BEFORE + statements;
+        let rows = answers.touched.get(script.clone()).map_or(0, |rows| rows.iter().sum());
+        if answers.touched.get(script.end + behind::HISTORY) != Some(&1) {
+            return Err(Stopped::Unrecorded);
+        }
+        let (Some(begin), Some(end)) = (answers.rows.first(), answers.rows.last()) else { return Err(Stopped::Unfit) };
+        let [history, journal, progress] = [2, 3, 4].map(|i| counts(begin.get(i)));
+        let transaction = Transaction {
+            id: text(begin, 0),
+            signature: text(begin, 1),
+            writes: [history, journal, progress],
+            settings: text(begin, 5),
+            seal: None,
+        };
+        let standing = Standing {
+            roles: text(end, 0),
+            lock_held: is_true(end, 1),
+            transaction: end.get(2).map(str::to_owned),
+            signature: text(end, 3),
+            writes: [4, 5, 6].map(|i| counts(end.get(i))),
+            settings: text(end, 7),
+            sealed: true,
+        };
+        session.compare(&transaction, &standing, &self.writes()).map_err(Stopped::Broken)?;
+        if !is_true(end, 8) {
+            return Err(Stopped::Unrecorded);
+        }
+        let took_ms = text(end, 9).parse().unwrap_or_default();
+        Ok(Ran { rows, took_ms, transaction })
+    }
+
+    /// What an error means, by the statement that the server was at.
+    fn stopped(
+        &self,
+        mut error: DbError,
+        done: usize,
+        statements: usize,
+        head: &str,
+        script: &Script,
+    ) -> Stopped {
+        let before = u32::try_from(head.chars().count()).unwrap_or(u32::MAX);
+        // A message that cannot be read whole is refused before anything of it is done.
+        let unread = done == 0 && error.is("42601") && error.position.is_some_and(|position| position > before);
+        if done < BEFORE && !unread && !error.connection_lost {
+            return Stopped::Unfit;
+        }
+        let n = done.saturating_sub(BEFORE);
+        if n < statements || unread {
+            error.position = error.position.map(|position| position.saturating_sub(before));
+            return Stopped::Script(script.error(0, n, error));
+        }
+        error.position = None;
+        match n - statements {
+            // What was prepared is gone.
+            _ if error.is("26000") => Stopped::Unfit,
+            behind::GUARD if error.message.contains(LOST_ROLE) => Stopped::Broken(Broken::Role),
+            behind::GUARD if error.message.contains(LOST_TRANSACTION) => Stopped::Broken(Broken::Transaction),
+            behind::PUT_OFF | behind::PUT_OFF_AGAIN => Stopped::PutOff(error.into()),
+            behind::HISTORY => Stopped::Record("history", Error::database("recording the migration", error)),
+            behind::JOURNAL => Stopped::Record("journal", Error::database("writing the journal", error)),
+            _ => Stopped::Broken(Broken::of(error)),
+        }
+    }
+}
+
+/// What the server answers to a message, as far as it goes.
+#[derive(Default)]
+struct Answers {
+    /// The statements that are done.
+    done: usize,
+    /// How many rows each of them has touched.
+    touched: Vec<u64>,
+    /// The rows of the host's questions: the first, and the last so far.
+    rows: Vec<SimpleQueryRow>,
+}
+
+impl Answers {
+    async fn of(&mut self, session: &Session, sql: &str) -> Result<(), DbError> {
+        let client = session.client();
+        let answers = client.simple_query_raw(sql).await.map_err(|e| db_error(&e))?;
+        let mut answers = std::pin::pin!(answers);
+        while let Some(answer) = answers.try_next().await.map_err(|e| db_error(&e))? {
+            match answer {
+                SimpleQueryMessage::CommandComplete(touched) => {
+                    self.done += 1;
+                    self.touched.push(touched);
+                }
+                SimpleQueryMessage::Row(row) => {
+                    // What a script selects is nobody's to keep.
+                    self.rows.truncate(1);
+                    self.rows.push(row);
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+fn text(row: &SimpleQueryRow, i: usize) -> String {
+    row.try_get(i).ok().flatten().unwrap_or_default().to_owned()
+}
+
+fn is_true(row: &SimpleQueryRow, i: usize) -> bool {
+    row.try_get(i).ok().flatten() == Some("t")
+}
+
+/// The numbers of an array, as the server writes it.
+fn counts(array: Option<&str>) -> Option<Vec<i64>> {
+    array?.trim_matches(['{', '}']).split(',').map(|n| n.parse().ok()).collect()
+}

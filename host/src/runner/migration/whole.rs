@@ -1,0 +1,86 @@
+//! A migration of one script, which goes to the server in one message and is committed in a second one.
+
+use std::time::Duration;
+
+use tracing::Instrument as _;
+
+use super::{Halt, Passage, Worked};
+use crate::{
+    error::{Cause, ProgramError},
+    failpoint::Failpoint,
+    migration::Direction,
+    postgres::{
+        journal::Event,
+        whole::{Migration, Ran, Stopped, Whole},
+    },
+    runner::course::Course,
+    sql::Script,
+    telemetry::spans,
+};
+
+impl Passage<'_, '_> {
+    /// The script, where the migration is that and no more, and is run for the first time. What is measured, or tried again after something
+    /// went wrong, goes step by step.
+    pub(super) fn one_script(&self) -> Option<&Script> {
+        let item = self.item;
+        let new = self.tries == 1 && item.started.is_none() && !item.half_applied;
+        let plain = new && !item.version.is_repeatable() && !self.run.session.is_recorded();
+        item.program.one_script(self.direction).filter(|_| plain)
+    }
+
+    /// Runs it; `None` where it could not be begun so, and nothing of it was.
+    pub(super) async fn whole(&self, script: &Script) -> Result<Option<Worked>, Halt> {
+        let (run, item) = (&*self.run, self.item);
+        let mut course = Course::of(script.steps());
+        let name = course.name_of(0);
+        let told = self.step_begins(&course, 0);
+        let own = run.own_tables();
+        let whole = Whole {
+            history: &run.history,
+            journal: &run.journal,
+            own: &own,
+            lock: run.lock,
+            direction: self.direction,
+            run_id: run.run_id,
+        };
+        let event = if self.direction == Direction::Up { Event::Applied } else { Event::Reverted };
+        let migration = Migration {
+            timeouts: self.timeouts(),
+            script,
+            record: self.history_record(Duration::ZERO),
+            entry: self.entry(event),
+        };
+        let asked = whole.run(&run.session, &migration).instrument(spans::step(&name, course.kind_of(0)));
+        let left = self.left(None);
+        let Ran { rows, took_ms, transaction } = match run.config.stop.race(asked).await {
+            Ok(Ok(ran)) => ran,
+            Ok(Err(stopped)) => {
+                self.roll_back().await;
+                let (step, error, committed) = match stopped {
+                    Stopped::Unfit => return Ok(None),
+                    Stopped::Script(error) => (name, error, false),
+                    Stopped::PutOff(error) => ("deferred constraints".to_owned(), error, false),
+                    Stopped::Record(step, error) => (step.to_owned(), error.into(), false),
+                    Stopped::Broken(broken) => {
+                        let committed = broken.has_committed();
+                        (name, ProgramError { at: None, cause: item.fault(broken.what()) }, committed)
+                    }
+                    Stopped::Unrecorded => {
+                        let what = "it changed what the host had written into the history".into();
+                        ("end".to_owned(), ProgramError { at: None, cause: Cause::Script(what) }, false)
+                    }
+                };
+                return Err(self.failed(Some(step), error, committed, &left).await.into());
+            }
+            Err(signal) => {
+                self.roll_back().await;
+                return Err(self.interrupted(signal, &left).await.into());
+            }
+        };
+        told.end(self.step_done(0, Some(rows)));
+        course.position = course.position.after_step();
+        course.position.took = Duration::from_millis(took_ms);
+        Failpoint::Checked.pass();
+        self.commit(&transaction, Worked { course, ended: Some(Vec::new()) }, &left).await.map(Some)
+    }
+}
