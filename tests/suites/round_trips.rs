@@ -1,50 +1,44 @@
 //! How often a command waits for the server. Each wait is as long as the network is slow, so that every one of them is counted.
 
-use std::sync::Arc;
+use lockgate_tests::{Counter, Scenario};
 
-use lockgate_tests::{Counter, Scenario, Trips};
-
-async fn counted(scenario: &Scenario) -> Arc<Counter> {
-    Counter::before(scenario.host(), scenario.port()).await
-}
-
-/// The round trips of a command after those in which it connects. It must open so many sessions, each with a password.
-async fn of(scenario: &Scenario, arguments: &str, connections: usize) -> usize {
-    let counter = counted(scenario).await;
+/// The round trips of the session that a command works in, after those in which it connects; it opens so many sessions.
+async fn of(scenario: &Scenario, arguments: &str, sessions: usize) -> usize {
+    let counter = Counter::before(scenario.host(), scenario.port()).await;
     scenario.run_by_way_of(counter.port(), arguments).await.succeeds();
-    let Trips { connections: opened, to_connect, round_trips } = counter.take();
-    assert_eq!(opened, connections, "{arguments}");
+    let counted = counter.take();
+    assert_eq!(counted.len(), sessions, "{arguments}: {counted:?}");
     // The start, and the two that prove the password.
-    assert_eq!(to_connect, 3 * connections, "{arguments}");
-    round_trips
+    assert!(counted.iter().all(|trips| trips.to_connect == 3), "{arguments}: {counted:?}");
+    counted[0].round_trips
 }
 
-fn tables(scenario: Scenario, from: usize, to: usize) -> Scenario {
-    (from..=to).fold(scenario, |scenario, n| {
+fn tables(scenario: Scenario, numbers: std::ops::RangeInclusive<usize>) -> Scenario {
+    numbers.fold(scenario, |scenario, n| {
         scenario.migration(&format!("{n:03}_t{n}"), &format!("CREATE TABLE t{n} (id int)"), &format!("DROP TABLE t{n}"))
     })
 }
 
 #[tokio::test]
 async fn looking_takes_one() {
-    let scenario = tables(Scenario::new("trips_of_a_look").await, 1, 10);
+    let scenario = tables(Scenario::new("trips_of_a_look").await, 1..=10);
     scenario.up().await.succeeds();
-    for command in ["up", "status"] {
+    for command in ["up", "status", "status --check"] {
         assert_eq!(of(&scenario, command, 1).await, 1, "{command}");
     }
 }
 
 #[tokio::test]
-async fn a_migration_more_takes() {
-    let scenario = tables(Scenario::new("trips_of_an_up").await, 1, 1);
-    scenario.up().await.succeeds();
-    let mut trips = Vec::new();
-    for last in [2, 4, 14] {
-        let scenario = tables(Scenario::new("trips_of_an_up").await, 1, 1);
+async fn a_script_takes_two_up_and_two_down() {
+    let mut ups = Vec::new();
+    let mut downs = Vec::new();
+    for more in [1, 11] {
+        let scenario = tables(Scenario::new("trips_of_a_script").await, 1..=1);
         scenario.up().await.succeeds();
-        let scenario = tables(scenario, 2, last);
-        trips.push(of(&scenario, "up --no-backup", 2).await);
+        let scenario = tables(scenario, 2..=1 + more);
+        ups.push(of(&scenario, "up --no-backup", 2).await);
+        downs.push(of(&scenario, "down --to 1 --no-backup --yes", 2).await);
     }
-    eprintln!("{trips:?}");
-    assert_eq!((trips[2] - trips[1]) / 10, 1);
+    // The script and the COMMIT.
+    assert_eq!([ups[1] - ups[0], downs[1] - downs[0]], [20, 20], "{ups:?} {downs:?}");
 }

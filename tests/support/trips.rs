@@ -14,12 +14,10 @@ use tokio::{
     },
 };
 
-/// What a run has cost.
+/// What a session has cost.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Trips {
-    /// Connections that were opened for sessions.
-    pub connections: usize,
-    /// Round trips in which sessions were opened: until the server was ready for the first question.
+    /// Round trips until the server was ready for the first question.
     pub to_connect: usize,
     /// Round trips after that.
     pub round_trips: usize,
@@ -29,7 +27,8 @@ pub struct Trips {
 pub struct Counter {
     port: u16,
     server: (String, u16),
-    trips: Mutex<Trips>,
+    /// Of each session, in the order in which they were opened.
+    sessions: Mutex<Vec<Trips>>,
 }
 
 impl Counter {
@@ -38,7 +37,7 @@ impl Counter {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port_here = listener.local_addr().unwrap().port();
         let counter =
-            Arc::new(Self { port: port_here, server: (host.to_owned(), port), trips: Mutex::default() });
+            Arc::new(Self { port: port_here, server: (host.to_owned(), port), sessions: Mutex::default() });
         let this = Arc::clone(&counter);
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
@@ -53,9 +52,9 @@ impl Counter {
         self.port
     }
 
-    /// What was counted since this was asked last.
-    pub fn take(&self) -> Trips {
-        std::mem::take(&mut self.trips.lock().unwrap())
+    /// What each session has cost that was opened since this was asked last, in that order.
+    pub fn take(&self) -> Vec<Trips> {
+        std::mem::take(&mut self.sessions.lock().unwrap())
     }
 
     async fn between(self: Arc<Self>, client: TcpStream) {
@@ -73,9 +72,10 @@ impl Counter {
 
     async fn questions(&self, mut from: OwnedReadHalf, mut to: OwnedWriteHalf, open: &Mutex<Open>) {
         let (mut buffer, mut messages) = (vec![0; 1 << 16], Messages::of_a_client());
+        let mut session = 0;
         while let Ok(n @ 1..) = from.read(&mut buffer).await {
             for kind in messages.of(&buffer[..n]) {
-                let mut open = open.lock().unwrap();
+                let (mut open, mut sessions) = (open.lock().unwrap(), self.sessions.lock().unwrap());
                 // What is asked while an answer is still to come waits for nothing.
                 let waited = open.questions == 0;
                 match kind {
@@ -83,11 +83,14 @@ impl Counter {
                     CANCELS | b'X' => continue,
                     // The rest of what is asked goes on to a Sync, which is what the server answers.
                     b'P' | b'B' | b'D' | b'E' | b'C' | b'd' | b'c' | b'f' => continue,
-                    STARTS => self.trips.lock().unwrap().connections += 1,
+                    STARTS => {
+                        session = sessions.len();
+                        sessions.push(Trips::default());
+                    }
                     _ => {}
                 }
                 open.questions += 1;
-                let mut trips = self.trips.lock().unwrap();
+                let Some(trips) = sessions.get_mut(session) else { continue };
                 if !open.is_ready {
                     trips.to_connect += 1;
                 } else if waited {
