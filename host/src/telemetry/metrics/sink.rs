@@ -43,6 +43,7 @@ pub enum Brought {
     /// It is there.
     Done,
     /// Not yet wanted there; it is brought with what follows.
+    #[cfg_attr(not(any(test, feature = "otlp")), allow(dead_code, reason = "only the push gateway waits"))]
     Later,
     /// Somebody else is at it; after a short time it is worth another try.
     Held,
