@@ -126,6 +126,14 @@ lint:
     cargo deny --all-features --locked check bans licenses sources
     cargo machete
 
+# see that the library builds with each feature alone, and with none
+[group('develop')]
+features:
+    for feature in '' cli containers embedded otlp s3 testing; do \
+        cargo clippy --quiet --locked --package lockgate --lib --bins --no-default-features --features "$feature" -- --deny warnings || \
+            { echo "error: lockgate does not build with the features \`$feature\` alone" >&2; exit 1; }; \
+    done
+
 # build the Debian package of the release build into target/deb
 [group('ship')]
 deb:
@@ -176,7 +184,7 @@ first-look:
 
 # everything that a change must pass
 [group('develop')]
-ci: lint doc public-api (plugins target / "plugins") test test-newest fuzz-scripts torture languages browser book tutorial ship first-look
+ci: lint features doc public-api (plugins target / "plugins") test test-newest fuzz-scripts torture languages browser book tutorial ship first-look
 
 # the command itself; the first build takes some minutes and shows its progress
 _lockgate:

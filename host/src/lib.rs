@@ -3,6 +3,7 @@
 mod adopt;
 #[doc(hidden)]
 pub mod backup;
+#[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod cli;
 #[doc(hidden)]

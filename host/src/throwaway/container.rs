@@ -9,7 +9,7 @@ use testcontainers::{
 };
 use uuid::Uuid;
 
-use super::{Pace, SUPERUSER, Server, reaper};
+use super::{Pace, SUPERUSER, Server, start::reaper};
 use crate::error::{Error, Result};
 
 /// A daemon of this machine answers in milliseconds.

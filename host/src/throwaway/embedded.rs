@@ -14,7 +14,7 @@ use std::{
 
 use nix::unistd::User;
 
-use super::{Pace, SUPERUSER, Server, reaper};
+use super::{Pace, SUPERUSER, Server, start::reaper};
 use crate::{
     error::{Error, Result},
     programs::bin_folders,

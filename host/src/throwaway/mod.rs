@@ -2,24 +2,22 @@
 
 #[cfg(feature = "containers")]
 mod container;
+#[cfg(feature = "embedded")]
 mod embedded;
+#[cfg(any(feature = "containers", feature = "embedded"))]
+mod start;
 
 use std::{
     env,
     io::PipeWriter,
-    os::unix::process::CommandExt,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
     sync::{Arc, OnceLock},
     thread,
-    time::{Duration, Instant},
 };
-
-use uuid::Uuid;
 
 use crate::{
     error::{Error, Result},
-    postgres::{Secret, Session, Target, quote_ident, quote_literal},
+    postgres::{Secret, Target},
 };
 
 /// Where it runs, when set: `container` or `embedded`.
@@ -36,9 +34,6 @@ pub const SUPERUSER: &str = "postgres";
 /// What is done, in errors.
 const DOING: &str = "starting a throwaway server";
 
-/// A first start initialises the data, and the machine may be busy.
-const START_MAX: Duration = Duration::from_secs(120);
-
 /// How a server treats its disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pace {
@@ -46,16 +41,6 @@ pub enum Pace {
     Hasty,
     /// As a server that is to be relied on: what is measured on it is what such a server takes.
     Real,
-}
-
-impl Pace {
-    /// The server's settings, as words of its command line.
-    fn settings(self) -> &'static [&'static str] {
-        match self {
-            Self::Hasty => &["-c", "fsync=off", "-c", "full_page_writes=off"],
-            Self::Real => &[],
-        }
-    }
 }
 
 /// A server that accepts connections.
@@ -84,9 +69,23 @@ impl Server {
     ///
     /// # Errors
     /// When the programs are missing or do not work.
+    #[cfg(feature = "embedded")]
     pub async fn embedded(pg_bin: Option<&Path>, pace: Pace) -> Result<Self> {
-        let (server, failed) = embedded::start(pg_bin, password(), pace)?;
+        let (server, failed) = embedded::start(pg_bin, start::password(), pace)?;
         server.prepare(|| embedded::failure(&failed)).await
+    }
+
+    /// None in this build.
+    ///
+    /// # Errors
+    /// Always.
+    #[cfg(not(feature = "embedded"))]
+    #[allow(clippy::unused_async)]
+    pub async fn embedded(_: Option<&Path>, _: Pace) -> Result<Self> {
+        Err(Error::configuration(
+            "this build of lockgate cannot start servers of its own",
+            "build it with the feature `embedded`, or name a server",
+        ))
     }
 
     /// True for a container, false for this machine's own programs.
@@ -128,7 +127,7 @@ impl Server {
     /// When Docker does not answer, or the image cannot be had.
     #[cfg(feature = "containers")]
     pub async fn container(pace: Pace, image: &str) -> Result<Self> {
-        container::start(password(), pace, image).await?.prepare(|| None).await
+        container::start(start::password(), pace, image).await?.prepare(|| None).await
     }
 
     /// None in this build.
@@ -142,26 +141,6 @@ impl Server {
             "this build of lockgate cannot start containers",
             "build it with the feature `containers`, or use an embedded server",
         ))
-    }
-
-    /// Waits until it answers, and makes the role that owns the databases. `failure` tells why it never will.
-    async fn prepare(self, failure: impl Fn() -> Option<String>) -> Result<Self> {
-        let begin = Instant::now();
-        let target = self.as_superuser("postgres");
-        let admin = loop {
-            match Session::connect(&target, "the test").await {
-                Ok(session) => break session,
-                Err(error) if begin.elapsed() > START_MAX => return Err(error),
-                Err(_) => {}
-            }
-            if let Some(why) = failure() {
-                return Err(Error::system(DOING, why));
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        };
-        let (owner, password) = (quote_ident(OWNER), quote_literal(&self.password));
-        admin.batch(DOING, &format!("CREATE ROLE {owner} LOGIN CREATEDB PASSWORD {password}")).await?;
-        Ok(self)
     }
 }
 
@@ -183,23 +162,4 @@ fn on_its_own_runtime<T: Send, F: Future<Output = Result<T>>>(work: impl FnOnce(
         runtime.map_err(|e| Error::system(DOING, e))?.block_on(work())
     };
     thread::scope(|scope| scope.spawn(run).join()).unwrap_or_else(|_| Err(Error::system(DOING, "it panicked")))
-}
-
-/// Other users of the machine can reach the server, so it is not to be guessed. It holds what needs escaping in a URL, in SQL and
-/// in a password file, so that every test is one of that, too.
-fn password() -> String {
-    format!(r"hush:h\ush%40'{}", Uuid::now_v7().simple())
-}
-
-/// Starts a shell script that waits on its standard input for the end of this process, whatever brings it, and then cleans up.
-fn reaper(command: &mut Command) -> Result<PipeWriter> {
-    let system = |e: std::io::Error| Error::system(DOING, e);
-    let (reader, writer) = std::io::pipe().map_err(system)?;
-    // A group of its own: what a terminal sends to this process must not end the reaper. It outlives this process, and whoever waits for the
-    // end of what this one prints must not have to wait for it.
-    command.stdin(reader).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
-    let mut child = command.spawn().map_err(system)?;
-    // Nobody else would notice its early end.
-    thread::spawn(move || child.wait());
-    Ok(writer)
 }

@@ -1,7 +1,5 @@
-//! A PostgreSQL of the project's own, under `.lockgate/`: for a first look, for development and for tests.
-//!
-//! It listens on the loopback address only, behind a password of its own, and runs while a command uses it; the data stays. Commands
-//! that use it at the same time share it: the last one stops it.
+//! The server itself. It listens on the loopback address only, behind a password of its own, and runs while a command uses it; the data
+//! stays. Commands that use it at the same time share it: the last one stops it.
 
 use std::{
     fs::{self, File},
@@ -21,6 +19,7 @@ use nix::{
     unistd::{Pid, Uid, User},
 };
 
+use super::FOLDER;
 use crate::{
     error::{Error, Result},
     files,
@@ -28,9 +27,6 @@ use crate::{
     postgres::{Secret, Session, Target, quote_ident, quote_literal},
     programs::{bin_folders, major_version},
 };
-
-/// The folder of everything of the project's own that is not committed.
-pub const FOLDER: &str = ".lockgate";
 
 /// The role that owns the database: not a superuser, as it should be in production.
 const ROLE: &str = "lockgate";
