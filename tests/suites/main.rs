@@ -37,6 +37,7 @@ mod obstacles;
 mod old_script;
 mod ops;
 mod order;
+mod otlp;
 mod output;
 mod outside;
 mod plans;

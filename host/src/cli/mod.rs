@@ -57,7 +57,7 @@ use crate::{
     plan::OutOfOrder,
     report::json::{self, Failure},
     stop::Stop,
-    telemetry::{ended, spans},
+    telemetry::{Telemetry, ended, spans},
 };
 
 /// Migrates PostgreSQL: SQL files and sandboxed WebAssembly components, with lock, preflight, backup and verification.
@@ -343,28 +343,33 @@ pub fn main() -> u8 {
         let error = Error::configuration(what, "leave it out; `lockgate --help` has the commands");
         return fail(&error, &command, console, json);
     }
-    if let Err(error) = telemetry::begin(&cli, run_id, console.stderr.color) {
-        return fail(&error, &command, console, json);
-    }
+    let telemetry = match telemetry::begin(&cli, run_id, console.stderr.color) {
+        Ok(telemetry) => telemetry,
+        Err(error) => return fail(&error, &command, console, json),
+    };
     let name = matches.subcommand_name().unwrap_or_default();
     let span = spans::run(run_id, name);
+    telemetry.adopt(&span);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&Error::system("starting the runtime", error), &command, console, json),
     };
     let work = async {
         tracing::info!(version = env!("CARGO_PKG_VERSION"), "began");
-        let result = run(cli, run_id, name, &command, console).await;
+        let result = run(cli, run_id, name, &command, console, &telemetry).await;
         ended(&result);
         result
     };
     let result = runtime.block_on(work.instrument(span));
     // A compiler or a dump that was abandoned must not keep the process.
     runtime.shutdown_background();
-    match result {
+    let code = match result {
         Ok(code) => code as u8,
         Err(error) => fail(&error, &command, console, json),
-    }
+    };
+    // Whoever reads knows all by now, and need not wait for it.
+    telemetry.end();
+    code
 }
 
 fn fail(error: &Error, command: &str, console: Console, json: bool) -> u8 {
@@ -376,7 +381,14 @@ fn fail(error: &Error, command: &str, console: Console, json: bool) -> u8 {
     failure.error.exit_code
 }
 
-async fn run(cli: Cli, run_id: Uuid, name: &str, command: &str, console: Console) -> Result<ExitCode> {
+async fn run(
+    cli: Cli,
+    run_id: Uuid,
+    name: &str,
+    command: &str,
+    console: Console,
+    telemetry: &Telemetry,
+) -> Result<ExitCode> {
     if let Some(result) = without_settings(&cli.command) {
         return result;
     }
@@ -445,7 +457,7 @@ async fn run(cli: Cli, run_id: Uuid, name: &str, command: &str, console: Console
         None
     };
     config.target.tag = Some(run_id.simple().to_string().split_off(24));
-    config.meter = telemetry::meter(global.telemetry, &config, &cli.command, name)?;
+    config.meter = telemetry::meter(telemetry, global.telemetry, &config, &cli.command, name)?;
     config.meter.run_began();
     config.events = told;
     let told = config.events.begin(

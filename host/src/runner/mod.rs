@@ -19,7 +19,6 @@ mod work;
 
 use std::time::{Duration, Instant};
 
-use tracing::Instrument as _;
 use uuid::Uuid;
 
 use self::{
@@ -214,7 +213,7 @@ pub async fn restore(config: &Config, run_id: Uuid, choice: &Choice, order: &bac
         tracing::warn!("{foreign}");
     }
     let span = spans::restore(&backup.manifest.id);
-    let mut restored = Box::pin(backup::restore(config, run_id, backup, order)).instrument(span).await?;
+    let mut restored = spans::within(span, Box::pin(backup::restore(config, run_id, backup, order))).await?;
     restored.warnings.extend(foreign.clone());
     if order.into.is_none() {
         config.meter.migrations_stand(ExitCode::Done);
@@ -227,7 +226,7 @@ pub async fn restore(config: &Config, run_id: Uuid, choice: &Choice, order: &bac
 /// # Errors
 /// As [`backup::drill`].
 pub async fn drill(config: &Config, run_id: Uuid) -> Result<Drill> {
-    let drilled = Box::pin(backup::drill(config, run_id)).instrument(spans::drill()).await;
+    let drilled = spans::within(spans::drill(), Box::pin(backup::drill(config, run_id))).await;
     let detail = match &drilled {
         Ok(drill) => {
             let missed = drill.missed();
@@ -361,7 +360,7 @@ impl<'a> Run<'a> {
         let told = self.events.begin(Told::LockWaitStarted {}, Told::LockWaitFinished { acquired: false });
         let waited = lock::acquire(&self.session, self.lock, self.config.lock_timeout);
         let span = spans::lock();
-        let waited = self.stoppable(waited).instrument(span.clone()).await??;
+        let waited = spans::within(span.clone(), async { self.stoppable(waited).await? }).await?;
         span.record("waited_ms", waited.as_millis());
         drop(span);
         self.config.meter.lock_waited(waited);
@@ -604,8 +603,10 @@ impl<'a> Run<'a> {
     /// The host's checks, with those of a backup or without.
     async fn preflight(&self, work: &[Work], backup: bool) -> Result<Vec<Finding>> {
         let found = self.told(Checks::Host, None, self.host_findings(work, backup));
-        let findings = Box::pin(found).instrument(spans::preflight()).await?;
+        let span = spans::preflight();
+        let findings = spans::within(span.clone(), Box::pin(found)).await?;
         if blocks(&findings) {
+            spans::fails(&span, ExitCode::CheckFailed);
             let state = NOTHING_CHANGED.into();
             return Err(Error::Checks { stage: Stage::HostPreflight, findings, state });
         }
@@ -661,7 +662,7 @@ impl<'a> Run<'a> {
 
     async fn migration_preflight(&self, item: &Work) -> Result<Vec<Finding>> {
         let found = self.told(Checks::Migration, Some(&item.name), self.own_preflight(item));
-        Box::pin(found).instrument(spans::preflight_of(&item.name)).await
+        spans::within(spans::preflight_of(&item.name), Box::pin(found)).await
     }
 
     /// A migration's own checks.
@@ -771,7 +772,7 @@ impl<'a> Run<'a> {
 
     async fn take_backup(&self, work: &[Work], extent: Extent) -> Result<Manifest> {
         let span = spans::backup();
-        let manifest = Box::pin(self.backed_up(work, extent)).instrument(span.clone()).await?;
+        let manifest = spans::within(span.clone(), Box::pin(self.backed_up(work, extent))).await?;
         span.record("backup", &manifest.id).record("bytes", manifest.bytes());
         Ok(manifest)
     }
