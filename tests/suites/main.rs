@@ -7,6 +7,7 @@ mod adopt;
 mod auth_service;
 mod authors;
 mod backup;
+mod bars;
 mod certificate;
 mod command_line;
 mod companions;
