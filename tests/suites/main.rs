@@ -43,6 +43,7 @@ mod outside;
 mod plans;
 mod plugin_commands;
 mod privileges;
+mod questions;
 mod rehearsal;
 mod report;
 mod restore;
