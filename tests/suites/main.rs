@@ -61,4 +61,5 @@ mod throwaway;
 mod tls;
 mod up_and_down;
 mod values;
+mod wide;
 mod workload;
