@@ -14,6 +14,7 @@ mod passfile;
 pub mod preflight;
 pub mod progress;
 mod recorded;
+mod reported;
 pub mod roles;
 mod savepoint;
 mod scripts;

@@ -111,6 +111,7 @@ pub async fn status(config: &Config, run_id: Uuid) -> Result<Status> {
     let run = Run::begin(config, run_id).await?;
     let applied = run.applied().await?;
     let started = run.progress.read(&run.session).await?;
+    let failures = run.journal.failures(&run.session).await?;
     let rows = plan::states(&folder, &applied, config.rules).into_iter().filter_map(|(state, migration, row)| {
         let (version, description, kind) = match (migration, row) {
             (_, Some(row)) => (row.version.clone(), row.description.clone(), row.kind.clone()),
@@ -119,7 +120,10 @@ pub async fn status(config: &Config, run_id: Uuid) -> Result<Status> {
         };
         let underway = started.as_ref().filter(|started| started.version == version).map(Underway::of);
         let state = if underway.is_some() { State::Started } else { state };
-        Some(StatusRow { version, description, kind, state, progress: underway, applied: row.cloned() })
+        // What is applied has not failed in the end.
+        let failed = failures.iter().find(|(of, _)| *of == version && matches!(state, State::Pending | State::Started));
+        let (failure, applied) = (failed.map(|(_, failure)| failure.clone()), row.cloned());
+        Some(StatusRow { version, description, kind, state, progress: underway, failure, applied })
     });
     let migrations = rows.collect();
     let mut problems = standing(&folder, &applied);
