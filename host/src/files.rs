@@ -16,6 +16,8 @@ use nix::{
     sys::memfd::{MFdFlags, memfd_create},
 };
 
+use crate::error::Error;
+
 /// The bytes of a regular file. Neither a pipe nor a device is waited for.
 ///
 /// # Errors
@@ -77,20 +79,24 @@ impl Others {
     }
 }
 
-/// Refuses a file that holds a secret, and that others have access to. Neither a pipe nor a descriptor has anybody else's.
+/// Refuses a file that holds a secret, `what`, and that others have access to. Neither a pipe nor a descriptor is anybody else's.
 ///
 /// # Errors
-/// When it cannot be looked at, or others have access to it: `what` it is, and how to mend that.
-pub fn refuse_shared(what: &str, path: &Path) -> Result<(), (String, String)> {
+/// [`Error::Configuration`], also when it cannot be looked at.
+pub fn refuse_shared(what: &str, path: &Path) -> Result<(), Error> {
     let shown = path.display();
-    let next = format!("`chmod 600 {shown}`");
-    let file =
-        fs::metadata(path).map_err(|e| (format!("{what} `{shown}` cannot be read: {e}"), "name another".into()))?;
+    let file = fs::metadata(path).map_err(|e| {
+        Error::configuration(
+            format!("{what} `{shown}` cannot be read: {e}"),
+            "name a file that is there, and that can be read",
+        )
+    })?;
     if !file.is_file() || Others::of(&file) == Others::Nothing {
         return Ok(());
     }
     let mode = file.mode() & 0o7777;
-    Err((format!("{what} `{shown}` is not used: others have access to it (mode {mode:04o})"), next))
+    let what = format!("{what} `{shown}` is not used: others have access to it (mode {mode:04o})");
+    Err(Error::configuration(what, format!("`chmod 600 {shown}`")))
 }
 
 /// Makes a folder that is not to be committed, with a `.gitignore` that says so. One that is there is left as it is.
@@ -192,12 +198,13 @@ mod tests {
         let path = folder.path().join("key");
         fs::write(&path, "").unwrap();
         fs::set_permissions(&path, Permissions::from_mode(0o604)).unwrap();
-        let (what, next) = refuse_shared("the key", &path).unwrap_err();
-        assert!(what.contains("key` is not used: others have access to it (mode 0604)"), "{what}");
-        assert_eq!(next, format!("`chmod 600 {}`", path.display()));
+        let text = refuse_shared("the key", &path).unwrap_err().report().to_string();
+        assert!(text.contains("key` is not used: others have access to it (mode 0604)"), "{text}");
+        assert!(text.contains(&format!("next: `chmod 600 {}`", path.display())), "{text}");
         fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
         refuse_shared("the key", &path).unwrap();
-        assert!(refuse_shared("the key", &folder.path().join("none")).unwrap_err().0.contains("cannot be read"));
+        let missing = refuse_shared("the key", &folder.path().join("none")).unwrap_err().to_string();
+        assert!(missing.contains("none` cannot be read"), "{missing}");
         // Whoever has put it there was asked by its folder.
         mkfifo(&folder.path().join("pipe"), Mode::S_IRWXU | Mode::S_IROTH).unwrap();
         refuse_shared("the key", &folder.path().join("pipe")).unwrap();

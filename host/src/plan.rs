@@ -324,7 +324,8 @@ mod tests {
             filename: format!("{v}_x.up.sql"),
             kind: Kind::Sql,
             checksum: Checksum::of_bytes(v.as_bytes()),
-            content: Ok(Content::Sql(Box::new(SqlFiles { up: None, down: None, preflight: None, verify: None }))).into(),
+            content: Ok(Content::Sql(Box::new(SqlFiles { up: None, down: None, preflight: None, verify: None })))
+                .into(),
         };
         versions.iter().map(migration).collect()
     }

@@ -23,9 +23,9 @@ fn tables(scenario: Scenario, numbers: std::ops::RangeInclusive<usize>) -> Scena
 async fn looking_takes_one() {
     let scenario = tables(Scenario::new("trips_of_a_look").await, 1..=10);
     scenario.up().await.succeeds();
-    for command in ["up", "status", "status --check"] {
-        assert_eq!(of(&scenario, command, 1).await, 1, "{command}");
-    }
+    assert_eq!(of(&scenario, "up", 1).await, 1);
+    // And two for what has failed lately: whether the role may read the journal, and what it tells.
+    assert_eq!(of(&scenario, "status", 1).await, 3);
 }
 
 #[tokio::test]

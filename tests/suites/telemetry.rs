@@ -1,8 +1,12 @@
 //! What machines are told of runs: the text file of metrics.
 
-use std::fs;
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
 
 use lockgate_tests::Scenario;
+use nix::fcntl::{Flock, FlockArg};
 
 /// The value of a metric of a scenario's database with these further labels, written as Prometheus does; `None`: there is none.
 fn value(scenario: &Scenario, metric: &str, labels: &str) -> Option<f64> {
@@ -165,4 +169,23 @@ async fn metrics_that_cannot_be_written_stop_no_run() {
     scenario.run("down 1 --prometheus-file metrics.txt").await.refuses_with(2).says("does not end in `.prom`");
     scenario.write("lockgate.toml", "[telemetry]\nprometheus = \"x.prom\"\n");
     scenario.run("up").await.refuses_with(2).says("line 2, column 1: unknown key `prometheus` under [telemetry]");
+}
+
+#[tokio::test]
+async fn a_file_of_metrics_that_somebody_holds_slows_no_run() {
+    let names: Vec<String> = (0..40).map(|i| format!("t{i}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let scenario = Scenario::new("metrics_held").await.tables(&names);
+    let scenario = scenario.config("[telemetry]\nprometheus_file = \"lockgate.prom\"\nflush_timeout_ms = 300\n");
+    let lock = fs::File::create(scenario.path("lockgate.prom.lock")).unwrap();
+    let held = Flock::lock(lock, FlockArg::LockExclusive).unwrap();
+    let begin = Instant::now();
+    let outcome = scenario.run("up --no-backup").await.succeeds();
+    // Were each of the 80 changes to wait for half a second, this would not be enough.
+    assert!(begin.elapsed() < Duration::from_secs(35), "{:?}", begin.elapsed());
+    assert_eq!(outcome.stderr.matches("metrics cannot be written").count(), 1, "{}", outcome.stderr);
+    assert!(!scenario.path("lockgate.prom").exists());
+    drop(held);
+    scenario.run("down --to 1 --no-backup").await.succeeds();
+    assert_eq!(value(&scenario, "lockgate_migrations_total", ",direction=\"down\",result=\"success\""), Some(39.0));
 }

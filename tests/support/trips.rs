@@ -36,8 +36,7 @@ impl Counter {
     pub async fn before(host: &str, port: u16) -> Arc<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port_here = listener.local_addr().unwrap().port();
-        let counter =
-            Arc::new(Self { port: port_here, server: (host.to_owned(), port), sessions: Mutex::default() });
+        let counter = Arc::new(Self { port: port_here, server: (host.to_owned(), port), sessions: Mutex::default() });
         let this = Arc::clone(&counter);
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
@@ -64,10 +63,7 @@ impl Counter {
         let (from_client, to_client) = client.into_split();
         let (from_server, to_server) = server.into_split();
         let open = Arc::new(Mutex::new(Open::default()));
-        tokio::join!(
-            self.questions(from_client, to_server, &open),
-            self.answers(from_server, to_client, &open),
-        );
+        tokio::join!(self.questions(from_client, to_server, &open), self.answers(from_server, to_client, &open),);
     }
 
     async fn questions(&self, mut from: OwnedReadHalf, mut to: OwnedWriteHalf, open: &Mutex<Open>) {

@@ -81,7 +81,7 @@ impl Identities {
                 "name a file that `age-keygen` has written",
             )
         };
-        refuse_shared("the identity", path).map_err(|(what, next)| Error::configuration(what, next))?;
+        refuse_shared("the identity", path)?;
         let file = fs::File::open(path).map_err(|e| wrong(format!("it cannot be read: {e}")))?;
         // The library's own words may quote the line.
         let file = IdentityFile::from_buffer(BufReader::new(file))

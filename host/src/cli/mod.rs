@@ -1,6 +1,7 @@
 //! The command line: one file a command; each builds a request, calls the library, and hands the outcome to `report`.
 
 mod adopt;
+mod answer;
 mod backup;
 mod baseline;
 mod completions;
@@ -57,7 +58,7 @@ use crate::{
     plan::OutOfOrder,
     report::json::{self, Failure},
     stop::Stop,
-    telemetry::{ended, spans},
+    telemetry::{Telemetry, ended, spans},
 };
 
 /// Migrates PostgreSQL: SQL files and sandboxed WebAssembly components, with lock, preflight, backup and verification.
@@ -284,10 +285,13 @@ impl Context {
         }
         // Where it cannot be shown there is nobody who could answer.
         let _ = write!(io::stderr(), "{question} [y/N] ");
-        let mut answer = String::new();
-        io::stdin().read_line(&mut answer).map_err(|e| Error::system("reading the answer", e))?;
+        let answer = answer::typed(&self.config.stop)?;
         if matches!(answer.trim(), "y" | "Y" | "yes") {
             return Ok(());
+        }
+        if !answer.ends_with('\n') {
+            // The terminal has ended no line where the input ended.
+            let _ = writeln!(io::stderr());
         }
         Err(Error::Refused { what: "not confirmed".into(), next: "answer y, or say `--yes`".into() })
     }
@@ -343,28 +347,33 @@ pub fn main() -> u8 {
         let error = Error::configuration(what, "leave it out; `lockgate --help` has the commands");
         return fail(&error, &command, console, json);
     }
-    if let Err(error) = telemetry::begin(&cli, run_id, console.stderr.color) {
-        return fail(&error, &command, console, json);
-    }
+    let telemetry = match telemetry::begin(&cli, run_id, console.stderr.color) {
+        Ok(telemetry) => telemetry,
+        Err(error) => return fail(&error, &command, console, json),
+    };
     let name = matches.subcommand_name().unwrap_or_default();
     let span = spans::run(run_id, name);
+    telemetry.adopt(&span);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&Error::system("starting the runtime", error), &command, console, json),
     };
     let work = async {
         tracing::info!(version = env!("CARGO_PKG_VERSION"), "began");
-        let result = run(cli, run_id, name, &command, console).await;
+        let result = run(cli, run_id, name, &command, console, &telemetry).await;
         ended(&result);
         result
     };
     let result = runtime.block_on(work.instrument(span));
     // A compiler or a dump that was abandoned must not keep the process.
     runtime.shutdown_background();
-    match result {
+    let code = match result {
         Ok(code) => code as u8,
         Err(error) => fail(&error, &command, console, json),
-    }
+    };
+    // Whoever reads knows all by now, and need not wait for it.
+    telemetry.end();
+    code
 }
 
 fn fail(error: &Error, command: &str, console: Console, json: bool) -> u8 {
@@ -376,7 +385,14 @@ fn fail(error: &Error, command: &str, console: Console, json: bool) -> u8 {
     failure.error.exit_code
 }
 
-async fn run(cli: Cli, run_id: Uuid, name: &str, command: &str, console: Console) -> Result<ExitCode> {
+async fn run(
+    cli: Cli,
+    run_id: Uuid,
+    name: &str,
+    command: &str,
+    console: Console,
+    telemetry: &Telemetry,
+) -> Result<ExitCode> {
     if let Some(result) = without_settings(&cli.command) {
         return result;
     }
@@ -445,7 +461,7 @@ async fn run(cli: Cli, run_id: Uuid, name: &str, command: &str, console: Console
         None
     };
     config.target.tag = Some(run_id.simple().to_string().split_off(24));
-    config.meter = telemetry::meter(global.telemetry, &config, &cli.command, name)?;
+    config.meter = telemetry::meter(telemetry, global.telemetry, &config, &cli.command, name)?;
     config.meter.run_began();
     config.events = told;
     let told = config.events.begin(

@@ -13,7 +13,7 @@ use crate::error::Result;
 const HIDDEN: &str = "***";
 
 /// Settings of the file that an option can set as well, by the names of both. The other options have no place in the file.
-const OPTIONS: [(&str, &str); 16] = [
+const OPTIONS: [(&str, &str); 19] = [
     ("dir", "dir"),
     ("layout", "layout"),
     ("unrelated", "unrelated"),
@@ -27,6 +27,9 @@ const OPTIONS: [(&str, &str); 16] = [
     ("backup_role", "backup.role"),
     ("identity", "backup.identity"),
     ("retries", "statements.retries"),
+    ("prometheus_file", "telemetry.prometheus_file"),
+    ("otlp_endpoint", "telemetry.otlp_endpoint"),
+    ("push_url", "telemetry.push_url"),
     ("require_rehearsal", "rehearsal.require"),
     ("on", "rehearsal.on"),
     ("mask", "rehearsal.mask"),

@@ -225,11 +225,11 @@ fn changes_rows(sql: &str) -> bool {
             Kind::Close => depth = depth.saturating_sub(1),
             // After `WITH`, what its queries are for.
             Kind::Word if depth == 0 => {
-                let is = |word: &&str| sql[token.start..token.end].eq_ignore_ascii_case(word);
-                if ["INSERT", "UPDATE", "DELETE", "MERGE"].iter().any(|word| is(&word)) {
+                let is = |word: &str| sql[token.start..token.end].eq_ignore_ascii_case(word);
+                if ["INSERT", "UPDATE", "DELETE", "MERGE"].iter().any(|word| is(word)) {
                     return true;
                 }
-                if ["SELECT", "VALUES", "TABLE"].iter().any(|word| is(&word)) {
+                if ["SELECT", "VALUES", "TABLE"].iter().any(|word| is(word)) {
                     return false;
                 }
             }

@@ -16,6 +16,7 @@ mod passfile;
 pub mod preflight;
 pub mod progress;
 mod recorded;
+mod reported;
 pub mod roles;
 mod savepoint;
 mod scripts;
@@ -34,8 +35,8 @@ pub use connect::{
 };
 pub use copy::CopyIn;
 pub use cursor::{Cursor, fresh_number};
-pub use look::Look;
 pub use handle::{Handle, QueryError, QueryLimits};
+pub use look::Look;
 pub use own::{FUNCTIONS as OWN_FUNCTIONS, OwnTables, OwnWrites, TABLES as OWN_TABLES};
 pub(crate) use passfile::{line as passfile_line, line_of_all as passfile_line_of_all, path as passfile_path};
 pub use recorded::{How, Recorder, Told};

@@ -282,7 +282,16 @@ impl Session {
         let (server, answers) = join(prepare(&asked), answers).await;
         let server = server?;
         drop(asked);
-        let session = Self { handle, cancel, tls, driver, target: target.clone(), recorder: None, prepared: Prepared::default(), server };
+        let session = Self {
+            handle,
+            cancel,
+            tls,
+            driver,
+            target: target.clone(),
+            recorder: None,
+            prepared: Prepared::default(),
+            server,
+        };
         Ok((session, answers))
     }
 
@@ -700,7 +709,8 @@ async fn prepare(client: &Asked<'_>) -> Result<Server, tokio_postgres::Error> {
     // Only the role that logged in may see when its process began.
     let began = format!("SELECT {STARTED_SQL} FROM pg_catalog.pg_stat_activity a WHERE a.pid = pg_backend_pid()");
     let set_up = format!("{}; SET ROLE NONE; {began}; RESET ROLE", settings_sql());
-    let is = "SELECT current_setting('server_version_num')::int4, current_setting('server_version'), pg_is_in_recovery(),
+    let is =
+        "SELECT current_setting('server_version_num')::int4, current_setting('server_version'), pg_is_in_recovery(),
                      current_setting('default_transaction_read_only')::bool, current_user::text,
                      (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user), session_user::text,
                      (SELECT version FROM pg_catalog.pg_stat_ssl WHERE pid = pg_backend_pid() AND ssl),

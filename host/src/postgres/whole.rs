@@ -26,7 +26,8 @@ use crate::{
 };
 
 /// How long the message has taken so far, in milliseconds: for the server, all of it is one call of the client.
-const TOOK_SQL: &str = "pg_catalog.int8larger(0, (pg_catalog.date_part('epoch', pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-)
+const TOOK_SQL: &str =
+    "pg_catalog.int8larger(0, (pg_catalog.date_part('epoch', pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-)
      pg_catalog.statement_timestamp()) OPERATOR(pg_catalog.*) 1000)::pg_catalog.int8)";
 
 /// Where the transaction's own number is kept, for as long as it lasts.
@@ -140,7 +141,10 @@ impl Whole<'_> {
                       pg_catalog.current_setting('{TRANSACTION}', true), false)"
         );
         let fail = |what: &str| {
-            format!("({} OPERATOR(pg_catalog.||) pg_catalog.pg_backend_pid()::pg_catalog.text)::pg_catalog.int4", quote_literal(&format!("{what} ")))
+            format!(
+                "({} OPERATOR(pg_catalog.||) pg_catalog.pg_backend_pid()::pg_catalog.text)::pg_catalog.int4",
+                quote_literal(&format!("{what} "))
+            )
         };
         let session_sql = SESSION_SQL
             .replace("$1", &format!("{}::pg_catalog.oid", self.lock.class()))
@@ -250,14 +254,7 @@ impl Whole<'_> {
     }
 
     /// What an error means, by the statement that the server was at.
-    fn stopped(
-        &self,
-        mut error: DbError,
-        done: usize,
-        statements: usize,
-        head: &str,
-        script: &Script,
-    ) -> Stopped {
+    fn stopped(&self, mut error: DbError, done: usize, statements: usize, head: &str, script: &Script) -> Stopped {
         let before = u32::try_from(head.chars().count()).unwrap_or(u32::MAX);
         // A message that cannot be read whole is refused before anything of it is done.
         let unread = done == 0 && error.is("42601") && error.position.is_some_and(|position| position > before);

@@ -19,7 +19,6 @@ mod work;
 
 use std::time::{Duration, Instant};
 
-use tracing::Instrument as _;
 use uuid::Uuid;
 
 use self::{
@@ -114,6 +113,7 @@ pub async fn status(config: &Config, run_id: Uuid) -> Result<Status> {
     let mut run = Run::begin_with_a_look(config, run_id).await?;
     let Look { applied, started, .. } = run.first_look().await?;
     let applied = run.with_scripts_of_what_changed(&folder, applied).await?;
+    let failures = run.journal.failures(&run.session).await?;
     let rows = plan::states(&folder, &applied, config.rules).into_iter().filter_map(|(state, migration, row)| {
         let (version, description, kind) = match (migration, row) {
             (_, Some(row)) => (row.version.clone(), row.description.clone(), row.kind.clone()),
@@ -122,7 +122,10 @@ pub async fn status(config: &Config, run_id: Uuid) -> Result<Status> {
         };
         let underway = started.as_ref().filter(|started| started.version == version).map(Underway::of);
         let state = if underway.is_some() { State::Started } else { state };
-        Some(StatusRow { version, description, kind, state, progress: underway, applied: row.cloned() })
+        // What is applied has not failed in the end.
+        let failed = failures.iter().find(|(of, _)| *of == version && matches!(state, State::Pending | State::Started));
+        let (failure, applied) = (failed.map(|(_, failure)| failure.clone()), row.cloned());
+        Some(StatusRow { version, description, kind, state, progress: underway, failure, applied })
     });
     let migrations = rows.collect();
     let mut problems = standing(&folder, &applied);
@@ -217,7 +220,7 @@ pub async fn restore(config: &Config, run_id: Uuid, choice: &Choice, order: &bac
         tracing::warn!("{foreign}");
     }
     let span = spans::restore(&backup.manifest.id);
-    let mut restored = Box::pin(backup::restore(config, run_id, backup, order)).instrument(span).await?;
+    let mut restored = spans::within(span, Box::pin(backup::restore(config, run_id, backup, order))).await?;
     restored.warnings.extend(foreign.clone());
     if order.into.is_none() {
         config.meter.migrations_stand(ExitCode::Done);
@@ -230,7 +233,7 @@ pub async fn restore(config: &Config, run_id: Uuid, choice: &Choice, order: &bac
 /// # Errors
 /// As [`backup::drill`].
 pub async fn drill(config: &Config, run_id: Uuid) -> Result<Drill> {
-    let drilled = Box::pin(backup::drill(config, run_id)).instrument(spans::drill()).await;
+    let drilled = spans::within(spans::drill(), Box::pin(backup::drill(config, run_id))).await;
     let detail = match &drilled {
         Ok(drill) => {
             let missed = drill.missed();
@@ -407,7 +410,7 @@ impl<'a> Run<'a> {
         let told = self.events.begin(Told::LockWaitStarted {}, Told::LockWaitFinished { acquired: false });
         let waited = lock::acquire(&self.session, self.lock, self.config.lock_timeout);
         let span = spans::lock();
-        let waited = self.stoppable(waited).instrument(span.clone()).await??;
+        let waited = spans::within(span.clone(), async { self.stoppable(waited).await? }).await?;
         span.record("waited_ms", waited.as_millis());
         drop(span);
         self.config.meter.lock_waited(waited);
@@ -672,8 +675,10 @@ impl<'a> Run<'a> {
     /// The host's checks, with those of a backup or without.
     async fn preflight(&self, work: &[Work], backup: bool) -> Result<Vec<Finding>> {
         let found = self.told(Checks::Host, None, self.host_findings(work, backup));
-        let findings = Box::pin(found).instrument(spans::preflight()).await?;
+        let span = spans::preflight();
+        let findings = spans::within(span.clone(), Box::pin(found)).await?;
         if blocks(&findings) {
+            spans::fails(&span, ExitCode::CheckFailed);
             let state = NOTHING_CHANGED.into();
             return Err(Error::Checks { stage: Stage::HostPreflight, findings, state });
         }
@@ -729,7 +734,7 @@ impl<'a> Run<'a> {
 
     async fn migration_preflight(&self, item: &Work) -> Result<Vec<Finding>> {
         let found = self.told(Checks::Migration, Some(&item.name), self.own_preflight(item));
-        Box::pin(found).instrument(spans::preflight_of(&item.name)).await
+        spans::within(spans::preflight_of(&item.name), Box::pin(found)).await
     }
 
     /// A migration's own checks.
@@ -842,7 +847,7 @@ impl<'a> Run<'a> {
 
     async fn take_backup(&self, work: &[Work], extent: Extent) -> Result<Manifest> {
         let span = spans::backup();
-        let manifest = Box::pin(self.backed_up(work, extent)).instrument(span.clone()).await?;
+        let manifest = spans::within(span.clone(), Box::pin(self.backed_up(work, extent))).await?;
         span.record("backup", &manifest.id).record("bytes", manifest.bytes());
         Ok(manifest)
     }

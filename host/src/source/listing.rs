@@ -188,9 +188,11 @@ impl Listing {
         }
         thread::scope(|scope| {
             for part in unread.chunks(unread.len().div_ceil(threads)) {
-                scope.spawn(|| part.iter().for_each(|(entry, name)| {
-                    entry.text.get_or_init(|| Text::of(&self.path.join(name)));
-                }));
+                scope.spawn(|| {
+                    part.iter().for_each(|(entry, name)| {
+                        entry.text.get_or_init(|| Text::of(&self.path.join(name)));
+                    })
+                });
             }
         });
     }

@@ -5,7 +5,7 @@ use std::{fs, time::Duration};
 use lockgate_tests::{Scenario, components::planned, eventually};
 use serde_json::Value;
 
-use super::described::validator;
+use super::described::{are_as_ever, validator};
 
 const FILE: &str = "events.ndjson";
 
@@ -100,6 +100,76 @@ async fn a_run_is_told_from_its_beginning_to_its_end() {
     let step = event(&lines, "step_finished");
     assert_eq!((&step["outcome"], &step["rows"], &step["step"]), (&"done".into(), &7.into(), &1.into()));
     assert_eq!(lines[lines.len() - 1]["exit_code"], 0);
+}
+
+#[tokio::test]
+async fn the_events_of_a_run_are_as_ever() {
+    let scenario = Scenario::new("events_as_ever").await.migration(
+        "001_a",
+        "CREATE TABLE a AS SELECT generate_series(1, 7) n;",
+        "DROP TABLE a;",
+    );
+    let told = async |options: &str, code: i32| {
+        scenario.run(&format!("{options} --events {FILE}")).await.exits_with(code);
+        let lines = of(&scenario);
+        scenario.remove(FILE);
+        // How often that is told depends on the machine.
+        lines.into_iter().filter(|line| line["event"] != "backup_progress").collect::<Vec<_>>()
+    };
+    let up = told("up", 0).await;
+    let position = |lines: &[Value]| lines.iter().map(|line| line["sequence"].as_u64().unwrap()).collect::<Vec<_>>();
+    assert!(position(&up).is_sorted());
+    are_as_ever("events-up", &scenario, renumbered(up));
+    scenario.write("migrations/002_b.up.sql", "CREATE TABLE b ();\nSELECT nonsense;");
+    scenario.write("migrations/002_b.down.sql", "DROP TABLE b;");
+    are_as_ever("events-up-failed", &scenario, renumbered(told("up --no-backup", 1).await));
+    are_as_ever("events-down", &scenario, renumbered(told("down 001 --no-backup", 0).await));
+}
+
+/// With their numbers as if nothing had been left out.
+fn renumbered(mut lines: Vec<Value>) -> Vec<Value> {
+    lines.iter_mut().zip(1..).for_each(|(line, n)| line["sequence"] = n.into());
+    lines
+}
+
+#[test]
+fn an_undocumented_field_of_an_event_is_rejected_whatever_the_event_and_however_deep() {
+    let schema = validator("event");
+    let line = |event: &str| {
+        let mut line: Value = serde_json::from_str(event).unwrap();
+        for (key, value) in [
+            ("format", Value::from(1)),
+            ("sequence", 1.into()),
+            ("at", "2026-11-26T13:00:00Z".into()),
+            ("run_id", "019ac054-6a3f-7c2e-9c59-4d2f8f1d3f10".into()),
+        ] {
+            line[key] = value;
+        }
+        line
+    };
+    for event in [
+        r#"{"event":"lock_wait_started"}"#,
+        r#"{"event":"run_finished","exit_code":0}"#,
+        r#"{"event":"step_started","migration":"001_a","step":1,"steps":1,"name":"1 (SQL)"}"#,
+        r#"{"event":"batch_progress","migration":"001_a","step":1,"batches":2,"done":7}"#,
+    ] {
+        let good = line(event);
+        let wrong: Vec<String> = schema.iter_errors(&good).map(|error| error.to_string()).collect();
+        assert_eq!(wrong, Vec::<String>::new(), "{event}");
+        let mut extra = good.clone();
+        extra["more"] = 1.into();
+        assert!(!schema.is_valid(&extra), "{event} with a field that nobody described");
+    }
+    let finding = |more: &str| {
+        let mut event = line(
+            r#"{"event":"verify_finished","migration":"001_a","passed":false,"findings":[{"severity":"block","code":"c","message":"m"}]}"#,
+        );
+        if !more.is_empty() {
+            event["findings"][0][more] = 1.into();
+        }
+        event
+    };
+    assert!(schema.is_valid(&finding("")) && !schema.is_valid(&finding("more")));
 }
 
 #[tokio::test]

@@ -18,7 +18,7 @@ use tokio_postgres::{
     tls::{MakeTlsConnect, TlsConnect},
 };
 use tokio_postgres_rustls::MakeRustlsConnect;
-use tracing::{Instrument as _, Span};
+use tracing::Span;
 
 use super::{
     Host, LoadBalance, Password, SessionAttributes, Settled, Target, Tls, TlsMode,
@@ -47,7 +47,8 @@ impl Session {
         questions: &[String],
     ) -> Result<(Self, Vec<Answer>)> {
         let outer = Span::current();
-        Box::pin(Self::find(target, application_name, questions, outer)).instrument(spans::connect(target)).await
+        let found = Box::pin(Self::find(target, application_name, questions, outer));
+        spans::within(spans::connect(target), found).await
     }
 
     /// `outer` is what the connection belongs to, once it is there.

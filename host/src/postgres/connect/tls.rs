@@ -183,7 +183,7 @@ impl Tls {
                 )
             })?,
         };
-        refuse_shared("the key", &key).map_err(|(what, next)| Error::configuration(what, next))?;
+        refuse_shared("the key", &key)?;
         Ok(Some((cert, key)))
     }
 }

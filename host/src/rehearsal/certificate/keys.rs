@@ -32,7 +32,7 @@ impl SigningKey {
     /// [`Error::Configuration`] when it cannot be read, holds no such key, or can be read by others.
     pub fn read(path: &Path) -> Result<Self> {
         let wrong = |what: &str| Error::configuration(format!("the signing key `{}`: {what}", path.display()), MAKE);
-        refuse_shared("the signing key", path).map_err(|(what, next)| Error::configuration(what, next))?;
+        refuse_shared("the signing key", path)?;
         let pem = files::read(path, FILE_BYTES_MAX, "of a key").map_err(|why| wrong(&why))?;
         // The libraries' own words are left out: they may quote what they have read.
         let der = PrivatePkcs8KeyDer::from_pem_slice(&pem).map_err(|_| wrong("it holds no private key in PEM"))?;

@@ -20,7 +20,11 @@ impl Passage<'_, '_> {
     pub(super) async fn batch(&self, course: &Course, name: &str, pace: &mut Option<Pace>) -> Result<Worked, Halt> {
         let target = Duration::from_millis(self.run.config.batches.target_ms);
         let i = course.position.steps_done;
-        let pace = pace.get_or_insert_with(|| Pace::new(target, &course.position).told_by(self.step_begins(course, i)));
+        let pace = pace.get_or_insert_with(|| {
+            let shown = format!("{} step {}", self.item.name, course.name_of(i));
+            let pace = Pace::new(target, &course.position).told_by(self.step_begins(course, i));
+            pace.drawn(self.run.config.draw, shown)
+        });
         self.wait_for_replicas(course).await?;
         let (size, begin) = (pace.size(), Instant::now());
         let step = course.name_of(course.position.steps_done);

@@ -6,7 +6,7 @@ use tracing::Instrument as _;
 
 use super::{Halt, Passage, Worked};
 use crate::{
-    error::{Cause, ProgramError},
+    error::{Cause, ExitCode, ProgramError},
     failpoint::Failpoint,
     migration::Direction,
     postgres::{
@@ -50,11 +50,13 @@ impl Passage<'_, '_> {
             record: self.history_record(Duration::ZERO),
             entry: self.entry(event),
         };
-        let asked = whole.run(&run.session, &migration).instrument(spans::step(&name, course.kind_of(0)));
+        let span = spans::step(&name, course.kind_of(0));
+        let asked = whole.run(&run.session, &migration).instrument(span.clone());
         let left = self.left(None);
         let Ran { rows, took_ms, transaction } = match run.config.stop.race(asked).await {
             Ok(Ok(ran)) => ran,
             Ok(Err(stopped)) => {
+                spans::fails(&span, ExitCode::MigrationFailed);
                 self.roll_back().await;
                 let (step, error, committed) = match stopped {
                     Stopped::Unfit => return Ok(None),
@@ -77,6 +79,7 @@ impl Passage<'_, '_> {
                 return Err(self.interrupted(signal, &left).await.into());
             }
         };
+        drop(span);
         told.end(self.step_done(0, Some(rows)));
         course.position = course.position.after_step();
         course.position.took = Duration::from_millis(took_ms);

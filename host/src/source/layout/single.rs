@@ -1,8 +1,6 @@
 //! sqlx's simple migrations: `<version>_<description>.sql`, which has no way down.
 
-use super::{
-    Down, Found, Layout, Listing, Scripts, any_line, lines, pairs::Pairs, read_single_files,
-};
+use super::{Down, Found, Layout, Listing, Scripts, any_line, lines, pairs::Pairs, read_single_files};
 
 pub(super) struct Single;
 
