@@ -1,6 +1,6 @@
 //! The spans of a run: one name and one set of fields each, wherever the work is. docs/logs.md explains them.
 //!
-//! All are of the gravest level, so that no filter takes from a line what it belongs to. What they hold is exported ([`super::otlp`]): names,
+//! All are of the gravest level, so that no filter takes from a line what it belongs to. What they hold is exported (`otlp`): names,
 //! kinds and numbers, never what is in the database, never a secret. So it is with what they fail with: of an error they tell its kind.
 
 use std::fmt;
