@@ -453,8 +453,9 @@ impl<'r, 'c> Passage<'r, 'c> {
         let result = match &course.steps[i] {
             Step::Sql(script) | Step::Alone(script) => self.within_patience(session.run_script(script)).await.map(Some),
             Step::Code(code) => {
+                let before = session.handle().changed();
                 let ran = self.item.program.run(self.direction, code, session.handle());
-                session.recorded(How::Code, code, ran).await.map(|()| None)
+                session.recorded(How::Code, code, ran).await.map(|()| Some(session.handle().changed() - before))
             }
             Step::OutsideTransaction(_) | Step::Batched(_) => return Ok(()),
         };

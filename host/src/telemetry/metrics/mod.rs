@@ -113,6 +113,16 @@ impl Meter {
         });
     }
 
+    /// A command that migrates ended so. What ended before it came to the migrations (as by a mistake in the settings, or another run's
+    /// lock) tells nothing of them: what was known stays.
+    pub fn migrations_stand(&self, code: ExitCode) {
+        use ExitCode::{CheckFailed, Done, MigrationFailed, NeedsResolve, OutcomeUnknown};
+        if matches!(code, Done | MigrationFailed | CheckFailed | OutcomeUnknown | NeedsResolve) {
+            let code = f64::from(code as u8);
+            self.change(|inner, _, series| series.set("lockgate_migrations_exit_code", inner.of.clone(), code));
+        }
+    }
+
     /// The lock is there.
     pub fn lock_waited(&self, waited: Duration) {
         self.change(|inner, _, series| {

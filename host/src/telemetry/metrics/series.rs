@@ -50,7 +50,7 @@ const fn gauge(name: &'static str, help: &'static str) -> Family {
 }
 
 /// All there are, in the order of the text; docs/telemetry.md explains them.
-pub const FAMILIES: [Family; 23] = [
+pub const FAMILIES: [Family; 24] = [
     counter("lockgate_runs_total", "Commands that ended, by result."),
     gauge("lockgate_run_in_progress", "Whether the command is under way; it stays 1 when its process was killed."),
     gauge("lockgate_run_start_timestamp_seconds", "When the command was last begun."),
@@ -58,6 +58,10 @@ pub const FAMILIES: [Family; 23] = [
     gauge("lockgate_run_last_success_timestamp_seconds", "When it last ended well."),
     gauge("lockgate_run_duration_seconds", "How long it took the last time."),
     gauge("lockgate_run_exit_code", "The code that it last ended with."),
+    gauge(
+        "lockgate_migrations_exit_code",
+        "The code of the last up or down that came to the migrations; 0 again after a restore or resolve.",
+    ),
     gauge("lockgate_lock_wait_seconds", "How long the last run waited for the migration lock."),
     counter("lockgate_migrations_total", "Migrations that ended, by direction and result."),
     gauge("lockgate_migration_start_timestamp_seconds", "When the migration that is under way was begun."),
