@@ -102,7 +102,7 @@ pub fn commit() -> Span {
 }
 
 /// What work can fail with.
-pub trait Failure {
+pub(crate) trait Failure {
     /// Which kind of failure it is.
     fn kind(&self) -> ExitCode;
 }
@@ -117,7 +117,7 @@ impl Failure for Error {
 ///
 /// # Errors
 /// As the work.
-pub async fn within<T, E: Failure>(span: Span, work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
+pub(crate) async fn within<T, E: Failure>(span: Span, work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
     let result = work.instrument(span.clone()).await;
     if let Err(error) = &result {
         fails(&span, error.kind());
