@@ -66,6 +66,18 @@ pub enum Command {
     Man(man::Arguments),
 }
 
+impl Command {
+    /// Whether a server is needed for it.
+    pub fn asks_a_database(&self) -> bool {
+        match self {
+            Self::Plugin(arguments) => arguments.asks_a_database(),
+            Self::Lint(arguments) => arguments.asks_a_database(),
+            Self::Roles(_) | Self::Schema(_) | Self::Config(_) => false,
+            _ => true,
+        }
+    }
+}
+
 /// Makes a command one that changes nothing; false where it does change something and has no dry run.
 pub fn dry(command: &mut Command) -> bool {
     match command {

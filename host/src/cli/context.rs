@@ -6,7 +6,10 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{console::Console, global::Output};
+use super::{
+    console::{Console, write},
+    global::Output,
+};
 use crate::{
     config::Config,
     error::{Error, Result},
@@ -24,6 +27,8 @@ pub struct Context {
     pub events_on_stdout: bool,
     pub yes: bool,
     pub embedded: bool,
+    /// Whether the project's own server is meant, also by a command that does not ask it.
+    pub means_embedded: bool,
     pub console: Console,
 }
 
@@ -34,9 +39,8 @@ impl Context {
             Output::Text | Output::Github if self.events_on_stdout => {
                 self.console.say(text(outcome).trim_end_matches('\n'))
             }
-            Output::Text | Output::Github => self.console.print(&text(outcome)),
-            // A reader that went away is no failure of the run.
-            Output::Json => drop(writeln!(io::stdout(), "{}", json::object(&self.command, outcome)?)),
+            Output::Text | Output::Github => self.console.print(&text(outcome))?,
+            Output::Json => write(format!("{}\n", json::object(&self.command, outcome)?).as_bytes())?,
         }
         Ok(())
     }

@@ -110,7 +110,8 @@ pub enum EmbeddedWhen {
 pub enum Output {
     Text,
     Json,
-    /// Workflow commands for GitHub Actions; of `lint` only
+    /// Workflow commands for GitHub Actions; of `lint` only, whose help alone offers it
+    #[value(hide = true)]
     Github,
 }
 

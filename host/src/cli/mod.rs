@@ -33,15 +33,18 @@ mod schema;
 mod status;
 mod telemetry;
 mod test;
+mod told;
 mod up;
+mod usage;
 mod words;
 
 use std::{
-    io::{self, IsTerminal, Write},
+    collections::BTreeSet,
+    io::{self, IsTerminal},
     path::Path,
 };
 
-use clap::{CommandFactory, FromArgMatches, Parser};
+use clap::{CommandFactory, Parser};
 use tracing::Instrument as _;
 use uuid::Uuid;
 
@@ -50,6 +53,7 @@ use self::{
     console::{ColorWhen, Console},
     context::Context,
     global::{EmbeddedWhen, Global, LogFormat, Output},
+    told::Told,
     words::{duration, version},
 };
 use crate::{
@@ -64,7 +68,7 @@ use crate::{
 
 /// Migrates PostgreSQL: SQL files and sandboxed WebAssembly components, with lock, preflight, backup and verification.
 #[derive(Parser)]
-#[command(name = "lockgate", version, propagate_version = true, arg_required_else_help = true, after_help = AFTER_HELP)]
+#[command(name = "lockgate", version, propagate_version = true, arg_required_else_help = true, after_help = after_help())]
 struct Cli {
     #[command(flatten)]
     global: Global,
@@ -75,18 +79,25 @@ struct Cli {
     command: Command,
 }
 
-const AFTER_HELP: &str = "\
+/// What the help ends with.
+fn after_help() -> String {
+    let codes: String =
+        ExitCode::ALL.iter().map(|code| format!("\n  {:>2}  {}", code.number(), code.meaning())).collect();
+    format!("{ENVIRONMENT}\n\nExit codes:{codes}")
+}
+
+const ENVIRONMENT: &str = "\
 Environment: DB_HOST (localhost), DB_PORT (5432), DB_NAME (auth_service), DB_USER (postgres), DB_PASSWORD, DB_SSL_MODE (prefer);
 DATABASE_URL; libpq's PG* and password file; LOCKGATE_* for every option. The first that is set wins: option, LOCKGATE_*,
-DATABASE_URL, DB_*, PG*, lockgate.toml, default.
-
-Exit codes: 0 done, 1 a migration failed and was rolled back, 2 usage or configuration, 3 pending (status --check),
-4 lock held by another run, 5 drift or a damaged history, 6 preflight or verification said no, 7 backup failed,
-8 database unreachable, 9 outcome unknown, 10 needs resolve.";
+DATABASE_URL, DB_*, PG*, lockgate.toml, default. An empty variable is not set.";
 
 /// The whole command line, as it is parsed, completed and documented.
 fn command() -> clap::Command {
-    examples::added_to(Cli::command())
+    // Whose environment it is must not matter to a help, and a secret has no place there.
+    fn without_values(command: clap::Command) -> clap::Command {
+        command.mut_args(|argument| argument.hide_env_values(true)).mut_subcommands(without_values)
+    }
+    without_values(examples::added_to(lint::added_to(Cli::command())))
 }
 
 /// The names of all commands that can be called, such as `backup list`, in the order of the help.
@@ -105,22 +116,25 @@ pub fn commands() -> Vec<String> {
     names
 }
 
+/// The variables that options can be set by, in alphabetical order.
+pub fn variables() -> Vec<String> {
+    fn of(command: &clap::Command, names: &mut BTreeSet<String>) {
+        names.extend(
+            command.get_arguments().filter_map(clap::Arg::get_env).map(|name| name.to_string_lossy().into_owned()),
+        );
+        command.get_subcommands().for_each(|below| of(below, names));
+    }
+    let mut names = BTreeSet::new();
+    of(&command(), &mut names);
+    names.into_iter().collect()
+}
+
 /// Runs the command of this process and returns its exit code.
 pub fn main() -> u8 {
-    let color = ColorWhen::asked();
-    let mut command = command().color(color.for_clap());
-    let parsed = command.try_get_matches_from_mut(std::env::args_os());
-    let parsed = parsed.and_then(|matches| contradictions::check(&command, &matches).map(|()| matches));
-    let matches = match parsed {
-        Ok(matches) => matches,
-        Err(error) => {
-            let _ = error.print();
-            return if error.use_stderr() { ExitCode::Usage as u8 } else { ExitCode::Done as u8 };
-        }
-    };
-    let mut cli = match Cli::from_arg_matches(&matches) {
-        Ok(cli) => cli,
-        Err(error) => error.exit(),
+    let told = Told::to_this_process();
+    let (matches, mut cli) = match usage::parse(ColorWhen::asked(), &told) {
+        Ok(parsed) => parsed,
+        Err(code) => return code,
     };
     if let Command::Config(arguments) = &mut cli.command {
         arguments.settle(&matches);
@@ -135,7 +149,7 @@ pub fn main() -> u8 {
         return fail(&error, &command, console, json);
     }
     if let Err(error) = telemetry::begin(&cli, run_id, console.stderr.color) {
-        return fail(&error, &command, console, json);
+        return fail(&told.hide_in_error(error), &command, console, json);
     }
     let name = matches.subcommand_name().unwrap_or_default();
     let span = spans::run(run_id, name);
@@ -145,7 +159,9 @@ pub fn main() -> u8 {
     };
     let work = async {
         tracing::info!(version = env!("CARGO_PKG_VERSION"), "began");
-        let result = run(cli, run_id, name, &command, console).await;
+        let said = Said { by_variable: usage::by_variable(&matches), told: &told };
+        let result = run(cli, run_id, name, &command, console, &said).await;
+        let result = result.map_err(|error| told.hide_in_error(error));
         ended(&result);
         result
     };
@@ -161,24 +177,43 @@ pub fn main() -> u8 {
 fn fail(error: &Error, command: &str, console: Console, json: bool) -> u8 {
     let failure = Failure { error: error.report() };
     if json && let Ok(body) = json::object(command, &failure) {
-        let _ = writeln!(io::stdout(), "{body}");
+        // The error itself is on stderr in any case, and its code is the one to end with.
+        let _ = console::write(format!("{body}\n").as_bytes());
     }
     console.say(&failure.error.to_string());
     failure.error.exit_code
 }
 
-async fn run(cli: Cli, run_id: Uuid, name: &str, command: &str, console: Console) -> Result<ExitCode> {
+/// How the command line came to be what it is.
+struct Said<'a> {
+    /// The options that a variable has set.
+    by_variable: BTreeSet<String>,
+    /// What is not to be repeated.
+    told: &'a Told,
+}
+
+impl Said<'_> {
+    /// What whoever has set an option has written: the option, or its variable.
+    fn called(&self, id: &str, option: &'static str, variable: &'static str) -> &'static str {
+        if self.by_variable.contains(id) { variable } else { option }
+    }
+}
+
+async fn run(cli: Cli, run_id: Uuid, name: &str, command: &str, console: Console, said: &Said<'_>) -> Result<ExitCode> {
     if let Some(result) = without_settings(&cli.command) {
         return result;
     }
     let global = cli.global;
     if global.output == Output::Github && !matches!(cli.command, Command::Lint(_)) {
-        let what = "`--output github` is for `lint` only";
+        let output = said.called("output", "--output github", "LOCKGATE_OUTPUT=github");
+        let what = format!("`{output}` is for `lint` only");
         return Err(Error::configuration(what, "leave it out, or say `--output json`"));
     }
     let events = global.events.as_deref().filter(|text| !text.is_empty()).map(Destination::parse);
     if events == Some(Destination::Stdout) && global.output != Output::Text {
-        let what = "`--events -` and `--output` both want stdout";
+        let output = said.called("output", "--output", "LOCKGATE_OUTPUT");
+        let events = said.called("events", "--events -", "LOCKGATE_EVENTS=-");
+        let what = format!("`{events}` and `{output}` both want stdout");
         return Err(Error::configuration(what, "name a file for the events, such as `--events /dev/fd/3`"));
     }
     let told = events.as_ref().map(|destination| Events::to(destination, run_id)).transpose()?.unwrap_or_default();
@@ -203,6 +238,7 @@ async fn run(cli: Cli, run_id: Uuid, name: &str, command: &str, console: Console
         reconnect_timeout: global.reconnect_timeout,
         cache_dir: global.cache_dir,
         no_cache: global.no_cache,
+        by_variable: said.by_variable.clone(),
     })?;
     if global.password_prompt {
         // Before signals are handled, so that Ctrl-C ends it.
@@ -216,15 +252,13 @@ async fn run(cli: Cli, run_id: Uuid, name: &str, command: &str, console: Console
     for (name, value, source) in &config.sources {
         tracing::info!(%value, source, "database {name}");
     }
-    let use_embedded = match global.embedded {
-        // A server that nobody asks would only be started and stopped.
-        _ if matches!(&cli.command, Command::Plugin(arguments) if !arguments.asks_a_database()) => false,
-        _ if matches!(&cli.command, Command::Roles(_) | Command::Schema(_) | Command::Config(_)) => false,
-        _ if matches!(&cli.command, Command::Lint(arguments) if !arguments.asks_a_database()) => false,
+    let means_embedded = match global.embedded {
         Some(EmbeddedWhen::Always) => true,
         Some(EmbeddedWhen::Auto) => config.names_no_database(),
         None => false,
     };
+    // A server that nobody asks would only be started and stopped.
+    let use_embedded = means_embedded && cli.command.asks_a_database();
     config.draw = io::stderr().is_terminal() && global.output == Output::Text && global.verbose == 0 && !global.quiet;
     config.stop = Stop::on_signals().map_err(|e| Error::system("handling signals", e))?;
     let embedded = if use_embedded {
@@ -255,9 +289,10 @@ async fn run(cli: Cli, run_id: Uuid, name: &str, command: &str, console: Console
         events_on_stdout: events == Some(Destination::Stdout),
         yes: global.yes,
         embedded: use_embedded,
+        means_embedded,
         console,
     };
-    let result = dispatch(&context, cli.command).await.map_err(|error| match error {
+    let result = dispatch(&context, cli.command).await.map_err(|error| match said.told.hide_in_error(error) {
         Error::Unreachable { target, cause, next } if !use_embedded && context.config.names_no_database() => {
             let next = format!(
                 "{next}; no setting names a database: `--embedded` uses one of the project's own, under .lockgate/"

@@ -24,7 +24,7 @@ pub struct Options {
     #[arg(long, global = true, value_name = "FILE", env = "LOCKGATE_PROMETHEUS_FILE")]
     prometheus_file: Option<PathBuf>,
     /// Write no log files
-    #[arg(long, global = true, env = "LOCKGATE_NO_LOG_FILES", conflicts_with = "log_dir")]
+    #[arg(long, global = true, env = "LOCKGATE_NO_LOG_FILES")]
     no_log_files: bool,
 }
 

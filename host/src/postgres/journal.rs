@@ -17,7 +17,7 @@ use crate::{
 
 pub use carry::Carried;
 pub use chain::{Break, Damage, Verification};
-pub use entries::Recorded;
+pub use entries::{Recorded, Wanted};
 
 /// The journal's table, beside the history.
 pub const TABLE: &str = "schema_migrations_journal";
