@@ -1,11 +1,11 @@
 //! Reading files that somebody else put there: never for ever, and never more than fits.
 
 use std::{
-    fs::{self, File, Permissions},
+    fs::{self, File, Metadata, Permissions},
     io::{self, Read, Write},
     os::{
         fd::AsRawFd,
-        unix::fs::{OpenOptionsExt, PermissionsExt},
+        unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt},
     },
     path::{Path, PathBuf},
     process,
@@ -15,6 +15,8 @@ use nix::{
     fcntl::OFlag,
     sys::memfd::{MFdFlags, memfd_create},
 };
+
+use crate::error::Error;
 
 /// The bytes of a regular file. Neither a pipe nor a device is waited for.
 ///
@@ -48,15 +50,66 @@ pub fn open(path: &Path) -> io::Result<File> {
     File::options().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path)
 }
 
+/// What others than its owner may do with a file that holds a secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Others {
+    /// Nothing.
+    Nothing,
+    /// They may read it.
+    Read,
+    /// They may write to it.
+    Write,
+}
+
+impl Others {
+    /// By libpq's rule for keys: of a file that root owns, a group may read (PostgreSQL manual, "Client Certificates"). So systemd hands
+    /// out credentials as well: root's, mode 0400, and an access control list that lets the unit's user read, whose mask `stat` shows
+    /// as the group's bits, 0440 (systemd, `exec-credential.c`).
+    pub fn of(file: &Metadata) -> Self {
+        Self::by(file.uid(), file.mode())
+    }
+
+    fn by(owner: u32, mode: u32) -> Self {
+        let open = if owner == 0 { mode & 0o037 } else { mode & 0o077 };
+        match open & 0o022 {
+            0 if open == 0 => Self::Nothing,
+            0 => Self::Read,
+            _ => Self::Write,
+        }
+    }
+}
+
+/// Refuses a file that holds a secret, `what`, and that others have access to. Neither a pipe nor a descriptor is anybody else's.
+///
+/// # Errors
+/// [`Error::Configuration`], also when it cannot be looked at.
+pub fn refuse_shared(what: &str, path: &Path) -> Result<(), Error> {
+    let shown = path.display();
+    let file = fs::metadata(path).map_err(|e| {
+        Error::configuration(
+            format!("{what} `{shown}` cannot be read: {e}"),
+            "name a file that is there, and that can be read",
+        )
+    })?;
+    if !file.is_file() || Others::of(&file) == Others::Nothing {
+        return Ok(());
+    }
+    let mode = file.mode() & 0o7777;
+    let what = format!("{what} `{shown}` is not used: others have access to it (mode {mode:04o})");
+    Err(Error::configuration(what, format!("`chmod 600 {shown}`")))
+}
+
 /// Makes a folder that is not to be committed, with a `.gitignore` that says so. One that is there is left as it is.
 ///
 /// # Errors
 /// When it cannot be made.
 pub fn make_uncommitted(folder: &Path) -> io::Result<()> {
-    if folder.is_dir() {
-        return Ok(());
+    match fs::metadata(folder) {
+        Ok(there) if there.is_dir() => return Ok(()),
+        // "File exists" is what the system would say of it.
+        Ok(_) => return Err(io::Error::new(io::ErrorKind::NotADirectory, "it is a file, not a folder")),
+        Err(_) => fs::create_dir_all(folder)?,
     }
-    fs::create_dir_all(folder)?;
     // Nothing depends on it.
     let _ = fs::write(folder.join(".gitignore"), "*\n");
     Ok(())
@@ -110,6 +163,51 @@ mod tests {
         assert_eq!(folder.path().read_dir().unwrap().count(), 0);
         make_uncommitted(&folder.path().join("a/b")).unwrap();
         assert_eq!(fs::read_to_string(folder.path().join("a/b/.gitignore")).unwrap(), "*\n");
+        let taken = make_uncommitted(&folder.path().join("a/b/.gitignore")).unwrap_err();
+        assert_eq!(taken.to_string(), "it is a file, not a folder");
+    }
+
+    #[test]
+    fn a_secret_is_its_owners_and_roots_may_be_a_groups() {
+        use Others::{Nothing, Read, Write};
+        for (mode, mine, of_root) in [
+            (0o400, Nothing, Nothing),
+            (0o600, Nothing, Nothing),
+            (0o700, Nothing, Nothing),
+            // As systemd hands out a credential.
+            (0o440, Read, Nothing),
+            (0o640, Read, Nothing),
+            (0o604, Read, Read),
+            (0o444, Read, Read),
+            (0o644, Read, Read),
+            (0o610, Read, Read),
+            (0o620, Write, Write),
+            (0o660, Write, Write),
+            (0o602, Write, Write),
+            (0o666, Write, Write),
+        ] {
+            // A regular file's mode has its type above these bits.
+            let mode = 0o100_000 | mode;
+            assert_eq!((Others::by(1000, mode), Others::by(0, mode)), (mine, of_root), "{mode:o}");
+        }
+    }
+
+    #[test]
+    fn a_shared_secret_is_refused_by_its_name_and_mode() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        fs::write(&path, "").unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o604)).unwrap();
+        let text = refuse_shared("the key", &path).unwrap_err().report().to_string();
+        assert!(text.contains("key` is not used: others have access to it (mode 0604)"), "{text}");
+        assert!(text.contains(&format!("next: `chmod 600 {}`", path.display())), "{text}");
+        fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+        refuse_shared("the key", &path).unwrap();
+        let missing = refuse_shared("the key", &folder.path().join("none")).unwrap_err().to_string();
+        assert!(missing.contains("none` cannot be read"), "{missing}");
+        // Whoever has put it there was asked by its folder.
+        mkfifo(&folder.path().join("pipe"), Mode::S_IRWXU | Mode::S_IROTH).unwrap();
+        refuse_shared("the key", &folder.path().join("pipe")).unwrap();
     }
 
     #[test]

@@ -3,9 +3,11 @@
 mod adopt;
 #[doc(hidden)]
 pub mod backup;
+mod bar;
 #[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod cli;
+mod columns;
 #[doc(hidden)]
 pub mod config;
 #[doc(hidden)]

@@ -3,7 +3,6 @@
 use std::{panic::resume_unwind, path::PathBuf, pin::pin, thread, time::Duration};
 
 use tokio::{runtime, sync::oneshot};
-use tracing::Instrument as _;
 use uuid::Uuid;
 
 use crate::{
@@ -14,6 +13,7 @@ use crate::{
     plan::{OutOfOrder, Revert},
     runner::{self, Health, Outcome, Plan, Status},
     stop::{Hand, Stop},
+    telemetry::spans,
 };
 
 /// A database, a folder of migrations, and how the one is brought to the other; made by [`Lockgate::builder`].
@@ -51,7 +51,7 @@ impl Lockgate {
     /// # Errors
     /// [`Error::Unreachable`].
     pub async fn test(&self) -> Result<Health> {
-        self.run(async |config, run_id| runner::test(config, run_id).await).await
+        self.run("test", async |config, run_id| runner::test(config, run_id).await).await
     }
 
     /// Compares the folder with the history, and changes nothing. [`Status::is_current`] says whether there is something to do.
@@ -59,7 +59,7 @@ impl Lockgate {
     /// # Errors
     /// When either cannot be read.
     pub async fn status(&self) -> Result<Status> {
-        self.run(async |config, run_id| runner::status(config, run_id).await).await
+        self.run("status", async |config, run_id| runner::status(config, run_id).await).await
     }
 
     /// Says what [`up`](Self::up) would do, and changes nothing.
@@ -67,7 +67,7 @@ impl Lockgate {
     /// # Errors
     /// Whatever would stop the run before its first check.
     pub async fn plan(&self) -> Result<Plan> {
-        self.run(async |config, run_id| runner::plan_up(config, run_id, None).await).await
+        self.run("plan", async |config, run_id| runner::plan_up(config, run_id, None).await).await
     }
 
     /// Applies what is pending, after a backup.
@@ -75,7 +75,7 @@ impl Lockgate {
     /// # Errors
     /// Whatever stopped the run. [`Error::report`] says what state the database is in and what to do; what was committed before stays.
     pub async fn up(&self) -> Result<Outcome> {
-        self.run(async |config, run_id| runner::up(config, run_id, None).await).await
+        self.run("up", async |config, run_id| runner::up(config, run_id, None).await).await
     }
 
     /// Applies what is pending up to and including a version, such as `"004"`.
@@ -84,7 +84,7 @@ impl Lockgate {
     /// As [`up`](Self::up); [`Error::Configuration`] when the text is no version.
     pub async fn up_to(&self, version: &str) -> Result<Outcome> {
         let version = read(version)?;
-        self.run(async move |config, run_id| runner::up(config, run_id, Some(&version)).await).await
+        self.run("up", async move |config, run_id| runner::up(config, run_id, Some(&version)).await).await
     }
 
     /// Reverts the newest applied version, which must be this one.
@@ -108,7 +108,7 @@ impl Lockgate {
     /// # Errors
     /// [`Error::Backup`].
     pub async fn backup(&self) -> Result<Manifest> {
-        self.run(async |config, run_id| runner::backup(config, run_id, config.backup.extent()).await).await
+        self.run("backup", async |config, run_id| runner::backup(config, run_id, config.backup.extent()).await).await
     }
 
     /// What a shutdown of the service holds: it asks runs under way to stop where they can do so cleanly, and those that follow not to
@@ -118,17 +118,20 @@ impl Lockgate {
     }
 
     async fn revert(&self, revert: Revert) -> Result<Outcome> {
-        self.run(async move |config, run_id| runner::down(config, run_id, &revert).await).await
+        self.run("down", async move |config, run_id| runner::down(config, run_id, &revert).await).await
     }
 
     /// Runs on threads of its own, to the end: whoever gives it up has asked it to stop.
-    async fn run<T, W>(&self, work: W) -> Result<T>
+    async fn run<T, W>(&self, command: &'static str, work: W) -> Result<T>
     where
         T: Send + 'static,
         W: AsyncFnOnce(&Config, Uuid) -> Result<T> + Send + 'static,
     {
         let mut config = self.config.clone();
         let (mut result, awaited) = oneshot::channel();
+        // Here, and not in the thread, so that it belongs to the span that the caller is in.
+        let run_id = Uuid::now_v7();
+        let span = spans::run(run_id, command);
         let thread = thread::Builder::new().name("lockgate".to_owned()).stack_size(STACK).spawn(move || {
             let runtime = match runtime::Builder::new_multi_thread().enable_all().build() {
                 Ok(runtime) => runtime,
@@ -137,8 +140,7 @@ impl Lockgate {
             let done = runtime.block_on(async {
                 let (stop, hand) = config.stop.or_by_hand();
                 config.stop = stop;
-                let run_id = Uuid::now_v7();
-                let mut work = pin!(work(&config, run_id).instrument(tracing::error_span!("run", %run_id)));
+                let mut work = pin!(spans::within(span, work(&config, run_id)));
                 tokio::select! {
                     done = &mut work => done,
                     () = result.closed() => {
@@ -294,5 +296,41 @@ impl Builder {
         let (stop, hand) = Stop::by_hand();
         config.stop = stop;
         Ok(Lockgate { config, hand })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use tracing::{Instrument as _, Subscriber, span};
+    use tracing_subscriber::{
+        Layer,
+        layer::{Context, SubscriberExt as _},
+        registry::LookupSpan,
+    };
+
+    use super::*;
+
+    /// Keeps the names of spans, each with those around it.
+    struct Kept(Arc<Mutex<Vec<String>>>);
+
+    impl<S: Subscriber + for<'l> LookupSpan<'l>> Layer<S> for Kept {
+        fn on_new_span(&self, _: &span::Attributes<'_>, id: &span::Id, context: Context<'_, S>) {
+            let span = context.span(id).unwrap();
+            let names: Vec<&str> = span.scope().map(|span| span.name()).collect();
+            self.0.lock().unwrap().push(names.join(" in "));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_run_belongs_to_the_span_of_its_caller() {
+        let kept = Arc::<Mutex<Vec<_>>>::default();
+        let subscriber = tracing_subscriber::registry().with(Kept(Arc::clone(&kept)));
+        let _guard = tracing::subscriber::set_default(subscriber);
+        let lockgate = Lockgate::builder().database_url("postgres://nobody@127.0.0.1:1/none").build().unwrap();
+        let failed = lockgate.test().instrument(tracing::info_span!("start-up")).await;
+        assert!(matches!(failed, Err(Error::Unreachable { .. })), "{failed:?}");
+        assert!(kept.lock().unwrap().contains(&"run in start-up".to_owned()), "{kept:?}");
     }
 }

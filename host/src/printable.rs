@@ -23,6 +23,17 @@ pub fn printable_lines(text: &str) -> String {
     text.chars().map(|c| if matches!(c, '\n' | '\t') { c } else { shown(c) }).collect()
 }
 
+/// One line with nothing left out: every character that [`is_unfit`] is spelt, as in `\n` and `\u{1b}`.
+pub fn escaped(text: &str) -> String {
+    text.chars().fold(String::with_capacity(text.len()), |mut line, c| {
+        match is_unfit(c) {
+            true => line.extend(c.escape_debug()),
+            false => line.push(c),
+        }
+        line
+    })
+}
+
 /// True of control characters, and of those that no one sees but that end a line or change the order in which the others are shown
 /// (Unicode Standard Annex 9, "Directional Formatting Characters").
 pub fn is_unfit(c: char) -> bool {
@@ -43,6 +54,13 @@ mod tests {
         assert_eq!(printable("a\n2026 ERROR \u{1b}[31m"), "a 2026 ERROR  [31m");
         assert_eq!(printable("a\u{202e}b\u{2028}c"), "a b c");
         assert_eq!(printable(&"x".repeat(5_000)).chars().count(), LINE_MAX_CHARS + 1);
+    }
+
+    #[test]
+    fn what_is_unfit_is_spelt_where_nothing_may_be_left_out() {
+        assert_eq!(escaped("a\n2026 ERROR \u{1b}[31m"), "a\\n2026 ERROR \\u{1b}[31m");
+        assert_eq!(escaped("a\u{202e}b\u{2028}c"), "a\\u{202e}b\\u{2028}c");
+        assert_eq!(escaped(&"é".repeat(5_000)), "é".repeat(5_000));
     }
 
     #[test]

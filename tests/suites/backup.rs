@@ -377,7 +377,7 @@ async fn an_encrypted_backup_needs_no_private_key_to_be_taken_and_one_to_be_read
         .run(&format!("restore {id} --identity open.key"))
         .await
         .refuses_with(2)
-        .says("can be read by others")
+        .says("others have access to it (mode 0644)")
         .never_mentions(&private);
     private_file(&scenario, "own.key", &private);
     scenario.run(&format!("backup verify {id} --identity own.key")).await.succeeds().prints("is proved to level 1");

@@ -383,11 +383,11 @@ async fn a_rehearsal_without_a_key_leaves_no_certificate_and_one_with_a_shared_k
     let rehearsal = rehearsed(&scenario, 0).await;
     let mut settings = Settings { certificate: scenario.path(CERTIFICATE), ..Settings::default() };
     assert_eq!(certificate::issue(&rehearsal, &settings).unwrap(), None);
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o640);
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
     fs::set_permissions(scenario.path("rehearsal.key"), mode).unwrap();
     settings.signing_key = Some(scenario.path("rehearsal.key"));
     let error = certificate::issue(&rehearsal, &settings).unwrap_err().to_string();
-    assert!(error.contains("can be read by others: its mode is 640") && error.contains("chmod 600"), "{error}");
+    assert!(error.contains("others have access to it (mode 0644)") && error.contains("chmod 600"), "{error}");
     assert!(!scenario.path(CERTIFICATE).exists());
     let advice = certificate::without_a_key();
     let hint = advice.hint.unwrap();

@@ -46,6 +46,25 @@ async fn a_drill_that_meets_its_targets_ends_well_and_is_noted() {
 }
 
 #[tokio::test]
+async fn a_password_file_for_the_one_database_is_told_which_line_it_needs() {
+    let (scenario, _) = backed_up(Scenario::new("drill_passfile").await).await;
+    let path = scenario.path("passfile");
+    let drill = async |database: &str| {
+        let password = scenario.password().replace('\\', r"\\").replace(':', r"\:");
+        scenario.write("passfile", format!("{}:{}:{database}:*:{password}\n", scenario.host(), scenario.port()));
+        fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        scenario.run("drill").without("DB_PASSWORD").env("PGPASSFILE", &path).await
+    };
+    let refused = drill(scenario.database()).await.fails_with(8);
+    refused
+        .says("`postgres`: ")
+        .says("`template1`: ")
+        .says(&format!("has a line for `{}` only", scenario.database()))
+        .says(&format!("`{}:{}:*:", scenario.host(), scenario.port()));
+    drill("*").await.succeeds();
+}
+
+#[tokio::test]
 async fn a_drill_tells_each_part_to_programs() {
     let (scenario, id) = backed_up(Scenario::new("drill_json").await).await;
     let drill = scenario.run("drill --output json").await.succeeds().json();

@@ -2,7 +2,7 @@
 
 use std::{fs, os::unix::fs::PermissionsExt as _};
 
-use lockgate_tests::Scenario;
+use lockgate_tests::{Scenario, eventually};
 use serde_json::Value;
 
 /// The one file of the folder whose name begins so, read; the other kind is told apart by its longer name.
@@ -131,7 +131,13 @@ async fn a_folder_that_cannot_be_written_is_a_warning_unless_a_log_is_required()
     scenario.write("logs", "");
     let before = scenario.state().await;
     scenario.write("lockgate.toml", "[log]\nrequired = true\n");
-    scenario.run("up --no-backup").await.refuses_with(2).says("the log cannot be written to `logs`").says("--log-dir");
+    scenario
+        .run("up --no-backup")
+        .await
+        .refuses_with(2)
+        .says("the log cannot be written to `logs`")
+        .says("it is a file, not a folder")
+        .says("--log-dir");
     scenario.is_still(&before).await;
     scenario.remove("lockgate.toml");
     let outcome = scenario.run("up --no-backup").await.succeeds();
@@ -153,6 +159,26 @@ async fn only_so_many_runs_are_kept_and_no_file_of_others_goes() {
     assert!(names.contains(&"migration_20260103_000000.log".to_owned()), "{names:?}");
     // Two of the run before, two of this one, and what is not ours.
     assert_eq!(names.len(), 5, "{names:?}");
+}
+
+#[tokio::test]
+async fn a_run_that_begins_leaves_the_files_of_one_under_way() {
+    let scenario = Scenario::new("log_living").await.tables(&["a"]).config("[log]\nkeep = 1\n");
+    let other = scenario.session().await;
+    // The run waits for the lock of another for as long as the test likes.
+    other.lines("BEGIN; CREATE TABLE a (id int)").await;
+    let waiting = scenario.run("-v up --no-backup --log-dir kept").start();
+    let name = || scenario.files("kept").into_iter().find(|name| name.starts_with("migration_2"));
+    eventually("it has a log", async || name().is_some()).await;
+    let its = name().unwrap();
+    let file = scenario.path(&format!("kept/{its}"));
+    for _ in 0..2 {
+        scenario.run("pause --log-dir kept").await;
+    }
+    assert!(file.exists(), "{:?}", scenario.files("kept"));
+    other.lines("ROLLBACK").await;
+    waiting.end().await.succeeds();
+    assert!(fs::read_to_string(&file).unwrap().contains("ended"), "it holds what the run said to its end");
 }
 
 #[tokio::test]

@@ -122,6 +122,26 @@ fn promtool_accepts_the_rules_and_their_tests() {
     assert!(!promtool(&["check", "rules", path.to_str().unwrap()], Stdio::null()).status.success());
 }
 
+/// `ProtectSystem=strict` leaves a unit nothing to write to but what its directives make.
+#[test]
+fn what_a_unit_writes_is_in_a_folder_that_it_is_given() {
+    for command in ["backup", "prune", "drill"] {
+        let unit = read(&format!("ops/systemd/lockgate-{command}@.service"));
+        let of = |key: &str| unit.lines().filter_map(|line| line.strip_prefix(key)).collect::<Vec<_>>();
+        assert_eq!(of("ProtectSystem="), ["strict"], "{command}");
+        let environment = of("Environment=").join(" ");
+        for (variable, root, directive) in [
+            ("LOCKGATE_BACKUP_DIR", "%S", "StateDirectory="),
+            ("LOCKGATE_CACHE_DIR", "%C", "CacheDirectory="),
+            ("LOCKGATE_LOG_DIR", "%L", "LogsDirectory="),
+        ] {
+            let named = environment.split(' ').find_map(|word| word.strip_prefix(variable)?.strip_prefix('='));
+            let given: Vec<String> = of(directive).iter().map(|folder| format!("{root}/{folder}")).collect();
+            assert_eq!(named.map(str::to_owned).as_slice(), given, "{command}: {variable}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn the_queries_tell_what_is_in_the_auth_services_tables() {
     let settings = token_settings("keep_originals = true\nbatch_rows = 1000");
@@ -138,20 +158,36 @@ async fn the_queries_tell_what_is_in_the_auth_services_tables() {
     for sql in made {
         session.lines(&sql).await;
     }
-    for action in ["login_failed", "login_failed", "account_locked", "login"] {
-        session.lines(&format!("INSERT INTO audit_logs (action, resource_type) VALUES ('{action}', 'users')")).await;
-    }
-    // Older than an hour.
-    let old = "INSERT INTO audit_logs (action, resource_type, created_at) VALUES ('login_failed', 'users', now() - interval '61 min')";
-    session.lines(old).await;
-    let counted = "SELECT count(*) FROM audit_logs WHERE action = 'account_locked'";
-    let locked = session.value(counted).await;
-    for (name, expected) in [
-        ("auth_failed_logins", "2"),
-        ("auth_account_lockouts", locked.as_str()),
-        ("auth_accounts", "1"),
-        ("auth_sessions", "0"),
+    let noted = "INSERT INTO audit_logs (action, resource_type, created_at) VALUES";
+    for (action, minutes) in [
+        ("login_failed", 0),
+        ("login_failed", 59),
+        ("login_failed", 61),
+        ("account_locked", 0),
+        ("account_locked", 1),
+        ("account_locked", 59),
+        ("account_locked", 61),
+        ("login", 0),
     ] {
+        session.lines(&format!("{noted} ('{action}', 'users', now() - interval '{minutes} min')")).await;
+    }
+    for (status, revoked, expires) in [
+        ("active", "NULL", "now() + interval '1 hour'"),
+        ("active", "NULL", "now() + interval '1 minute'"),
+        // Nobody has noticed yet that it has run out.
+        ("active", "NULL", "now() - interval '1 minute'"),
+        ("expired", "NULL", "now() - interval '1 hour'"),
+        ("revoked", "now()", "now() + interval '1 hour'"),
+    ] {
+        let sql = format!(
+            "INSERT INTO user_sessions (user_id, session_token, status, revoked_at, created_at, expires_at)
+             SELECT id, gen_random_uuid()::text || gen_random_uuid()::text, '{status}', {revoked}, now() - interval '1 day', {expires} FROM users WHERE username = 'user_a'"
+        );
+        session.lines(&sql).await;
+    }
+    for (name, expected) in
+        [("auth_failed_logins", "2"), ("auth_account_lockouts", "3"), ("auth_accounts", "1"), ("auth_sessions", "2")]
+    {
         let (_, sql, columns) = queries().into_iter().find(|(query, _, _)| query == name).unwrap();
         assert_eq!(session.value(&sql).await, expected, "{name}");
         // What the exporter takes for the name is what the query calls it.

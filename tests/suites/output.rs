@@ -214,3 +214,51 @@ async fn the_password_is_never_seen() {
     let journal = scenario.lines("SELECT j FROM schema_migrations_journal j").await.join("\n");
     assert!(!journal.contains("hush"), "{journal}");
 }
+
+#[tokio::test]
+async fn status_tells_of_a_failed_attempt_until_the_migration_is_applied() {
+    let scenario = Scenario::new("status_attempts").await.tables(&["a"]).migration(
+        "002_b",
+        "CREATE TABLE b (id int PRIMARY KEY);\nSELECT nonsense;",
+        "DROP TABLE b;",
+    );
+    scenario.run("status").await.succeeds().does_not_print("failed");
+    scenario.up().await.exits_with(1);
+    let told = scenario.run("status").await.succeeds();
+    let told =
+        told.prints("002      b            pending, failed  sql").prints("\nfailed: 002 b in up, step 1 (SQL), ");
+    let told = told.prints("\n  cause: column \"nonsense\" does not exist (SQLSTATE 42703)\n");
+    told.prints(
+        "\nnext: mend 002 b, then `lockgate up` tries it again; `lockgate history --version 002` shows every attempt\n",
+    );
+    scenario.run("status --check").await.exits_with(3);
+    let migrations = scenario.run("status --output json").await.succeeds().json()["migrations"].take();
+    assert!(migrations[0].get("failure").is_none(), "{migrations:#}");
+    let failure = &migrations[1]["failure"];
+    assert_eq!((&failure["event"], &failure["step"]), (&"failed".into(), &"1 (SQL)".into()));
+    assert_eq!(failure["run_id"], scenario.value("SELECT max(run_id::text) FROM schema_migrations_journal").await);
+
+    // Who may see the history only sees that.
+    let role = scenario.role("").await;
+    let grant = format!("GRANT SELECT ON schema_migrations, schema_migrations_progress TO {role}");
+    scenario.lines(&grant).await;
+    scenario.run_as(&role, "status").await.succeeds().prints("1 applied, 1 pending").does_not_print("failed");
+
+    // The last attempt is the one that counts.
+    scenario.write("migrations/002_b.up.sql", "CREATE TABLE b (id int PRIMARY KEY);");
+    scenario.write("migrations/002_b.verify.sql", "SELECT false;");
+    scenario.up().await.exits_with(6);
+    let told = scenario.run("status").await.succeeds().does_not_print("failed:");
+    told.prints("\nrefused: 002 b in up, ").prints("\nnext: see to what the checks of 002 b found, then `lockgate up`");
+    scenario.remove("migrations/002_b.verify.sql");
+    scenario.up().await.succeeds();
+    scenario.run("status").await.succeeds().prints("2 applied, 0 pending").does_not_print("refused");
+
+    // What is applied has not failed, whatever became of an attempt to revert it.
+    scenario.lines("CREATE VIEW on_b AS SELECT * FROM b").await;
+    scenario.down("002").await.exits_with(1);
+    scenario.run("status").await.succeeds().prints("2 applied, 0 pending").does_not_print("failed");
+    scenario.lines("DROP VIEW on_b").await;
+    scenario.down("002").await.succeeds();
+    scenario.run("status").await.succeeds().prints("1 applied, 1 pending").does_not_print("failed");
+}

@@ -5,10 +5,12 @@
 
 mod authority;
 mod call;
+mod collector;
 pub mod components;
 mod outcome;
 mod programs;
 mod proxy;
+mod receiver;
 pub mod s3;
 mod scenario;
 mod secrets;
@@ -19,9 +21,11 @@ mod wasi_guest;
 mod wit;
 
 pub use call::{Call, Running};
+pub use collector::{Attributes, ReceivedPoint, ReceivedSpan};
 pub use lockgate::testing::State;
 pub use outcome::Outcome;
 pub use proxy::{Harm, Meant, Proxy};
+pub use receiver::{Manner, Received, Receiver, nowhere};
 pub use s3::S3Server;
 pub use scenario::{Scenario, eventually, make_old, project};
 pub use secrets::Secrets;

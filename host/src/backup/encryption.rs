@@ -14,7 +14,10 @@ use age::{
     x25519::{Identity, Recipient},
 };
 
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    files::refuse_shared,
+};
 
 /// For whom a backup is encrypted.
 #[derive(Clone)]
@@ -78,14 +81,7 @@ impl Identities {
                 "name a file that `age-keygen` has written",
             )
         };
-        let metadata = fs::metadata(path).map_err(|e| wrong(format!("it cannot be read: {e}")))?;
-        let mode = std::os::unix::fs::PermissionsExt::mode(&metadata.permissions());
-        if metadata.is_file() && mode & 0o077 != 0 {
-            return Err(Error::configuration(
-                format!("the identity `{}` can be read by others: its mode is {:o}", path.display(), mode & 0o777),
-                format!("run `chmod 600 {}`", path.display()),
-            ));
-        }
+        refuse_shared("the identity", path)?;
         let file = fs::File::open(path).map_err(|e| wrong(format!("it cannot be read: {e}")))?;
         // The library's own words may quote the line.
         let file = IdentityFile::from_buffer(BufReader::new(file))

@@ -9,10 +9,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use indicatif::{ProgressBar, ProgressStyle};
-
 use crate::{
+    bar::{self, Bar, Picture},
     events::{Event, Events},
+    report,
     stop::Stop,
 };
 
@@ -46,22 +46,15 @@ impl Meter {
 
     /// Tells how far work is while it is done: of about so many bytes, 0 where nobody knows.
     pub async fn tell<T>(&self, doing: &'static str, about: u64, draw: bool, work: impl Future<Output = T>) -> T {
-        let (begin, bar) = (Instant::now(), draw.then(|| bar(doing, about)));
+        let (begin, mut bar) = (Instant::now(), Bar::new(draw));
         let mut work = std::pin::pin!(work);
         loop {
             match tokio::time::timeout(TELL_EVERY, &mut work).await {
-                Ok(result) => {
-                    if let Some(bar) = bar {
-                        bar.finish_and_clear();
-                    }
-                    return result;
-                }
+                Ok(result) => return result,
                 Err(_) => {
                     let done = self.bytes();
-                    if let Some(bar) = &bar {
-                        bar.set_position(done);
-                    }
                     let (bytes_per_s, left_s) = pace(done, about, begin.elapsed());
+                    bar.show(&picture(doing, done, about, bytes_per_s, left_s));
                     tracing::info!(done_bytes = done, about_bytes = about, bytes_per_s, left_s, "{doing}");
                     self.1.tell(Event::BackupProgress { doing, done_bytes: done, about_bytes: about });
                 }
@@ -78,16 +71,16 @@ fn pace(done: u64, about: u64, elapsed: Duration) -> (u64, Option<u64>) {
     (rate, left)
 }
 
-fn bar(doing: &'static str, about: u64) -> ProgressBar {
-    let template = match about {
-        0 => "{msg} {spinner} {bytes} ({bytes_per_sec})",
-        _ => "{msg} [{wide_bar}] {bytes} of about {total_bytes} ({bytes_per_sec}, about {eta} left)",
-    };
-    let bar = ProgressBar::new(about).with_message(doing);
-    if let Ok(style) = ProgressStyle::with_template(template) {
-        bar.set_style(style.progress_chars("=> "));
+fn picture(doing: &str, done: u64, about: u64, bytes_per_s: u64, left_s: Option<u64>) -> Picture {
+    // The estimate may have been too low.
+    let about = (about >= done && about > 0).then_some(about);
+    let of = about.map(|about| format!(" of about {}", report::bytes(about))).unwrap_or_default();
+    let left = bar::left(left_s.map(Duration::from_secs));
+    Picture {
+        what: doing.to_owned(),
+        share: about.map(|about| (done, about)),
+        told: format!("{}{of}, {}/s{left}", report::bytes(done), report::bytes(bytes_per_s)),
     }
-    bar
 }
 
 /// See [`Meter::read`].
@@ -111,6 +104,15 @@ impl<R: Read> Read for Metered<R> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_bar_tells_how_much_of_how_much_how_fast_and_how_long_still() {
+        let told = |done, about| picture("backing up", done, about, 2 << 20, Some(9));
+        assert_eq!(told(10 << 20, 40 << 20).told, "10.0 MiB of about 40.0 MiB, 2.0 MiB/s, 9 s left");
+        assert_eq!(told(10 << 20, 40 << 20).share, Some((10 << 20, 40 << 20)));
+        assert_eq!(told(50 << 20, 40 << 20).share, None, "the estimate was too low");
+        assert_eq!(picture("backing up", 1, 0, 1, None).told, "1 bytes, 1 bytes/s");
+    }
 
     #[test]
     fn what_is_left_follows_from_the_rate() {

@@ -7,6 +7,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::{
+    answer,
     console::{Console, write},
     global::Output,
 };
@@ -52,10 +53,13 @@ impl Context {
         }
         // Where it cannot be shown there is nobody who could answer.
         let _ = write!(io::stderr(), "{question} [y/N] ");
-        let mut answer = String::new();
-        io::stdin().read_line(&mut answer).map_err(|e| Error::system("reading the answer", e))?;
+        let answer = answer::typed(&self.config.stop)?;
         if matches!(answer.trim(), "y" | "Y" | "yes") {
             return Ok(());
+        }
+        if !answer.ends_with('\n') {
+            // The terminal has ended no line where the input ended.
+            let _ = writeln!(io::stderr());
         }
         Err(Error::Refused { what: "not confirmed".into(), next: "answer y, or say `--yes`".into() })
     }

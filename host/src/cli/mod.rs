@@ -1,6 +1,7 @@
 //! The command line: one file a command; each builds a request, calls the library, and hands the outcome to `report`.
 
 mod adopt;
+mod answer;
 mod backup;
 mod baseline;
 mod command;
@@ -63,7 +64,7 @@ use crate::{
     events::{Destination, Event, Events},
     report::json::{self, Failure},
     stop::Stop,
-    telemetry::{ended, spans},
+    telemetry::{Telemetry, ended, spans},
 };
 
 /// Migrates PostgreSQL: SQL files and sandboxed WebAssembly components, with lock, preflight, backup and verification.
@@ -148,11 +149,13 @@ pub fn main() -> u8 {
         let error = Error::configuration(what, "leave it out; `lockgate --help` has the commands");
         return fail(&error, &command, console, json);
     }
-    if let Err(error) = telemetry::begin(&cli, run_id, console.stderr.color) {
-        return fail(&told.hide_in_error(error), &command, console, json);
-    }
+    let telemetry = match telemetry::begin(&cli, run_id, console.stderr.color) {
+        Ok(telemetry) => telemetry,
+        Err(error) => return fail(&told.hide_in_error(error), &command, console, json),
+    };
     let name = matches.subcommand_name().unwrap_or_default();
     let span = spans::run(run_id, name);
+    telemetry.adopt(&span);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&Error::system("starting the runtime", error), &command, console, json),
@@ -160,7 +163,7 @@ pub fn main() -> u8 {
     let work = async {
         tracing::info!(version = env!("CARGO_PKG_VERSION"), "began");
         let said = Said { by_variable: usage::by_variable(&matches), told: &told };
-        let result = run(cli, run_id, name, &command, console, &said).await;
+        let result = run(cli, run_id, name, &command, console, &said, &telemetry).await;
         let result = result.map_err(|error| told.hide_in_error(error));
         ended(&result);
         result
@@ -168,10 +171,13 @@ pub fn main() -> u8 {
     let result = runtime.block_on(work.instrument(span));
     // A compiler or a dump that was abandoned must not keep the process.
     runtime.shutdown_background();
-    match result {
+    let code = match result {
         Ok(code) => code as u8,
         Err(error) => fail(&error, &command, console, json),
-    }
+    };
+    // Whoever reads knows all by now, and need not wait for it.
+    telemetry.end();
+    code
 }
 
 fn fail(error: &Error, command: &str, console: Console, json: bool) -> u8 {
@@ -199,7 +205,15 @@ impl Said<'_> {
     }
 }
 
-async fn run(cli: Cli, run_id: Uuid, name: &str, command: &str, console: Console, said: &Said<'_>) -> Result<ExitCode> {
+async fn run(
+    cli: Cli,
+    run_id: Uuid,
+    name: &str,
+    command: &str,
+    console: Console,
+    said: &Said<'_>,
+    telemetry: &Telemetry,
+) -> Result<ExitCode> {
     if let Some(result) = without_settings(&cli.command) {
         return result;
     }
@@ -270,7 +284,7 @@ async fn run(cli: Cli, run_id: Uuid, name: &str, command: &str, console: Console
         None
     };
     config.target.tag = Some(run_id.simple().to_string().split_off(24));
-    config.meter = telemetry::meter(global.telemetry, &config, &cli.command, name)?;
+    config.meter = telemetry::meter(telemetry, global.telemetry, &config, &cli.command, name)?;
     config.meter.run_began();
     config.events = told;
     let told = config.events.begin(

@@ -164,7 +164,8 @@ pub enum Event {
         step: usize,
         /// How it ended. What is done counts when its transaction is committed.
         outcome: Ending,
-        /// The rows that its statements touched, as the server counts them; of a step in batches, the units of this run.
+        /// The rows that its statements touched, as the server counts them; of a component's code, and of the batches of this run, those
+        /// that they changed.
         #[serde(skip_serializing_if = "Option::is_none")]
         rows: Option<u64>,
     },
@@ -181,6 +182,8 @@ pub enum Event {
         /// The units in all, where the migration knows them.
         #[serde(skip_serializing_if = "Option::is_none")]
         total: Option<u64>,
+        /// The rows that this batch changed, as the server counts them.
+        rows: u64,
     },
     /// The verification of a migration begins.
     VerifyStarted {

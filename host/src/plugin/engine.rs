@@ -13,7 +13,7 @@ use wasmtime::{
 };
 
 use super::{
-    Cache, INTERFACE_VERSION, Limits,
+    Cache, Compiling, INTERFACE_VERSION, Limits,
     bindings::{Migration, MigrationPre},
     limits::Reached,
     state::State,
@@ -36,6 +36,7 @@ pub struct Engine {
     with_wasi: Linker<State>,
     cache: Option<Arc<Cache>>,
     compilers: Arc<Semaphore>,
+    compiling: Option<Compiling>,
 }
 
 /// How a component was made ready.
@@ -83,7 +84,13 @@ impl Engine {
         // The compiler itself uses all processors; more components at once would only take more memory.
         let compilers = thread::available_parallelism().map_or(1, usize::from);
         let (cache, compilers) = (cache.map(Arc::new), Arc::new(Semaphore::new(compilers)));
-        Ok(Self { engine, plain, with_wasi, cache, compilers })
+        Ok(Self { engine, plain, with_wasi, cache, compilers, compiling: None })
+    }
+
+    /// The same, which tells what it compiles.
+    #[must_use]
+    pub fn telling(self, compiling: &Compiling) -> Self {
+        Self { compiling: Some(compiling.clone()), ..self }
     }
 
     pub(super) fn wasmtime(&self) -> &wasmtime::Engine {
@@ -124,7 +131,11 @@ impl Engine {
     ) -> Result<(Component, Compiled), String> {
         check_bytes(&bytes, limits)?;
         let (this, digest) = (self.clone(), digest.clone());
-        self.in_turn(limits, move || this.cached_or_compiled(&bytes, &digest)).await
+        let compile = move || {
+            let _told = this.compiling.as_ref().map(|compiling| compiling.begin(&digest));
+            this.cached_or_compiled(&bytes, &digest)
+        };
+        self.in_turn(limits, compile).await
     }
 
     /// Runs a compiler when it is its turn; its time begins then. Nobody can stop one that takes too long: it goes on unheeded, to its

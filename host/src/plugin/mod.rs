@@ -3,6 +3,7 @@
 mod bindings;
 pub mod build;
 mod cache;
+mod compiling;
 mod convert;
 mod cpu_time;
 mod engine;
@@ -18,6 +19,7 @@ mod steps;
 mod wasi;
 
 pub use cache::Cache;
+pub use compiling::Compiling;
 pub use engine::{Compiled, Engine};
 pub use limits::Limits;
 pub use program::ComponentProgram;

@@ -1,6 +1,12 @@
 //! `COPY … FROM STDIN`, streamed.
 
-use std::pin::Pin;
+use std::{
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use bytes::Bytes;
 use futures_util::SinkExt;
@@ -17,6 +23,7 @@ use crate::{
 /// Dropped unfinished, it makes the driver send CopyFail: the COPY fails, and with it the transaction.
 pub struct CopyIn {
     sink: Pin<Box<CopyInSink<Bytes>>>,
+    changed: Arc<AtomicU64>,
 }
 
 /// What one message carries. The server takes up to 1 GiB, but keeps it in memory whole.
@@ -36,7 +43,7 @@ impl Handle {
             self.client.batch_execute(&check.sql).await.map_err(|e| check.moved(db_error(&e)))?;
         }
         match self.client.copy_in(sql).await {
-            Ok(sink) => Ok(CopyIn { sink: Box::pin(sink) }),
+            Ok(sink) => Ok(CopyIn { sink: Box::pin(sink), changed: Arc::clone(&self.changed) }),
             Err(error) => {
                 self.give_up();
                 Err(db_error(&error))
@@ -129,7 +136,9 @@ impl CopyIn {
     /// # Errors
     /// What the server said of the statement or of any of the data.
     pub async fn finish(mut self) -> Result<u64, DbError> {
-        self.sink.as_mut().finish().await.map_err(|e| db_error(&e))
+        let rows = self.sink.as_mut().finish().await.map_err(|e| db_error(&e))?;
+        self.changed.fetch_add(rows, Ordering::Relaxed);
+        Ok(rows)
     }
 }
 

@@ -1,6 +1,9 @@
 //! Cursors: the rows of a query, kept by the server and fetched in batches.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::{
+    pin::pin,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 use tokio_postgres::{Statement, types::ToSql};
 
@@ -100,7 +103,7 @@ impl Cursor {
         }
         let nothing: [&(dyn ToSql + Sync); 0] = [];
         let stream = self.handle.client.query_raw(&self.fetch.statement, nothing).await?;
-        collect(stream, limits).await
+        collect(pin!(stream), limits).await
     }
 
     /// The name by which [`Handle::close_cursor`] closes it.

@@ -2,8 +2,8 @@
 
 use std::{
     error::Error as _,
-    future,
     ops::Deref,
+    pin::{Pin, pin},
     sync::{
         Arc,
         atomic::{AtomicU32, AtomicU64, Ordering},
@@ -17,6 +17,7 @@ use tokio_postgres::{Client, Row, RowStream, Statement, types::ToSql};
 use super::values::{BadValue, Cell, CellSize, Param, sent_bytes_max};
 use crate::{
     error::DbError,
+    sql::scan::{Kind, tokens},
     value::{Column, Rows, Value},
 };
 
@@ -26,6 +27,8 @@ pub struct Handle {
     pub(super) client: Arc<Client>,
     driver: AbortHandle,
     pub(super) questions: Questions,
+    /// The rows that statements of programs have changed.
+    pub(super) changed: Arc<AtomicU64>,
 }
 
 /// Counts the questions to the server, so that another session can tell who waits for an answer from who asks nothing.
@@ -102,7 +105,21 @@ impl Handle {
 
     /// `driver` is the task that the client's questions go through.
     pub(super) fn of(client: Client, driver: AbortHandle) -> Self {
-        Self { client: Arc::new(client), driver, questions: Questions::default() }
+        Self { client: Arc::new(client), driver, questions: Questions::default(), changed: Arc::default() }
+    }
+
+    /// How many rows statements of programs have inserted, updated, deleted and copied so far, as the server counts them; also those that
+    /// a savepoint has taken back.
+    pub fn changed(&self) -> u64 {
+        self.changed.load(Ordering::Relaxed)
+    }
+
+    fn count(&self, sql: &str, rows: Option<u64>) {
+        if let Some(rows) = rows.filter(|rows| *rows > 0)
+            && changes_rows(sql)
+        {
+            self.changed.fetch_add(rows, Ordering::Relaxed);
+        }
     }
 
     /// Ends the connection as if it had been lost: nobody could tell any longer what its answers belong to.
@@ -117,8 +134,12 @@ impl Handle {
     /// What the server said, or that a parameter does not fit.
     pub async fn query(&self, sql: &str, params: &[Value]) -> Result<Rows, DbError> {
         let (columns, stream) = self.send(sql, params).await.map_err(|error| *error)?;
-        let rows = stream.and_then(|row| future::ready(cells(&row))).try_collect().await;
-        Ok(Rows { columns, rows: rows.map_err(|e| db_error(&e))? })
+        let (mut stream, mut rows) = (pin!(stream), Vec::new());
+        while let Some(row) = stream.try_next().await.map_err(|e| db_error(&e))? {
+            rows.push(cells(&row).map_err(|e| db_error(&e))?);
+        }
+        self.count(sql, stream.rows_affected());
+        Ok(Rows { columns, rows })
     }
 
     /// Runs one statement and collects its rows, up to a limit. Past it, the rest is not kept in memory.
@@ -127,7 +148,10 @@ impl Handle {
     /// What the server said, that a parameter does not fit, or which limit was reached.
     pub async fn query_limited(&self, sql: &str, params: &[Value], limits: QueryLimits) -> Result<Rows, QueryError> {
         let (columns, stream) = self.send(sql, params).await?;
-        Ok(Rows { columns, rows: collect(stream, limits).await? })
+        let mut stream = pin!(stream);
+        let rows = collect(stream.as_mut(), limits).await?;
+        self.count(sql, stream.rows_affected());
+        Ok(Rows { columns, rows })
     }
 
     /// Sends one statement. Its rows are still to be read.
@@ -161,7 +185,9 @@ impl Handle {
         check_params(&statement, params).map_err(|error| *error)?;
         let params: Vec<Param<'_>> = params.iter().map(Param).collect();
         let params = params.iter().map(|p| p as &(dyn ToSql + Sync));
-        self.client.execute_raw(&statement, params).await.map_err(|e| db_error(&e))
+        let rows = self.client.execute_raw(&statement, params).await.map_err(|e| db_error(&e))?;
+        self.count(sql, Some(rows));
+        Ok(rows)
     }
 }
 
@@ -190,12 +216,37 @@ fn cells(row: &Row) -> Result<Vec<Value>, tokio_postgres::Error> {
     (0..row.len()).map(|i| row.try_get(i).map(|Cell(value)| value)).collect()
 }
 
+/// Whether the rows that the server counts of a statement are ones that it changes, not ones that it only reads.
+fn changes_rows(sql: &str) -> bool {
+    let mut depth = 0_usize;
+    for token in tokens(sql) {
+        match token.kind {
+            Kind::Open => depth += 1,
+            Kind::Close => depth = depth.saturating_sub(1),
+            // After `WITH`, what its queries are for.
+            Kind::Word if depth == 0 => {
+                let is = |word: &str| sql[token.start..token.end].eq_ignore_ascii_case(word);
+                if ["INSERT", "UPDATE", "DELETE", "MERGE"].iter().any(|word| is(word)) {
+                    return true;
+                }
+                if ["SELECT", "VALUES", "TABLE"].iter().any(|word| is(word)) {
+                    return false;
+                }
+            }
+            _ => {}
+        }
+    }
+    false
+}
+
 /// Reads a result to its end, or to the first row past a limit.
 ///
 /// The driver holds one row as the server sent it, which may be 1 GiB, whatever the limits are: it has no limit of its own. What
 /// is made of a row is counted before it is made.
-pub(super) async fn collect(stream: RowStream, limits: QueryLimits) -> Result<Vec<Vec<Value>>, QueryError> {
-    let mut stream = std::pin::pin!(stream);
+pub(super) async fn collect(
+    mut stream: Pin<&mut RowStream>,
+    limits: QueryLimits,
+) -> Result<Vec<Vec<Value>>, QueryError> {
     let (mut rows, mut bytes) = (Vec::new(), 0_usize);
     while let Some(row) = stream.try_next().await? {
         if rows.len() == limits.rows_max {
@@ -284,5 +335,32 @@ pub(super) fn db_error(error: &tokio_postgres::Error) -> DbError {
         bad_value: false,
         // Class 57 P: the server ends the connection after it said so.
         connection_lost: matches!(sqlstate, "57P01" | "57P02" | "57P03" | "57P05") || db.severity() == "FATAL",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_that_are_only_read_are_not_counted() {
+        for sql in [
+            "INSERT INTO a SELECT 1",
+            " /* x */ update a set b = 1 RETURNING b",
+            "WITH x AS (SELECT 1) DELETE FROM a USING x",
+            "WITH x (a, b) AS MATERIALIZED (SELECT 1, 2) MERGE INTO a USING x ON true WHEN MATCHED THEN DELETE",
+        ] {
+            assert!(changes_rows(sql), "{sql}");
+        }
+        for sql in [
+            "SELECT * FROM a FOR UPDATE",
+            "WITH x AS (DELETE FROM a RETURNING 1) SELECT count(*) FROM x",
+            "LOCK TABLE a",
+            "VALUES (1)",
+            "(SELECT 'UPDATE')",
+            "",
+        ] {
+            assert!(!changes_rows(sql), "{sql}");
+        }
     }
 }

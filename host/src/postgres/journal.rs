@@ -3,6 +3,7 @@
 mod carry;
 mod chain;
 mod entries;
+mod failures;
 
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use crate::{
 pub use carry::Carried;
 pub use chain::{Break, Damage, Verification};
 pub use entries::{Recorded, Wanted};
+pub use failures::FailedAttempt;
 
 /// The journal's table, beside the history.
 pub const TABLE: &str = "schema_migrations_journal";

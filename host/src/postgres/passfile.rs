@@ -1,8 +1,9 @@
 //! libpq's password file (PostgreSQL manual, "The Password File").
 
-use std::{env, fs, io, os::unix::fs::PermissionsExt, path::PathBuf};
+use std::{env, fs, io, path::PathBuf};
 
 use super::{Host, Secret, Target};
+use crate::files::Others;
 
 /// The folders of sockets that PostgreSQL is built with, by Debian and by itself: there a file's `localhost` fits as well.
 const SOCKET_FOLDERS: [&str; 3] = ["/var/run/postgresql", "/run/postgresql", "/tmp"];
@@ -12,7 +13,8 @@ pub(crate) fn path(target: &Target) -> Option<PathBuf> {
     target.passfile.clone().or_else(|| env::var_os("HOME").map(|home| PathBuf::from(home).join(".pgpass")))
 }
 
-/// The password of the first line that fits a server. A file that others may read is ignored, as libpq ignores it.
+/// The password of the first line that fits a server. A file that others may read is ignored, as libpq ignores it; but for root's that its
+/// group may read: so does systemd hand it out.
 pub(super) fn lookup(target: &Target, host: &Host) -> Option<Secret> {
     let path = path(target)?;
     let ignored = |why: &str| {
@@ -27,7 +29,7 @@ pub(super) fn lookup(target: &Target, host: &Host) -> Option<Secret> {
     if !file.is_file() {
         return ignored("it is no regular file");
     }
-    if file.permissions().mode() & 0o077 != 0 {
+    if Others::of(&file) != Others::Nothing {
         return ignored("others may read it; `chmod 600` it");
     }
     match fs::read_to_string(&path) {
@@ -47,6 +49,11 @@ pub(crate) fn line(password: &Secret) -> String {
 /// What is wrong with it, in words that follow a subject.
 pub(crate) fn fits(password: &str) -> Result<(), &'static str> {
     if password.contains(['\n', '\r', '\0']) { Err("has more than one line") } else { Ok(()) }
+}
+
+/// The line with which a password file fits every database of a server.
+pub(crate) fn line_of_all(target: &Target, host: &Host) -> String {
+    format!("{}:{}:*:{}:…", escape(&host.name), host.port, escape(&target.user))
 }
 
 fn escape(field: &str) -> String {
@@ -118,6 +125,28 @@ mod tests {
         ] {
             assert_eq!(found(file, name, port).as_deref(), password, "{name}");
         }
+    }
+
+    #[test]
+    fn a_file_that_others_may_read_is_ignored_but_for_roots_that_is_handed_out() {
+        use std::os::unix::fs::{MetadataExt, PermissionsExt};
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pgpass");
+        fs::write(&path, "*:*:*:*:hush\n").unwrap();
+        let of_root = fs::metadata(&path).unwrap().uid() == 0;
+        let target = Target { password: None, passfile: Some(path.clone()), ..target() };
+        for (mode, taken) in [(0o600, true), (0o440, of_root), (0o444, false), (0o620, false)] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            assert_eq!(lookup(&target, &target.host()).is_some(), taken, "{mode:o}");
+        }
+    }
+
+    #[test]
+    fn a_line_for_every_database_is_one_of_the_file() {
+        let host = Host { name: "::1".into(), address: None, port: 5432 };
+        let line = line_of_all(&target(), &host);
+        assert_eq!(line, "\\:\\:1:5432:*:me:…");
+        assert!(find(&line, &target().with_database("postgres"), &host).is_some());
     }
 
     #[test]

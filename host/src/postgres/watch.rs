@@ -15,9 +15,13 @@ use super::{
     connect::Target,
     handle::{Questions, db_error},
     lock::LockKey,
+    reported::{self, Reported},
     session::{Process, STARTED_SQL, Server, Session},
 };
-use crate::error::{Error, Result};
+use crate::{
+    bar::{Bar, Speed},
+    error::{Error, Result},
+};
 
 /// A lock time-out of the default, three seconds, is seen several times.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -46,6 +50,7 @@ fn look_sql() -> String {
 /// The second session; it ends with this.
 pub struct Watch {
     seen: Arc<Mutex<Seen>>,
+    bar: Arc<Mutex<Bar>>,
     task: JoinHandle<()>,
 }
 
@@ -58,7 +63,9 @@ struct Seen {
 }
 
 impl Watch {
-    /// Watches a session that holds the lock of a run; gives that up when nothing is heard from the server for `silence`. `None`, with a warning, where the server has no room for a second session.
+    /// Watches a session that holds the lock of a run; gives that up when nothing is heard from the server for `silence`. `None`, with a
+    /// warning, where the server has no room for a second session. Where it is to `draw`, it also asks how far a command is that the
+    /// server reports on, such as CREATE INDEX, and shows that on the terminal.
     ///
     /// # Errors
     /// [`Error::Refused`] when both sessions share one process: the lock would be everybody's.
@@ -67,6 +74,7 @@ impl Watch {
         key: LockKey,
         application_name: &str,
         silence: Duration,
+        draw: bool,
     ) -> Result<Option<Self>> {
         // As the role that logged in: only that one may see what its own sessions wait for, and end them.
         let login = Target { role: None, ..session.target.clone() };
@@ -93,15 +101,17 @@ impl Watch {
             });
         }
         let seen = Arc::new(Mutex::new(Seen::default()));
+        let bar = Arc::new(Mutex::new(Bar::new(draw)));
         let watched = Watched {
             server: session.server.clone(),
             questions: session.handle().questions.clone(),
             driver: session.driver.clone(),
             silence,
             seen: Arc::clone(&seen),
+            bar: Arc::clone(&bar),
         };
         let task = tokio::spawn(watched.from(second).in_current_span());
-        Ok(Some(Self { seen, task }))
+        Ok(Some(Self { seen, bar, task }))
     }
 
     /// Who was in the way when it last looked.
@@ -127,6 +137,8 @@ impl Watch {
 impl Drop for Watch {
     fn drop(&mut self) {
         self.task.abort();
+        // At once: what is printed next must not stand behind the bar, whenever the task notices.
+        self.bar.lock().unwrap_or_else(PoisonError::into_inner).end();
     }
 }
 
@@ -136,6 +148,7 @@ struct Watched {
     driver: AbortHandle,
     silence: Duration,
     seen: Arc<Mutex<Seen>>,
+    bar: Arc<Mutex<Bar>>,
 }
 
 impl Watched {
@@ -144,6 +157,8 @@ impl Watched {
         let mut told = String::new();
         // The question that the process does not work on, and how often that was seen.
         let mut unheard = (None, 0);
+        let mut speed = Speed::default();
+        let mut draws = self.bar().is_wanted();
         loop {
             let open = self.questions.open();
             let row = async { second.client().query_one(&look, &[pid, started]).await };
@@ -180,8 +195,30 @@ impl Watched {
                     told = pids;
                 }
             }
+            if draws && let Err(error) = self.draw(&second, &mut speed).await {
+                tracing::debug!(%error, "the server does not say how far it is");
+                self.bar().clear();
+                draws = false;
+            }
             tokio::time::sleep(LOOK_EVERY).await;
         }
+    }
+
+    /// Shows how far the command under way is, where the server reports on it.
+    async fn draw(&self, second: &Session, speed: &mut Speed) -> Result<(), String> {
+        let sql = reported::sql(self.server.major());
+        let rows = async { second.client().query(&sql, &[&self.server.process.pid]).await };
+        let rows = tokio::time::timeout(self.silence, rows).await.map_err(|e| e.to_string())?;
+        let rows = rows.map_err(|e| db_error(&e).message)?;
+        match rows.first() {
+            Some(row) => self.bar().show(&Reported::of(row).picture(speed)),
+            None => self.bar().clear(),
+        }
+        Ok(())
+    }
+
+    fn bar(&self) -> MutexGuard<'_, Bar> {
+        self.bar.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Keeps what was seen for who asks, and returns who is in the way.

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::{
     View, age,
-    layout::{BAD, Cell, Column, FAINT, GOOD, Laid, laid, table},
+    layout::{BAD, Cell, Column, FAINT, GOOD, Laid, MIND, laid, table},
     words,
 };
 use crate::{
@@ -33,7 +33,7 @@ fn by_line(entries: &[Recorded], view: View) -> String {
             vec![
                 entry.id.to_string().into(),
                 entry.at.clone().into(),
-                short_run(entry).to_owned().into(),
+                short_run(&entry.run_id).to_owned().into(),
                 event(entry),
                 what(entry).into(),
                 who(entry).into(),
@@ -76,7 +76,7 @@ fn by_run(entries: &[Recorded], now: Timestamp, view: View) -> String {
             let at = entry.at.parse::<Timestamp>().ok();
             let age = at.map(|at| format!(" ({} ago)", age(at, now))).unwrap_or_default();
             let day = entry.at.get(..10).unwrap_or_default();
-            let _ = writeln!(text, "run {} of {day}{age} by {}", short_run(entry), who(entry));
+            let _ = writeln!(text, "run {} of {day}{age} by {}", short_run(&entry.run_id), who(entry));
         }
         text += &row.lines().map(|line| format!("  {line}\n")).collect::<String>();
         let detail = detail(entry);
@@ -88,8 +88,8 @@ fn by_run(entries: &[Recorded], now: Timestamp, view: View) -> String {
 }
 
 /// The end of the id tells runs apart: its begin is the time.
-fn short_run(entry: &Recorded) -> &str {
-    &entry.run_id[entry.run_id.len().saturating_sub(12)..]
+pub(super) fn short_run(run_id: &str) -> &str {
+    &run_id[run_id.len().saturating_sub(12)..]
 }
 
 fn event(entry: &Recorded) -> Cell {
@@ -98,7 +98,8 @@ fn event(entry: &Recorded) -> Cell {
         _ => entry.event.clone(),
     };
     match entry.event.as_str() {
-        "failed" => Cell::styled(text, BAD),
+        "failed" | "refused" | "backup_failed" => Cell::styled(text, BAD),
+        "interrupted" | "retried" => Cell::styled(text, MIND),
         "applied" | "reverted" => Cell::styled(text, GOOD),
         _ => text.into(),
     }
@@ -139,4 +140,89 @@ pub fn verification(verification: &Verification) -> String {
         let _ = writeln!(text, "head: {head}");
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(id: i64, at: &str, run: &str, event: &str) -> Recorded {
+        Recorded {
+            id,
+            at: format!("2026-01-10T{at}.000Z"),
+            run_id: format!("019ac054-6a3f-7c2e-9c59-{run}"),
+            event: event.into(),
+            version: None,
+            direction: None,
+            attempt: None,
+            step: None,
+            duration_ms: None,
+            detail: None,
+            db_user: "migrator".into(),
+            os_user: "deploy".into(),
+            host: "ci-7".into(),
+            client_address: None,
+            application: "lockgate 0.1.0".into(),
+            hash: None,
+        }
+    }
+
+    fn of(entry: Recorded, version: &str) -> Recorded {
+        Recorded { version: Some(version.into()), direction: Some("up".into()), attempt: Some(1), ..entry }
+    }
+
+    fn entries() -> Vec<Recorded> {
+        let (first, second) = ("4d2f8f1d3f10", "5e3a9b2c4d21");
+        let detail = |entry: Recorded, detail: &str| Recorded { detail: Some(detail.into()), ..entry };
+        let took = |entry: Recorded, ms| Recorded { duration_ms: Some(ms), ..entry };
+        vec![
+            detail(entry(1, "08:00:00", first, "run_started"), "waited 3 ms for the lock"),
+            detail(entry(2, "08:00:01", first, "backed_up"), "20260110T080000Z-8f1d3f10"),
+            took(of(entry(3, "08:00:04", first, "applied"), "001"), 1_834),
+            Recorded {
+                step: Some("2 (SQL)".into()),
+                attempt: Some(2),
+                ..detail(
+                    of(entry(4, "08:00:05", first, "failed"), "002"),
+                    "column \"total\" of relation \"orders\"\ncontains null values (SQLSTATE 23502)",
+                )
+            },
+            detail(entry(5, "11:00:00", second, "run_started"), "waited 0 ms for the lock"),
+            entry(6, "11:00:00", second, "backup_skipped"),
+            took(of(entry(7, "11:00:01", second, "applied"), "002"), 96),
+            took(entry(8, "11:00:01", second, "run_finished"), 1_204),
+        ]
+    }
+
+    fn text(entries: &[Recorded], width: Option<usize>) -> String {
+        let now = "2026-01-10T12:00:00Z".parse().unwrap();
+        let text = history(entries, now, View { width, color: false });
+        width.map_or(text.clone(), |width| crate::report::wrap(&text, width))
+    }
+
+    #[track_caller]
+    fn is_as_ever(name: &str, entries: &[Recorded]) {
+        let [wide, eighty, forty] = [None, Some(80), Some(40)].map(|width| text(entries, width));
+        let all = format!("{wide}\n-- 80 columns\n{eighty}\n-- 40 columns\n{forty}");
+        let mut settings = insta::Settings::clone_current();
+        settings.set_omit_expression(true);
+        settings.set_prepend_module_to_snapshot(false);
+        settings.bind(|| insta::assert_snapshot!(name, all));
+    }
+
+    #[test]
+    fn runs_stand_together_at_a_terminal_and_every_entry_is_a_line_elsewhere() {
+        is_as_ever("history", &entries());
+        let plain = text(&entries(), None);
+        assert_eq!(plain.lines().count(), 1 + entries().len(), "{plain}");
+        assert_eq!(text(&[], Some(80)), "nothing in the journal\n");
+    }
+
+    #[test]
+    fn wide_letters_stand_in_line_and_fit() {
+        let repeatable = of(entry(1, "08:00:04", "4d2f8f1d3f10", "applied"), "R__注文");
+        let failed = of(entry(2, "08:00:05", "4d2f8f1d3f10", "failed"), "002");
+        let failed = Recorded { detail: Some("列「合計」がありません 🚀".into()), ..failed };
+        is_as_ever("history-wide", &[repeatable, failed]);
+    }
 }

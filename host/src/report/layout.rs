@@ -4,6 +4,8 @@ use std::borrow::Cow;
 
 use anstyle::{AnsiColor, Style};
 
+use crate::columns::columns;
+
 /// What is known of where text goes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct View {
@@ -21,8 +23,11 @@ pub(super) const FAINT: Style = Style::new().dimmed();
 pub(super) const STRONG: Style = Style::new().bold();
 
 /// What begins a line, and how it is painted there.
-const LABELS: [(&str, Style); 10] = [
+const LABELS: [(&str, Style); 13] = [
     ("error:", BAD),
+    ("failed:", BAD),
+    ("refused:", BAD),
+    ("interrupted:", MIND),
     ("CRITICAL", BAD),
     ("DAMAGED:", BAD),
     ("warn:", MIND),
@@ -57,7 +62,7 @@ fn styled(text: &str, style: Style) -> String {
 }
 
 /// Breaks lines that are longer than so many columns between words; what follows is indented. A word that is longer stays whole, so that it
-/// can be copied, and so does the line above a caret, which points into it.
+/// can be copied, and so do a command between backticks that fits a line, and the line above a caret, which points into it.
 pub fn wrap(text: &str, width: usize) -> String {
     let mut wrapped = String::with_capacity(text.len());
     let lines: Vec<&str> = text.split_inclusive('\n').collect();
@@ -71,7 +76,7 @@ pub fn wrap(text: &str, width: usize) -> String {
         let indent = " ".repeat((begin + 2).min(width / 2));
         let mut column = begin;
         wrapped += &line[..begin];
-        for (n, word) in line[begin..].split_ascii_whitespace().enumerate() {
+        for (n, word) in words(&line[begin..], width.saturating_sub(indent.len())).iter().enumerate() {
             if n > 0 && column + 1 + visible(word) > width {
                 wrapped.push('\n');
                 wrapped += &indent;
@@ -90,15 +95,39 @@ pub fn wrap(text: &str, width: usize) -> String {
     wrapped
 }
 
-/// How many columns a text takes: its characters, without the codes of colours.
+/// The words of a line; what stands between backticks is one where it takes at most so many columns.
+fn words(line: &str, most: usize) -> Vec<String> {
+    let mut words: Vec<String> = Vec::new();
+    let mut parts = line.split_ascii_whitespace();
+    while let Some(part) = parts.next() {
+        if part.trim_start_matches('(').starts_with('`') && part.matches('`').count() % 2 == 1 {
+            let mut rest = parts.clone();
+            let mut quoted = part.to_owned();
+            let closed = rest.by_ref().find(|next| {
+                quoted += " ";
+                quoted += next;
+                next.contains('`')
+            });
+            if closed.is_some() && visible(&quoted) <= most {
+                words.push(quoted);
+                parts = rest;
+                continue;
+            }
+        }
+        words.push(part.to_owned());
+    }
+    words
+}
+
+/// How many columns a text takes, without the codes of colours.
 fn visible(text: &str) -> usize {
     let mut rest = text;
-    let mut columns = 0;
+    let mut taken = 0;
     while let Some((before, after)) = rest.split_once("\u{1b}[") {
-        columns += before.chars().count();
+        taken += columns(before);
         rest = after.split_once('m').map_or("", |(_, rest)| rest);
     }
-    columns + rest.chars().count()
+    taken + columns(rest)
 }
 
 /// A column of a table.
@@ -145,6 +174,10 @@ impl Cell {
         Self { text: text.into(), style }
     }
 
+    fn columns(&self) -> usize {
+        columns(&self.text)
+    }
+
     fn shown(&self, view: View) -> Cow<'_, str> {
         if view.color && self.style != Style::new() && !self.text.is_empty() {
             Cow::Owned(styled(&self.text, self.style))
@@ -180,8 +213,8 @@ pub(super) fn indented_table(indent: &str, columns: &[Column], rows: &[Vec<Cell>
 /// `head` cells in one, then each of the others after its title.
 pub(super) fn laid(columns: &[Column], rows: &[Vec<Cell>], head: usize, view: View) -> Laid {
     let width_of = |i: usize| {
-        let cells = rows.iter().map(|row| row[i].text.chars().count());
-        cells.chain([columns[i].title.chars().count()]).max().unwrap_or_default()
+        let cells = rows.iter().map(|row| row[i].columns());
+        cells.chain([columns[i].title.len()]).max().unwrap_or_default()
     };
     let mut shown: Vec<usize> = (0..columns.len()).collect();
     let needed =
@@ -196,7 +229,7 @@ pub(super) fn laid(columns: &[Column], rows: &[Vec<Cell>], head: usize, view: Vi
     let line = |row: &[Cell]| {
         let mut line = String::new();
         for (n, i) in shown.iter().enumerate() {
-            let space = " ".repeat(width_of(*i).saturating_sub(row[*i].text.chars().count()));
+            let space = " ".repeat(width_of(*i).saturating_sub(row[*i].columns()));
             if n > 0 {
                 line += GAP;
             }
@@ -231,8 +264,24 @@ mod tests {
             "  next: fill it,\n    then run it\n    again\nshort\n"
         );
         assert_eq!(wrap(&"x".repeat(30), 20), "x".repeat(30), "a word is copied whole");
+        assert_eq!(
+            wrap("next: mend it, then `lockgate up` again\n", 30),
+            "next: mend it, then\n  `lockgate up` again\n"
+        );
+        assert_eq!(
+            wrap("`lockgate history --version 003`, or `not", 20),
+            "`lockgate history\n  --version 003`, or\n  `not"
+        );
         let pointed = "    SELECT nonsense FROM nowhere\n           ^\n";
         assert_eq!(wrap(pointed, 20), pointed, "a caret stays where it points");
+    }
+
+    #[test]
+    fn what_takes_two_columns_is_counted_so() {
+        assert_eq!(wrap("  next: 注文を追加して、 もう一度実行\n", 26), "  next: 注文を追加して、\n    もう一度実行\n");
+        let row = |name: &str| vec![name.into(), "applied".into(), "2026".into(), "5 ms".into()];
+        let table = table(&COLUMNS, &[row("注文"), row("orders")], 2, View { width: Some(31), color: false });
+        assert_eq!(table, "version  state    at    took\n注文     applied  2026  5 ms\norders   applied  2026  5 ms\n");
     }
 
     #[test]

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     backup::Manifest,
-    error::{Cause, Error, Finding, ProgramError, Result, Stage, blocks},
+    error::{Cause, Error, ExitCode, Finding, ProgramError, Result, Stage, blocks},
     events,
     failpoint::Failpoint,
     migration::{Direction, Kind},
@@ -33,7 +33,7 @@ use crate::{
         seal::Seal,
     },
     step::Step,
-    telemetry::spans,
+    telemetry::spans::{self, Failure},
 };
 
 /// What a part of a migration left.
@@ -54,6 +54,15 @@ enum Stopped {
     },
     /// Its verification said no.
     Refused(Vec<Finding>),
+}
+
+impl Failure for Stopped {
+    fn kind(&self) -> ExitCode {
+        match self {
+            Self::Failed { .. } => ExitCode::MigrationFailed,
+            Self::Refused(_) => ExitCode::CheckFailed,
+        }
+    }
 }
 
 impl Stopped {
@@ -80,6 +89,15 @@ enum Halt {
     Failed(Error),
     /// The connection was lost while it was committing this.
     Unknown(Worked),
+}
+
+impl Failure for Halt {
+    fn kind(&self) -> ExitCode {
+        match self {
+            Self::Failed(error) => error.exit_code(),
+            Self::Unknown(_) => ExitCode::OutcomeUnknown,
+        }
+    }
 }
 
 impl From<Error> for Halt {
@@ -116,7 +134,7 @@ impl<'r, 'c> Passage<'r, 'c> {
         self.run.session.way_begins(&self.item.version, self.direction).await?;
         let mut told = self.migration_begins();
         let span = spans::migration(&self.item.name, self.direction, &self.item.kind);
-        let done = Box::pin(self.run_whole(findings)).instrument(span).await;
+        let done = spans::within(span, Box::pin(self.run_whole(findings))).await;
         told.otherwise(self.migration_ended(&done));
         drop(told);
         // What it came to is not to be lost over what it cost.
@@ -203,7 +221,7 @@ impl<'r, 'c> Passage<'r, 'c> {
             Some((course, Next::Batch(name))) => {
                 let step = course.name_of(course.position.steps_done);
                 let span = spans::batch(&step, course.position.batches + 1);
-                Box::pin(self.batch(course, &name, pace)).instrument(span).await
+                spans::within(span, Box::pin(self.batch(course, &name, pace))).await
             }
             other => {
                 // Every batched step has its own.
@@ -211,7 +229,7 @@ impl<'r, 'c> Passage<'r, 'c> {
                 match other {
                     Some((course, Next::Outside(step))) => {
                         let span = spans::step(&course.name_of(course.position.steps_done), "outside");
-                        Ok(Box::pin(self.outside(course, &step, findings)).instrument(span).await?)
+                        Ok(spans::within(span, Box::pin(self.outside(course, &step, findings))).await?)
                     }
                     // Also where nothing is known yet: the plan is made in the first transaction.
                     _ => self.transaction(course).await,
@@ -334,7 +352,7 @@ impl<'r, 'c> Passage<'r, 'c> {
             };
             for i in steps.clone() {
                 let span = spans::step(&course.name_of(i), course.kind_of(i));
-                Box::pin(self.step(&course, i, transaction)).instrument(span).await?;
+                spans::within(span, Box::pin(self.step(&course, i, transaction))).await?;
                 Failpoint::StepDone.pass();
                 course.position = course.position.after_step();
             }
@@ -386,7 +404,15 @@ impl<'r, 'c> Passage<'r, 'c> {
             }
         };
         Failpoint::Checked.pass();
-        match run.session.commit(&transaction).instrument(spans::commit()).await {
+        let span = spans::commit();
+        let committed = run.session.commit(&transaction).instrument(span.clone()).await;
+        match &committed {
+            Committed::Yes => {}
+            Committed::No(_) => spans::fails(&span, ExitCode::MigrationFailed),
+            Committed::Unknown => spans::fails(&span, ExitCode::OutcomeUnknown),
+        }
+        drop(span);
+        match committed {
             Committed::Yes => {
                 Failpoint::Committed.pass();
                 self.told_committed(&worked.course);
@@ -427,8 +453,9 @@ impl<'r, 'c> Passage<'r, 'c> {
         let result = match &course.steps[i] {
             Step::Sql(script) | Step::Alone(script) => self.within_patience(session.run_script(script)).await.map(Some),
             Step::Code(code) => {
+                let before = session.handle().changed();
                 let ran = self.item.program.run(self.direction, code, session.handle());
-                session.recorded(How::Code, code, ran).await.map(|()| None)
+                session.recorded(How::Code, code, ran).await.map(|()| Some(session.handle().changed() - before))
             }
             Step::OutsideTransaction(_) | Step::Batched(_) => return Ok(()),
         };
@@ -542,10 +569,13 @@ impl<'r, 'c> Passage<'r, 'c> {
         let (program, name) = (&self.item.program, &self.item.name);
         let told = self.run.events().begin(events::Event::verify(name), events::Event::verified(name, false, &[]));
         let verify = self.run.session.guarded(async |db| program.verify(self.direction, db).await);
-        let asked = verify.instrument(spans::verify()).await;
-        let findings = asked.map_err(Stopped::host("verify"))?.map_err(|error| Stopped::at("verify", error))?;
-        told.end(events::Event::verified(name, !blocks(&findings), &findings));
-        if blocks(&findings) { Err(Stopped::Refused(findings)) } else { Ok(findings) }
+        let verified = async {
+            let asked = verify.await.map_err(Stopped::host("verify"))?;
+            let findings = asked.map_err(|error| Stopped::at("verify", error))?;
+            told.end(events::Event::verified(name, !blocks(&findings), &findings));
+            if blocks(&findings) { Err(Stopped::Refused(findings)) } else { Ok(findings) }
+        };
+        spans::within(spans::verify(), verified).await
     }
 
     /// Whether the history says what the host wrote: a trigger of somebody's may have changed it.

@@ -19,7 +19,6 @@ mod work;
 
 use std::time::{Duration, Instant};
 
-use tracing::Instrument as _;
 use uuid::Uuid;
 
 use self::{
@@ -29,7 +28,7 @@ use self::{
 use crate::{
     backup::{self, Catalog, Choice, Drill, Extent, Level, Manifest, Restored, WayBack, origin::Origin},
     config::Config,
-    error::{Error, Finding, NOTHING_CHANGED, Problem, ProgramError, Result, Severity, Stage, blocks},
+    error::{Error, ExitCode, Finding, NOTHING_CHANGED, Problem, ProgramError, Result, Severity, Stage, blocks},
     events::{Checks, Event as Told, Events},
     failpoint::Failpoint,
     migration::{Direction, Kind, Version},
@@ -112,6 +111,7 @@ pub async fn status(config: &Config, run_id: Uuid) -> Result<Status> {
     let run = Run::begin(config, run_id).await?;
     let applied = run.applied().await?;
     let started = run.progress.read(&run.session).await?;
+    let failures = run.journal.failures(&run.session).await?;
     let rows = plan::states(&folder, &applied, config.rules).into_iter().filter_map(|(state, migration, row)| {
         let (version, description, kind) = match (migration, row) {
             (_, Some(row)) => (row.version.clone(), row.description.clone(), row.kind.clone()),
@@ -120,7 +120,10 @@ pub async fn status(config: &Config, run_id: Uuid) -> Result<Status> {
         };
         let underway = started.as_ref().filter(|started| started.version == version).map(Underway::of);
         let state = if underway.is_some() { State::Started } else { state };
-        Some(StatusRow { version, description, kind, state, progress: underway, applied: row.cloned() })
+        // What is applied has not failed in the end.
+        let failed = failures.iter().find(|(of, _)| *of == version && matches!(state, State::Pending | State::Started));
+        let (failure, applied) = (failed.map(|(_, failure)| failure.clone()), row.cloned());
+        Some(StatusRow { version, description, kind, state, progress: underway, failure, applied })
     });
     let migrations = rows.collect();
     let mut problems = standing(&folder, &applied);
@@ -167,6 +170,7 @@ pub async fn up(config: &Config, run_id: Uuid, to: Option<&Version>) -> Result<O
     let folder = source::read(&config.dir, config.layout.as_deref())?;
     let mut run = Run::begin(config, run_id).await?;
     let done = run.persistently(async |run| run.up(&folder, to).await).await;
+    config.meter.migrations_stand(exit_code(&done));
     done.map_err(|error| run.with_the_way_back(error))
 }
 
@@ -178,6 +182,7 @@ pub async fn down(config: &Config, run_id: Uuid, revert: &Revert) -> Result<Outc
     let folder = source::read(&config.dir, config.layout.as_deref())?;
     let mut run = Run::begin(config, run_id).await?;
     let done = run.persistently(async |run| run.down(&folder, revert).await).await;
+    config.meter.migrations_stand(exit_code(&done));
     done.map_err(|error| run.with_the_way_back(error))
 }
 
@@ -186,17 +191,20 @@ pub async fn down(config: &Config, run_id: Uuid, revert: &Revert) -> Result<Outc
 /// # Errors
 /// [`Error::Checks`] or [`Error::Backup`].
 pub async fn backup(config: &Config, run_id: Uuid, extent: Extent) -> Result<Manifest> {
-    config.backup.check(&extent)?;
-    let mut run = Run::begin(config, run_id).await?;
-    run.locked(async |run, _| {
-        run.preflight(&[], run.config.backup.enabled).await?;
-        let manifest = run.take_backup(&[], extent).await?;
-        if run.history.read(&run.session).await?.is_some() {
-            run.journal.append(&run.session, &Entry::of(Event::BackedUp).detail(&manifest.id)).await?;
-        }
-        Ok(manifest)
-    })
-    .await
+    let taken = async {
+        config.backup.check(&extent)?;
+        let mut run = Run::begin(config, run_id).await?;
+        run.locked(async |run, _| {
+            run.preflight(&[], run.config.backup.enabled).await?;
+            let manifest = run.take_backup(&[], extent).await?;
+            // Whatever comes of noting it, there is a backup.
+            let noted = run.note_backup(&manifest).await;
+            Ok((manifest, noted))
+        })
+        .await
+    };
+    let (manifest, noted) = counted(config, taken.await)?;
+    noted.map(|()| manifest)
 }
 
 /// Brings a backup's state back; the present database is kept under another name.
@@ -209,8 +217,11 @@ pub async fn restore(config: &Config, run_id: Uuid, choice: &Choice, order: &bac
         tracing::warn!("{foreign}");
     }
     let span = spans::restore(&backup.manifest.id);
-    let mut restored = Box::pin(backup::restore(config, run_id, backup, order)).instrument(span).await?;
+    let mut restored = spans::within(span, Box::pin(backup::restore(config, run_id, backup, order))).await?;
     restored.warnings.extend(foreign.clone());
+    if order.into.is_none() {
+        config.meter.migrations_stand(ExitCode::Done);
+    }
     Ok(restored)
 }
 
@@ -219,7 +230,7 @@ pub async fn restore(config: &Config, run_id: Uuid, choice: &Choice, order: &bac
 /// # Errors
 /// As [`backup::drill`].
 pub async fn drill(config: &Config, run_id: Uuid) -> Result<Drill> {
-    let drilled = Box::pin(backup::drill(config, run_id)).instrument(spans::drill()).await;
+    let drilled = spans::within(spans::drill(), Box::pin(backup::drill(config, run_id))).await;
     let detail = match &drilled {
         Ok(drill) => {
             let missed = drill.missed();
@@ -387,7 +398,7 @@ impl<'a> Run<'a> {
         let told = self.events.begin(Told::LockWaitStarted {}, Told::LockWaitFinished { acquired: false });
         let waited = lock::acquire(&self.session, self.lock, self.config.lock_timeout);
         let span = spans::lock();
-        let waited = self.stoppable(waited).instrument(span.clone()).await??;
+        let waited = spans::within(span.clone(), async { self.stoppable(waited).await? }).await?;
         span.record("waited_ms", waited.as_millis());
         drop(span);
         self.config.meter.lock_waited(waited);
@@ -630,8 +641,10 @@ impl<'a> Run<'a> {
     /// The host's checks, with those of a backup or without.
     async fn preflight(&self, work: &[Work], backup: bool) -> Result<Vec<Finding>> {
         let found = self.told(Checks::Host, None, self.host_findings(work, backup));
-        let findings = Box::pin(found).instrument(spans::preflight()).await?;
+        let span = spans::preflight();
+        let findings = spans::within(span.clone(), Box::pin(found)).await?;
         if blocks(&findings) {
+            spans::fails(&span, ExitCode::CheckFailed);
             let state = NOTHING_CHANGED.into();
             return Err(Error::Checks { stage: Stage::HostPreflight, findings, state });
         }
@@ -641,16 +654,29 @@ impl<'a> Run<'a> {
     /// What the host's checks find; those of a backup are asked where one will be taken.
     async fn host_findings(&self, work: &[Work], backup: bool) -> Result<Vec<Finding>> {
         let purpose = if work.is_empty() { Purpose::BackUp } else { Purpose::Migrate };
+        let catalog = backup.then(|| Catalog::open(&self.config.backup)).transpose();
         let context = preflight::Context {
             purpose,
             session: &self.session,
             history: &self.history,
-            backups: if backup { Some(Catalog::open(&self.config.backup)?) } else { None },
+            backups: self.counted_before(work, catalog)?,
             backup_role: self.config.backup.role.as_deref().unwrap_or(&self.session.server.user),
             pg_bin: self.config.pg_bin.as_deref(),
             components: work.iter().any(|w| w.kind == Kind::Component.as_str()),
         };
-        self.stoppable(preflight::check(&context)).await?
+        let mut findings = self.stoppable(preflight::check(&context)).await??;
+        let found = self.stoppable(preflight::of_backup(&context)).await.flatten();
+        let found = self.counted_before(work, found)?;
+        if !work.is_empty() && blocks(&found) {
+            self.config.meter.backup_failed();
+        }
+        findings.extend(found);
+        Ok(findings)
+    }
+
+    /// Counts a backup before migrations that comes to nothing already when it is prepared. That of `backup` is counted as a whole.
+    fn counted_before<T>(&self, work: &[Work], prepared: Result<T>) -> Result<T> {
+        if work.is_empty() { prepared } else { counted(self.config, prepared) }
     }
 
     /// Tells whoever looks on that checks are made, and what they found.
@@ -674,7 +700,7 @@ impl<'a> Run<'a> {
 
     async fn migration_preflight(&self, item: &Work) -> Result<Vec<Finding>> {
         let found = self.told(Checks::Migration, Some(&item.name), self.own_preflight(item));
-        Box::pin(found).instrument(spans::preflight_of(&item.name)).await
+        spans::within(spans::preflight_of(&item.name), Box::pin(found)).await
     }
 
     /// A migration's own checks.
@@ -712,11 +738,11 @@ impl<'a> Run<'a> {
             }
             return Ok((None, Event::BackupSkipped));
         }
-        if let Some(manifest) = self.fresh_backup().await? {
+        if let Some(manifest) = counted(self.config, self.fresh_backup().await)? {
             self.events.tell(Told::BackupReused { backup: manifest.id.clone() });
             return Ok((Some(manifest), Event::BackupReused));
         }
-        let manifest = self.take_backup(work, settings.extent()).await?;
+        let manifest = counted(self.config, self.take_backup(work, settings.extent()).await)?;
         if !manifest.scope.is_whole() {
             let left_out = manifest.scope.left_out();
             tracing::warn!("the backup of this run leaves out {left_out}: it cannot take the place of the database");
@@ -775,9 +801,16 @@ impl<'a> Run<'a> {
         }
     }
 
+    async fn note_backup(&self, manifest: &Manifest) -> Result<()> {
+        if self.history.read(&self.session).await?.is_some() {
+            self.journal.append(&self.session, &Entry::of(Event::BackedUp).detail(&manifest.id)).await?;
+        }
+        Ok(())
+    }
+
     async fn take_backup(&self, work: &[Work], extent: Extent) -> Result<Manifest> {
         let span = spans::backup();
-        let manifest = Box::pin(self.backed_up(work, extent)).instrument(span.clone()).await?;
+        let manifest = spans::within(span.clone(), Box::pin(self.backed_up(work, extent))).await?;
         span.record("backup", &manifest.id).record("bytes", manifest.bytes());
         Ok(manifest)
     }
@@ -833,7 +866,6 @@ impl<'a> Run<'a> {
                 if let Some(signal) = self.config.stop.asked() {
                     return Err(Error::Interrupted { signal, state: "no migration was run".into() });
                 }
-                self.config.meter.backup_failed();
                 Err(error)
             }
         }
@@ -914,6 +946,18 @@ impl<'a> Run<'a> {
             tracing::error!(%error, "the journal could not be written");
         }
     }
+}
+
+/// Counts a backup that was begun, wherever it came to an end, and of which nothing is left. One that was stopped has not failed.
+fn counted<T>(config: &Config, taken: Result<T>) -> Result<T> {
+    if taken.is_err() && config.stop.asked().is_none() {
+        config.meter.backup_failed();
+    }
+    taken
+}
+
+fn exit_code<T>(done: &Result<T>) -> ExitCode {
+    done.as_ref().map_or_else(Error::exit_code, |_| ExitCode::Done)
 }
 
 /// The order of keys means nothing.

@@ -13,6 +13,7 @@ use crate::{
     plan::State,
     postgres::{
         history::Applied,
+        journal::FailedAttempt,
         progress::{Paused, Started},
     },
 };
@@ -138,6 +139,9 @@ pub struct StatusRow {
     /// How far it is, where it has begun and not ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub progress: Option<Underway>,
+    /// How the last attempt failed, where one has and the migration is not applied since.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure: Option<FailedAttempt>,
     /// When, by whom, how long; of applied ones.
     pub applied: Option<Applied>,
 }

@@ -63,7 +63,8 @@ impl Run<'_> {
     /// Watches the session, which holds the lock.
     pub(super) async fn watch(&mut self) -> Result<()> {
         let name = format!("lockgate watch {}", short(self.run_id));
-        self.watch = Watch::beside(&self.session, self.lock, &name, self.config.persistence.reconnect).await?;
+        let (silence, draw) = (self.config.persistence.reconnect, self.config.draw);
+        self.watch = Watch::beside(&self.session, self.lock, &name, silence, draw).await?;
         Ok(())
     }
 

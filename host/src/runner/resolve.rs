@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::{Run, course::Course};
 use crate::{
     config::Config,
-    error::{Error, Result},
+    error::{Error, ExitCode, Result},
     migration::Direction,
     postgres::{
         journal::{Entry, Event},
@@ -86,6 +86,7 @@ pub async fn resolve(config: &Config, run_id: Uuid, step: usize, verdict: Verdic
             run.journal.append(&run.session, &entry).await
         };
         run.session.durably(write).await?;
+        run.config.meter.migrations_stand(ExitCode::Done);
         Ok(resolution)
     })
     .await

@@ -5,6 +5,7 @@ use crate::{
     config::Config,
     error::{Cause, Error, NOTHING_CHANGED, Problem, Result},
     migration::{Checksum, Kind, Version},
+    plugin::Compiling,
     postgres::{history::Applied, progress::Started},
     source::{self, Folder, Migration},
     sql::{Script, SqlProgram},
@@ -83,14 +84,17 @@ fn companions(migration: &Migration, config: &Config) -> Checksum {
 
 /// Makes migrations ready to run; components compile beside one another.
 pub(super) async fn load(config: &Config, migrations: &[&Migration]) -> Result<(Vec<Work>, Vec<Problem>)> {
-    // Without a component there is no engine to start.
-    let engine = match migrations.iter().any(|m| m.kind == Kind::Component) {
-        true => Some(config.engine()?),
-        false => None,
-    };
+    let components = migrations.iter().filter(|m| m.kind == Kind::Component);
+    let components: Vec<_> = components.map(|m| (m.checksum.clone(), m.name())).collect();
+    // Without a component there is no engine to start, and nothing to draw.
+    let draw = config.draw && !components.is_empty();
+    let engine = if components.is_empty() { None } else { Some(config.engine()?) };
+    let compiling = Compiling::of(components);
+    let engine = engine.map(|engine| engine.telling(&compiling));
     let programs = migrations.iter().map(|m| m.program(engine.as_ref(), config));
+    let programs = compiling.drawn(draw, futures_util::future::join_all(programs)).await;
     let (mut work, mut problems) = (Vec::new(), Vec::new());
-    for (migration, program) in migrations.iter().zip(futures_util::future::join_all(programs).await) {
+    for (migration, program) in migrations.iter().zip(programs) {
         match program {
             Ok(program) => work.push(Work {
                 version: migration.version.clone(),

@@ -10,6 +10,7 @@ use super::{
     line::{Format, Line},
     lines::Sink,
 };
+use crate::bar;
 
 /// See the module.
 pub struct Console {
@@ -36,7 +37,8 @@ impl Sink for Console {
     }
 
     fn take(&self, line: &Line<'_>) {
+        let text = line.written(self.format, self.color);
         // A reader that went away is no failure of the run.
-        let _ = io::stderr().write_all(line.written(self.format, self.color).as_bytes());
+        let _ = bar::above(|| io::stderr().write_all(text.as_bytes()));
     }
 }

@@ -1,7 +1,7 @@
 //! The log in files, two a run: `migration_<time>.log` has all, `migration_errors_<time>.log` the warnings and errors, if there are any.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, File, OpenOptions, TryLockError},
     io::{self, Write as _},
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
@@ -149,15 +149,17 @@ impl Files {
         })
     }
 
+    /// Writes into each file by itself: one that fails takes nothing from the other.
     fn write(&self, open: &mut Open, text: &str, grave: bool) -> io::Result<()> {
-        if grave && open.errors.is_none() {
-            open.errors = Some(Written::create(&self.errors)?);
+        let all = open.all.as_mut().map_or(Ok(()), |all| all.write(text, self.max_bytes));
+        if !grave {
+            return all;
         }
-        let errors = open.errors.as_mut().filter(|_| grave);
-        for written in open.all.as_mut().into_iter().chain(errors) {
-            written.write(text, self.max_bytes)?;
-        }
-        Ok(())
+        let errors = match &mut open.errors {
+            Some(errors) => errors.write(text, self.max_bytes),
+            none => Written::create(&self.errors).and_then(|errors| none.insert(errors).write(text, self.max_bytes)),
+        };
+        all.and(errors)
     }
 }
 
@@ -186,6 +188,8 @@ impl Written {
     fn create(path: &Path) -> io::Result<Self> {
         // Lines may quote what is in the tables: not for everybody. Never through a link that somebody has put there.
         let file = OpenOptions::new().append(true).create_new(true).mode(0o640).open(path)?;
+        // Held as long as the file is open: other runs leave it alone. Where the file system knows no locks, it is only less sure.
+        let _ = file.try_lock();
         Ok(Self { file, path: path.to_owned(), bytes: 0, full: false })
     }
 
@@ -231,18 +235,28 @@ fn run_of(name: &str) -> Option<(DateTime, u32)> {
     Some((DateTime::strptime(TIME, time).ok()?, n))
 }
 
-/// Removes the files of runs that are beyond what is kept.
+/// Whether the run that writes this file is under way.
+fn is_held(path: &Path) -> bool {
+    // Locked, and given back at once.
+    File::open(path).is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
+}
+
+/// Removes the files of runs that are beyond what is kept; those of runs under way stay, the only trace that they leave.
 fn prune(folder: &Path, keep: usize, keep_days: u32, now: Timestamp) -> io::Result<()> {
     let names = fs::read_dir(folder)?.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
     let mut files: Vec<_> = names.filter_map(|name| Some((run_of(&name)?, name))).collect();
     files.sort();
     let mut runs: Vec<_> = files.iter().map(|(run, _)| *run).collect();
     runs.dedup();
-    let beyond = if keep == 0 { 0 } else { runs.len().saturating_sub(keep) };
+    let too_many = if keep == 0 { 0 } else { runs.len().saturating_sub(keep) };
     let today = TimeZone::UTC.to_datetime(now);
     let oldest = (keep_days > 0).then(|| today.saturating_sub(i64::from(keep_days).days()));
-    let goes = |run: &(DateTime, u32)| runs[..beyond].contains(run) || oldest.is_some_and(|oldest| run.0 < oldest);
-    files.iter().filter(|(run, _)| goes(run)).try_for_each(|(_, name)| fs::remove_file(folder.join(name)))
+    let goes = |run: &(DateTime, u32)| runs[..too_many].contains(run) || oldest.is_some_and(|oldest| run.0 < oldest);
+    let beyond: Vec<_> = files.iter().filter(|(run, _)| goes(run)).collect();
+    let held: Vec<_> = beyond.iter().filter(|(_, name)| is_held(&folder.join(name))).map(|(run, _)| *run).collect();
+    // One that somebody else has made does not keep the others.
+    let gone = beyond.iter().filter(|(run, _)| !held.contains(run)).map(|(_, name)| fs::remove_file(folder.join(name)));
+    gone.fold(Ok(()), io::Result::and)
 }
 
 #[cfg(test)]
@@ -289,6 +303,46 @@ mod tests {
         assert!(names(folder.path()).iter().any(|name| name == kept[1]), "a day old");
         prune(folder.path(), 0, 0, at("2027-01-03T00:00:00Z")).unwrap();
         assert_eq!(names(folder.path()).len(), 6, "zero keeps everything");
+    }
+
+    #[test]
+    fn what_a_run_under_way_writes_stays_however_old_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let now = at("2026-01-03T00:00:00Z");
+        let (_, living) = begin(folder.path(), at("2026-01-01T00:00:00Z")).unwrap();
+        let others = ["migration_errors_20260101_000000.log", "migration_20260102_000000.log"];
+        others.iter().for_each(|name| fs::write(folder.path().join(name), "x").unwrap());
+        begin(folder.path(), now).unwrap();
+        for (keep, days) in [(1, 0), (0, 1)] {
+            prune(folder.path(), keep, days, now).unwrap();
+            let names = names(folder.path());
+            assert!(names.contains(&"migration_20260101_000000.log".to_owned()), "{names:?}");
+            assert!(names.contains(&others[0].to_owned()), "its other file as well: {names:?}");
+            assert!(!names.contains(&others[1].to_owned()), "{names:?}");
+        }
+        drop(living);
+        prune(folder.path(), 1, 0, now).unwrap();
+        assert_eq!(names(folder.path()), ["migration_20260103_000000.log"]);
+    }
+
+    #[test]
+    fn each_file_is_written_whatever_becomes_of_the_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let section = LogSection { dir: folder.path().to_owned(), ..LogSection::default() };
+        let files = Files::open(&section, Bound::at(LevelFilter::WARN), at("2026-01-03T00:00:00Z")).unwrap();
+        let all = folder.path().join("migration_20260103_000000.log");
+        // What stands in the place of the errors cannot be written to.
+        fs::create_dir(folder.path().join("migration_errors_20260103_000000.log")).unwrap();
+        let mut open = files.open.lock().unwrap();
+        assert!(files.write(&mut open, "one\n", true).is_err());
+        files.write(&mut open, "two\n", false).unwrap();
+        assert_eq!(fs::read_to_string(&all).unwrap(), "one\ntwo\n");
+        fs::remove_dir(folder.path().join("migration_errors_20260103_000000.log")).unwrap();
+        // And the other way round: only what can be read cannot be written to.
+        open.all.as_mut().unwrap().file = File::open(&all).unwrap();
+        assert!(files.write(&mut open, "three\n", true).is_err());
+        let errors = fs::read_to_string(folder.path().join("migration_errors_20260103_000000.log")).unwrap();
+        assert_eq!(errors, "three\n");
     }
 
     #[test]

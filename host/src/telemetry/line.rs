@@ -10,6 +10,8 @@ use tracing::{
     field::{Field, Visit},
 };
 
+use crate::printable::{escaped, is_unfit};
+
 /// How lines are written.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -66,7 +68,7 @@ impl Line<'_> {
         }
         text.push(':');
         if let Some(message) = self.fields.of("message") {
-            let message = message.as_str().map_or_else(|| message.to_string(), printable);
+            let message = message.as_str().map_or_else(|| message.to_string(), escaped);
             let _ = write!(text, " {message}");
         }
         for (name, value) in self.fields.beyond_context().filter(|(name, _)| *name != "message") {
@@ -105,23 +107,12 @@ impl Line<'_> {
 /// Plain where nothing can be mistaken, else in quotes.
 fn shown(value: &Value) -> String {
     match value {
-        Value::String(text) if text.is_empty() || text.contains([' ', '"', '=']) || text.contains(char::is_control) => {
+        Value::String(text) if text.is_empty() || text.contains([' ', '"', '=']) || text.contains(is_unfit) => {
             format!("{text:?}")
         }
         Value::String(text) => text.clone(),
         other => other.to_string(),
     }
-}
-
-/// The same in one line, without what would move the cursor of a terminal.
-fn printable(text: &str) -> String {
-    text.chars().fold(String::with_capacity(text.len()), |mut shown, c| {
-        match c.is_control() {
-            true => shown.extend(c.escape_debug()),
-            false => shown.push(c),
-        }
-        shown
-    })
 }
 
 /// Names and values, each name once; what comes later counts.
@@ -209,10 +200,11 @@ mod tests {
             ("message", "two\nlines \u{1b}[31m".into()),
             ("rows", 3.into()),
             ("who", "pid 7".into()),
+            ("name", "a\u{202e}b".into()),
             ("step", "1 (SQL)".into()),
             ("run_id", "019".into()),
         ]);
-        let told = "2026-01-02T03:04:05.678Z  WARN run_id=019 step=\"1 (SQL)\": two\\nlines \\u{1b}[31m rows=3 who=\"pid 7\"\n";
+        let told = "2026-01-02T03:04:05.678Z  WARN run_id=019 step=\"1 (SQL)\": two\\nlines \\u{1b}[31m rows=3 who=\"pid 7\" name=\"a\\u{202e}b\"\n";
         assert_eq!(line.written(Format::Text, false), told);
         assert!(line.written(Format::Text, true).contains("\u{1b}[33m WARN\u{1b}[0m run_id"));
     }

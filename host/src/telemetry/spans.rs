@@ -1,11 +1,14 @@
 //! The spans of a run: one name and one set of fields each, wherever the work is. docs/logs.md explains them.
 //!
-//! All are of the gravest level, so that no filter takes from a line what it belongs to.
+//! All are of the gravest level, so that no filter takes from a line what it belongs to. What they hold is exported ([`super::otlp`]): names,
+//! kinds and numbers, never what is in the database, never a secret. So it is with what they fail with: of an error they tell its kind.
 
 use std::fmt;
 
-use tracing::{Span, error_span, field::Empty};
+use tracing::{Instrument as _, Span, error_span, field::Empty};
 use uuid::Uuid;
+
+use crate::error::{Error, ExitCode};
 
 /// The names, outermost first.
 pub const NAMES: [&str; 12] = [
@@ -23,69 +26,127 @@ pub const NAMES: [&str; 12] = [
     "commit",
 ];
 
+/// The fields that hold numbers.
+pub const NUMBERS: [&str; 4] = ["exit_code", "waited_ms", "bytes", "number"];
+
+/// A span with what it may fail with, under the names that OpenTelemetry has for that.
+macro_rules! span {
+    ($name:literal $($fields:tt)*) => {
+        error_span!($name $($fields)*, otel.status_description = Empty, "error.type" = Empty)
+    };
+}
+
 /// All of a command. Its `run_id` is the correlation id: in each line, in the journal, in the name of the session.
 pub fn run(run_id: Uuid, command: &str) -> Span {
-    error_span!("run", %run_id, command, exit_code = Empty)
+    span!("run", %run_id, command, exit_code = Empty)
 }
 
 /// Connecting, once for each session; `server` has no secrets.
 pub fn connect(server: impl fmt::Display) -> Span {
-    error_span!("connect", %server)
+    span!("connect", %server)
 }
 
 /// Waiting for the migration lock. `waited_ms` is recorded when it is there.
 pub fn lock() -> Span {
-    error_span!("lock", waited_ms = Empty)
+    span!("lock", waited_ms = Empty)
 }
 
 /// The checks before anything is changed: the host's.
 pub fn preflight() -> Span {
-    error_span!("preflight")
+    span!("preflight")
 }
 
 /// A migration's own checks.
 pub fn preflight_of(migration: &str) -> Span {
-    error_span!("preflight", migration)
+    span!("preflight", migration)
 }
 
 /// Taking a backup and reading it back. Its `backup` and `bytes` are recorded when it is there.
 pub fn backup() -> Span {
-    error_span!("backup", backup = Empty, bytes = Empty)
+    span!("backup", backup = Empty, bytes = Empty)
 }
 
 /// Bringing a backup back.
 pub fn restore(backup: &str) -> Span {
-    error_span!("restore", backup)
+    span!("restore", backup)
 }
 
 /// Restoring the newest backup into a scratch database.
 pub fn drill() -> Span {
-    error_span!("drill")
+    span!("drill")
 }
 
 /// A migration from its beginning to its commit, all tries together.
 pub fn migration(migration: &str, direction: impl fmt::Display, kind: &str) -> Span {
-    error_span!("migration", migration, %direction, kind)
+    span!("migration", migration, %direction, kind)
 }
 
 /// A step: in a transaction with others, or outside of one.
 pub fn step(step: &str, kind: &str) -> Span {
-    error_span!("step", step, kind)
+    span!("step", step, kind)
 }
 
 /// One batch of a step, in a transaction of its own. Counted from 1.
 pub fn batch(step: &str, number: u64) -> Span {
-    error_span!("batch", step, number)
+    span!("batch", step, number)
 }
 
 /// A migration's own check of what it has done.
 pub fn verify() -> Span {
-    error_span!("verify")
+    span!("verify")
 }
 
 /// The COMMIT.
 pub fn commit() -> Span {
-    error_span!("commit")
+    span!("commit")
+}
+
+/// What work can fail with.
+pub trait Failure {
+    /// Which kind of failure it is.
+    fn kind(&self) -> ExitCode;
+}
+
+impl Failure for Error {
+    fn kind(&self) -> ExitCode {
+        self.exit_code()
+    }
+}
+
+/// Does work in a span of its own, which fails when the work does.
+///
+/// # Errors
+/// As the work.
+pub async fn within<T, E: Failure>(span: Span, work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
+    let result = work.instrument(span.clone()).await;
+    if let Err(error) = &result {
+        fails(&span, error.kind());
+    }
+    result
+}
+
+/// Marks a span as failed.
+pub fn fails(span: &Span, kind: ExitCode) {
+    let (name, description) = told(kind);
+    // The description makes the status an error.
+    span.record("error.type", name).record("otel.status_description", description);
+}
+
+/// The name of a kind of failure, and what it means.
+fn told(code: ExitCode) -> (&'static str, &'static str) {
+    match code {
+        ExitCode::Done => ("done", "done"),
+        ExitCode::MigrationFailed => ("migration_failed", "failed; what was not committed is rolled back"),
+        ExitCode::Usage => ("usage", "the command line, the configuration or the folder is wrong"),
+        ExitCode::Pending => ("pending", "something is pending"),
+        ExitCode::LockHeld => ("lock_held", "another run holds the lock"),
+        ExitCode::Drift => ("drift", "an applied migration has changed, or the history is damaged"),
+        ExitCode::CheckFailed => ("check_failed", "a check said no"),
+        ExitCode::BackupFailed => ("backup_failed", "the backup or the restore failed"),
+        ExitCode::Unreachable => ("unreachable", "the database cannot be reached"),
+        ExitCode::OutcomeUnknown => ("outcome_unknown", "the connection was lost while a commit was under way"),
+        ExitCode::NeedsResolve => ("needs_resolve", "a step waits for `lockgate resolve`"),
+    }
 }
 
 #[cfg(test)]

@@ -42,6 +42,18 @@ pub fn is_as_ever(name: &str, scenario: &Scenario, mut document: Value) {
     is_snapshot(name, &document);
 }
 
+/// Claims that the events of a run are as the snapshot of that name, but for what is another in every run: a line of it for each.
+pub fn are_as_ever(name: &str, scenario: &Scenario, mut events: Vec<Value>) {
+    let port = scenario.port().to_string();
+    let known = [(scenario.database(), "DATABASE"), (scenario.host(), "HOST"), (port.as_str(), "PORT")];
+    events.iter_mut().for_each(|event| redact(event, "", &known));
+    let mut settings = insta::Settings::clone_current();
+    settings.set_omit_expression(true);
+    settings.set_prepend_module_to_snapshot(false);
+    let lines: Vec<String> = events.iter().map(Value::to_string).collect();
+    settings.bind(|| insta::assert_snapshot!(name, lines.join("\n")));
+}
+
 /// Claims that the document has the fields that the snapshot of that name has, whatever they say.
 pub fn has_its_shape(name: &str, document: &Value) {
     is_snapshot(name, &shape(document));

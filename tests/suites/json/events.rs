@@ -5,7 +5,7 @@ use std::{fs, time::Duration};
 use lockgate_tests::{Scenario, components::planned, eventually};
 use serde_json::Value;
 
-use super::described::validator;
+use super::described::{are_as_ever, validator};
 
 const FILE: &str = "events.ndjson";
 
@@ -103,6 +103,76 @@ async fn a_run_is_told_from_its_beginning_to_its_end() {
 }
 
 #[tokio::test]
+async fn the_events_of_a_run_are_as_ever() {
+    let scenario = Scenario::new("events_as_ever").await.migration(
+        "001_a",
+        "CREATE TABLE a AS SELECT generate_series(1, 7) n;",
+        "DROP TABLE a;",
+    );
+    let told = async |options: &str, code: i32| {
+        scenario.run(&format!("{options} --events {FILE}")).await.exits_with(code);
+        let lines = of(&scenario);
+        scenario.remove(FILE);
+        // How often that is told depends on the machine.
+        lines.into_iter().filter(|line| line["event"] != "backup_progress").collect::<Vec<_>>()
+    };
+    let up = told("up", 0).await;
+    let position = |lines: &[Value]| lines.iter().map(|line| line["sequence"].as_u64().unwrap()).collect::<Vec<_>>();
+    assert!(position(&up).is_sorted());
+    are_as_ever("events-up", &scenario, renumbered(up));
+    scenario.write("migrations/002_b.up.sql", "CREATE TABLE b ();\nSELECT nonsense;");
+    scenario.write("migrations/002_b.down.sql", "DROP TABLE b;");
+    are_as_ever("events-up-failed", &scenario, renumbered(told("up --no-backup", 1).await));
+    are_as_ever("events-down", &scenario, renumbered(told("down 001 --no-backup", 0).await));
+}
+
+/// With their numbers as if nothing had been left out.
+fn renumbered(mut lines: Vec<Value>) -> Vec<Value> {
+    lines.iter_mut().zip(1..).for_each(|(line, n)| line["sequence"] = n.into());
+    lines
+}
+
+#[test]
+fn an_undocumented_field_of_an_event_is_rejected_whatever_the_event_and_however_deep() {
+    let schema = validator("event");
+    let line = |event: &str| {
+        let mut line: Value = serde_json::from_str(event).unwrap();
+        for (key, value) in [
+            ("format", Value::from(1)),
+            ("sequence", 1.into()),
+            ("at", "2026-11-26T13:00:00Z".into()),
+            ("run_id", "019ac054-6a3f-7c2e-9c59-4d2f8f1d3f10".into()),
+        ] {
+            line[key] = value;
+        }
+        line
+    };
+    for event in [
+        r#"{"event":"lock_wait_started"}"#,
+        r#"{"event":"run_finished","exit_code":0}"#,
+        r#"{"event":"step_started","migration":"001_a","step":1,"steps":1,"name":"1 (SQL)"}"#,
+        r#"{"event":"batch_progress","migration":"001_a","step":1,"batches":2,"done":7}"#,
+    ] {
+        let good = line(event);
+        let wrong: Vec<String> = schema.iter_errors(&good).map(|error| error.to_string()).collect();
+        assert_eq!(wrong, Vec::<String>::new(), "{event}");
+        let mut extra = good.clone();
+        extra["more"] = 1.into();
+        assert!(!schema.is_valid(&extra), "{event} with a field that nobody described");
+    }
+    let finding = |more: &str| {
+        let mut event = line(
+            r#"{"event":"verify_finished","migration":"001_a","passed":false,"findings":[{"severity":"block","code":"c","message":"m"}]}"#,
+        );
+        if !more.is_empty() {
+            event["findings"][0][more] = 1.into();
+        }
+        event
+    };
+    assert!(schema.is_valid(&finding("")) && !schema.is_valid(&finding("more")));
+}
+
+#[tokio::test]
 async fn batches_and_transactions_are_told_one_by_one() {
     let steps = [
         ("up", "sql", "INSERT INTO trace VALUES ('sql')", ""),
@@ -121,6 +191,12 @@ async fn batches_and_transactions_are_told_one_by_one() {
     let batches: Vec<u64> = lines.iter().filter_map(|line| line["batches"].as_u64()).collect();
     assert_eq!(batches, (1..=batches.len() as u64).collect::<Vec<_>>());
     assert!(batches.len() >= 2, "{lines:#?}");
+    let rows = |event: &str| -> Vec<u64> {
+        lines.iter().filter(|line| line["event"] == event).filter_map(|line| line["rows"].as_u64()).collect()
+    };
+    // Seven rows, two at a time. The rest of the plan: one by SQL, none by the index, one by code.
+    assert_eq!(rows("batch_progress"), [2, 2, 2, 1]);
+    assert_eq!(rows("step_finished"), [1, 7, 0, 1]);
     let committed: Vec<&Value> = lines.iter().filter(|line| line["event"] == "committed").collect();
     assert_eq!((&committed[0]["steps_done"], &committed[0]["steps"]), (&1.into(), &4.into()));
     assert_eq!(committed[committed.len() - 1]["steps_done"], 4);
@@ -230,6 +306,37 @@ async fn where_events_cannot_go_nothing_runs() {
     let both = scenario.run("up --no-backup --events - --output json").await.exits_with(2);
     assert!(both.says("both want stdout").json()["error"].is_object());
     scenario.is_still(&before).await;
+}
+
+/// To open a pipe for writing waits for its reader, for ever if there is none.
+#[tokio::test]
+async fn a_pipe_without_a_reader_is_refused_and_one_that_gets_one_is_waited_for() {
+    let scenario = Scenario::new("events_pipe").await.tables(&["a", "b"]);
+    let before = scenario.state().await;
+    let script = r#"mkfifo events; timeout 60 "$LOCKGATE" up --no-backup --events events"#;
+    let refused = scenario.shell(script).await.fails_with(2);
+    refused.says("the events cannot be written to `events`: it is a pipe that nobody reads");
+    scenario.is_still(&before).await;
+    let script = r#"{ sleep 0.3; cat events; } & timeout 60 "$LOCKGATE" up --no-backup --events events 2>log; code=$?; wait; exit $code"#;
+    let outcome = scenario.shell(script).await.succeeds();
+    let lines: Vec<&str> = outcome.stdout.lines().filter(|line| line.starts_with('{')).collect();
+    assert_eq!(told(&lines.join("\n")).last().unwrap()["exit_code"], 0);
+}
+
+/// It opens the pipe and takes nothing: what does not fit must not hold up the migration, and its end only for a moment.
+#[tokio::test]
+async fn a_reader_that_does_not_read_holds_up_nothing() {
+    let scenario = Scenario::new("events_stuck").await.tables(&["a"]);
+    // More than the 64 KiB that a pipe holds.
+    let many: String = (0..400).map(|i| format!("SELECT {i};\n")).collect();
+    let scenario = scenario.migration("002_b", &format!("-- lockgate: no-transaction\n{many}"), "SELECT 1;");
+    let script = r#"mkfifo events; sleep 120 <>events & reader=$!
+        timeout 90 "$LOCKGATE" up --no-backup --events events; code=$?; kill $reader; exit $code"#;
+    let begin = std::time::Instant::now();
+    let outcome = scenario.shell(script).await.succeeds();
+    outcome.says("nobody reads the events: the last of them are lost");
+    assert_eq!(scenario.applied().await, ["001", "002"]);
+    assert!(begin.elapsed() < Duration::from_secs(60), "{:?}", begin.elapsed());
 }
 
 #[tokio::test]

@@ -58,6 +58,7 @@ async fn a_failure_of_each_command_is_one_object_as_well() {
     let scenario = Scenario::new("json_failures").await.migration("001_a", "SELECT\n nonsense;", "");
     let error = named("up-failed", &scenario, "up", "--no-backup", 1).await["result"]["error"].take();
     assert_eq!((&error["exit_code"], error["database"]["sqlstate"].as_str()), (&1.into(), Some("42703")));
+    named("status-failed", &scenario, "status", "", 0).await;
     document(&scenario, "up", "--rollback-after", 1).await;
     let nowhere = "--database-url postgres://nobody@127.0.0.1:1/none";
     for (command, options) in [

@@ -29,7 +29,7 @@ use crate::{
     postgres::{
         Session, Target,
         lock::{self, LockKey},
-        quote_ident, quote_literal,
+        passfile_line_of_all, quote_ident, quote_literal,
     },
 };
 
@@ -243,11 +243,24 @@ pub(super) async fn maintenance(target: &Target, run_id: Uuid) -> Result<Session
             "names of databases are changed from another database, and none lets this role in: {}",
             refusals.join("; ")
         ),
-        next: format!(
-            "check that the server runs, or run `GRANT CONNECT ON DATABASE postgres TO {}`",
-            quote_ident(&target.user)
-        ),
+        next: match lacks_a_line(target) {
+            true => format!(
+                "the password file has a line for `{}` only: let it fit the other databases as well, `{}`",
+                target.database,
+                passfile_line_of_all(target, &target.host())
+            ),
+            false => format!(
+                "check that the server runs, or run `GRANT CONNECT ON DATABASE postgres TO {}`",
+                quote_ident(&target.user)
+            ),
+        },
     })
+}
+
+/// Whether the password file has a password for the target's database, and none for those that names are changed from.
+fn lacks_a_line(target: &Target) -> bool {
+    let has_one = |target: &Target| target.effective_password(&target.host()).is_ok_and(|password| password.is_some());
+    has_one(target) && !MAINTENANCE.iter().any(|database| has_one(&target.with_database(database)))
 }
 
 /// Names can be changed from another database only; one of these is there on every server.

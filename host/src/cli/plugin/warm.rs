@@ -2,6 +2,7 @@
 
 use std::{
     fmt::Write as _,
+    fs,
     path::{Path, PathBuf},
 };
 
@@ -13,7 +14,7 @@ use crate::{
     cli::Context,
     error::{Error, ExitCode, Problem, Result},
     migration::Checksum,
-    plugin::{Cache, inspect::component_bytes},
+    plugin::{Cache, Compiling, Engine, inspect::component_bytes},
     source,
 };
 
@@ -47,10 +48,14 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<ExitCode> {
     } else {
         arguments.files.clone()
     };
-    let results = join_all(files.iter().map(|file| warm(context, file))).await;
+    let named = |file: &PathBuf| fs::read(file).ok().map(|bytes| (Checksum::of_bytes(&bytes), stem(file)));
+    let compiling = Compiling::of(files.iter().filter_map(named).collect());
+    let engine = config.engine()?.telling(&compiling);
+    let warmed = join_all(files.iter().map(|file| warm(context, &engine, file)));
+    let results = compiling.drawn(config.draw, warmed).await;
     let (mut warmed, mut problems) = (Vec::new(), Vec::new());
     for result in results {
-        match result? {
+        match result {
             Ok(one) => warmed.push(one),
             Err(problem) => problems.push(problem),
         }
@@ -66,17 +71,16 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<ExitCode> {
     Err(Error::configuration(format!("not compiled: {}", causes.join("; ")), problems.remove(0).next))
 }
 
-async fn warm(context: &Context, file: &Path) -> Result<Result<Warmed, Problem>> {
+fn stem(file: &Path) -> String {
+    file.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+async fn warm(context: &Context, engine: &Engine, file: &Path) -> Result<Warmed, Problem> {
     let at = file.display().to_string();
-    let name = file.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-    let limits = context.config.limits_of(&name);
-    let bytes = match component_bytes(file, limits) {
-        Ok(bytes) => bytes,
-        Err(why) => return Ok(Err(Problem::new(at, why, "name a component"))),
-    };
+    let limits = context.config.limits_of(&stem(file));
+    let bytes = component_bytes(file, limits).map_err(|why| Problem::new(&at, why, "name a component"))?;
     let digest = Checksum::of_bytes(&bytes);
-    let compiled = context.config.engine()?.warm(bytes, &digest, limits).await;
-    Ok(match compiled {
+    match engine.warm(bytes, &digest, limits).await {
         Ok(compiled) if compiled.kept => Ok(Warmed {
             file: at,
             cached_already: compiled.from_cache,
@@ -84,7 +88,7 @@ async fn warm(context: &Context, file: &Path) -> Result<Result<Warmed, Problem>>
         }),
         Ok(_) => Err(Problem::new(at, "it was compiled, but the cache could not be written", "see the log")),
         Err(what) => Err(Problem::new(at, what, "build it again with `lockgate plugin build`")),
-    })
+    }
 }
 
 fn text(list: &[Warmed]) -> String {

@@ -18,7 +18,7 @@ use tokio_postgres::{
     tls::{MakeTlsConnect, TlsConnect},
 };
 use tokio_postgres_rustls::MakeRustlsConnect;
-use tracing::{Instrument as _, Span};
+use tracing::Span;
 
 use super::{
     Host, LoadBalance, Password, SessionAttributes, Settled, Target, Tls, TlsMode,
@@ -38,7 +38,7 @@ impl Session {
     /// [`Error::Unreachable`] with what to do about it; [`Error::Configuration`] where a file of the settings cannot be used.
     pub async fn connect(target: &Target, application_name: &str) -> Result<Self> {
         let outer = Span::current();
-        Box::pin(Self::find(target, application_name, outer)).instrument(spans::connect(target)).await
+        spans::within(spans::connect(target), Box::pin(Self::find(target, application_name, outer))).await
     }
 
     /// `outer` is what the connection belongs to, once it is there.

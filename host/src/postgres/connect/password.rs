@@ -10,7 +10,7 @@ use std::{
 use super::password_command::{self as command, Running};
 use crate::{
     error::{Error, Result},
-    files,
+    files::{self, Others},
     postgres::passfile,
 };
 
@@ -135,13 +135,17 @@ impl Drop for EndsWithUs {
 fn from_file(path: &Path, setting: &'static str) -> Result<String, String> {
     let shown = path.display();
     let bytes = files::read(path, FILE_MAX_BYTES, setting).map_err(|why| format!("`{shown}`: {why}"))?;
-    let mode = path.metadata().map_err(|e| format!("`{shown}`: {e}"))?.permissions().mode();
-    if mode & 0o022 != 0 {
-        return Err(format!("`{shown}` is not used: others may write to it (mode {:04o})", mode & 0o7777));
-    }
-    // Not refused: Docker and Kubernetes mount secrets so, where nobody else is.
-    if mode & 0o044 != 0 {
-        tracing::warn!(path = %shown, setting, "others may read the password file; `chmod 600` it unless it is a container's own");
+    let file = path.metadata().map_err(|e| format!("`{shown}`: {e}"))?;
+    match Others::of(&file) {
+        Others::Nothing => {}
+        // Not refused: Docker and Kubernetes mount secrets so, where nobody else is.
+        Others::Read => {
+            tracing::warn!(path = %shown, setting, "others may read the password file; `chmod 600` it unless it is a container's own");
+        }
+        Others::Write => {
+            let mode = file.permissions().mode() & 0o7777;
+            return Err(format!("`{shown}` is not used: others may write to it (mode {mode:04o})"));
+        }
     }
     one_line(bytes).map_err(|why| format!("`{shown}` {why}"))
 }

@@ -2,7 +2,6 @@
 
 use std::{
     env, fs,
-    os::unix::fs::{MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -18,7 +17,10 @@ use super::{
     Negotiation, TlsMode,
     verifier::{Names, Verifier},
 };
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    files::refuse_shared,
+};
 
 /// The word for the certificates of the system.
 const SYSTEM: &str = "system";
@@ -181,24 +183,9 @@ impl Tls {
                 )
             })?,
         };
-        private(&key)?;
+        refuse_shared("the key", &key)?;
         Ok(Some((cert, key)))
     }
-}
-
-/// Refuses a key that others may read, by libpq's rule: 0600 or less; 0640 or less where root owns it.
-fn private(key: &Path) -> Result<()> {
-    let unreadable = |e| Error::system(format!("reading the key `{}`", key.display()), e);
-    let file = fs::metadata(key).map_err(unreadable)?;
-    let mode = file.permissions().mode();
-    let forbidden = if file.uid() == 0 { 0o037 } else { 0o077 };
-    if mode & forbidden == 0 {
-        return Ok(());
-    }
-    Err(Error::configuration(
-        format!("the key `{}` is not used: others have access to it (mode {:04o})", key.display(), mode & 0o7777),
-        format!("`chmod 600 {}`", key.display()),
-    ))
 }
 
 impl Settled {
@@ -306,19 +293,21 @@ fn unusable(path: &Path, why: &str, what: &str) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use std::fs::Permissions;
+    use std::{fs::Permissions, os::unix::fs::PermissionsExt};
 
     use super::*;
 
     #[test]
     fn a_key_is_ones_own() {
         let folder = tempfile::tempdir().unwrap();
-        let key = folder.path().join("key");
+        let (cert, key) = (folder.path().join("cert"), folder.path().join("key"));
+        fs::write(&cert, "").unwrap();
         fs::write(&key, "").unwrap();
-        let of_root = fs::metadata(&key).unwrap().uid() == 0;
-        for (mode, fine) in [(0o600, true), (0o400, true), (0o640, of_root), (0o604, false), (0o660, false)] {
+        let tls = Tls { cert: Some(cert), key: Some(key.clone()), ..Tls::of_mode(TlsMode::Require) };
+        for (mode, fine) in [(0o600, true), (0o604, false), (0o660, false)] {
             fs::set_permissions(&key, Permissions::from_mode(mode)).unwrap();
-            assert_eq!(private(&key).is_ok(), fine, "{mode:o}");
+            let settled = tls.settle().err().map(|e| e.report().to_string()).unwrap_or_default();
+            assert_eq!(!settled.contains("others have access to it"), fine, "{mode:o}: {settled}");
         }
     }
 

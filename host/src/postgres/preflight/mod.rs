@@ -57,7 +57,7 @@ pub async fn backup_space(session: &Session, backups: &Catalog, tables_bytes: u6
     backup_space::check(session, backups, tables_bytes).await
 }
 
-/// Runs every check and returns all that they found.
+/// Runs every check, but for those of [`of_backup`], and returns all that they found.
 ///
 /// # Errors
 /// When a check could not be made.
@@ -67,11 +67,22 @@ pub async fn check(context: &Context<'_>) -> Result<Vec<Finding>> {
     if crate::error::blocks(&findings) {
         return Ok(findings);
     }
-    findings.extend(privileges::check(context).await?);
+    findings.extend(privileges::of_history(context).await?);
     findings.extend(long_transactions::check(context).await?);
-    if let Some(backups) = &context.backups {
-        findings.extend(pg_dump::check(context));
-        findings.extend(backup_space::check(context.session, backups, estimated_bytes(context.session).await?).await?);
+    Ok(findings)
+}
+
+/// Whether the backup can be taken, where one is to be.
+///
+/// # Errors
+/// When a check could not be made.
+pub async fn of_backup(context: &Context<'_>) -> Result<Vec<Finding>> {
+    let Some(backups) = &context.backups else { return Ok(vec![]) };
+    if crate::error::blocks(&server::check(context)) {
+        return Ok(vec![]);
     }
+    let mut findings = privileges::of_backup(context).await?;
+    findings.extend(pg_dump::check(context));
+    findings.extend(backup_space::check(context.session, backups, estimated_bytes(context.session).await?).await?);
     Ok(findings)
 }

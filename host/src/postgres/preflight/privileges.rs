@@ -28,14 +28,15 @@ const NEEDED_TO_MIGRATE: [(&str, &str); 12] = [
 ];
 
 pub(super) async fn check(context: &Context<'_>) -> Result<Vec<Finding>> {
-    let mut findings = history_privileges(context).await?;
+    let mut findings = of_history(context).await?;
     if context.backups.is_some() {
-        findings.extend(backup_privileges(context).await?);
+        findings.extend(of_backup(context).await?);
     }
     Ok(findings)
 }
 
-async fn history_privileges(context: &Context<'_>) -> Result<Vec<Finding>> {
+/// What a run does with the host's own tables.
+pub(super) async fn of_history(context: &Context<'_>) -> Result<Vec<Finding>> {
     let schema = context.history.schema();
     let user = quote_ident(&context.session.server.user);
     let sql = "SELECT to_regnamespace(quote_ident($1)) IS NOT NULL,
@@ -108,7 +109,7 @@ async fn outdated(context: &Context<'_>, may_create: bool) -> Result<Option<Find
 }
 
 /// `pg_dump` locks and reads every table, sequence and large object; it fails at the first that it may not.
-async fn backup_privileges(context: &Context<'_>) -> Result<Vec<Finding>> {
+pub(super) async fn of_backup(context: &Context<'_>) -> Result<Vec<Finding>> {
     let role = context.backup_role;
     if let Some(finding) = not_taken_on(context, role).await? {
         return Ok(vec![finding]);

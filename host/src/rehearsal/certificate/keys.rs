@@ -2,7 +2,7 @@
 //!
 //! Source: RFC 8410 (the forms of the keys), RFC 7468 (PEM).
 
-use std::{fmt, fs, os::unix::fs::PermissionsExt, path::Path};
+use std::{fmt, path::Path};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use ring::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
@@ -10,7 +10,7 @@ use rustls::pki_types::{PrivatePkcs8KeyDer, SubjectPublicKeyInfoDer, pem::PemObj
 
 use crate::{
     error::{Error, Result},
-    files,
+    files::{self, refuse_shared},
 };
 
 /// A key has about a hundred bytes; its file may have words around it.
@@ -32,13 +32,7 @@ impl SigningKey {
     /// [`Error::Configuration`] when it cannot be read, holds no such key, or can be read by others.
     pub fn read(path: &Path) -> Result<Self> {
         let wrong = |what: &str| Error::configuration(format!("the signing key `{}`: {what}", path.display()), MAKE);
-        let mode = fs::metadata(path).map_err(|e| wrong(&format!("it cannot be read: {e}")))?.permissions().mode();
-        if mode & 0o077 != 0 {
-            return Err(Error::configuration(
-                format!("the signing key `{}` can be read by others: its mode is {:o}", path.display(), mode & 0o777),
-                format!("run `chmod 600 {}`", path.display()),
-            ));
-        }
+        refuse_shared("the signing key", path)?;
         let pem = files::read(path, FILE_BYTES_MAX, "of a key").map_err(|why| wrong(&why))?;
         // The libraries' own words are left out: they may quote what they have read.
         let der = PrivatePkcs8KeyDer::from_pem_slice(&pem).map_err(|_| wrong("it holds no private key in PEM"))?;
@@ -108,7 +102,7 @@ impl fmt::Display for PublicKey {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use std::{path::PathBuf, process::Command};
+    use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf, process::Command};
 
     use ring::rand::SystemRandom;
 
@@ -164,7 +158,7 @@ pub(super) mod tests {
         let path = folder.path().join("shared.key");
         let pem = fs::read_to_string(&path).unwrap();
         let secret = pem.lines().nth(1).unwrap();
-        for mode in [0o640, 0o604, 0o620] {
+        for mode in [0o644, 0o604, 0o620] {
             set_mode(&path, mode);
             let text = SigningKey::read(&path).err().unwrap().to_string();
             assert!(text.contains(&format!("{mode:o}")) && text.contains("chmod 600"), "{text}");

@@ -20,10 +20,15 @@ impl Passage<'_, '_> {
     pub(super) async fn batch(&self, course: &Course, name: &str, pace: &mut Option<Pace>) -> Result<Worked, Halt> {
         let target = Duration::from_millis(self.run.config.batches.target_ms);
         let i = course.position.steps_done;
-        let pace = pace.get_or_insert_with(|| Pace::new(target, &course.position).told_by(self.step_begins(course, i)));
+        let pace = pace.get_or_insert_with(|| {
+            let shown = format!("{} step {}", self.item.name, course.name_of(i));
+            let pace = Pace::new(target, &course.position).told_by(self.step_begins(course, i));
+            pace.drawn(self.run.config.draw, shown)
+        });
         self.wait_for_replicas(course).await?;
         let (size, begin) = (pace.size(), Instant::now());
         let step = course.name_of(course.position.steps_done);
+        let changed_before = self.run.session.handle().changed();
         let work = async |transaction: &Transaction| {
             let begin = Instant::now();
             let (from, mut course) = (course.position.clone(), course.clone());
@@ -72,14 +77,16 @@ impl Passage<'_, '_> {
         let worked = self.committed(Some(course), work).await?;
         let Position { done, total, batches, .. } = worked.course.position;
         let ended = worked.course.position.steps_done > course.position.steps_done;
+        let rows = self.run.session.handle().changed() - changed_before;
+        pace.changed(rows);
         let in_the_way = self.run.watch.as_ref().is_some_and(Watch::was_in_the_way);
         self.run.config.meter.batch(done.saturating_sub(course.position.done), begin.elapsed());
         pace.learn(done.saturating_sub(course.position.done), begin.elapsed(), in_the_way);
         if ended {
-            pace.ended(self.step_done(i, None));
+            pace.ended(self.step_done(i, Some(pace.rows())));
         } else {
             let migration = self.item.name.clone();
-            self.run.events().tell(Told::BatchProgress { migration, step: i + 1, batches, done, total });
+            self.run.events().tell(Told::BatchProgress { migration, step: i + 1, batches, done, total, rows });
         }
         if ended {
             tracing::info!(

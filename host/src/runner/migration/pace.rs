@@ -3,8 +3,10 @@
 use std::time::{Duration, Instant};
 
 use crate::{
+    bar::{self, Bar, Picture},
     events::{Event, Open},
     postgres::progress::Position,
+    report,
 };
 
 /// How often a batched step says how far it is.
@@ -20,15 +22,34 @@ pub(super) struct Pace {
     size: Option<u64>,
     /// Where this run began.
     from: u64,
+    /// The rows that its batches have changed.
+    rows: u64,
     worked: Duration,
     said: Instant,
     /// Tells of the end of the step.
     told: Option<Open>,
+    /// Shows how far the step is, which is called so.
+    bar: (Bar, String),
 }
 
 impl Pace {
     pub(super) fn new(target: Duration, from: &Position) -> Self {
-        Self { target, size: None, from: from.done, worked: Duration::ZERO, said: Instant::now(), told: None }
+        let bar = (Bar::new(false), String::new());
+        Self {
+            target,
+            size: None,
+            from: from.done,
+            rows: 0,
+            worked: Duration::ZERO,
+            said: Instant::now(),
+            told: None,
+            bar,
+        }
+    }
+
+    /// Whoever sits at a terminal sees how far the step is, which is called so.
+    pub(super) fn drawn(self, wanted: bool, step: String) -> Self {
+        Self { bar: (Bar::new(wanted), step), ..self }
     }
 
     /// Whoever looks on has been told that the step has begun.
@@ -41,6 +62,16 @@ impl Pace {
         if let Some(told) = self.told.take() {
             told.end(event);
         }
+    }
+
+    /// A batch is committed, with so many rows that it has changed.
+    pub(super) fn changed(&mut self, rows: u64) {
+        self.rows += rows;
+    }
+
+    /// The rows that the batches of this run have changed.
+    pub(super) fn rows(&self) -> u64 {
+        self.rows
     }
 
     /// How many units the next batch should do; `None`: as many as the program does by itself.
@@ -61,6 +92,10 @@ impl Pace {
 
     /// How far it is, when it is time to say so.
     pub(super) fn report(&mut self, position: &Position) -> Option<Report> {
+        if self.bar.0.is_wanted() {
+            let picture = self.so_far(position).picture(&self.bar.1, position);
+            self.bar.0.show(&picture);
+        }
         if self.said.elapsed() < SAY_AFTER {
             return None;
         }
@@ -85,6 +120,18 @@ pub(super) struct Report {
     pub per_second: u64,
     /// An estimate, where the number of all units is known.
     pub left: Option<Duration>,
+}
+
+impl Report {
+    fn picture(&self, step: &str, position: &Position) -> Picture {
+        let Position { done, total, .. } = position;
+        let amount = bar::amount(*done, *total, "");
+        Picture {
+            what: step.to_owned(),
+            share: total.map(|total| (*done, total)),
+            told: format!("{amount}, {}/s{}", report::thousands(self.per_second), bar::left(self.left)),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -130,7 +177,12 @@ mod tests {
         pace.learn(600, Duration::from_secs(2), false);
         let position = Position { done: 1000, total: Some(1900), ..Position::default() };
         assert_eq!(pace.so_far(&position), Report { per_second: 300, left: Some(Duration::from_secs(3)) });
+        let picture = pace.so_far(&position).picture("001_a step 1 (`fill`)", &position);
+        assert_eq!(picture.told, "1,000 of 1,900 (52 %), 300/s, 3 s left");
+        assert_eq!(picture.share, Some((1000, 1900)));
         let unknown = Position { total: None, ..position };
         assert_eq!(pace.so_far(&unknown).left, None);
+        let picture = pace.so_far(&unknown).picture("001_a step 1 (`fill`)", &unknown);
+        assert_eq!((picture.told.as_str(), picture.share), ("1,000, 300/s", None));
     }
 }

@@ -7,17 +7,16 @@ use std::{
     io::{self, Write as _},
     os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
-    thread,
-    time::{Duration, Instant},
 };
 
 use nix::fcntl::{Flock, FlockArg};
 
-use super::series::Series;
+use super::{
+    edits::Edits,
+    series::Series,
+    sink::{Brought, Moment, Place},
+};
 use crate::files;
-
-/// How long another run's write is waited for. One takes a millisecond.
-const LOCK_WAIT: Duration = Duration::from_millis(500);
 
 /// See the module.
 #[derive(Debug)]
@@ -29,16 +28,11 @@ impl MetricsFile {
         Self(path)
     }
 
-    /// Its name.
-    pub fn path(&self) -> &Path {
-        &self.0
-    }
-
     /// Changes it; whoever reads it finds all of what was there before, or all of this.
     ///
     /// # Errors
-    /// When it cannot be written; it is then as it was.
-    pub fn change(&self, change: impl FnOnce(&mut Series)) -> io::Result<()> {
+    /// When it cannot be written; it is then as it was. [`io::ErrorKind::WouldBlock`]: another run is writing, which takes a millisecond.
+    fn change(&self, change: impl FnOnce(&mut Series)) -> io::Result<()> {
         let _held = self.hold()?;
         let mut series = match files::open(&self.0).and_then(io::read_to_string) {
             Ok(text) => Series::parse(&text),
@@ -62,23 +56,53 @@ impl MetricsFile {
         name.push(".lock");
         let open =
             OpenOptions::new().write(true).create(true).truncate(false).mode(0o644).open(self.0.with_file_name(name));
-        let (mut file, begin) = (open?, Instant::now());
-        loop {
-            match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-                Ok(held) => return Ok(held),
-                Err((again, error)) if begin.elapsed() < LOCK_WAIT && error == nix::errno::Errno::EWOULDBLOCK => {
-                    file = again;
-                    thread::sleep(Duration::from_millis(5));
-                }
-                Err((_, error)) => return Err(error.into()),
-            }
+        Flock::lock(open?, FlockArg::LockExclusiveNonblock).map_err(|(_, error)| error.into())
+    }
+}
+
+impl Place for MetricsFile {
+    fn bring(&mut self, edits: &Edits, _: Moment) -> Brought {
+        match self.change(|series| edits.apply(series)) {
+            Ok(()) => Brought::Done,
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => Brought::Held,
+            Err(e) => Brought::Failed(e.to_string()),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::{
+        thread,
+        time::{Duration, Instant},
+    };
+
+    use super::{
+        super::sink::{Porter, Sink as _},
+        *,
+    };
+    use crate::telemetry::complaint::Complaint;
+
+    fn one_more(labels: &[(&str, &str)]) -> Edits {
+        let mut edits = Edits::default();
+        let labels = labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        edits.add("lockgate_runs_total", labels, 1.0);
+        edits
+    }
+
+    #[test]
+    fn a_file_that_another_run_holds_is_written_when_it_lets_go() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lockgate.prom");
+        let held = MetricsFile::at(path.clone()).hold().unwrap();
+        let sink = Porter::to(MetricsFile::at(path.clone()), Complaint::of("x", "y")).unwrap();
+        sink.take(&one_more(&[]));
+        sink.take(&one_more(&[]));
+        assert!(!path.exists());
+        drop(held);
+        sink.end(Instant::now() + Duration::from_secs(60));
+        assert!(fs::read_to_string(&path).unwrap().contains("lockgate_runs_total{} 2\n"));
+    }
 
     #[test]
     fn runs_that_write_at_a_time_lose_nothing() {
@@ -86,16 +110,13 @@ mod tests {
         let path = folder.path().join("lockgate.prom");
         thread::scope(|scope| {
             for i in 0..4 {
-                let file = MetricsFile::at(path.clone());
+                let sink = Porter::to(MetricsFile::at(path.clone()), Complaint::of("x", "y")).unwrap();
                 scope.spawn(move || {
                     for _ in 0..10 {
-                        let labels = vec![("database".to_owned(), i.to_string())];
-                        file.change(|series| {
-                            series.add("lockgate_runs_total", vec![], 1.0);
-                            series.add("lockgate_runs_total", labels, 1.0);
-                        })
-                        .unwrap();
+                        sink.take(&one_more(&[]));
+                        sink.take(&one_more(&[("database", &i.to_string())]));
                     }
+                    sink.end(Instant::now() + Duration::from_secs(60));
                 });
             }
         });

@@ -1,18 +1,28 @@
 //! What a run measures of itself: durations, results, sizes, for whoever watches over many.
 
+mod edits;
 mod file;
+#[cfg(feature = "otlp")]
+mod push;
 mod series;
+mod sink;
 
 use std::{
     fmt,
+    path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    thread,
     time::{Duration, Instant},
 };
 
-use self::{
-    file::MetricsFile,
-    series::{Labels, Series},
+pub use self::{edits::Edits, sink::Sink};
+use self::{file::MetricsFile, series::Labels, sink::Porter};
+#[cfg(feature = "otlp")]
+pub use self::{
+    push::Gateway,
+    series::{FAMILIES, Kind, Series},
 };
+use super::complaint::Complaint;
 use crate::{error::ExitCode, migration::Direction};
 
 /// Takes what is measured where it is wanted. Clones share it; one that was not set up keeps nothing.
@@ -20,7 +30,7 @@ use crate::{error::ExitCode, migration::Direction};
 pub struct Meter(Option<Arc<Inner>>);
 
 struct Inner {
-    file: MetricsFile,
+    sinks: Vec<Box<dyn Sink>>,
     /// The database, as labels.
     of: Labels,
     command: String,
@@ -32,8 +42,6 @@ struct Inner {
 struct State {
     migration: Option<Instant>,
     batches: Batches,
-    /// Whether it was already told that the file cannot be written.
-    told: bool,
 }
 
 #[derive(Default)]
@@ -50,12 +58,32 @@ impl fmt::Debug for Meter {
 }
 
 impl Meter {
-    /// One for a command on a database, which writes into this file.
-    pub fn into_file(path: std::path::PathBuf, server: &str, database: &str, command: &str) -> Self {
+    /// One for a command on a database; it keeps nothing where there is no sink.
+    pub fn of(sinks: Vec<Box<dyn Sink>>, server: &str, database: &str, command: &str) -> Self {
+        if sinks.is_empty() {
+            return Self::default();
+        }
         let of = vec![("server".to_owned(), server.to_owned()), ("database".to_owned(), database.to_owned())];
-        let file = MetricsFile::at(path);
-        let state = Mutex::default();
-        Self(Some(Arc::new(Inner { file, of, command: command.to_owned(), begin: Instant::now(), state })))
+        Self(Some(Arc::new(Inner {
+            sinks,
+            of,
+            command: command.to_owned(),
+            begin: Instant::now(),
+            state: Mutex::default(),
+        })))
+    }
+
+    /// Waits until all that was measured is where it belongs, and no longer than until then; all sinks at a time.
+    pub fn end(&self, until: Instant) {
+        let Some(inner) = &self.0 else { return };
+        thread::scope(|scope| {
+            for sink in &inner.sinks {
+                let end = move || sink.end(until);
+                if thread::Builder::new().spawn_scoped(scope, end).is_err() {
+                    end();
+                }
+            }
+        });
     }
 
     /// The command begins.
@@ -85,6 +113,16 @@ impl Meter {
         });
     }
 
+    /// A command that migrates ended so. What ended before it came to the migrations (as by a mistake in the settings, or another run's
+    /// lock) tells nothing of them: what was known stays.
+    pub fn migrations_stand(&self, code: ExitCode) {
+        use ExitCode::{CheckFailed, Done, MigrationFailed, NeedsResolve, OutcomeUnknown};
+        if matches!(code, Done | MigrationFailed | CheckFailed | OutcomeUnknown | NeedsResolve) {
+            let code = f64::from(code as u8);
+            self.change(|inner, _, series| series.set("lockgate_migrations_exit_code", inner.of.clone(), code));
+        }
+    }
+
     /// The lock is there.
     pub fn lock_waited(&self, waited: Duration) {
         self.change(|inner, _, series| {
@@ -102,7 +140,7 @@ impl Meter {
     /// A migration begins.
     pub fn migration_began(&self, migration: &str, direction: Direction) {
         self.change(|inner, state, series| {
-            *state = State { migration: Some(Instant::now()), told: state.told, ..State::default() };
+            *state = State { migration: Some(Instant::now()), ..State::default() };
             let of = inner.migration(migration, direction);
             series.set("lockgate_migration_start_timestamp_seconds", of, now());
         });
@@ -162,17 +200,37 @@ impl Meter {
         });
     }
 
-    /// A metric that cannot be written is a warning, and never more.
-    fn change(&self, change: impl FnOnce(&Inner, &mut State, &mut Series)) {
+    /// Nothing is waited for: what becomes of it is the sinks' affair.
+    fn change(&self, change: impl FnOnce(&Inner, &mut State, &mut Edits)) {
         let Some(inner) = &self.0 else { return };
-        let mut state = inner.state();
-        let changed = inner.file.change(|series| change(inner, &mut state, series));
-        if let Err(error) = changed
-            && !state.told
-        {
-            state.told = true;
-            let path = inner.file.path().display();
-            tracing::warn!(%path, cause = %error, "metrics cannot be written; the run goes on");
+        let (mut state, mut edits) = (inner.state(), Edits::default());
+        change(inner, &mut state, &mut edits);
+        // Still under the lock of the state, so that changes reach each sink in their order.
+        for sink in &inner.sinks {
+            sink.take(&edits);
+        }
+    }
+}
+
+/// The text file, as a sink. None, with a warning, where the system gives no thread for it.
+pub fn into_file(path: PathBuf) -> Option<Box<dyn Sink>> {
+    let complaint = Complaint::of("metrics cannot be written", path.display().to_string());
+    sink_or_warning(Porter::to(MetricsFile::at(path), complaint))
+}
+
+/// The push gateway, as a sink.
+#[cfg(feature = "otlp")]
+pub fn into_gateway(gateway: Gateway) -> Option<Box<dyn Sink>> {
+    let complaint = Complaint::of("metrics cannot be pushed", gateway.to_string());
+    sink_or_warning(Porter::to(gateway, complaint))
+}
+
+fn sink_or_warning(porter: std::io::Result<Porter>) -> Option<Box<dyn Sink>> {
+    match porter {
+        Ok(porter) => Some(Box::new(porter)),
+        Err(error) => {
+            tracing::warn!(%error, "there is no thread for metrics; the run goes on without");
+            None
         }
     }
 }

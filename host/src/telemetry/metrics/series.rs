@@ -27,6 +27,20 @@ pub enum Kind {
     Gauge,
 }
 
+#[cfg(feature = "otlp")]
+impl Family {
+    /// Its name and unit as OpenTelemetry has them, such that Prometheus, which appends the unit and `_total`, comes back to the name here.
+    pub fn in_otlp(&self) -> (String, &'static str) {
+        let name = self.name.strip_suffix("_total").unwrap_or(self.name);
+        let (name, unit) = match (name.strip_suffix("_seconds"), name.strip_suffix("_bytes")) {
+            (Some(name), _) => (name, "s"),
+            (_, Some(name)) => (name, "By"),
+            _ => (name, ""),
+        };
+        (name.replacen('_', ".", 1), unit)
+    }
+}
+
 const fn counter(name: &'static str, help: &'static str) -> Family {
     Family { name, kind: Kind::Counter, help }
 }
@@ -36,7 +50,7 @@ const fn gauge(name: &'static str, help: &'static str) -> Family {
 }
 
 /// All there are, in the order of the text; docs/telemetry.md explains them.
-pub const FAMILIES: [Family; 23] = [
+pub const FAMILIES: [Family; 24] = [
     counter("lockgate_runs_total", "Commands that ended, by result."),
     gauge("lockgate_run_in_progress", "Whether the command is under way; it stays 1 when its process was killed."),
     gauge("lockgate_run_start_timestamp_seconds", "When the command was last begun."),
@@ -44,6 +58,10 @@ pub const FAMILIES: [Family; 23] = [
     gauge("lockgate_run_last_success_timestamp_seconds", "When it last ended well."),
     gauge("lockgate_run_duration_seconds", "How long it took the last time."),
     gauge("lockgate_run_exit_code", "The code that it last ended with."),
+    gauge(
+        "lockgate_migrations_exit_code",
+        "The code of the last up or down that came to the migrations; 0 again after a restore or resolve.",
+    ),
     gauge("lockgate_lock_wait_seconds", "How long the last run waited for the migration lock."),
     counter("lockgate_migrations_total", "Migrations that ended, by direction and result."),
     gauge("lockgate_migration_start_timestamp_seconds", "When the migration that is under way was begun."),
@@ -65,6 +83,10 @@ pub const FAMILIES: [Family; 23] = [
     gauge("lockgate_info", "Always 1; the version of lockgate that wrote last."),
 ];
 
+/// The order of labels.
+#[cfg(feature = "otlp")]
+const ORDER: [&str; 7] = ["server", "database", "version", "command", "migration", "direction", "result"];
+
 /// Labels, in order, each with its value.
 pub type Labels = Vec<(String, String)>;
 
@@ -78,6 +100,25 @@ impl Series {
         let lines = text.lines().filter(|line| !line.starts_with('#'));
         let known = |name: &str| FAMILIES.iter().any(|family| family.name == name);
         Self(lines.filter_map(line).filter(|((name, _), _)| known(name)).collect())
+    }
+
+    /// Those of a database in a text that has the labels of a push gateway: in an order of its own, with those of the group among them.
+    #[cfg(feature = "otlp")]
+    pub fn of_group(text: &str, job: &str, server: &str, database: &str) -> Self {
+        let wanted = [("job", job), ("server", server), ("database", database)];
+        let rank = |name: &str| ORDER.iter().position(|known| *known == name).unwrap_or(ORDER.len());
+        let all = Self::parse(text).0.into_iter();
+        let ours = all.filter(|((_, labels), _)| {
+            wanted.iter().all(|(name, value)| labels.iter().any(|label| label.0 == *name && label.1 == *value))
+        });
+        Self(
+            ours.map(|((name, mut labels), value)| {
+                labels.retain(|(label, _)| ORDER.contains(&label.as_str()));
+                labels.sort_by_key(|(label, _)| rank(label));
+                ((name, labels), value)
+            })
+            .collect(),
+        )
     }
 
     /// Gives one its value.
@@ -95,6 +136,12 @@ impl Series {
     /// Removes those of this name that have all these labels.
     pub fn remove(&mut self, name: &str, labels: &Labels) {
         self.0.retain(|(known, of), _| known != name || !labels.iter().all(|label| of.contains(label)));
+    }
+
+    /// Those of this name.
+    #[cfg(any(test, feature = "otlp"))]
+    pub fn of<'s>(&'s self, name: &'s str) -> impl Iterator<Item = (&'s Labels, f64)> {
+        self.0.iter().filter(move |((known, _), _)| known == name).map(|((_, labels), value)| (labels, *value))
     }
 
     /// The text.
@@ -170,6 +217,23 @@ mod tests {
     }
 
     #[test]
+    #[cfg(feature = "otlp")]
+    fn what_a_gateway_has_of_a_database_is_read_as_it_was_written() {
+        let mut series = Series::default();
+        let label = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let of = [label("server", "s:1"), label("database", "d")];
+        let with = |more: &[(String, String)]| of.iter().chain(more).cloned().collect::<Labels>();
+        series.set("lockgate_runs_total", with(&[label("command", "up"), label("result", "success")]), 3.0);
+        series.set("lockgate_migrations_total", with(&[label("direction", "up"), label("result", "success")]), 2.0);
+        let text = "push_time_seconds{database=\"d\",instance=\"\",job=\"lockgate\",server=\"s:1\"} 1.7e+09\n\
+             lockgate_runs_total{command=\"up\",database=\"d\",instance=\"\",job=\"lockgate\",result=\"success\",server=\"s:1\"} 3\n\
+             lockgate_runs_total{command=\"up\",database=\"e\",instance=\"\",job=\"lockgate\",result=\"success\",server=\"s:1\"} 9\n\
+             lockgate_runs_total{command=\"up\",database=\"d\",instance=\"\",job=\"other\",result=\"success\",server=\"s:1\"} 9\n\
+             lockgate_migrations_total{database=\"d\",direction=\"up\",instance=\"\",job=\"lockgate\",result=\"success\",server=\"s:1\"} 2\n";
+        assert_eq!(Series::of_group(text, "lockgate", "s:1", "d"), series);
+    }
+
+    #[test]
     fn only_those_with_the_labels_are_removed() {
         let mut series = Series::default();
         series.set("lockgate_runs_total", labels("a"), 1.0);
@@ -185,6 +249,24 @@ mod tests {
             assert_eq!(name.ends_with("_total"), kind == Kind::Counter, "{name}");
             assert!(help.ends_with('.') && !help.contains(['\\', '\n']), "{name}");
             assert!(text.contains(&format!("| `{name}` |")), "docs/telemetry.md does not explain {name}");
+        }
+    }
+
+    #[test]
+    #[cfg(feature = "otlp")]
+    fn names_in_opentelemetry_are_different_and_lead_back() {
+        let mut names = BTreeSet::new();
+        for family in FAMILIES {
+            let (name, unit) = family.in_otlp();
+            let suffix = match unit {
+                "s" => "_seconds",
+                "By" => "_bytes",
+                _ => "",
+            };
+            let total = if family.kind == Kind::Counter { "_total" } else { "" };
+            // https://opentelemetry.io/docs/specs/otel/compatibility/prometheus_and_openmetrics/#otlp-metric-points-to-prometheus
+            assert_eq!(format!("{}{suffix}{total}", name.replace('.', "_")), family.name);
+            assert!(names.insert(name), "{}", family.name);
         }
     }
 }

@@ -97,6 +97,8 @@ containers:
       - name: backups
         mountPath: /backups
       {{- end }}
+      - name: logs
+        mountPath: /logs
       - name: cache
         mountPath: /home/lockgate/.cache
       - name: tmp
@@ -112,6 +114,13 @@ volumes:
     persistentVolumeClaim:
       claimName: {{ include "lockgate.claim" .root }}
   {{- end }}
+  - name: logs
+    {{- with $values.logs.existingClaim }}
+    persistentVolumeClaim:
+      claimName: {{ . }}
+    {{- else }}
+    emptyDir: {}
+    {{- end }}
   - name: cache
     emptyDir: {}
   - name: tmp
