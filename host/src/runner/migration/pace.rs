@@ -35,7 +35,16 @@ pub(super) struct Pace {
 impl Pace {
     pub(super) fn new(target: Duration, from: &Position) -> Self {
         let bar = (Bar::new(false), String::new());
-        Self { target, size: None, from: from.done, rows: 0, worked: Duration::ZERO, said: Instant::now(), told: None, bar }
+        Self {
+            target,
+            size: None,
+            from: from.done,
+            rows: 0,
+            worked: Duration::ZERO,
+            said: Instant::now(),
+            told: None,
+            bar,
+        }
     }
 
     /// Whoever sits at a terminal sees how far the step is, which is called so.
