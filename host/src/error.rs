@@ -2,6 +2,8 @@
 //!
 //! Every error answers the same questions: what failed, where, why, what state the database is in, what to do next.
 
+mod exit_code;
+
 use std::fmt::{self, Write as _};
 
 use serde::Serialize;
@@ -12,37 +14,10 @@ use crate::{
     printable::{is_unfit, printable_lines},
 };
 
+pub use exit_code::ExitCode;
+
 /// The result of everything fallible here.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
-
-/// How the process ends. The numbers are promised to pipelines and never change.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-#[non_exhaustive]
-pub enum ExitCode {
-    /// Done, or nothing to do.
-    Done = 0,
-    /// A migration failed and was rolled back.
-    MigrationFailed = 1,
-    /// The command line, the configuration or the migrations folder is wrong; nothing was touched.
-    Usage = 2,
-    /// `status --check` found something pending.
-    Pending = 3,
-    /// Another run holds the lock.
-    LockHeld = 4,
-    /// An applied migration has changed, or the history is damaged.
-    Drift = 5,
-    /// A preflight check or a verification said no.
-    CheckFailed = 6,
-    /// The backup or the restore failed.
-    BackupFailed = 7,
-    /// The database cannot be reached.
-    Unreachable = 8,
-    /// The connection was lost while a commit was under way.
-    OutcomeUnknown = 9,
-    /// A step is blocked until `lockgate resolve` says what came of it.
-    NeedsResolve = 10,
-}
 
 /// A line of a script or of a query, and the character in it that is meant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
@@ -514,6 +489,11 @@ pub enum Error {
         /// Why it failed.
         cause: String,
     },
+    /// What the command had to say could not be written. What it did is done.
+    Output {
+        /// Why not.
+        cause: String,
+    },
 }
 
 /// An error, taken apart for printing.
@@ -577,9 +557,11 @@ impl Error {
             Self::OutcomeUnknown { .. } | Self::AdoptionUnknown { .. } => ExitCode::OutcomeUnknown,
             Self::AfterBackup { error, .. } | Self::Rehearsal { error } => error.exit_code(),
             Self::Blocked { .. } => ExitCode::NeedsResolve,
-            Self::Migration { .. } | Self::Database { .. } | Self::Interrupted { .. } | Self::System { .. } => {
-                ExitCode::MigrationFailed
-            }
+            Self::Migration { .. }
+            | Self::Database { .. }
+            | Self::Interrupted { .. }
+            | Self::System { .. }
+            | Self::Output { .. } => ExitCode::MigrationFailed,
         }
     }
 
@@ -728,6 +710,12 @@ impl Error {
                 vec![],
                 Some(state.clone()),
                 Some("run `lockgate status`, then go on".into()),
+            ),
+            Self::Output { cause } => plain(
+                "what the command had to say cannot be written to stdout".into(),
+                vec![cause.clone()],
+                Some("the command has done what it was to do; only its words are lost".into()),
+                Some("make room, or send the output elsewhere; `lockgate status` shows what is applied".into()),
             ),
             Self::System { doing, cause } => plain(
                 format!("{doing} failed"),

@@ -54,6 +54,44 @@ const LIBPQ: [&str; 37] = [
     "PGMAXPROTOCOLVERSION",
 ];
 
+/// Takes out of a program's environment the passwords that we were given: it has no use for them.
+pub(crate) fn without_passwords(command: &mut Command) -> &mut Command {
+    without(command, |name| {
+        ["DATABASE_URL", "DB_PASSWORD", "LOCKGATE_DATABASE_URL", "LOCKGATE_REHEARSE_ON", "PGPASSWORD"].contains(&name)
+    })
+}
+
+/// Takes out of a program's environment all that is about our own work: the settings of connections, and what opens the place of backups
+/// or the collector of traces. It runs other people's code, as a compiler does the build scripts of dependencies.
+pub(crate) fn without_settings(command: &mut Command) -> &mut Command {
+    without(command, is_setting)
+}
+
+/// The same for a program of PostgreSQL's, which needs no other key to anything either.
+pub(crate) fn without_secrets(command: &mut Command) -> &mut Command {
+    without(command, |name| is_setting(name) || is_secret(name))
+}
+
+fn without(command: &mut Command, unwanted: impl Fn(&str) -> bool) -> &mut Command {
+    for (name, _) in env::vars_os().filter(|(name, _)| name.to_str().is_some_and(&unwanted)) {
+        command.env_remove(name);
+    }
+    command
+}
+
+fn is_setting(name: &str) -> bool {
+    ["AWS_", "DB_", "LOCKGATE_", "OTEL_"].iter().any(|prefix| name.starts_with(prefix))
+        || ["DATABASE_URL", "PGPASSWORD", "PGPASSFILE", "PGSERVICE", "PGSERVICEFILE"].contains(&name)
+}
+
+/// By its name: a pipeline has keys to many things in its environment.
+fn is_secret(name: &str) -> bool {
+    let name = name.to_ascii_uppercase();
+    ["PASSWORD", "PASSWD", "SECRET", "TOKEN", "CREDENTIAL", "PRIVATE_KEY", "API_KEY"].iter().any(|word| name.contains(word))
+        // `https://user:password@index/` and the like.
+        || name.ends_with("_URL")
+}
+
 /// Our own connection as libpq's programs take it: in the environment, the password in a file that has no name, nothing in the arguments.
 /// Once a server was found, it is that one's address and no other's.
 ///
@@ -62,6 +100,7 @@ const LIBPQ: [&str; 37] = [
 /// # Errors
 /// [`Error::Configuration`] where a file of the settings cannot be used.
 pub(crate) fn libpq(command: &mut Command, target: &Target, application_name: &str) -> Result<Option<Nameless>> {
+    without_secrets(command);
     for name in LIBPQ {
         command.env_remove(name);
     }
@@ -175,7 +214,9 @@ pub fn bin_folders(configured: Option<&Path>) -> Vec<PathBuf> {
 
 /// The major version that a program says it is of: 15 for `pg_dump (PostgreSQL) 15.18 (Debian …)`.
 pub fn major_version(program: &Path) -> Option<u32> {
-    let output = Command::new(program).arg("--version").stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
+    let mut command = Command::new(program);
+    command.arg("--version").stdin(Stdio::null()).stderr(Stdio::null());
+    let output = without_secrets(&mut command).output().ok()?;
     parse_major(&String::from_utf8_lossy(&output.stdout))
 }
 
@@ -193,6 +234,27 @@ mod tests {
         assert_eq!(parse_major("pg_dump (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)\n"), Some(15));
         assert_eq!(parse_major("pg_dump (PostgreSQL) 19beta1\n"), Some(19));
         assert_eq!(parse_major("pg_dump: command not found"), None);
+    }
+
+    #[test]
+    fn what_may_be_a_key_to_something_is_known_by_its_name() {
+        for name in [
+            "DB_PASSWORD",
+            "DATABASE_URL",
+            "LOCKGATE_REHEARSE_ON",
+            "AWS_SECRET_ACCESS_KEY",
+            "OTEL_EXPORTER_OTLP_HEADERS",
+        ] {
+            assert!(is_setting(name), "{name}");
+        }
+        for name in ["VAULT_TOKEN", "CI_JOB_TOKEN", "npm_config_password", "MY_API_KEY", "REDIS_URL"] {
+            assert!(is_secret(name) && !is_setting(name), "{name}");
+        }
+        for name in
+            ["PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "KRB5CCNAME", "SSL_CERT_FILE", "PSQLRC", "PAGER", "PGDATA"]
+        {
+            assert!(!is_secret(name) && !is_setting(name), "{name}");
+        }
     }
 
     #[test]

@@ -522,7 +522,7 @@ async fn a_first_run_stops_beside_a_dirty_version_unless_the_operator_says_that_
     let refused = scenario.run("up --no-backup --schema new").await.refuses_with(6);
     refused.says("golang-migrate has applied `2` of these migrations").says("`--unrelated golang-migrate`");
     scenario.run("up --no-backup --schema new --unrelated goose").await.refuses_with(6);
-    scenario.run("up --unrelated rails").await.exits_with(2).says("`unrelated` names `rails`");
+    scenario.run("up --unrelated rails").await.exits_with(2).says("`--unrelated` names `rails`");
     scenario.is_still(&before).await;
     scenario.lines("DROP TABLE users, orders").await;
     let up = scenario.run("up --no-backup --schema new --unrelated golang-migrate").await.succeeds();

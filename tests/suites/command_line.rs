@@ -20,6 +20,8 @@ async fn bash_completes_commands_and_options() {
         ("lockgate backup pru", "prune"),
         ("lockgate up --rollback", "--rollback-after"),
         ("lockgate --out-of-order ref", "refuse"),
+        ("lockgate lint --output g", "github"),
+        ("lockgate status --output g", ""),
     ] {
         let output = Command::new("bash")
             .args(["--norc", "-c", complete])
@@ -203,6 +205,7 @@ async fn contradictory_options_are_refused() {
         "-q -v status",
         "--embedded --database-url postgres://localhost/x status",
         "--no-cache --cache-dir x status",
+        "--no-log-files --log-dir x status",
         "up --dry-run --rollback-after",
         "up --dry-run --report x.html",
         "down 1 --to 0",
@@ -212,6 +215,7 @@ async fn contradictory_options_are_refused() {
         "restore x --into y --clean-up",
         "lint --rules x.sql",
         "history --verify --limit 1",
+        "history --verify --run 1234",
         "rehearse --fresh --backup x",
         "backup --schema-only --hashes",
     ] {
@@ -221,6 +225,18 @@ async fn contradictory_options_are_refused() {
     // What a variable says gives way to an option, and is no contradiction.
     scenario.run("status --cache-dir x").env("LOCKGATE_NO_CACHE", "true").await.succeeds();
     scenario.run("status").env("LOCKGATE_DATABASE_URL", scenario.url()).env("LOCKGATE_CACHE_DIR", "x").await.succeeds();
+    for (written, variable, value, name, holds) in [
+        ("--cache-dir=x", "LOCKGATE_NO_CACHE", "true", "--no-cache", "false"),
+        ("--no-log-files", "LOCKGATE_LOG_DIR", "x", "log.dir", "logs"),
+        ("--log-dir=x", "LOCKGATE_NO_LOG_FILES", "true", "log.dir", "x"),
+        ("--database-url=postgres://h.invalid/x", "LOCKGATE_EMBEDDED", "always", "database.host", "h.invalid"),
+        ("--embedded", "LOCKGATE_DATABASE_URL", "postgres://h.invalid/x", "database.host", "127.0.0.1"),
+        ("--embedded=auto", "LOCKGATE_DATABASE_URL", "postgres://h.invalid/x", "database.host", "h.invalid"),
+    ] {
+        let shown = scenario.run("config show --output json").arg(written).env(variable, value).await.succeeds().json();
+        let setting = shown["settings"].as_array().unwrap().iter().find(|one| one["name"] == name).unwrap();
+        assert_eq!(setting["value"], holds, "{written} with {variable}: {setting}");
+    }
     assert!(!scenario.has_history().await);
 }
 
@@ -236,4 +252,202 @@ fn the_reference_lists_the_commands_that_there_are() {
         .map(|(call, _)| call.split(' ').take_while(is_word).collect::<Vec<_>>().join(" "))
         .collect();
     assert_eq!(listed, lockgate::cli::commands());
+}
+
+/// A value for each variable of the command line that says something else than the default, and where `config show` has it.
+const SAMPLES: &[(&str, &str, &str)] = &[
+    ("LOCKGATE_BACKUP_DIR", "elsewhere", "backup.dir"),
+    ("LOCKGATE_BACKUP_ROLE", "keeper", "backup.role"),
+    ("LOCKGATE_CACHE_DIR", "cache", "--cache-dir"),
+    ("LOCKGATE_COLOR", "never", "--color"),
+    ("LOCKGATE_CONFIG", "other.toml", "--config"),
+    ("LOCKGATE_DATABASE_URL", "postgres://somebody@db.invalid/app", "database.host"),
+    ("LOCKGATE_DIR", "elsewhere", "dir"),
+    ("LOCKGATE_EMBEDDED", "always", "database.port"),
+    ("LOCKGATE_EVENTS", "events.ndjson", "--events"),
+    ("LOCKGATE_IDENTITY", "key", "backup.identity"),
+    ("LOCKGATE_LAYOUT", "goose", "layout"),
+    ("LOCKGATE_LOCK_TIMEOUT", "7s", "lock_timeout_s"),
+    ("LOCKGATE_LOG_DIR", "elsewhere", "log.dir"),
+    ("LOCKGATE_LOG_FORMAT", "json", "--log-format"),
+    ("LOCKGATE_LOG_LEVEL", "debug", "log.level"),
+    ("LOCKGATE_MASK", "mask.sql", "rehearsal.mask"),
+    ("LOCKGATE_NO_BACKUP", "true", "backup.enabled"),
+    ("LOCKGATE_NO_CACHE", "true", "--no-cache"),
+    ("LOCKGATE_NO_LOG_FILES", "true", "log.enabled"),
+    ("LOCKGATE_OTLP_ENDPOINT", "http://collector.invalid:4318", "telemetry.otlp_endpoint"),
+    ("LOCKGATE_OUTPUT", "json", "--output"),
+    ("LOCKGATE_OUT_OF_ORDER", "warn", "out_of_order"),
+    ("LOCKGATE_PG_BIN", "programs", "--pg-bin"),
+    ("LOCKGATE_PROMETHEUS_FILE", "metrics.prom", "telemetry.prometheus_file"),
+    ("LOCKGATE_PUSH_URL", "http://gateway.invalid:9091", "telemetry.push_url"),
+    ("LOCKGATE_RECONNECT_TIMEOUT", "7s", "reconnect_timeout_s"),
+    ("LOCKGATE_REHEARSE_ON", "embedded", "rehearsal.on"),
+    ("LOCKGATE_REQUIRE_REHEARSAL", "certificate.json", "rehearsal.certificate"),
+    ("LOCKGATE_RETRIES", "7", "statements.retries"),
+    ("LOCKGATE_ROLE", "keeper", "database.role"),
+    ("LOCKGATE_SCHEMA", "audit", "schema"),
+    ("LOCKGATE_UNRELATED", "flyway", "unrelated"),
+    ("LOCKGATE_YES", "true", "--yes"),
+];
+
+#[tokio::test]
+async fn what_a_variable_says_is_shown_with_the_variable() {
+    let scenario = Scenario::new("variables").await;
+    scenario.write("other.toml", "");
+    let sampled: Vec<&str> = SAMPLES.iter().map(|(variable, ..)| *variable).collect();
+    let missing: Vec<String> =
+        lockgate::cli::variables().into_iter().filter(|name| !sampled.contains(&name.as_str())).collect();
+    assert!(missing.is_empty(), "give each of {missing:?} a line in SAMPLES");
+    for (variable, value, name) in SAMPLES {
+        let call = scenario.run("config show --output json").env(variable, value);
+        let shown =
+            if *variable == "LOCKGATE_OUTPUT" { scenario.run("config show").env(variable, value) } else { call };
+        let shown = shown.await.succeeds().json();
+        let of = |all: &Value| all["settings"].as_array().unwrap().iter().find(|one| one["name"] == *name).cloned();
+        let setting = of(&shown).unwrap_or_else(|| panic!("{variable}: no {name} in {shown}"));
+        assert_eq!(setting["source"], *variable, "{variable}: {setting}");
+        assert_ne!(setting["value"], Value::Null, "{variable}: {setting}");
+    }
+}
+
+#[tokio::test]
+async fn what_holds_beside_options_and_the_file_is_shown() {
+    let scenario = Scenario::new("in_effect").await.config("[backup]\ndir = \"s3://bucket/x\"\n");
+    let shown = async |call: lockgate_tests::Call, name: &str| {
+        let shown = call.await.succeeds().never_mentions("hush").json();
+        let all = shown["settings"].as_array().unwrap().clone();
+        let setting = all.into_iter().find(|one| one["name"] == name).unwrap_or_else(|| panic!("no {name}: {shown}"));
+        (setting["value"].clone(), setting["source"].as_str().unwrap().to_owned())
+    };
+    let call = || scenario.run("config show --output json");
+    for (call, name, value, source) in [
+        (call(), "database.connect_timeout", Value::from(10), "default"),
+        (call(), "database.target_session_attrs", "any".into(), "default"),
+        (
+            call().env("DB_HOST", "a,b").env("DB_PORT", "1"),
+            "database.target_session_attrs",
+            "primary".into(),
+            "default",
+        ),
+        (call().env("AWS_REGION", "eu-central-1"), "backup.s3.region", "eu-central-1".into(), "AWS_REGION"),
+        (
+            call().env("AWS_ENDPOINT_URL", "https://s3.invalid"),
+            "backup.s3.endpoint",
+            "https://s3.invalid".into(),
+            "AWS_ENDPOINT_URL",
+        ),
+        (call().env("AWS_SECRET_ACCESS_KEY", "hush"), "AWS_SECRET_ACCESS_KEY", "***".into(), "AWS_SECRET_ACCESS_KEY"),
+        (call().arg("--embedded"), "database.user", "lockgate".into(), "--embedded"),
+        (
+            call().arg("--database-url=postgres://me:hush@h/d"),
+            "--database-url",
+            "postgres://me:***@h/d".into(),
+            "--database-url",
+        ),
+        (call().arg("--log-dir=elsewhere"), "log.dir", "elsewhere".into(), "--log-dir"),
+    ] {
+        assert_eq!(shown(call, name).await, (value, source.to_owned()), "{name}");
+    }
+    assert!(!scenario.path(".lockgate").exists(), "nothing was started to be shown");
+}
+
+#[tokio::test]
+async fn an_empty_variable_is_not_set() {
+    let scenario = Scenario::new("empty_variables").await.tables(&["a"]);
+    let emptied = |arguments: &str| {
+        let variables =
+            lockgate::cli::variables().into_iter().chain(["LOCKGATE_LOG".to_owned(), "DATABASE_URL".to_owned()]);
+        // Where the programs are only the environment of the tests knows.
+        let emptied = variables.filter(|name| name != "LOCKGATE_PG_BIN");
+        emptied.fold(scenario.run(arguments), |call, name| call.env(&name, ""))
+    };
+    for arguments in
+        ["test", "status", "plan", "up", "history", "rehearse --schema-only", "lint", "down 001", "config show"]
+    {
+        emptied(arguments).await.succeeds();
+    }
+    for variable in lockgate::cli::variables() {
+        let shown = scenario.run("config show --output json").env(&variable, "").await.succeeds();
+        assert!(!shown.stdout.contains(&format!("\"{variable}\"")), "{variable}: {}", shown.stdout);
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_value_is_called_by_what_has_said_it() {
+    let scenario = Scenario::new("called").await;
+    for (variable, option, value) in [
+        ("LOCKGATE_RETRIES", "--retries", "many"),
+        ("LOCKGATE_LOCK_TIMEOUT", "--lock-timeout", "soon"),
+        ("LOCKGATE_COLOR", "--color", "purple"),
+        ("LOCKGATE_OUT_OF_ORDER", "--out-of-order", "perhaps"),
+        ("LOCKGATE_LOG_LEVEL", "--log-level", "loud"),
+        ("LOCKGATE_LAYOUT", "--layout", "goos"),
+        ("LOCKGATE_UNRELATED", "--unrelated", "flywya"),
+        ("LOCKGATE_CONFIG", "--config", "nowhere.toml"),
+        ("LOCKGATE_DATABASE_URL", "--database-url", "mysql://x"),
+    ] {
+        let by_variable = scenario.run("status").env(variable, value).await.exits_with(2).says(variable);
+        assert!(!by_variable.stderr.contains(option), "{variable}: {}", by_variable.stderr);
+        let by_option =
+            scenario.run("status").arg(option).arg(value).env(variable, value).await.exits_with(2).says(option);
+        assert!(!by_option.stderr.contains(variable), "{option}: {}", by_option.stderr);
+    }
+    scenario.run("plan").env("LOCKGATE_OUTPUT", "github").await.refuses_with(2).says("`LOCKGATE_OUTPUT=github` is for");
+    scenario.run("plan").env("LOCKGATE_NO_BACKUP", "perhaps").await.exits_with(2).says("for 'LOCKGATE_NO_BACKUP'");
+}
+
+#[tokio::test]
+async fn workflow_commands_are_offered_by_lint_alone() {
+    let scenario = Scenario::new("workflow_commands").await.tables(&["a"]);
+    for call in ["lint --offline --output github", "--output github lint --offline"] {
+        scenario.run(call).await.succeeds();
+    }
+    scenario.run("lint --help").await.succeeds().prints("github");
+    for call in ["--help", "status --help", "up --help"] {
+        let offered = scenario.run(call).await.succeeds().stdout;
+        assert!(!offered.contains("github"), "{call}: {offered}");
+    }
+    scenario.run("status --output github").await.exits_with(2).says("`--output github` is for `lint` only");
+    scenario.run("--output gihtub status").await.exits_with(2).says("possible values: text, json]");
+}
+
+#[tokio::test]
+async fn one_run_of_the_journal_is_told_by_a_part_of_its_id() {
+    let scenario = Scenario::new("one_run").await.tables(&["a", "b"]);
+    scenario
+        .run("history --run 1234abcd")
+        .await
+        .refuses_with(2)
+        .says("the journal knows no run whose id begins or ends with `1234abcd`");
+    scenario.run("up --to 1 --no-backup").await.succeeds();
+    scenario.run("up --no-backup").await.succeeds();
+    let runs = scenario.lines("SELECT run_id::text FROM schema_migrations_journal GROUP BY 1 ORDER BY min(id)").await;
+    let [first, second] = runs.as_slice() else { panic!("{runs:?}") };
+    let all = scenario
+        .lines(&format!("SELECT id::text FROM schema_migrations_journal WHERE run_id = '{second}' ORDER BY id"))
+        .await;
+    let (_, end) = second.rsplit_once('-').unwrap();
+    for part in [second.as_str(), end, &second.to_uppercase(), &second.replace('-', "")] {
+        let entries = scenario.run("history --output json --run").arg(part).await.succeeds().json();
+        let ids: Vec<String> = entries.as_array().unwrap().iter().map(|entry| entry["id"].to_string()).collect();
+        assert_eq!(ids, all, "{part}");
+        assert!(entries.as_array().unwrap().iter().all(|entry| entry["run_id"] == *second), "{entries}");
+    }
+    let text = scenario.run("history --run").arg(end).await.succeeds().prints("002").stdout;
+    assert!(!text.contains(first.rsplit_once('-').unwrap().1), "{text}");
+    let limited = scenario.run("history --limit 1 --output json --run").arg(end).await.succeeds().json();
+    assert_eq!(limited.as_array().unwrap().len(), 1);
+    // Both began within the same minute or two: their ids begin alike.
+    scenario
+        .run("history --run")
+        .arg(&first[..4])
+        .await
+        .refuses_with(2)
+        .says("the ids of 2 runs")
+        .says(first)
+        .says(second);
+    for wrong in ["12", "xyzw", "latest"] {
+        scenario.run("history --run").arg(wrong).await.exits_with(2).says("32 hexadecimal digits");
+    }
 }

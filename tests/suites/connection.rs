@@ -202,14 +202,15 @@ async fn a_socket_is_reached_and_has_no_tls() {
     server.write("migrations/001_a.down.sql", "DROP TABLE a;");
     let socket = server.socket().display().to_string();
     for mode in ["disable", "allow", "prefer", "require", "verify-full"] {
-        server.lockgate("test").env("DB_HOST", &socket).env("DB_SSL_MODE", mode).await.succeeds();
+        server.lockgate("test").env("PGHOST", &socket).env("DB_SSL_MODE", mode).await.succeeds();
     }
-    server.lockgate("up").env("DB_HOST", &socket).await.succeeds().prints("backed up as");
+    server.lockgate("up").env("PGHOST", &socket).await.succeeds().prints("backed up as");
     let url = format!("postgres://postgres@{}:{}/postgres", socket.replace('/', "%2F"), server.port());
     server.lockgate("test").env("DATABASE_URL", url).await.succeeds();
-    let url = format!("postgres:///postgres?host={socket}");
+    // Port and host are of one source.
+    let url = format!("postgres:///postgres?host={socket}&port={}", server.port());
     server.lockgate("test").env("DATABASE_URL", url).await.succeeds();
-    let lost = server.lockgate("test").env("DB_HOST", "/nowhere").await;
+    let lost = server.lockgate("test").env("PGHOST", "/nowhere").await;
     lost.refuses_with(8).says(&format!("at /nowhere:{}", server.port())).says("check DB_HOST");
 }
 
@@ -321,6 +322,65 @@ async fn a_service_stands_for_settings() {
     child.env("PGSERVICE", "here").env("PGSERVICEFILE", &file).await.succeeds().prints(name);
     let unknown = bare(scenario.run("test")).env("PGSERVICE", "nowhere").env("PGSERVICEFILE", &file).await;
     unknown.refuses_with(2).says("the service `nowhere` is not defined").never_mentions(password);
+}
+
+#[tokio::test]
+async fn host_and_port_are_of_one_source() {
+    let scenario = Scenario::new("host_and_port").await;
+    let service = scenario.path("services");
+    scenario.write("services", "[here]\nhost=service.invalid\nport=1111\n");
+    let bare = || ["DB_HOST", "DB_PORT"].iter().fold(scenario.run("test"), |call, name| call.without(name));
+    let with_service = || bare().env("PGSERVICE", "here").env("PGSERVICEFILE", &service);
+    for (call, reached) in [
+        (bare().env("DATABASE_URL", "postgres://url.invalid/x").env("DB_PORT", "2222"), "url.invalid:5432"),
+        (
+            bare()
+                .env("LOCKGATE_DATABASE_URL", "postgres://url.invalid/x")
+                .env("DATABASE_URL", "postgres://other.invalid:3/x"),
+            "url.invalid:5432",
+        ),
+        (bare().env("DB_HOST", "db.invalid").env("PGPORT", "2222"), "db.invalid:5432"),
+        (with_service().env("DB_HOST", "db.invalid"), "db.invalid:5432"),
+        (with_service(), "service.invalid:1111"),
+        // A port alone is for whichever host there will be.
+        (with_service().env("DB_PORT", "2222"), "service.invalid:2222"),
+        (bare().env("DB_PORT", "2222").env("PGHOST", "pg.invalid").env("PGPORT", "3"), "pg.invalid:2222"),
+    ] {
+        call.await.refuses_with(8).says(&format!(" at {reached} as `"));
+    }
+}
+
+#[tokio::test]
+async fn a_password_of_several_lines_is_refused_before_anything_is_done() {
+    let scenario = Scenario::new("password_lines").await.tables(&["a"]);
+    let lines = "hush\nhush-again";
+    scenario.write("lines", lines);
+    fs::set_permissions(scenario.path("lines"), Permissions::from_mode(0o600)).unwrap();
+    let bare = || scenario.run("up").without("DB_PASSWORD");
+    for (call, source) in [
+        (bare().env("DB_PASSWORD", lines), "DB_PASSWORD"),
+        (bare().env("PGPASSWORD", lines), "PGPASSWORD"),
+        (bare().env("DATABASE_URL", "postgres://me:hush%0Ahush-again@127.0.0.1:1/x"), "DATABASE_URL"),
+        (bare().env("DB_PASSWORD_FILE", "lines"), "DB_PASSWORD_FILE"),
+        (bare().env("DB_PASSWORD_COMMAND", "cat lines"), "DB_PASSWORD_COMMAND"),
+    ] {
+        call.await.refuses_with(2).says(source).says("has more than one line").never_mentions("hush-again");
+    }
+    assert!(!scenario.has_history().await);
+}
+
+#[tokio::test]
+async fn a_password_command_ends_with_the_run_that_waits_for_it() {
+    let scenario = Scenario::new("password_interrupted").await;
+    let command = "echo $$ >asking; sleep 600; :";
+    let run = scenario.run("test").without("DB_PASSWORD").env("DB_PASSWORD_COMMAND", command).start();
+    let asking = scenario.path("asking");
+    let number = || fs::read_to_string(&asking).unwrap_or_default().trim().to_owned();
+    eventually("the command runs", async || !number().is_empty()).await;
+    run.terminate();
+    assert_eq!(run.end().await.code, Some(1));
+    let process = format!("/proc/{}", number());
+    eventually("the command is gone", async || !std::path::Path::new(&process).exists()).await;
 }
 
 #[tokio::test]

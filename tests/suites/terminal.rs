@@ -161,3 +161,62 @@ async fn a_closed_pipe_ends_it_quietly_with_the_code_of_the_run() {
     scenario.shell(script).await.succeeds();
     assert_eq!(std::fs::read_to_string(scenario.path("code")).unwrap(), "0\n");
 }
+
+#[tokio::test]
+async fn twenty_columns_are_wrapped_and_a_pipe_is_not() {
+    let scenario = Scenario::new("twenty").await.tables(&["a"]);
+    scenario.up().await.succeeds();
+    let wrapped = scenario.at_terminal(20, "", "test").await.succeeds();
+    let lines = plain(&wrapped.stdout);
+    let long = lines.lines().filter(|line| line.chars().count() > 20 && line.split_whitespace().count() > 1);
+    assert_eq!(long.collect::<Vec<_>>(), Vec::<&str>::new(), "{lines}");
+    // A bad index, of which much is to be said.
+    scenario.lines("CREATE TABLE t (id int); INSERT INTO t VALUES (1), (1)").await;
+    let session = scenario.session().await;
+    let _ = session.try_lines("CREATE UNIQUE INDEX CONCURRENTLY bad ON t (id)").await;
+    let piped = scenario.run("doctor").await.stdout;
+    let advice: Vec<&str> = piped.lines().filter(|line| line.trim_start().starts_with("next: ")).collect();
+    assert!(!advice.is_empty(), "{piped}");
+    let longest = piped.lines().map(|line| line.chars().count()).max().unwrap_or_default();
+    assert!(longest > 80, "a program reads lines, which are not to be put together again: {piped}");
+    for line in advice {
+        let (_, after) = piped.split_once(line).unwrap();
+        let next = after.lines().nth(1).unwrap_or_default();
+        assert!(
+            !next.starts_with("    ") || next.trim_end().ends_with(';') || next.contains("lockgate "),
+            "{line}\n{next}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_written_is_no_success() {
+    let scenario = Scenario::new("full_disk").await.tables(&["a"]);
+    for arguments in [
+        "status",
+        "status --output json",
+        "plan",
+        "doctor",
+        "history",
+        "lint --offline",
+        "lint --output github --offline",
+        "config show",
+        "config schema",
+        "schema",
+        "completions bash",
+        "man",
+        "plugin wit",
+        "--help",
+        "up --help",
+        "--version",
+        "up --no-backup",
+    ] {
+        let outcome = scenario.shell(&format!("\"$LOCKGATE\" {arguments} >/dev/full")).await;
+        outcome.exits_with(1).says("cannot be written to stdout").says("No space left on device");
+    }
+    // What the run did, it has done.
+    scenario.run("status").await.prints("1 applied");
+    // The error that it failed with is the more important one.
+    let outcome = scenario.shell("\"$LOCKGATE\" down 9 --output json >/dev/full").await;
+    outcome.exits_with(2).says("9");
+}

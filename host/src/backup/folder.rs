@@ -8,6 +8,7 @@ use std::{
 };
 
 use super::child::{self, Started};
+use crate::programs::without_secrets;
 
 /// How compressed files begin, by how their names end: gzip (RFC 1952), zstd (RFC 8878).
 const MAGICS: [(&str, &[u8]); 2] = [(".gz", &[0x1f, 0x8b]), (".zst", &[0x28, 0xb5, 0x2f, 0xfd])];
@@ -22,7 +23,9 @@ pub(super) fn decode(pg_restore: &Path, folder: &Path, started: &Started) -> Res
     end_well(folder)?;
     let mut command = Command::new(pg_restore);
     command.arg("--file=/dev/null").arg(folder).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-    let mut child = command.spawn().map_err(|e| format!("`{}` cannot be started: {e}", pg_restore.display()))?;
+    let mut child = without_secrets(&mut command)
+        .spawn()
+        .map_err(|e| format!("`{}` cannot be started: {e}", pg_restore.display()))?;
     started.note(&child);
     let complaints = child.stderr.take().map(child::complaints);
     let status = child.wait().map_err(|e| format!("waiting for pg_restore: {e}"))?;

@@ -1,11 +1,9 @@
 //! `lockgate completions`
 
-use std::io::{self, Write as _};
-
 use clap::Args;
 use clap_complete::Shell;
 
-use super::{Result, command};
+use super::{Result, command, console::write};
 use crate::error::ExitCode;
 
 const HELP: &str = "\
@@ -27,7 +25,6 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let mut script = Vec::new();
     clap_complete::generate(arguments.shell, &mut command(), "lockgate", &mut script);
-    // A reader that went away is no failure.
-    let _ = io::stdout().write_all(&script);
+    write(&script)?;
     Ok(ExitCode::Done)
 }

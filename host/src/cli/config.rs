@@ -1,10 +1,8 @@
 //! `lockgate config`
 
-use std::io::{self, Write as _};
+use clap::{Arg, ArgMatches, Args, Subcommand, parser::ValueSource};
 
-use clap::{ArgMatches, Args, Subcommand, parser::ValueSource};
-
-use super::{Context, Result, command};
+use super::{Context, Result, command, console::write};
 use crate::{
     config::schema,
     config::settings::{Given, Settings},
@@ -48,7 +46,9 @@ impl Arguments {
 pub fn run(context: &Context, arguments: &Arguments) -> Result<ExitCode> {
     match arguments {
         Arguments::Show(show) => {
-            let settings = Settings::gather(&context.config, &show.given)?;
+            let by = show.given.iter().find(|given| given.id == "embedded").and_then(|given| given.source.as_deref());
+            let own_server = by.filter(|_| context.means_embedded);
+            let settings = Settings::gather(&context.config, &show.given, own_server)?;
             context.print(&settings, |settings| report::settings(settings, context.console.stdout))?;
             Ok(ExitCode::Done)
         }
@@ -59,44 +59,67 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<ExitCode> {
 /// Prints the schema as it is in docs/lockgate.schema.json.
 pub fn print_schema() -> Result<ExitCode> {
     let schema = serde_json::to_string_pretty(&schema::of_file()).map_err(|e| Error::system("writing JSON", e))?;
-    // A reader that went away is no failure.
-    let _ = writeln!(io::stdout(), "{schema}");
+    write(format!("{schema}\n").as_bytes())?;
     Ok(ExitCode::Done)
 }
 
-/// All options that stand for a setting: the global ones, and those of single commands that a variable can set as well.
-fn given(matches: &ArgMatches) -> Vec<Given> {
+/// The options that stand for a setting: those of every command, and those of single ones that a variable can set as well.
+fn options() -> Vec<Arg> {
     let command = command();
-    let mut all = Vec::new();
-    for argument in command.get_arguments().filter(|argument| argument.is_global_set()) {
-        let id = argument.get_id().as_str();
-        let Some(option) = argument.get_long().map(|long| format!("--{long}")) else { continue };
-        let variable = argument.get_env().map(|name| name.to_string_lossy().into_owned());
-        let values: Vec<String> =
-            matches.get_raw(id).into_iter().flatten().map(|v| v.to_string_lossy().into()).collect();
-        // The flags that are no settings of a run have no variable either, such as `-v`.
-        let Some(variable) = variable else { continue };
-        let source = match matches.value_source(id) {
-            Some(ValueSource::CommandLine) => Some(option.clone()),
-            Some(ValueSource::EnvVariable) => Some(variable),
-            _ => None,
-        };
-        all.push(Given { id: id.to_owned(), option, value: values.join(","), source });
-    }
-    let others = command.get_subcommands().flat_map(|command| command.get_arguments());
-    for argument in others.filter(|argument| !argument.is_global_set()) {
-        let variable = argument.get_env().map(|name| name.to_string_lossy().into_owned());
-        let (Some(long), Some(variable)) = (argument.get_long(), variable) else { continue };
-        if all.iter().any(|given| given.id == argument.get_id().as_str()) {
-            continue;
+    let is_option = |argument: &&Arg| argument.get_long().is_some() && !argument.is_hide_set();
+    let global = command.get_arguments().filter(|argument| argument.is_global_set());
+    let single = command.get_subcommands().flat_map(clap::Command::get_arguments);
+    let single = single.filter(|argument| argument.get_env().is_some());
+    let mut options: Vec<Arg> = Vec::new();
+    for option in global.chain(single).filter(is_option) {
+        if options.iter().all(|other| other.get_id() != option.get_id()) {
+            options.push(option.clone());
         }
-        let value = std::env::var(&variable).ok().filter(|value| !value.is_empty());
-        all.push(Given {
-            id: argument.get_id().to_string(),
-            option: format!("--{long}"),
-            source: value.is_some().then_some(variable),
-            value: value.unwrap_or_default(),
-        });
     }
-    all
+    options
+}
+
+/// What was said by each of them.
+fn given(matches: &ArgMatches) -> Vec<Given> {
+    let of_option = |option: Arg| {
+        let id = option.get_id().as_str();
+        let long = format!("--{}", option.get_long().unwrap_or_default());
+        let variable = option.get_env().map(|name| name.to_string_lossy().into_owned());
+        let (value, source) = if option.is_global_set() {
+            let raw = matches.get_raw(id).into_iter().flatten().map(|value| value.to_string_lossy());
+            let source = match matches.value_source(id) {
+                Some(ValueSource::CommandLine) => Some(long.clone()),
+                Some(ValueSource::EnvVariable) => variable,
+                _ => None,
+            };
+            (raw.collect::<Vec<_>>().join(","), source)
+        } else {
+            // An option of another command than this one, which only its variable can have set.
+            let value = variable.as_ref().and_then(|name| std::env::var(name).ok()).filter(|value| !value.is_empty());
+            let source = variable.filter(|_| value.is_some());
+            (value.unwrap_or_default(), source)
+        };
+        Given { id: id.to_owned(), option: long, value, source }
+    };
+    options().into_iter().map(of_option).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Config, Options};
+
+    #[test]
+    fn every_option_that_is_a_setting_is_shown_with_what_has_set_it() {
+        let config = Config::load(Options::default()).unwrap();
+        let all = options();
+        assert!(all.len() > 25, "{all:?}");
+        for option in all {
+            let (id, long) = (option.get_id().to_string(), format!("--{}", option.get_long().unwrap()));
+            let given = Given { id, option: long.clone(), value: "true".into(), source: Some("here".into()) };
+            let settings = Settings::gather(&config, &[given], None).unwrap();
+            let shown = settings.settings.iter().filter(|setting| setting.source == "here").count();
+            assert_eq!(shown, 1, "{long} is not shown");
+        }
+    }
 }

@@ -4,14 +4,20 @@ use std::{
     env,
     ffi::{OsStr, OsString},
     io::{self, IsTerminal, Write},
+    os::fd::AsFd,
 };
 
-use clap::{ColorChoice, ValueEnum};
+use clap::ValueEnum;
 
-use crate::report::{View, paint, wrap};
+use crate::{
+    error::{Error, Result},
+    report::{View, paint, wrap},
+};
 
 /// Below this many columns nothing is wrapped: no text could be read so.
 const COLUMNS_MIN: usize = 20;
+/// What a terminal has that does not tell, such as one on a serial line.
+const COLUMNS_USUAL: usize = 80;
 
 /// When text is coloured.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -47,15 +53,6 @@ impl ColorWhen {
         Self::from_str(name.to_str()?, true).ok()
     }
 
-    /// The same for clap.
-    pub fn for_clap(self) -> ColorChoice {
-        match self {
-            Self::Auto => ColorChoice::Auto,
-            Self::Always => ColorChoice::Always,
-            Self::Never => ColorChoice::Never,
-        }
-    }
-
     /// Whether a stream is coloured, which is a terminal or not.
     pub fn colors(self, is_terminal: bool) -> bool {
         self.decide(is_terminal, |name| env::var_os(name).filter(|value| !value.is_empty()))
@@ -83,21 +80,32 @@ pub struct Console {
 
 impl Console {
     pub fn new(color: ColorWhen) -> Self {
-        let view = |is_terminal: bool| View {
-            color: color.colors(is_terminal),
-            width: is_terminal.then(columns).filter(|width| *width >= COLUMNS_MIN),
-        };
-        Self { stdout: view(io::stdout().is_terminal()), stderr: view(io::stderr().is_terminal()) }
+        Self { stdout: view(color, io::stdout()), stderr: view(color, io::stderr()) }
     }
 
-    /// Writes text for people on stdout. A reader that went away is no failure of the run.
-    pub fn print(&self, text: &str) {
-        let _ = io::stdout().write_all(fit(text, self.stdout).as_bytes());
+    /// Writes text for people on stdout.
+    ///
+    /// # Errors
+    /// As [`write`].
+    pub fn print(&self, text: &str) -> Result<()> {
+        write(fit(text, self.stdout).as_bytes())
     }
 
     /// The same on stderr, with an end of line.
     pub fn say(&self, text: &str) {
         let _ = io::stderr().write_all((fit(text, self.stderr) + "\n").as_bytes());
+    }
+}
+
+/// Writes on stdout, to the end. A reader that went away is no failure of the run.
+///
+/// # Errors
+/// [`Error::Output`] where it cannot be written, as on a full disk: whoever reads it later must not take a part for the whole.
+pub fn write(bytes: &[u8]) -> Result<()> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Error::Output { cause: error.to_string() }),
+        _ => Ok(()),
     }
 }
 
@@ -107,14 +115,20 @@ fn fit(text: &str, view: View) -> String {
     if view.color { paint(text) } else { text.to_owned() }
 }
 
-/// How many columns a line of the terminal has: what clap makes of it when it wraps a help text, which is the width of the terminal of
-/// stdout, else of stderr or stdin, else COLUMNS. Asking the system ourselves would take unsafe code.
-fn columns() -> usize {
-    let long = "- ".repeat(500);
-    let measure = clap::Command::new("width").disable_help_flag(true).max_term_width(0).help_template("{about}");
-    let help = measure.about(long).render_help().to_string();
-    // A line ends with a dash: of an even number of columns the last stays free.
-    help.lines().map(|line| line.trim_end().len()).max().unwrap_or_default()
+fn view(color: ColorWhen, stream: impl IsTerminal + AsFd) -> View {
+    let is_terminal = stream.is_terminal();
+    View {
+        color: color.colors(is_terminal),
+        width: is_terminal.then(|| columns(stream)).filter(|width| *width >= COLUMNS_MIN),
+    }
+}
+
+/// How many columns a line of this terminal has; where it does not know, as many as COLUMNS says.
+fn columns(terminal: impl AsFd) -> usize {
+    match terminal_size::terminal_size_of(terminal) {
+        Some((terminal_size::Width(columns), _)) => columns.into(),
+        None => env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok()).unwrap_or(COLUMNS_USUAL),
+    }
 }
 
 #[cfg(test)]

@@ -50,6 +50,7 @@ const EXAMPLES: [Examples; 35] = [
         &[
             ("lockgate history --limit 20", "the newest 20 entries"),
             ("lockgate history --version 004", "what was tried with 004"),
+            ("lockgate history --run 3f9c01d2", "what one run did; part of its id is enough"),
             ("lockgate history --verify", "whether anybody has changed it"),
         ],
     ),

@@ -1,10 +1,13 @@
 //! `lockgate lint`
 
-use std::{collections::BTreeMap, io::Write as _, path::PathBuf};
+use std::{collections::BTreeMap, path::PathBuf};
 
-use clap::Args;
+use clap::{
+    Args,
+    builder::{PossibleValuesParser, TypedValueParser},
+};
 
-use super::{Context, Output, Result};
+use super::{Context, Output, Result, console::write};
 use crate::{
     error::{Error, ExitCode},
     lint::{Level, Settings},
@@ -23,6 +26,19 @@ pub struct Arguments {
     /// List the rules and how much each weighs
     #[arg(long, conflicts_with_all = ["files", "offline"])]
     rules: bool,
+}
+
+/// `--output` as `lint` takes it: with workflow commands as well, which the global option knows and does not offer.
+pub fn added_to(command: clap::Command) -> clap::Command {
+    let values = PossibleValuesParser::new(["text", "json", "github"]).map(|text| match text.as_str() {
+        "json" => Output::Json,
+        "github" => Output::Github,
+        _ => Output::Text,
+    });
+    let global = command.get_arguments().find(|argument| argument.get_id() == "output").cloned();
+    let own = global.map(|output| output.value_parser(values));
+    // Not `mut_subcommand`, which puts it behind all others.
+    command.mut_subcommands(|below| if below.get_name() == "lint" { below.args(own.clone()) } else { below })
 }
 
 impl Arguments {
@@ -46,10 +62,7 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<ExitCode> {
             error => error,
         })?;
     match context.output {
-        Output::Github => {
-            // A reader that went away is no failure.
-            let _ = std::io::stdout().write_all(report::lint_for_github(&linted.report).as_bytes());
-        }
+        Output::Github => write(report::lint_for_github(&linted.report).as_bytes())?,
         Output::Text | Output::Json => context.print(&linted, |linted| report::lint(&linted.report))?,
     }
     let Linted { report, problems } = linted;

@@ -3,14 +3,13 @@
 use std::{
     collections::BTreeMap,
     fs,
-    io::{self, Write as _},
     path::{Path, PathBuf},
 };
 
 use clap::{ArgMatches, Args};
 use serde_json::Value;
 
-use super::{Result, plugin};
+use super::{Result, console, plugin};
 use crate::{
     backup::{Drill, Listing, Manifest, Proof, Restored, retention::Pruned},
     config::settings::Settings,
@@ -65,8 +64,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
             return Err(Error::configuration(what, "`lockgate schema` lists those that there are"));
         }
     };
-    // A reader that went away is no failure.
-    let _ = io::stdout().write_all(text.as_bytes());
+    console::write(text.as_bytes())?;
     Ok(ExitCode::Done)
 }
 
@@ -113,7 +111,7 @@ fn documents() -> Vec<Document> {
         of("drill", "What the drill took and what would be lost, against the targets.").prints::<Drill>(),
         of(
             "history",
-            "The last entries of the journal, the newest last; with `--verify` whether they are as they were written.",
+            "The last entries of the journal, or those of one run, the newest last; with `--verify` whether they are as they were written.",
         )
         .prints::<Vec<Recorded>>()
         .prints::<Verification>(),

@@ -30,7 +30,7 @@ pub struct Options {
     #[arg(long, global = true, value_name = "URL", env = "LOCKGATE_PUSH_URL", hide_env_values = true)]
     push_url: Option<String>,
     /// Write no log files
-    #[arg(long, global = true, env = "LOCKGATE_NO_LOG_FILES", conflicts_with = "log_dir")]
+    #[arg(long, global = true, env = "LOCKGATE_NO_LOG_FILES")]
     no_log_files: bool,
 }
 

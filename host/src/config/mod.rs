@@ -1,12 +1,13 @@
 //! Where every setting comes from: option, LOCKGATE_*, DATABASE_URL, DB_*, PG*, `lockgate.toml`, default; the first that is set wins.
 
 mod database;
+pub mod masked;
 mod mistakes;
 pub mod schema;
 pub mod settings;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt, fs, io,
     path::{Path, PathBuf},
     sync::{Arc, OnceLock},
@@ -204,6 +205,15 @@ pub struct Options {
     pub cache_dir: Option<PathBuf>,
     /// `--no-cache`.
     pub no_cache: bool,
+    /// Which of them a variable has said, by their names in the program: messages name that.
+    pub by_variable: BTreeSet<String>,
+}
+
+impl Options {
+    /// What whoever has set an option has written.
+    fn called(&self, id: &str, option: &'static str, variable: &'static str) -> &'static str {
+        if self.by_variable.contains(id) { variable } else { option }
+    }
 }
 
 /// Five minutes: longer than a usual run, shorter than a pipeline's patience.
@@ -344,9 +354,14 @@ impl Config {
     /// # Errors
     /// [`Error::Configuration`], naming the setting and its source.
     pub fn load(options: Options) -> Result<Self> {
-        let (file, text) = read_file(options.config.as_deref())?;
+        let named_role = options.called("role", "--role", "LOCKGATE_ROLE");
+        let named_layout = options.called("layout", "`--layout`", "`LOCKGATE_LAYOUT`");
+        let named_unrelated = options.called("unrelated", "`--unrelated`", "`LOCKGATE_UNRELATED`");
+        let named_by = options.called("config", "--config", "LOCKGATE_CONFIG");
+        let (file, text) = read_file(options.config.as_deref(), named_by)?;
         let said_again = said_again(&options);
-        let database = Database::gather(options.database_url.as_deref(), &file.database)?;
+        let source = options.called("database_url", "--database-url", "LOCKGATE_DATABASE_URL");
+        let database = Database::gather(options.database_url.as_deref().map(|url| (url, source)), &file.database)?;
         if file.embedded.seed.is_some() != file.embedded.seed_at.is_some() {
             return Err(Error::configuration(
                 "[embedded] in lockgate.toml has only one of `seed` and `seed_at`",
@@ -374,15 +389,22 @@ impl Config {
         warn_of_strangers(&plugin, &dir);
         let cache_dir = if options.no_cache { None } else { options.cache_dir.or_else(Cache::default_folder) };
         let mut sources = database.sources();
-        let given = options.role.map(|role| (role, "--role or LOCKGATE_ROLE"));
+        let given = options.role.map(|role| (role, named_role));
         let role =
             given.or(file.database.role.map(|role| (role, "lockgate.toml"))).filter(|(role, _)| !role.is_empty());
         sources.extend(role.iter().map(|(role, source)| ("role", role.clone(), *source)));
         Ok(Self {
             target: Target { role: role.map(|(role, _)| role), ..database.target()? },
             dir,
-            layout: layout(options.layout.or(file.layout))?,
-            unrelated: unrelated(options.unrelated, file.unrelated)?,
+            layout: match &options.layout {
+                Some(name) => layout(name, named_layout)?,
+                None => file.layout.map(|name| layout(&name, "`layout` in lockgate.toml")).transpose()?.flatten(),
+            },
+            unrelated: [
+                unrelated(&options.unrelated, named_unrelated)?,
+                unrelated(&file.unrelated, "`unrelated` in lockgate.toml")?,
+            ]
+            .concat(),
             rules: Rules { sameness: file.checksum, out_of_order: options.out_of_order.unwrap_or(file.out_of_order) },
             schema: options.schema.filter(|s| !s.is_empty()).or(file.schema).unwrap_or_else(|| "public".into()),
             backup: backup::Settings::new(file.backup, file.drill, options.backup)?,
@@ -480,13 +502,12 @@ impl Config {
     }
 }
 
-/// The tools that were named on the command line or in the file.
-fn unrelated(given: Vec<String>, in_file: Vec<String>) -> Result<Vec<String>> {
-    let all = [given, in_file].concat();
-    match all.iter().find(|name| !adopt::names().any(|known| known == name.as_str())) {
-        None => Ok(all),
+/// The tools that were named in one place.
+fn unrelated<'a>(names: &'a [String], source: &str) -> Result<&'a [String]> {
+    match names.iter().find(|name| !adopt::names().any(|known| known == name.as_str())) {
+        None => Ok(names),
         Some(unknown) => Err(Error::configuration(
-            format!("`unrelated` names `{unknown}`, which is no tool that is known"),
+            format!("{source} names `{unknown}`, which is no tool that is known"),
             format!(
                 "{}it takes {}",
                 suggest::did_you_mean(unknown, adopt::names()),
@@ -497,17 +518,19 @@ fn unrelated(given: Vec<String>, in_file: Vec<String>) -> Result<Vec<String>> {
 }
 
 /// The layout that was asked for; `auto` and nothing are the same.
-fn layout(name: Option<String>) -> Result<Option<String>> {
-    let Some(name) = name.filter(|name| name != "auto") else { return Ok(None) };
+fn layout(name: &str, source: &str) -> Result<Option<String>> {
+    if name == "auto" {
+        return Ok(None);
+    }
     let known = source::layouts();
-    if known.contains(&name.as_str()) {
-        return Ok(Some(name));
+    if known.contains(&name) {
+        return Ok(Some(name.to_owned()));
     }
     Err(Error::configuration(
-        format!("there is no layout `{name}`"),
+        format!("{source}: there is no layout `{name}`"),
         format!(
             "{}those that there are: auto, {}",
-            suggest::did_you_mean(&name, known.iter().copied()),
+            suggest::did_you_mean(name, known.iter().copied()),
             known.join(", ")
         ),
     ))
@@ -575,8 +598,8 @@ pub fn early(path: Option<&Path>) -> Option<telemetry::Sections> {
     }
 }
 
-fn read_file(path: Option<&Path>) -> Result<(File, String)> {
-    let (path, text) = read_text(path)?;
+fn read_file(path: Option<&Path>, named_by: &str) -> Result<(File, String)> {
+    let (path, text) = read_text(path, named_by)?;
     match toml::from_str(&text) {
         Ok(file) => Ok((file, text)),
         Err(e) => Err(mistakes::explain(&path, &text, &e)),
@@ -584,12 +607,15 @@ fn read_file(path: Option<&Path>) -> Result<(File, String)> {
 }
 
 /// The path of the configuration file, and its text; none where no file was named and there is none.
-fn read_text(named: Option<&Path>) -> Result<(PathBuf, String)> {
+fn read_text(named: Option<&Path>, named_by: &str) -> Result<(PathBuf, String)> {
     let path = named.unwrap_or(Path::new("lockgate.toml")).to_owned();
     match fs::read_to_string(&path) {
         Ok(text) => Ok((path, text)),
         Err(e) if e.kind() == io::ErrorKind::NotFound && named.is_none() => Ok((path, String::new())),
-        Err(e) => Err(Error::configuration(format!("`{}` cannot be read: {e}", path.display()), "check `--config`")),
+        Err(e) => Err(Error::configuration(
+            format!("`{}` cannot be read: {e}", path.display()),
+            format!("check `{named_by}`"),
+        )),
     }
 }
 
@@ -602,7 +628,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("lockgate.toml");
         fs::write(&path, "dir = \"m\"\n[backup]\ndri = \"x\"\n").unwrap();
-        let text = read_file(Some(&path)).unwrap_err().to_string();
+        let text = read_file(Some(&path), "--config").unwrap_err().to_string();
         assert!(text.contains("line 3") && text.contains("dri"), "{text}");
     }
 

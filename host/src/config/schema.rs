@@ -68,6 +68,13 @@ pub struct Key {
     pub default: Option<Value>,
 }
 
+impl Key {
+    /// As it is written with its section: `backup.retention.last`.
+    pub fn name(&self) -> String {
+        self.path.join(".")
+    }
+}
+
 /// All keys that hold a value, in the order of the schema.
 pub fn keys() -> Vec<Key> {
     let mut keys = Vec::new();

@@ -25,7 +25,7 @@ use crate::{
     files,
     migration::{Checksum, hex},
     postgres::{Secret, Session, Target, quote_ident, quote_literal},
-    programs::{bin_folders, major_version},
+    programs::{bin_folders, major_version, without_secrets},
 };
 
 /// The role that owns the database: not a superuser, as it should be in production.
@@ -97,7 +97,11 @@ impl Embedded {
 
     fn command(&self, program: &str) -> Command {
         let mut command = Command::new(self.bin.join(program));
-        command.current_dir(&self.home).stdin(Stdio::null()).env_remove("PGDATA").env("LC_ALL", "C");
+        without_secrets(&mut command)
+            .current_dir(&self.home)
+            .stdin(Stdio::null())
+            .env_remove("PGDATA")
+            .env("LC_ALL", "C");
         if let Some(account) = &self.account {
             command.uid(account.uid.as_raw()).gid(account.gid.as_raw()).env("HOME", &self.home);
         }

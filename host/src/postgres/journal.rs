@@ -18,7 +18,7 @@ use crate::{
 
 pub use carry::Carried;
 pub use chain::{Break, Damage, Verification};
-pub use entries::Recorded;
+pub use entries::{Recorded, Wanted};
 pub use failures::FailedAttempt;
 
 /// The journal's table, beside the history.

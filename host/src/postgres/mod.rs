@@ -38,7 +38,9 @@ pub use cursor::{Cursor, fresh_number};
 pub use handle::{Handle, QueryError, QueryLimits};
 pub use look::Look;
 pub use own::{FUNCTIONS as OWN_FUNCTIONS, OwnTables, OwnWrites, TABLES as OWN_TABLES};
-pub(crate) use passfile::{line as passfile_line, line_of_all as passfile_line_of_all, path as passfile_path};
+pub(crate) use passfile::{
+    fits as fits_a_passfile, line as passfile_line, line_of_all as passfile_line_of_all, path as passfile_path,
+};
 pub use recorded::{How, Recorder, Told};
 pub use session::{Broken, Committed, Process, Server, Session, Timeouts, Transaction};
 pub use setting::set_clause;

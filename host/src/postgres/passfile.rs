@@ -43,6 +43,14 @@ pub(crate) fn line(password: &Secret) -> String {
     format!("*:*:*:*:{}\n", escape(password.reveal()))
 }
 
+/// Whether a password can stand in such a file, which has a line for each: what reaches the server must reach its programs as well.
+///
+/// # Errors
+/// What is wrong with it, in words that follow a subject.
+pub(crate) fn fits(password: &str) -> Result<(), &'static str> {
+    if password.contains(['\n', '\r', '\0']) { Err("has more than one line") } else { Ok(()) }
+}
+
 /// The line with which a password file fits every database of a server.
 pub(crate) fn line_of_all(target: &Target, host: &Host) -> String {
     format!("{}:{}:*:{}:…", escape(&host.name), host.port, escape(&target.user))

@@ -13,6 +13,12 @@ use crate::{
 
 /// The width that every terminal has.
 const WIDTH: usize = 80;
+
+/// How long a line may be. What is no terminal is read by programs, which would have to put lines together again.
+fn width(view: View) -> usize {
+    view.width.map_or(usize::MAX, |_| WIDTH)
+}
+
 /// What a table has of it.
 const TABLE_WIDTH: u16 = 76;
 
@@ -31,7 +37,7 @@ pub fn doctor(found: &Examination, queries: bool, view: View) -> String {
     } else {
         format!(", role {}", found.role)
     };
-    text += &wrapped(&format!("{} (PostgreSQL {version}{role}): {sums}", found.target), "", "  ");
+    text += &wrapped(&format!("{} (PostgreSQL {version}{role}): {sums}", found.target), "", "  ", width(view));
     for severity in [Severity::Critical, Severity::Warn, Severity::Info] {
         for checked in &found.checks {
             for finding in checked.findings.iter().filter(|finding| finding.severity == severity) {
@@ -40,13 +46,13 @@ pub fn doctor(found: &Examination, queries: bool, view: View) -> String {
             }
         }
     }
-    text += &in_a_line(found, "well", |checked| {
+    text += &in_a_line(found, "well", view, |checked| {
         // Where that was said above, it is not said again.
         let said = checked.findings.iter().any(|finding| finding.message == checked.summary);
         let well = matches!(checked.verdict, Verdict::Well | Verdict::Info) && !said;
         if well { vec![checked.summary.clone()] } else { Vec::new() }
     });
-    text += &in_a_line(found, "not looked at", |checked| checked.not_looked_at.clone());
+    text += &in_a_line(found, "not looked at", view, |checked| checked.not_looked_at.clone());
     if queries {
         text += &asked(found);
     }
@@ -61,14 +67,14 @@ fn of_finding(checked: &Checked, finding: &Finding, view: View) -> String {
         Severity::Info => "info",
     };
     let head = format!("{severity} {}: {} [{}]", checked.check, printable(&finding.message), finding.code);
-    let mut text = wrapped(&head, "", "  ");
+    let mut text = wrapped(&head, "", "  ", width(view));
     for root in &finding.tree {
-        text += &drawn(root, "  ", "  ");
+        text += &drawn(root, "  ", "  ", width(view));
     }
     let narrow = view.width.is_some_and(|width| width < WIDTH);
-    text += &if narrow { list(&finding.rows) } else { table(&finding.rows) };
+    text += &if narrow { list(&finding.rows) } else { table(&finding.rows, width(view)) };
     if !finding.advice.is_empty() {
-        text += &wrapped(&format!("next: {}", printable(&finding.advice)), "  ", "    ");
+        text += &wrapped(&format!("next: {}", printable(&finding.advice)), "  ", "    ", width(view));
     }
     for statement in &finding.statements {
         // Never broken: it is there to be copied. A command of Lockgate's own, or a setting, is none of SQL.
@@ -78,12 +84,12 @@ fn of_finding(checked: &Checked, finding: &Finding, view: View) -> String {
     text
 }
 
-fn in_a_line(found: &Examination, title: &str, lines: impl Fn(&Checked) -> Vec<String>) -> String {
+fn in_a_line(found: &Examination, title: &str, view: View, lines: impl Fn(&Checked) -> Vec<String>) -> String {
     let mut text = String::new();
     for checked in &found.checks {
         for line in lines(checked) {
             let name = format!("  {:<18}", checked.check);
-            text += &wrapped(&printable(&line), &name, &" ".repeat(20));
+            text += &wrapped(&printable(&line), &name, &" ".repeat(20), width(view));
         }
     }
     if text.is_empty() { text } else { format!("\n{title}\n{text}") }
@@ -105,16 +111,17 @@ fn asked(found: &Examination) -> String {
 }
 
 /// A session and, below it, those that wait for it.
-fn drawn(node: &Node, first: &str, rest: &str) -> String {
+fn drawn(node: &Node, first: &str, rest: &str, width: usize) -> String {
     let mut text = wrapped(
         &of_session(&node.session),
         first,
         &format!("{rest}{}", if node.waiting.is_empty() { "  " } else { "│ " }),
+        width,
     );
     for (i, waiting) in node.waiting.iter().enumerate() {
         let last = i + 1 == node.waiting.len();
         let (branch, below) = if last { ("└─ ", "   ") } else { ("├─ ", "│  ") };
-        text += &drawn(waiting, &format!("{rest}{branch}"), &format!("{rest}{below}"));
+        text += &drawn(waiting, &format!("{rest}{branch}"), &format!("{rest}{below}"), width);
     }
     text
 }
@@ -156,20 +163,23 @@ fn of_session(session: &Involved) -> String {
 }
 
 /// A table; where there are queries, which need a line of their own, a list.
-fn table(rows: &Rows) -> String {
+fn table(rows: &Rows, width: usize) -> String {
     // A column without any value tells nothing.
     let shown: Vec<usize> =
         (0..rows.columns.len()).filter(|i| rows.rows.iter().any(|row| !row[*i].is_null())).collect();
     let is_query = |i: &usize| rows.columns[*i].unit == Unit::Query;
     if let Some(query) = shown.iter().copied().find(is_query) {
         let others: Vec<usize> = shown.into_iter().filter(|i| *i != query).collect();
-        return rows.rows.iter().map(|row| listed(rows, row, &others, query)).collect();
+        return rows.rows.iter().map(|row| listed(rows, row, &others, query, width)).collect();
     }
     if shown.is_empty() {
         return String::new();
     }
     let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic).set_width(TABLE_WIDTH);
+    table.load_style(presets::NOTHING);
+    if width == WIDTH {
+        table.set_content_arrangement(ContentArrangement::Dynamic).set_width(TABLE_WIDTH);
+    }
     table.set_header(shown.iter().map(|i| rows.columns[*i].name));
     for row in &rows.rows {
         table.add_row(shown.iter().map(|i| cell(rows.columns[*i].unit, &row[*i])));
@@ -197,13 +207,13 @@ fn list(rows: &Rows) -> String {
 }
 
 /// `pid 12, role app, state active`, and the query below.
-fn listed(rows: &Rows, row: &[Value], others: &[usize], query: usize) -> String {
+fn listed(rows: &Rows, row: &[Value], others: &[usize], query: usize, width: usize) -> String {
     let told = others.iter().filter(|i| !row[**i].is_null());
     let told = told.map(|i| format!("{} {}", rows.columns[*i].name, cell(rows.columns[*i].unit, &row[*i])));
-    let told = wrapped(&told.collect::<Vec<_>>().join(", "), "    ", "    ");
+    let told = wrapped(&told.collect::<Vec<_>>().join(", "), "    ", "    ", width);
     match cell(Unit::Query, &row[query]) {
         query if query.is_empty() => told,
-        query => told + &wrapped(&query, "      ", "      "),
+        query => told + &wrapped(&query, "      ", "      ", width),
     }
 }
 
@@ -226,13 +236,13 @@ fn cell(unit: Unit, value: &Value) -> String {
     }
 }
 
-/// Text in lines of the width that every terminal has; a word that is longer stays whole.
-fn wrapped(text: &str, first: &str, rest: &str) -> String {
+/// Text in lines of this width; a word that is longer stays whole.
+fn wrapped(text: &str, first: &str, rest: &str, width: usize) -> String {
     let mut lines = String::new();
     let mut line = first.to_owned();
     let mut empty = true;
     for word in text.split_whitespace() {
-        if !empty && line.chars().count() + 1 + word.chars().count() > WIDTH {
+        if !empty && line.chars().count() + 1 + word.chars().count() > width {
             lines += line.trim_end();
             lines.push('\n');
             rest.clone_into(&mut line);
@@ -254,10 +264,12 @@ mod tests {
 
     #[test]
     fn text_keeps_to_the_width_and_words_stay_whole() {
-        let text = wrapped(&"word ".repeat(40), "a: ", "   ");
+        let text = wrapped(&"word ".repeat(40), "a: ", "   ", WIDTH);
         assert!(text.lines().all(|line| line.chars().count() <= WIDTH), "{text}");
         assert!(text.lines().skip(1).all(|line| line.starts_with("   word")), "{text}");
-        assert_eq!(wrapped(&"x".repeat(100), "", "  "), format!("{}\n", "x".repeat(100)));
+        let unbroken = wrapped(&"word ".repeat(40), "", "", width(View::default()));
+        assert_eq!(unbroken.lines().count(), 1);
+        assert_eq!(wrapped(&"x".repeat(100), "", "  ", WIDTH), format!("{}\n", "x".repeat(100)));
     }
 
     fn checked(check: &'static str, verdict: Verdict, findings: Vec<Finding>) -> Checked {
@@ -329,14 +341,14 @@ not looked at
         let row = vec![Value::from(4711), Value::from(2048), Value::from("SELECT 1")];
         let listed =
             Rows { columns: columns(Column { name: "query", unit: Unit::Query }).to_vec(), rows: vec![row.clone()] };
-        assert_eq!(table(&listed), "    pid 4711, size 2.0 KiB\n      SELECT 1\n");
+        assert_eq!(table(&listed, WIDTH), "    pid 4711, size 2.0 KiB\n      SELECT 1\n");
         let tabled = Rows { columns: columns(Column { name: "table", unit: Unit::Text }).to_vec(), rows: vec![row] };
-        assert_eq!(table(&tabled), "     pid     size  table\n    4711  2.0 KiB  SELECT 1\n");
+        assert_eq!(table(&tabled, WIDTH), "     pid     size  table\n    4711  2.0 KiB  SELECT 1\n");
         let nothing = Rows {
             columns: columns(Column { name: "table", unit: Unit::Text }).to_vec(),
             rows: vec![vec![Value::Null; 3]],
         };
-        assert_eq!(table(&nothing), "");
+        assert_eq!(table(&nothing, WIDTH), "");
         assert_eq!(list(&tabled), "    pid 4711, size 2.0 KiB, table SELECT 1\n");
     }
 
@@ -355,7 +367,7 @@ not looked at
         let middle = Node { session: session(2, &[1]), waiting: vec![leaf(3), leaf(4)] };
         let root = Node { session: session(1, &[]), waiting: vec![middle] };
         assert_eq!(
-            drawn(&root, "  ", "  "),
+            drawn(&root, "  ", "  ", WIDTH),
             "  pid 1 active\n  \u{2514}\u{2500} pid 2 waits 2.0 s for ACCESS EXCLUSIVE on users\n     \u{251c}\u{2500} pid 3 waits 2.0 s for \
              ACCESS EXCLUSIVE on users\n     \u{2514}\u{2500} pid 4 waits 2.0 s for ACCESS EXCLUSIVE on users\n"
         );

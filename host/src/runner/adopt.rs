@@ -16,7 +16,7 @@ use crate::{
     postgres::{
         Timeouts,
         history::{self, Adopted, Applied, Record},
-        journal::{Entry, Event},
+        journal::{Entry, Event, Wanted},
         quote_literal, tables,
     },
     source::{self, Folder},
@@ -265,7 +265,7 @@ impl Run<'_> {
             false => return Err(Error::Folder(folder.problems.clone())),
         };
         let ledger = tool.completed(ledger, &found.files, &self.config.dir);
-        let past = Past::of(tool.name(), &self.journal.last(session, u32::MAX, None).await?);
+        let past = Past::of(tool.name(), &self.journal.last(session, Wanted::default()).await?);
         let planned = adopt::plan(tool, &ledger, &found.files, &applied, &past, order.accept_changed);
         let mut agreement = planned.map_err(|problems| {
             let (tool, table) = (tool.name().to_owned(), place.name());

@@ -36,7 +36,7 @@ use crate::{
     postgres::{
         Handle, Look, Server, Session, Target, Watch,
         history::{Applied, EXTERNAL, History},
-        journal::{Entry, Event, Journal, Recorded, Verification},
+        journal::{Entry, Event, Journal, Recorded, Verification, Wanted},
         lock::{self, LockKey},
         preflight::{self, Purpose},
         progress::{Progress, Started},
@@ -259,13 +259,23 @@ async fn note_drill(config: &Config, run_id: Uuid, detail: &str) -> Result<()> {
     Ok(())
 }
 
-/// Reads the last entries of the journal, the newest last.
+/// Reads the last entries of the journal, the newest last; of one run where a part of its id is given.
 ///
 /// # Errors
-/// When it cannot be read.
-pub async fn history(config: &Config, run_id: Uuid, limit: u32, version: Option<&Version>) -> Result<Vec<Recorded>> {
+/// When it cannot be read, or the part of an id stands for none or for several.
+pub async fn history(
+    config: &Config,
+    run_id: Uuid,
+    limit: Option<u32>,
+    version: Option<&Version>,
+    of_run: Option<&str>,
+) -> Result<Vec<Recorded>> {
     let run = Run::begin(config, run_id).await?;
-    run.journal.last(&run.session, limit, version).await
+    let of_run = match of_run {
+        Some(part) => Some(run.the_run_like(part).await?),
+        None => None,
+    };
+    run.journal.last(&run.session, Wanted { limit, version, run: of_run.as_deref() }).await
 }
 
 /// Verifies the chain of the journal's entries, that it and the history tell the same, and whether a head that was noted elsewhere is part of it.
@@ -278,7 +288,31 @@ pub async fn verify_history(config: &Config, run_id: Uuid, head: Option<&str>) -
     Ok(Verification { disagreements, ..run.journal.verify(&run.session, head).await? })
 }
 
+/// So many runs are named where more than one may be meant.
+const RUNS_NAMED_MAX: usize = 5;
+
 impl<'a> Run<'a> {
+    /// The id of the run that a part of an id stands for.
+    async fn the_run_like(&self, part: &str) -> Result<String> {
+        let refused = |what: String, next: String| Err(Error::Refused { what, next });
+        match self.journal.runs_like(&self.session, part).await?.as_slice() {
+            [only] => Ok(only.clone()),
+            [] => refused(
+                format!("the journal knows no run whose id begins or ends with `{part}`"),
+                "`lockgate history` lists them, each with the end of its id".into(),
+            ),
+            several => {
+                let named =
+                    several.iter().take(RUNS_NAMED_MAX).map(|id| format!("`{id}`")).collect::<Vec<_>>().join(", ");
+                let more = if several.len() > RUNS_NAMED_MAX { " and others" } else { "" };
+                refused(
+                    format!("the ids of {} runs begin or end with `{part}`", several.len()),
+                    format!("say more of it: {named}{more}"),
+                )
+            }
+        }
+    }
+
     async fn begin(config: &'a Config, run_id: Uuid) -> Result<Self> {
         let started = Instant::now();
         let session = Session::connect(&config.target, &format!("lockgate {}", short(run_id))).await?;

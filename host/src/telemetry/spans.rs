@@ -1,6 +1,6 @@
 //! The spans of a run: one name and one set of fields each, wherever the work is. docs/logs.md explains them.
 //!
-//! All are of the gravest level, so that no filter takes from a line what it belongs to. What they hold is exported ([`super::otlp`]): names,
+//! All are of the gravest level, so that no filter takes from a line what it belongs to. What they hold is exported (`otlp`): names,
 //! kinds and numbers, never what is in the database, never a secret. So it is with what they fail with: of an error they tell its kind.
 
 use std::fmt;
@@ -102,7 +102,7 @@ pub fn commit() -> Span {
 }
 
 /// What work can fail with.
-pub trait Failure {
+pub(crate) trait Failure {
     /// Which kind of failure it is.
     fn kind(&self) -> ExitCode;
 }
@@ -117,7 +117,7 @@ impl Failure for Error {
 ///
 /// # Errors
 /// As the work.
-pub async fn within<T, E: Failure>(span: Span, work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
+pub(crate) async fn within<T, E: Failure>(span: Span, work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
     let result = work.instrument(span.clone()).await;
     if let Err(error) = &result {
         fails(&span, error.kind());

@@ -14,6 +14,7 @@ use super::{DOING, OWNER, Pace, Server};
 use crate::{
     error::{Error, Result},
     postgres::{Session, quote_ident, quote_literal},
+    programs,
 };
 
 /// A first start initialises the data, and the machine may be busy.
@@ -64,7 +65,7 @@ pub(super) fn reaper(command: &mut Command) -> Result<PipeWriter> {
     // A group of its own: what a terminal sends to this process must not end the reaper. It outlives this process, and whoever waits for the
     // end of what this one prints must not have to wait for it.
     command.stdin(reader).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
-    let mut child = command.spawn().map_err(system)?;
+    let mut child = programs::without_settings(command).spawn().map_err(system)?;
     // Nobody else would notice its early end.
     thread::spawn(move || child.wait());
     Ok(writer)

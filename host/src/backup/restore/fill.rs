@@ -24,6 +24,7 @@ use crate::{
     error::{Error, Result},
     files::Nameless,
     postgres::Target,
+    programs::without_secrets,
     report,
     stop::Stop,
 };
@@ -144,7 +145,7 @@ impl Dump {
     /// When it cannot be read.
     pub(super) fn listing(&self, stop: &Stop, started: &Started) -> Result<String, String> {
         let mut command = Command::new(&self.pg_restore);
-        command.arg("--list");
+        without_secrets(&mut command).arg("--list");
         self.run(command, Wanted::Beginning, &Meter::default(), stop, started)
     }
 

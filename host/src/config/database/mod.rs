@@ -16,6 +16,7 @@ use self::{
     },
 };
 use crate::{
+    config::masked::{self, HIDDEN},
     error::{Error, Result},
     postgres::{
         self, ChannelBinding, Host, LoadBalance, Negotiation, Password, Pin, Secret, SessionAttributes, Target, Tls,
@@ -42,10 +43,10 @@ impl Database {
     ///
     /// # Errors
     /// [`Error::Configuration`], naming the source of a URL, or the service, that cannot be read.
-    pub(super) fn gather(url: Option<&str>, section: &DatabaseSection) -> Result<Self> {
+    pub(super) fn gather(url: Option<(&str, &'static str)>, section: &DatabaseSection) -> Result<Self> {
         let mut database = Database::default();
-        if let Some(url) = url.filter(|url| !url.is_empty()) {
-            database.merge_url(url, "--database-url")?;
+        if let Some((url, source)) = url.filter(|(url, _)| !url.is_empty()) {
+            database.merge_url(url, source)?;
         }
         if let Some(url) = variable("DATABASE_URL") {
             database.merge_url(&url, "DATABASE_URL")?;
@@ -85,11 +86,11 @@ impl Database {
         Ok(())
     }
 
-    /// Fills what no earlier source has set.
+    /// Fills what no earlier source has set, nor has the say about.
     fn merge(&mut self, layer: Layer) {
-        let taken = GROUPS.map(|group| group.iter().any(|n| self.fields[*n].is_some()));
+        let taken = GROUPS.map(|group| group.heads.iter().any(|n| self.fields[*n].is_some()));
         for (n, (field, value)) in self.fields.iter_mut().zip(layer).enumerate() {
-            let in_taken = GROUPS.iter().zip(taken).any(|(group, taken)| taken && group.contains(&n));
+            let in_taken = GROUPS.iter().zip(taken).any(|(group, taken)| taken && group.has(n));
             if field.is_none() && !in_taken {
                 *field = value;
             }
@@ -182,7 +183,13 @@ impl Database {
             .collect();
         match given.as_slice() {
             [] => Ok(None),
-            [(PASSWORD, value, _)] => Ok(Some(Password::given(Secret::new(*value)))),
+            [(PASSWORD, value, source)] => match postgres::fits_a_passfile(value) {
+                Ok(()) => Ok(Some(Password::given(Secret::new(*value)))),
+                Err(why) => Err(Error::configuration(
+                    format!("the password in {source} {why}"),
+                    "give it without the end of its line; a password that has several cannot be handed to pg_dump",
+                )),
+            },
             [(PASSWORD_FILE, value, _)] => Ok(Some(Password::in_file(*value, self.called(PASSWORD_FILE)))),
             [(_, value, _)] => Ok(Some(Password::by_command(*value, self.called(PASSWORD_COMMAND)))),
             [(one, ..), (other, ..), ..] => Err(Error::configuration(
@@ -219,8 +226,12 @@ impl Database {
         given
             .filter_map(|(n, (field, setting))| {
                 let (value, source) = field.as_ref()?;
-                // A command may carry the token that it asks with.
-                let shown = if [PASSWORD, PASSWORD_COMMAND].contains(&n) { "***".to_owned() } else { value.clone() };
+                let shown = match n {
+                    // A command may carry the token that it asks with.
+                    PASSWORD | PASSWORD_COMMAND => HIDDEN.to_owned(),
+                    OPTIONS => masked::options(value),
+                    _ => value.clone(),
+                };
                 Some((setting.name, shown, *source))
             })
             .collect()
@@ -338,6 +349,24 @@ mod tests {
     }
 
     #[test]
+    fn a_later_source_adds_no_port_to_an_earlier_ones_host() {
+        let of = |sources: [&[(&str, &str)]; 2]| {
+            let mut database = Database::default();
+            for (settings, source) in sources.into_iter().zip(["DATABASE_URL", "DB_*"]) {
+                let settings = settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+                database.merge(layer(settings.collect(), source));
+            }
+            database.target().unwrap().hosts[0].to_string()
+        };
+        assert_eq!(of([&[("host", "a")], &[("port", "1")]]), "a:5432");
+        assert_eq!(of([&[("host", "a")], &[("host", "b"), ("port", "1")]]), "a:5432");
+        assert_eq!(of([&[("hostaddr", "1.2.3.4")], &[("port", "1")]]), "1.2.3.4:5432");
+        // Of a source that names no server the port is one for whichever there will be.
+        assert_eq!(of([&[("port", "1")], &[("host", "b"), ("port", "2")]]), "b:1");
+        assert_eq!(of([&[("dbname", "x")], &[("host", "b"), ("port", "2")]]), "b:2");
+    }
+
+    #[test]
     fn two_passwords_of_one_source_are_refused() {
         let mut database = Database::default();
         let both = |n| match n {
@@ -351,10 +380,24 @@ mod tests {
     }
 
     #[test]
-    fn sources_show_no_password() {
+    fn a_password_of_several_lines_is_refused() {
+        for bad in ["postgres://me:hu%0Ash@db/auth", "postgres://me:hush%0D@db/auth"] {
+            let text = url(bad).unwrap_err().report().to_string();
+            assert!(
+                text.contains("the password in DATABASE_URL has more than one line") && !text.contains("hu"),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn sources_show_no_secret() {
         let mut database = Database::default();
-        database.merge_url("postgres://me:secret@db/auth", "DATABASE_URL").unwrap();
+        let url = "postgres://me:secret@db/auth?options=-c%20app.key%3Dhush%20-c%20geqo%3Doff";
+        database.merge_url(url, "DATABASE_URL").unwrap();
         let shown = format!("{:?} {:?}", database.sources(), database.target().unwrap());
         assert!(shown.contains("***") && !shown.contains("secret"), "{shown}");
+        let sources = format!("{:?}", database.sources());
+        assert!(sources.contains("-c app.key=*** -c geqo=off"), "{sources}");
     }
 }

@@ -66,9 +66,26 @@ pub(super) const SETTINGS: [Setting; COUNT] = [
     setting("service", "service", "DB_SERVICE", "PGSERVICE"),
 ];
 
-/// Settings of which the first source that has any has the say about all: another source's address must not come under this one's name,
-/// nor its password.
-pub(super) const GROUPS: [&[usize]; 2] = [&[HOST, HOSTADDR], &[PASSWORD, PASSWORD_FILE, PASSWORD_COMMAND]];
+/// Settings that go together.
+pub(super) struct Group {
+    /// The first source that has any of them has the say about all of the group.
+    pub(super) heads: &'static [usize],
+    /// What no later source may add. An earlier one may: it says so of whichever there will be.
+    pub(super) others: &'static [usize],
+}
+
+impl Group {
+    /// Whether the setting is of it.
+    pub(super) fn has(&self, n: usize) -> bool {
+        self.heads.contains(&n) || self.others.contains(&n)
+    }
+}
+
+/// Another source's address must not come under this one's name, nor its port, nor its password.
+pub(super) const GROUPS: [Group; 2] = [
+    Group { heads: &[HOST, HOSTADDR], others: &[PORT] },
+    Group { heads: &[PASSWORD, PASSWORD_FILE, PASSWORD_COMMAND], others: &[] },
+];
 
 /// Whether a URL or a service file may have it.
 pub(super) fn is_keyword(keyword: &str) -> bool {

@@ -16,6 +16,7 @@ use nix::{
 };
 
 use super::BuildError;
+use crate::programs;
 
 /// The tools of one build, which run one after the other and end with it.
 #[derive(Debug, Default)]
@@ -43,6 +44,7 @@ impl Tools {
     /// Runs a command to its end and returns its standard output.
     pub(super) fn output(&self, command: &mut Command) -> Result<String, BuildError> {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+        programs::without_settings(command);
         let child = {
             let mut running = self.running();
             if running.stopped {

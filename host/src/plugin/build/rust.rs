@@ -14,6 +14,7 @@ use super::{
     BuildError,
     command::{Tools, cargo},
 };
+use crate::programs;
 
 pub(super) const TARGET: &str = "wasm32-unknown-unknown";
 
@@ -178,7 +179,7 @@ fn linker() -> Option<PathBuf> {
 /// Asks rustup for the target. Where there is no network, its attempts are cut short.
 fn add_target(crate_dir: &Path, patience: Duration) -> Result<(), String> {
     let started = Instant::now();
-    let mut rustup = Command::new("rustup")
+    let mut rustup = programs::without_settings(&mut Command::new("rustup"))
         .args(["target", "add", TARGET])
         .env("RUSTUP_MAX_RETRIES", "0")
         .current_dir(crate_dir)

@@ -3,6 +3,7 @@
 mod choices;
 mod open;
 mod password;
+mod password_command;
 mod refusal;
 mod service;
 mod target;

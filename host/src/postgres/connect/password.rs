@@ -2,18 +2,16 @@
 
 use std::{
     fmt,
-    io::Read,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
     sync::{Arc, OnceLock},
-    thread,
-    time::{Duration, Instant},
 };
 
+use super::password_command::{self as command, Running};
 use crate::{
     error::{Error, Result},
     files::{self, Others},
+    postgres::passfile,
 };
 
 /// A text that never prints.
@@ -40,11 +38,6 @@ impl fmt::Debug for Secret {
 
 /// No password is as long; a whole file may have been named by mistake.
 const FILE_MAX_BYTES: u64 = 64 * 1024;
-/// Time enough for somebody to touch a key that the command asks for.
-const COMMAND_MAX: Duration = Duration::from_secs(60);
-/// How often the command is looked at.
-const LOOK_EVERY: Duration = Duration::from_millis(10);
-
 /// A password that may still have to be read. Clones read it together.
 #[derive(Debug, Clone)]
 pub struct Password {
@@ -52,6 +45,8 @@ pub struct Password {
     /// The setting that names it.
     setting: &'static str,
     read: Arc<OnceLock<Result<Secret>>>,
+    /// The command, while it runs.
+    running: Arc<Running>,
 }
 
 #[derive(Debug, Clone)]
@@ -64,17 +59,17 @@ enum Origin {
 impl Password {
     /// One that is known.
     pub fn given(secret: Secret) -> Self {
-        Self { origin: Origin::Given, setting: "", read: Arc::new(OnceLock::from(Ok(secret))) }
+        Self { origin: Origin::Given, setting: "", read: Arc::new(OnceLock::from(Ok(secret))), running: Arc::default() }
     }
 
     /// The one that is all of a file, without the end of its line.
     pub fn in_file(path: impl Into<PathBuf>, setting: &'static str) -> Self {
-        Self { origin: Origin::File(path.into()), setting, read: Arc::default() }
+        Self { origin: Origin::File(path.into()), setting, read: Arc::default(), running: Arc::default() }
     }
 
     /// The one that a shell command prints.
     pub fn by_command(command: impl Into<String>, setting: &'static str) -> Self {
-        Self { origin: Origin::Command(command.into()), setting, read: Arc::default() }
+        Self { origin: Origin::Command(command.into()), setting, read: Arc::default(), running: Arc::default() }
     }
 
     /// The one that was given, unless it is in a file or behind a command.
@@ -96,7 +91,7 @@ impl Password {
                         "put the password alone into the file, for yourself only (`chmod 600`)",
                     ),
                     Origin::Command(command) => (
-                        from_command(command),
+                        self.printed_by(command),
                         "run the command by hand: it prints the password, and nothing else, on one line",
                     ),
                 };
@@ -114,8 +109,26 @@ impl Password {
             return read.clone();
         }
         let password = self.clone();
+        // A run that is stopped meanwhile leaves no command behind that still asks for a key.
+        let _ends_with_us = EndsWithUs(Arc::clone(&self.running));
         let read = tokio::task::spawn_blocking(move || password.read()).await;
         read.map_err(|e| Error::system("reading the password", e))?
+    }
+}
+
+impl Password {
+    fn printed_by(&self, command: &str) -> Result<String, String> {
+        let bytes = command::output(command, command::Limits::default(), &self.running)?;
+        one_line(bytes).map_err(|why| format!("what the command printed {why}"))
+    }
+}
+
+/// Ends the command when nobody waits for it any more.
+struct EndsWithUs(Arc<Running>);
+
+impl Drop for EndsWithUs {
+    fn drop(&mut self) {
+        self.0.end();
     }
 }
 
@@ -137,47 +150,15 @@ fn from_file(path: &Path, setting: &'static str) -> Result<String, String> {
     one_line(bytes).map_err(|why| format!("`{shown}` {why}"))
 }
 
-fn from_command(command: &str) -> Result<String, String> {
-    let mut child = Command::new("sh")
-        .args(["-c", command])
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .spawn()
-        .map_err(|e| format!("the command cannot be started: {e}"))?;
-    let stdout = child.stdout.take().ok_or("no pipe")?;
-    let printed = thread::spawn(move || {
-        let mut bytes = Vec::new();
-        stdout.take(FILE_MAX_BYTES).read_to_end(&mut bytes).map(|_| bytes)
-    });
-    let begin = Instant::now();
-    let status = loop {
-        match child.try_wait().map_err(|e| format!("waiting for the command: {e}"))? {
-            Some(status) => break status,
-            None if begin.elapsed() >= COMMAND_MAX => {
-                let _ = child.kill();
-                let _ = child.wait();
-                return Err(format!("the command did not end within {} s", COMMAND_MAX.as_secs()));
-            }
-            None => thread::sleep(LOOK_EVERY),
-        }
-    };
-    if !status.success() {
-        // What it printed may be the password all the same, so it is not told.
-        return Err(format!("the command ended with {status}"));
-    }
-    let bytes = printed.join().ok().and_then(Result::ok).ok_or("what the command printed cannot be read")?;
-    one_line(bytes).map_err(|why| format!("what the command printed {why}"))
-}
-
 /// The text of the only line.
 fn one_line(bytes: Vec<u8>) -> Result<String, &'static str> {
     let text = String::from_utf8(bytes).map_err(|_| "is not UTF-8")?;
     let line = text.strip_suffix('\n').map_or(text.as_str(), |line| line.strip_suffix('\r').unwrap_or(line));
-    match line {
-        "" => Err("is empty"),
-        line if line.contains(['\n', '\0']) => Err("has more than one line"),
-        line => Ok(line.to_owned()),
+    if line.is_empty() {
+        return Err("is empty");
     }
+    passfile::fits(line)?;
+    Ok(line.to_owned())
 }
 
 #[cfg(test)]

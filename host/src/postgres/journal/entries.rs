@@ -46,12 +46,43 @@ pub struct Recorded {
     pub hash: Option<String>,
 }
 
+/// Which entries are wanted.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Wanted<'a> {
+    /// At most so many, the last ones. None: all.
+    pub limit: Option<u32>,
+    /// Those of this version only.
+    pub version: Option<&'a Version>,
+    /// Those of this run only, by its whole id.
+    pub run: Option<&'a str>,
+}
+
 impl Journal {
-    /// The last entries, at most so many, of one version where one is given; the newest last. None when there is no journal.
+    /// The ids of the runs that one may mean by a part of an id, which is its beginning or its end, the newest first. None when there is no
+    /// journal.
     ///
     /// # Errors
     /// When it cannot be read.
-    pub async fn last(&self, session: &Session, limit: u32, version: Option<&Version>) -> Result<Vec<Recorded>> {
+    pub async fn runs_like(&self, session: &Session, part: &str) -> Result<Vec<String>> {
+        if self.is_chained(session).await?.is_none() {
+            return Ok(Vec::new());
+        }
+        let sql = format!(
+            "SELECT run_id::text FROM {} WHERE starts_with(replace(run_id::text, '-', ''), $1)
+             OR right(replace(run_id::text, '-', ''), length($1)) = $1 GROUP BY run_id ORDER BY max(id) DESC",
+            self.table
+        );
+        let digits = part.replace('-', "").to_ascii_lowercase();
+        let rows = session.client().query(&sql, &[&digits]).await;
+        let rows = rows.map_err(|e| Error::database("reading the journal", db_error(&e)))?;
+        Ok(rows.iter().map(|row| row.get(0)).collect())
+    }
+
+    /// The entries that are wanted, the newest last. None when there is no journal.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn last(&self, session: &Session, wanted: Wanted<'_>) -> Result<Vec<Recorded>> {
         if self.is_chained(session).await?.is_none() {
             return Ok(Vec::new());
         }
@@ -61,13 +92,16 @@ impl Journal {
                  SELECT id, to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'), run_id::text, event, version,
                         direction, (to_jsonb(j) ->> 'attempt')::int4, to_jsonb(j) ->> 'step', duration_ms, detail, db_user,
                         os_user, host, host(client_address), application, to_jsonb(j) ->> 'hash'
-                 FROM {} j WHERE $2::text IS NULL OR {} = {} ORDER BY id DESC LIMIT $1
+                 FROM {} j WHERE ($2::text IS NULL OR {} = {}) AND ($3::text IS NULL OR run_id::text = $3)
+                 ORDER BY id DESC LIMIT $1
              ) last ORDER BY id",
             self.table,
             Version::key_sql("version"),
             Version::key_sql("$2::text"),
         );
-        let rows = session.client().query(&sql, &[&i64::from(limit), &version.map(Version::as_str)]).await;
+        // A limit that is NULL is none.
+        let limit = wanted.limit.map(i64::from);
+        let rows = session.client().query(&sql, &[&limit, &wanted.version.map(Version::as_str), &wanted.run]).await;
         let rows = rows.map_err(|e| Error::database("reading the journal", db_error(&e)))?;
         Ok(rows
             .iter()

@@ -1,52 +1,25 @@
 //! What every setting is, and who has said so: `lockgate config show`.
 
+mod elsewhere;
+mod options;
+
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Config, schema};
+pub use self::options::Given;
+use self::{
+    elsewhere::{OWN_SERVER, VARIABLES, in_effect, of_variable, store_by_variables},
+    options::{by_option, place},
+};
+use super::{
+    Config,
+    masked::{self, HIDDEN},
+    schema,
+};
 use crate::error::Result;
-
-/// What stands in the place of a secret.
-const HIDDEN: &str = "***";
-
-/// Settings of the file that an option can set as well, by the names of both. The other options have no place in the file.
-const OPTIONS: [(&str, &str); 19] = [
-    ("dir", "dir"),
-    ("layout", "layout"),
-    ("unrelated", "unrelated"),
-    ("out_of_order", "out_of_order"),
-    ("role", "database.role"),
-    ("schema", "schema"),
-    ("lock_timeout", "lock_timeout_s"),
-    ("reconnect_timeout", "reconnect_timeout_s"),
-    ("no_backup", "backup.enabled"),
-    ("backup_dir", "backup.dir"),
-    ("backup_role", "backup.role"),
-    ("identity", "backup.identity"),
-    ("retries", "statements.retries"),
-    ("prometheus_file", "telemetry.prometheus_file"),
-    ("otlp_endpoint", "telemetry.otlp_endpoint"),
-    ("push_url", "telemetry.push_url"),
-    ("require_rehearsal", "rehearsal.require"),
-    ("on", "rehearsal.on"),
-    ("mask", "rehearsal.mask"),
-];
-
-/// An option that stands for a setting.
-#[derive(Debug, Clone)]
-pub struct Given {
-    /// Its name in the program.
-    pub id: String,
-    /// As it is written: `--dir`.
-    pub option: String,
-    /// What was given, or what it is without.
-    pub value: String,
-    /// The option or the variable that it was given by; `None`: by nothing.
-    pub source: Option<String>,
-}
 
 /// All settings.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -60,7 +33,8 @@ pub struct Settings {
 /// One setting.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Setting {
-    /// As in the file, with its section: `backup.dir`. An option that has no place there: `--cache-dir`.
+    /// As in the file, with its section: `backup.dir`. An option that has no place there: `--cache-dir`. A variable that is neither:
+    /// `AWS_ACCESS_KEY_ID`.
     pub name: String,
     /// Its value; a secret is `***`. None: nothing sets it, and what is done then depends.
     pub value: Option<Value>,
@@ -69,37 +43,40 @@ pub struct Setting {
 }
 
 impl Settings {
-    /// Everything that the program knows, looked up in the order in which it looks.
+    /// Everything that the program knows, looked up in the order in which it looks. `own_server`: what says that the project's own is meant,
+    /// where it is.
     ///
     /// # Errors
     /// When the configuration file cannot be read any more.
-    pub fn gather(config: &Config, given: &[Given]) -> Result<Self> {
-        let (file, text) = super::read_text(config.file.as_deref())?;
+    pub fn gather(config: &Config, given: &[Given], own_server: Option<&str>) -> Result<Self> {
+        let (file, text) = super::read_text(config.file.as_deref(), "--config")?;
         let written = schema::as_json(&text).map_err(|e| super::mistakes::explain(&file, &text, &e))?;
+        let keys = schema::keys();
         let mut settings: Vec<Setting> = Vec::new();
-        for key in schema::keys() {
+        for key in &keys {
             for (name, value) in written_at(&written, &key.path) {
                 settings.push(match value {
-                    Some(value) => Setting { name, value: Some(value), source: "lockgate.toml".into() },
-                    None => Setting { name, value: key.default.clone(), source: "default".into() },
+                    Some(value) => Setting { name, value: Some(value), source: FILE.into() },
+                    None => {
+                        let value = in_effect(&name, config).or_else(|| key.default.clone());
+                        Setting { name, value, source: DEFAULT.into() }
+                    }
                 });
             }
         }
         for (name, value, source) in &config.sources {
             put(&mut settings, format!("database.{name}"), Value::from(value.as_str()), source);
         }
-        for given in given.iter().filter(|given| !matches!(given.id.as_str(), "config" | "database_url")) {
-            let place = OPTIONS.iter().find(|(id, _)| *id == given.id).map(|(_, name)| (*name).to_owned());
-            match (place, &given.source) {
-                (Some(name), Some(source)) => put(&mut settings, name.clone(), in_file(&name, &given.value), source),
-                (Some(_), None) => {}
-                (None, source) => {
-                    let value = (!given.value.is_empty()).then(|| Value::from(given.value.as_str()));
-                    let source = source.clone().unwrap_or_else(|| "default".into());
-                    settings.push(Setting { name: given.option.clone(), value, source });
-                }
+        if let Some(source) = own_server {
+            for (name, value) in OWN_SERVER {
+                put(&mut settings, format!("database.{name}"), Value::from(value), source);
             }
         }
+        store_by_variables(&mut settings);
+        for given in given {
+            by_option(&mut settings, given, place(&given.id, &keys), config);
+        }
+        settings.extend(VARIABLES.iter().filter_map(|name| of_variable(name)));
         for setting in &mut settings {
             hide(setting);
         }
@@ -108,19 +85,8 @@ impl Settings {
     }
 }
 
-/// The value of a setting by an option, as it would be written in the file.
-fn in_file(name: &str, value: &str) -> Value {
-    match name {
-        "backup.enabled" => Value::from(value != "true"),
-        "unrelated" => value.split(',').map(Value::from).collect(),
-        "rehearsal.require" => Value::from(value != "false"),
-        _ if name.ends_with("_s") => match value.parse::<jiff::SignedDuration>() {
-            Ok(time) => Value::from(time.as_secs()),
-            Err(_) => Value::from(value),
-        },
-        _ => value.parse::<u64>().map_or_else(|_| Value::from(value), Value::from),
-    }
-}
+const FILE: &str = "lockgate.toml";
+const DEFAULT: &str = "default";
 
 fn put(settings: &mut Vec<Setting>, name: String, value: Value, source: &str) {
     let setting = Setting { name, value: Some(value), source: source.to_owned() };
@@ -165,12 +131,15 @@ fn hide(setting: &mut Setting) {
     let name = setting.name.as_str();
     let last = name.rsplit('.').next().unwrap_or(name);
     let of_a_component = name.starts_with("plugin.") && name.split('.').any(|part| part == "config");
-    let telling = ["password", "secret", "token", "header", "credential", "command"];
-    let telling = telling.iter().any(|word| last.contains(word)) && !last.ends_with("_file");
+    let telling = ["password", "secret", "token", "header", "credential", "command", "access_key"];
+    let lower = last.to_ascii_lowercase();
+    let telling = telling.iter().any(|word| lower.contains(word)) && !lower.ends_with("_file");
     match &mut setting.value {
+        // Whether to ask for a password is none.
+        Some(Value::String(flag)) if !of_a_component && matches!(flag.as_str(), "true" | "false") => {}
         Some(value) if of_a_component || telling => *value = Value::from(HIDDEN),
         Some(Value::String(text)) => {
-            if let Some(hidden) = without_password(text) {
+            if let Some(hidden) = masked::url(text) {
                 *text = hidden;
             }
         }
@@ -178,44 +147,20 @@ fn hide(setting: &mut Setting) {
     }
 }
 
-/// The URL with `***` for its password; nothing where there is none.
-fn without_password(text: &str) -> Option<String> {
-    let (scheme, rest) = text.split_once("://")?;
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    let mut hidden = rest.to_owned();
-    // The last `@`: some write one into a password.
-    if let Some((user, _)) = authority.rsplit_once('@')
-        && let Some((name, _)) = user.split_once(':')
-    {
-        hidden = format!("{name}:{HIDDEN}{}", &rest[user.len()..]);
-    }
-    if let Some((before, parameters)) = hidden.split_once('?') {
-        let parameters: Vec<String> = parameters
-            .split('&')
-            .map(|pair| match pair.split_once('=') {
-                Some((key, _)) if key.to_ascii_lowercase().contains("password") => format!("{key}={HIDDEN}"),
-                _ => pair.to_owned(),
-            })
-            .collect();
-        hidden = format!("{before}?{}", parameters.join("&"));
-    }
-    Some(format!("{scheme}://{hidden}"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::config::Options;
 
-    fn gathered(text: &str, given: &[Given]) -> Settings {
+    pub(super) fn gathered(text: &str, given: &[Given]) -> Settings {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("lockgate.toml");
         std::fs::write(&path, text).unwrap();
         let config = Config::load(Options { config: Some(path), ..Options::default() }).unwrap();
-        Settings::gather(&config, given).unwrap()
+        Settings::gather(&config, given, None).unwrap()
     }
 
-    fn setting(settings: &Settings, name: &str) -> (Option<Value>, String) {
+    pub(super) fn setting(settings: &Settings, name: &str) -> (Option<Value>, String) {
         let setting = settings.settings.iter().find(|setting| setting.name == name);
         let setting = setting.unwrap_or_else(|| panic!("no `{name}` in {settings:?}"));
         (setting.value.clone(), setting.source.clone())
@@ -270,10 +215,23 @@ mod tests {
     }
 
     #[test]
-    fn options_stand_for_keys_that_there_are() {
-        let keys: Vec<String> = schema::keys().into_iter().map(|key| key.path.join(".")).collect();
-        for (_, name) in OPTIONS {
-            assert!(keys.iter().any(|key| key == name), "{name} is no key of {keys:?}");
+    fn every_key_of_the_file_is_shown() {
+        let settings = gathered("", &[]);
+        for key in schema::keys().iter().filter(|key| !key.path.iter().any(|part| part == "*")) {
+            setting(&settings, &key.name());
         }
+        for name in ["database.connect_timeout", "database.target_session_attrs", "database.ssl_mode"] {
+            assert!(setting(&settings, name).0.is_some(), "{name} is not told");
+        }
+        let several = gathered("[database]\nhost = \"a,b\"", &[]);
+        assert_eq!(setting(&several, "database.target_session_attrs"), (Some(Value::from("primary")), DEFAULT.into()));
+    }
+
+    #[test]
+    fn the_projects_own_server_is_shown_where_it_is_meant() {
+        let config = Config::load(Options::default()).unwrap();
+        let settings = Settings::gather(&config, &[], Some("--embedded")).unwrap();
+        assert_eq!(setting(&settings, "database.host"), (Some(Value::from("127.0.0.1")), "--embedded".into()));
+        assert_eq!(setting(&settings, "database.user"), (Some(Value::from("lockgate")), "--embedded".into()));
     }
 }
