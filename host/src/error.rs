@@ -494,6 +494,13 @@ pub enum Error {
         /// Why not.
         cause: String,
     },
+    /// Another error, with less in it: what may be a secret is hidden.
+    Shown {
+        /// How the process ends.
+        code: ExitCode,
+        /// What is shown.
+        report: Box<Report>,
+    },
 }
 
 /// An error, taken apart for printing.
@@ -562,6 +569,7 @@ impl Error {
             | Self::Interrupted { .. }
             | Self::System { .. }
             | Self::Output { .. } => ExitCode::MigrationFailed,
+            Self::Shown { code, .. } => *code,
         }
     }
 
@@ -711,6 +719,7 @@ impl Error {
                 Some(state.clone()),
                 Some("run `lockgate status`, then go on".into()),
             ),
+            Self::Shown { report, .. } => Report::clone(report),
             Self::Output { cause } => plain(
                 "what the command had to say cannot be written to stdout".into(),
                 vec![cause.clone()],

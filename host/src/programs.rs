@@ -57,7 +57,16 @@ const LIBPQ: [&str; 37] = [
 /// Takes out of a program's environment the passwords that we were given: it has no use for them.
 pub(crate) fn without_passwords(command: &mut Command) -> &mut Command {
     without(command, |name| {
-        ["DATABASE_URL", "DB_PASSWORD", "LOCKGATE_DATABASE_URL", "LOCKGATE_REHEARSE_ON", "PGPASSWORD"].contains(&name)
+        [
+            "DATABASE_URL",
+            "DB_PASSWORD",
+            "LOCKGATE_DATABASE_URL",
+            "LOCKGATE_PUSH_URL",
+            "LOCKGATE_REHEARSE_ON",
+            "PGPASSWORD",
+        ]
+        .contains(&name)
+            || (name.starts_with("OTEL_") && name.ends_with("_HEADERS"))
     })
 }
 

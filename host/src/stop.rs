@@ -28,17 +28,26 @@ impl Stop {
         Self(watch::channel(None).1)
     }
 
-    /// Asked by SIGINT or SIGTERM, which from now on no longer end the process by themselves.
+    /// Asked by SIGINT, SIGTERM or SIGHUP, which from now on no longer end the process by themselves. SIGHUP, which comes when a terminal is
+    /// closed, stays without effect where it is, as under `nohup`.
     ///
     /// # Errors
     /// When the system lets no handler be installed.
     pub fn on_signals() -> std::io::Result<Self> {
         let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        let mut hang_up = if ignores_hang_up() { None } else { Some(signal(SignalKind::hangup())?) };
         let (sender, receiver) = watch::channel(None);
         tokio::spawn(async move {
+            let hung_up = async {
+                match &mut hang_up {
+                    Some(signal) => drop(signal.recv().await),
+                    None => std::future::pending().await,
+                }
+            };
             let name = tokio::select! {
                 _ = interrupt.recv() => "SIGINT",
                 _ = terminate.recv() => "SIGTERM",
+                () = hung_up => "SIGHUP",
             };
             let _ = sender.send(Some(name));
             // The sender lives on, and so do the handlers: a second signal must not do what the first may not.
@@ -93,4 +102,12 @@ impl Stop {
             signal = self.requested() => Err(signal),
         }
     }
+}
+
+/// Whether whoever started the process wants it to outlive the terminal.
+fn ignores_hang_up() -> bool {
+    const SIGHUP: u64 = 1;
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).map(str::trim);
+    ignored.and_then(|mask| u64::from_str_radix(mask, 16).ok()).is_some_and(|mask| mask & (1 << (SIGHUP - 1)) != 0)
 }

@@ -346,6 +346,18 @@ async fn what_holds_beside_options_and_the_file_is_shown() {
             "--database-url",
         ),
         (call().arg("--log-dir=elsewhere"), "log.dir", "elsewhere".into(), "--log-dir"),
+        (
+            call().env("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:4318"),
+            "telemetry.otlp_endpoint",
+            "http://c:4318".into(),
+            "OTEL_EXPORTER_OTLP_ENDPOINT",
+        ),
+        (
+            call().env("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:4318").arg("--otlp-endpoint=http://d:4318"),
+            "telemetry.otlp_endpoint",
+            "http://d:4318".into(),
+            "--otlp-endpoint",
+        ),
     ] {
         assert_eq!(shown(call, name).await, (value, source.to_owned()), "{name}");
     }

@@ -289,6 +289,23 @@ async fn no_collector_slows_or_fails_a_run() {
 }
 
 #[tokio::test]
+async fn a_run_waits_for_a_collector_as_long_as_is_set_and_no_longer() {
+    let receiver = Receiver::that(Manner::NeverAnswers);
+    let scenario = Scenario::new("otlp_waits").await.tables(&["a"]);
+    scenario.up().await.succeeds();
+    let took = async |flush_ms: u64| {
+        let toml = format!("[telemetry]\notlp_endpoint = \"{}\"\nflush_timeout_ms = {flush_ms}\n", receiver.url());
+        scenario.write("lockgate.toml", toml);
+        let begin = Instant::now();
+        scenario.run("up").env("OTEL_EXPORTER_OTLP_TIMEOUT", NEVER_MS).await.succeeds().prints("nothing is pending");
+        begin.elapsed()
+    };
+    let (short, long) = (took(100).await, took(8_000).await);
+    // Whatever else takes its time on a busy machine is the same for both.
+    assert!(long > short + Duration::from_secs(4), "{short:?}, {long:?}");
+}
+
+#[tokio::test]
 async fn no_push_gateway_slows_or_fails_a_run() {
     let scenario = failing("push_bad").await;
     let scenario = scenario.config(&format!("[telemetry]\nflush_timeout_ms = {FLUSH_MS}\n"));

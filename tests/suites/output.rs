@@ -27,14 +27,15 @@ async fn help_names_every_command_and_every_exit_code() {
         for code in [
             "0 done",
             "1 a migration failed",
-            "2 usage",
-            "3 pending",
-            "4 lock",
-            "5 drift",
-            "6 preflight",
-            "7 backup",
-            "8 database",
-            "9 outcome",
+            "2 command line",
+            "3 `status --check`: something is pending",
+            "4 another run holds the lock",
+            "5 an applied migration has changed",
+            "6 a preflight check",
+            "7 the backup",
+            "8 the database cannot be reached",
+            "9 the connection was lost during a commit",
+            "10 a step was cut off",
         ] {
             outcome = outcome.prints(code);
         }

@@ -238,6 +238,37 @@ async fn a_mistake_in_the_file_is_told_without_the_value() {
 }
 
 #[tokio::test]
+async fn a_url_in_the_wrong_place_is_told_without_its_password() {
+    let scenario = Scenario::new("secrets_of_a_url").await.tables(&["a"]);
+    let secret = "hush-hush-never-tell";
+    let url = format!("postgres://me:{secret}@db.invalid/x");
+    for variable in
+        ["DB_HOST", "DB_PORT", "DB_USER", "DB_NAME", "DB_SSL_MODE", "PGHOST", "PGSERVICE", "PGTARGETSESSIONATTRS"]
+    {
+        for arguments in ["up --no-backup", "status --output json", "config show"] {
+            let call = scenario.run(arguments).without("DB_HOST").without("DB_PORT");
+            call.env(variable, &url).env("DB_CONNECT_TIMEOUT", "2").await.never_mentions(secret);
+        }
+    }
+    for key in ["host", "user", "name", "ssl_mode", "service"] {
+        scenario.write("lockgate.toml", format!("[database]\n{key} = \"{url}\"\n"));
+        let call = scenario.run("status").without("DB_HOST").without("DB_PORT").without("DB_USER").without("DB_NAME");
+        call.env("DB_CONNECT_TIMEOUT", "2").await.never_mentions(secret);
+    }
+    scenario.remove("lockgate.toml");
+    scenario.run("up --no-backup --schema").arg(&url).await.never_mentions(secret);
+    scenario.run("lint").arg(&url).await.never_mentions(secret);
+    for (name, value) in [("LOCKGATE_OTLP_ENDPOINT", "c?sig=SECRET"), ("OTEL_EXPORTER_OTLP_ENDPOINT", "c?sig=SECRET")] {
+        scenario.run("up --no-backup").env(name, value.replace("SECRET", secret)).await.never_mentions(secret);
+    }
+    let shown = scenario.run("config show").env("LOCKGATE_PUSH_URL", format!("http://{secret}@gateway?sig={secret}"));
+    shown.await.succeeds().prints("http://***@gateway?***").never_mentions(secret);
+    for file in scenario.files("logs") {
+        assert!(!std::fs::read_to_string(scenario.path(&format!("logs/{file}"))).unwrap().contains(secret), "{file}");
+    }
+}
+
+#[tokio::test]
 async fn settings_of_a_session_are_logged_without_values_that_may_be_secret() {
     let scenario = Scenario::new("secrets_of_options").await;
     let secret = "hush-hush-never-tell";

@@ -58,7 +58,7 @@ use self::{
     words::{duration, version},
 };
 use crate::{
-    config::{Config, Options},
+    config::{Config, Options, masked},
     embedded::Embedded,
     error::{Error, ExitCode, Result},
     events::{Destination, Event, Events},
@@ -88,8 +88,8 @@ fn after_help() -> String {
 }
 
 const ENVIRONMENT: &str = "\
-Environment: DB_HOST (localhost), DB_PORT (5432), DB_NAME (auth_service), DB_USER (postgres), DB_PASSWORD, DB_SSL_MODE (prefer);
-DATABASE_URL; libpq's PG* and password file; LOCKGATE_* for every option. The first that is set wins: option, LOCKGATE_*,
+Environment: DB_HOST (localhost), DB_PORT (5432), DB_NAME (auth_service), DB_USER (postgres), DB_PASSWORD, DB_SSL_MODE (prefer); \
+DATABASE_URL; libpq's PG* and password file; LOCKGATE_* for every option. The first that is set wins: option, LOCKGATE_*, \
 DATABASE_URL, DB_*, PG*, lockgate.toml, default. An empty variable is not set.";
 
 /// The whole command line, as it is parsed, completed and documented.
@@ -264,7 +264,7 @@ async fn run(
         _ => {}
     }
     for (name, value, source) in &config.sources {
-        tracing::info!(%value, source, "database {name}");
+        tracing::info!(value = %masked::in_text(value), source, "database {name}");
     }
     let means_embedded = match global.embedded {
         Some(EmbeddedWhen::Always) => true,
@@ -306,7 +306,7 @@ async fn run(
         means_embedded,
         console,
     };
-    let result = dispatch(&context, cli.command).await.map_err(|error| match said.told.hide_in_error(error) {
+    let result = dispatch(&context, cli.command).await.map_err(|error| match error {
         Error::Unreachable { target, cause, next } if !use_embedded && context.config.names_no_database() => {
             let next = format!(
                 "{next}; no setting names a database: `--embedded` uses one of the project's own, under .lockgate/"
@@ -315,6 +315,7 @@ async fn run(
         }
         error => error,
     });
+    let result = result.map_err(|error| said.told.hide_in_error(error));
     context.config.meter.run_ended(result.as_ref().map_or_else(Error::exit_code, |code| *code));
     if let Some(server) = embedded
         && let Err(error) = server.stop()

@@ -4,7 +4,7 @@ use std::{borrow::Cow, env};
 
 use crate::{
     config::masked::{self, HIDDEN},
-    error::Error,
+    error::{Error, Report},
 };
 
 /// Arguments and variables with a password in them, each with what is shown in its place.
@@ -14,7 +14,8 @@ impl Told {
     /// Those of this process.
     pub fn to_this_process() -> Self {
         let arguments = env::args_os().skip(1);
-        let variables = env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("LOCKGATE_"));
+        let ours = |name: &str| ["LOCKGATE_", "DB_", "PG", "DATABASE_URL"].iter().any(|begin| name.starts_with(begin));
+        let variables = env::vars_os().filter(|(name, _)| ours(&name.to_string_lossy()));
         let all = arguments.chain(variables.map(|(_, value)| value));
         Self::of(all.map(|text| text.to_string_lossy().into_owned()))
     }
@@ -50,24 +51,25 @@ impl Told {
         shown.into_owned()
     }
 
-    /// The same of what went wrong: the errors that may repeat an argument.
+    /// The same of what went wrong, and without the password of any URL, wherever that was written.
     pub fn hide_in_error(&self, error: Error) -> Error {
-        let hide = |text: String| self.hide_in(&text);
-        match error {
-            Error::Configuration { what, next } => Error::Configuration { what: hide(what), next: hide(next) },
-            Error::Refused { what, next } => Error::Refused { what: hide(what), next: hide(next) },
-            Error::System { doing, cause } => Error::System { doing: hide(doing), cause: hide(cause) },
-            Error::Backup { what, cause, state, next } => {
-                Error::Backup { what: hide(what), cause: hide(cause), state, next: hide(next) }
-            }
-            other => other,
-        }
+        let report = error.report();
+        let hide = |text: &mut String| {
+            let shown = masked::in_text(&self.hide_in(text)).into_owned();
+            std::mem::replace(text, shown) != *text
+        };
+        let mut shown = report.clone();
+        let Report { what, at, causes, state, next, .. } = &mut shown;
+        let texts = [Some(what), at.as_mut(), state.as_mut(), next.as_mut()].into_iter().flatten().chain(causes);
+        let hidden = texts.map(hide).filter(|hidden| *hidden).count();
+        if hidden == 0 { error } else { Error::Shown { code: error.exit_code(), report: Box::new(shown) } }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::{ExitCode, Problem};
 
     #[test]
     fn what_was_given_is_not_repeated() {
@@ -84,5 +86,8 @@ mod tests {
         }
         let error = told.hide_in_error(Error::configuration("no `password=hu sh`", "up"));
         assert!(error.to_string().contains("no `password=***`"), "{error}");
+        let error = told.hide_in_error(Error::Drift(vec![Problem::new("a", "postgres://me:hush@h is no file", "x")]));
+        assert!(error.to_string().contains("postgres://me:***@h is no file"), "{error}");
+        assert_eq!(error.exit_code(), ExitCode::Drift);
     }
 }

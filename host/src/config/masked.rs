@@ -1,5 +1,7 @@
 //! What stands in the place of a secret, wherever a setting or an argument is shown.
 
+use std::borrow::Cow;
+
 /// The place of a secret.
 pub const HIDDEN: &str = "***";
 
@@ -88,6 +90,36 @@ pub fn argument(text: &str) -> Option<String> {
     (shown != text).then_some(shown)
 }
 
+/// A text of ours with `***` for the password of each URL in it: somebody may have written one where a name belongs.
+pub fn in_text(text: &str) -> Cow<'_, str> {
+    const ENDS: [char; 5] = ['`', '\'', '"', '<', '>'];
+    let (mut shown, mut rest) = (String::new(), text);
+    while let Some(at) = rest.find("://") {
+        let begin = rest[..at]
+            .rfind(|c: char| !c.is_ascii_alphanumeric())
+            .map_or(0, |at| at + rest[at..].chars().next().map_or(1, char::len_utf8));
+        let end = rest[at..].find(|c: char| c.is_whitespace() || ENDS.contains(&c)).map_or(rest.len(), |n| at + n);
+        let hidden = argument(&rest[begin..end]);
+        shown.push_str(&rest[..begin]);
+        shown.push_str(hidden.as_deref().unwrap_or(&rest[begin..end]));
+        rest = &rest[end..];
+    }
+    if shown.is_empty() { Cow::Borrowed(text) } else { Cow::Owned(shown + rest) }
+}
+
+/// The URL of a place that takes what is told: without a login, and without what stands behind a question mark, which may be a key.
+pub fn place(text: &str) -> String {
+    let (place, question) = text.split_once('?').map_or((text, ""), |(place, _)| (place, "?***"));
+    let place = match place.split_once("://") {
+        Some((scheme, rest)) => match rest.rsplit_once('@') {
+            Some((_, place)) => format!("{scheme}://{HIDDEN}@{place}"),
+            None => place.to_owned(),
+        },
+        None => place.to_owned(),
+    };
+    place + question
+}
+
 /// Where the value of `password=…` begins.
 fn value_of_password(text: &str) -> Option<usize> {
     let lower = text.to_ascii_lowercase();
@@ -133,6 +165,29 @@ mod tests {
             assert_eq!(url(text).as_deref(), Some(shown));
         }
         assert_eq!(url("backups"), None);
+    }
+
+    #[test]
+    fn a_url_within_a_text_is_shown_without_its_password() {
+        for (text, shown) in [
+            ("DB_HOST=`postgres://u:hush@h/x` is no host", "DB_HOST=`postgres://u:***@h/x` is no host"),
+            ("a (http://a:hush@b), https://c/d and e://f:hush@g", "a (http://a:***@b), https://c/d and e://f:***@g"),
+            ("`ü://u:hush@h`", "`ü://u:***@h`"),
+            ("nothing", "nothing"),
+        ] {
+            assert_eq!(in_text(text), shown);
+        }
+    }
+
+    #[test]
+    fn a_place_is_shown_without_login_and_keys() {
+        for (text, shown) in [
+            ("http://gateway:9091/x", "http://gateway:9091/x"),
+            ("http://hush@gateway?sig=hush", "http://***@gateway?***"),
+            ("https://a:hush@gateway/x", "https://***@gateway/x"),
+        ] {
+            assert_eq!(place(text), shown);
+        }
     }
 
     #[test]

@@ -103,7 +103,7 @@ pub fn outcome(outcome: &Outcome) -> String {
 
 /// The text of the health check.
 pub fn health(health: &Health) -> String {
-    let mut text = format!("connected to {}\n", health.target);
+    let mut text = format!("connected to {}\n", printable(&health.target));
     let mut line = |name: &str, value: String| {
         let _ = writeln!(text, "  {name:<8} {value}");
     };

@@ -34,7 +34,8 @@ pub fn status(status: &Status, now: Timestamp, view: View) -> String {
     let rows: Vec<Vec<Cell>> = status.migrations.iter().map(|row| cells(row, now)).collect();
     let mut text = if rows.is_empty() { String::new() } else { table(&COLUMNS, &rows, 3, view) };
     let count = |state: State| status.migrations.iter().filter(|m| m.state == state).count();
-    let _ = write!(text, "{}: {} applied, {} pending", status.database, count(State::Applied), count(State::Pending));
+    let database = printable(&status.database);
+    let _ = write!(text, "{database}: {} applied, {} pending", count(State::Applied), count(State::Pending));
     for (state, word) in [
         (State::Started, "started"),
         (State::Drifted, "drifted"),

@@ -99,7 +99,7 @@ pub struct Wish {
 pub struct Telemetry(Arc<Told>);
 
 /// Nobody waits longer, whatever is set.
-const FLUSH_MAX: Duration = Duration::from_secs(3_600);
+const FLUSH_MAX: Duration = Duration::from_secs(60);
 
 struct Told {
     flush_timeout: Duration,

@@ -127,26 +127,8 @@ pub(crate) async fn within<T, E: Failure>(span: Span, work: impl Future<Output =
 
 /// Marks a span as failed.
 pub fn fails(span: &Span, kind: ExitCode) {
-    let (name, description) = told(kind);
     // The description makes the status an error.
-    span.record("error.type", name).record("otel.status_description", description);
-}
-
-/// The name of a kind of failure, and what it means.
-fn told(code: ExitCode) -> (&'static str, &'static str) {
-    match code {
-        ExitCode::Done => ("done", "done"),
-        ExitCode::MigrationFailed => ("migration_failed", "failed; what was not committed is rolled back"),
-        ExitCode::Usage => ("usage", "the command line, the configuration or the folder is wrong"),
-        ExitCode::Pending => ("pending", "something is pending"),
-        ExitCode::LockHeld => ("lock_held", "another run holds the lock"),
-        ExitCode::Drift => ("drift", "an applied migration has changed, or the history is damaged"),
-        ExitCode::CheckFailed => ("check_failed", "a check said no"),
-        ExitCode::BackupFailed => ("backup_failed", "the backup or the restore failed"),
-        ExitCode::Unreachable => ("unreachable", "the database cannot be reached"),
-        ExitCode::OutcomeUnknown => ("outcome_unknown", "the connection was lost while a commit was under way"),
-        ExitCode::NeedsResolve => ("needs_resolve", "a step waits for `lockgate resolve`"),
-    }
+    span.record("error.type", kind.name().replace(' ', "_")).record("otel.status_description", kind.meaning());
 }
 
 #[cfg(test)]

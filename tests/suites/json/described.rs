@@ -134,7 +134,11 @@ fn without_digests(text: &str) -> String {
         };
         let bare = token.trim_start_matches('_');
         let hexadecimal = bare.len() >= 12 && bare.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');
-        let dated = bare.len() >= 10 && bare.starts_with("20") && bare.bytes().filter(u8::is_ascii_digit).count() >= 8;
+        let digest = bare.len() == 64 && hexadecimal;
+        let dated = !digest
+            && bare.len() >= 10
+            && bare.starts_with("20")
+            && bare.bytes().filter(u8::is_ascii_digit).count() >= 8;
         let number = !token.is_empty() && token.bytes().all(|b| b.is_ascii_digit());
         let measured = number && [" ms", " s", " bytes", " KiB"].iter().any(|unit| after.starts_with(unit));
         out += match token {

@@ -151,7 +151,7 @@ fn an_undocumented_field_of_an_event_is_rejected_whatever_the_event_and_however_
         r#"{"event":"lock_wait_started"}"#,
         r#"{"event":"run_finished","exit_code":0}"#,
         r#"{"event":"step_started","migration":"001_a","step":1,"steps":1,"name":"1 (SQL)"}"#,
-        r#"{"event":"batch_progress","migration":"001_a","step":1,"batches":2,"done":7}"#,
+        r#"{"event":"batch_progress","migration":"001_a","step":1,"batches":2,"done":7,"rows":7}"#,
     ] {
         let good = line(event);
         let wrong: Vec<String> = schema.iter_errors(&good).map(|error| error.to_string()).collect();

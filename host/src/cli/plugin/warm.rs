@@ -2,7 +2,6 @@
 
 use std::{
     fmt::Write as _,
-    fs,
     path::{Path, PathBuf},
 };
 
@@ -48,10 +47,11 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<ExitCode> {
     } else {
         arguments.files.clone()
     };
-    let named = |file: &PathBuf| fs::read(file).ok().map(|bytes| (Checksum::of_bytes(&bytes), stem(file)));
-    let compiling = Compiling::of(files.iter().filter_map(named).collect());
+    let read: Vec<_> = files.iter().map(|file| (file, component(context, file))).collect();
+    let named = read.iter().filter_map(|(file, read)| Some((read.as_ref().ok()?.1.clone(), stem(file))));
+    let compiling = Compiling::of(named.collect());
     let engine = config.engine()?.telling(&compiling);
-    let warmed = join_all(files.iter().map(|file| warm(context, &engine, file)));
+    let warmed = join_all(read.into_iter().map(|(file, read)| warm(context, &engine, file, read)));
     let results = compiling.drawn(config.draw, warmed).await;
     let (mut warmed, mut problems) = (Vec::new(), Vec::new());
     for result in results {
@@ -75,11 +75,26 @@ fn stem(file: &Path) -> String {
     file.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
-async fn warm(context: &Context, engine: &Engine, file: &Path) -> Result<Warmed, Problem> {
-    let at = file.display().to_string();
+/// A component and its digest.
+type Component = (Vec<u8>, Checksum);
+
+fn component(context: &Context, file: &Path) -> Result<Component, Problem> {
     let limits = context.config.limits_of(&stem(file));
-    let bytes = component_bytes(file, limits).map_err(|why| Problem::new(&at, why, "name a component"))?;
+    let bytes = component_bytes(file, limits);
+    let bytes = bytes.map_err(|why| Problem::new(file.display().to_string(), why, "name a component"))?;
     let digest = Checksum::of_bytes(&bytes);
+    Ok((bytes, digest))
+}
+
+async fn warm(
+    context: &Context,
+    engine: &Engine,
+    file: &Path,
+    read: Result<Component, Problem>,
+) -> Result<Warmed, Problem> {
+    let at = file.display().to_string();
+    let (bytes, digest) = read?;
+    let limits = context.config.limits_of(&stem(file));
     match engine.warm(bytes, &digest, limits).await {
         Ok(compiled) if compiled.kept => Ok(Warmed {
             file: at,

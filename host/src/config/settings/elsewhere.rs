@@ -49,6 +49,16 @@ pub(super) fn store_by_variables(settings: &mut [Setting]) {
     }
 }
 
+/// What the environment says about the collector, as every program with OpenTelemetry reads it: after an option, before the file.
+pub(super) fn collector_by_variable(settings: &mut [Setting]) {
+    const VARIABLE: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
+    let place = settings.iter_mut().find(|setting| setting.name == "telemetry.otlp_endpoint");
+    let by_lockgate = |source: &str| source.starts_with("--") || source.starts_with("LOCKGATE_");
+    if let (Some(place), Some(found)) = (place.filter(|place| !by_lockgate(&place.source)), of_variable(VARIABLE)) {
+        (place.value, place.source) = (found.value, found.source);
+    }
+}
+
 pub(super) fn of_variable(name: &str) -> Option<Setting> {
     let value = env::var(name).ok().filter(|value| !value.is_empty())?;
     Some(Setting { name: name.to_owned(), value: Some(Value::from(value)), source: name.to_owned() })

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 pub use self::options::Given;
 use self::{
-    elsewhere::{OWN_SERVER, VARIABLES, in_effect, of_variable, store_by_variables},
+    elsewhere::{OWN_SERVER, VARIABLES, collector_by_variable, in_effect, of_variable, store_by_variables},
     options::{by_option, place},
 };
 use super::{
@@ -73,6 +73,7 @@ impl Settings {
             }
         }
         store_by_variables(&mut settings);
+        collector_by_variable(&mut settings);
         for given in given {
             by_option(&mut settings, given, place(&given.id, &keys), config);
         }
@@ -138,6 +139,7 @@ fn hide(setting: &mut Setting) {
         // Whether to ask for a password is none.
         Some(Value::String(flag)) if !of_a_component && matches!(flag.as_str(), "true" | "false") => {}
         Some(value) if of_a_component || telling => *value = Value::from(HIDDEN),
+        Some(Value::String(text)) if name.starts_with("telemetry.") => *text = masked::place(text),
         Some(Value::String(text)) => {
             if let Some(hidden) = masked::url(text) {
                 *text = hidden;

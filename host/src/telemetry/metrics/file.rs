@@ -4,7 +4,7 @@
 
 use std::{
     fs::{self, File, OpenOptions, Permissions},
-    io::{self, Write as _},
+    io::{self, Read as _, Write as _},
     os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
 };
@@ -17,6 +17,9 @@ use super::{
     sink::{Brought, Moment, Place},
 };
 use crate::files;
+
+/// Some hundred bytes a database and command.
+const BYTES_MAX: u64 = 16 << 20;
 
 /// See the module.
 #[derive(Debug)]
@@ -34,7 +37,7 @@ impl MetricsFile {
     /// When it cannot be written; it is then as it was. [`io::ErrorKind::WouldBlock`]: another run is writing, which takes a millisecond.
     fn change(&self, change: impl FnOnce(&mut Series)) -> io::Result<()> {
         let _held = self.hold()?;
-        let mut series = match files::open(&self.0).and_then(io::read_to_string) {
+        let mut series = match self.read() {
             Ok(text) => Series::parse(&text),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Series::default(),
             Err(e) => return Err(e),
@@ -51,12 +54,27 @@ impl MetricsFile {
         Ok(())
     }
 
+    fn read(&self) -> io::Result<String> {
+        let file = files::open(&self.0)?;
+        if !file.metadata()?.is_file() {
+            return Err(io::Error::other("it is no regular file"));
+        }
+        let mut bytes = Vec::new();
+        if file.take(BYTES_MAX).read_to_end(&mut bytes)? as u64 == BYTES_MAX {
+            return Err(io::Error::other("it is longer than a file of metrics can be"));
+        }
+        // What is no text is no metric, and is not kept.
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
     fn hold(&self) -> io::Result<Flock<File>> {
         let mut name = self.0.file_name().unwrap_or_default().to_owned();
         name.push(".lock");
-        let open =
-            OpenOptions::new().write(true).create(true).truncate(false).mode(0o644).open(self.0.with_file_name(name));
-        Flock::lock(open?, FlockArg::LockExclusiveNonblock).map_err(|(_, error)| error.into())
+        let path = self.0.with_file_name(name);
+        let made = OpenOptions::new().write(true).create(true).truncate(false).mode(0o644).open(&path);
+        // Another user's can be held as well as one's own.
+        let open = made.or_else(|error| File::open(&path).map_err(|_| error))?;
+        Flock::lock(open, FlockArg::LockExclusiveNonblock).map_err(|(_, error)| error.into())
     }
 }
 
@@ -101,6 +119,19 @@ mod tests {
         assert!(!path.exists());
         drop(held);
         sink.end(Instant::now() + Duration::from_secs(60));
+        assert!(fs::read_to_string(&path).unwrap().contains("lockgate_runs_total{} 2\n"));
+    }
+
+    #[test]
+    fn what_is_no_file_of_metrics_is_not_read_on_and_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lockgate.prom");
+        std::os::unix::fs::symlink("/dev/zero", &path).unwrap();
+        let error = MetricsFile::at(path.clone()).change(|_| ()).unwrap_err();
+        assert_eq!(error.to_string(), "it is no regular file");
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, b"lockgate_runs_total{} 1\n\xff\n").unwrap();
+        MetricsFile::at(path.clone()).change(|series| one_more(&[]).apply(series)).unwrap();
         assert!(fs::read_to_string(&path).unwrap().contains("lockgate_runs_total{} 2\n"));
     }
 

@@ -6,7 +6,10 @@ use std::{path::PathBuf, time::Duration};
 
 use reqwest::Url;
 
-use crate::error::{Error, Result};
+use crate::{
+    config::masked,
+    error::{Error, Result},
+};
 
 /// What the specification says unless `OTEL_EXPORTER_OTLP_TIMEOUT` does.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -115,7 +118,7 @@ impl Endpoints {
         };
         let mut heeded = |name: &str, text: &str| {
             let read = url(text);
-            read.map_err(|why| self.ignored.push(format!("{name} is ignored: {why}"))).ok()
+            read.map_err(|why| self.ignore(format!("{name} is ignored: {why}"))).ok()
         };
         let url = if let Some(text) = named {
             Some(told(text)?)
@@ -132,9 +135,17 @@ impl Endpoints {
             look(&format!("OTEL_EXPORTER_OTLP_{}_{what}", signal.variable()))
                 .or_else(|| look(&format!("OTEL_EXPORTER_OTLP_{what}")))
         };
-        let timeout = of_signal("TIMEOUT").and_then(|text| text.parse().ok()).map_or(TIMEOUT, Duration::from_millis);
+        let timeout = of_signal("TIMEOUT").and_then(|text| text.parse().ok()).filter(|ms| *ms > 0);
+        let timeout = timeout.map_or(TIMEOUT, Duration::from_millis);
         let timeout = timeout.min(TIMEOUT_MAX);
         Ok(Some(Endpoint { url, timeout, certificates: of_signal("CERTIFICATE").map(PathBuf::from) }))
+    }
+
+    /// Once, also where it is so for both.
+    fn ignore(&mut self, why: String) {
+        if !self.ignored.contains(&why) {
+            self.ignored.push(why);
+        }
     }
 
     fn check_protocol(&mut self, look: &dyn Fn(&str) -> Option<String>) {
@@ -153,9 +164,10 @@ fn url(text: &str) -> Result<Url, String> {
     if text.contains('@') {
         return Err("it holds a name or a password; OTEL_EXPORTER_OTLP_HEADERS is the place for those".into());
     }
-    let url = Url::parse(text).map_err(|e| format!("`{text}`: {e}"))?;
+    let shown = masked::place(text);
+    let url = Url::parse(text).map_err(|e| format!("`{shown}`: {e}"))?;
     if !matches!(url.scheme(), "http" | "https") {
-        return Err(format!("`{text}` begins neither with `http://` nor with `https://`"));
+        return Err(format!("`{shown}` begins neither with `http://` nor with `https://`"));
     }
     Ok(url)
 }
@@ -234,6 +246,7 @@ mod tests {
             ("ftp://collector", "begins neither"),
             ("collector", "relative URL without a base"),
             ("http://me:hush@collector", "OTEL_EXPORTER_OTLP_HEADERS"),
+            ("c?sig=hush", "`c?***`"),
         ] {
             for error in [endpoints(Some(wrong), &[], None), endpoints(None, &[], Some(wrong))] {
                 let error = error.unwrap_err().to_string();
@@ -241,6 +254,7 @@ mod tests {
             }
             let found = endpoints(None, &[("OTEL_EXPORTER_OTLP_ENDPOINT", wrong)], None).unwrap();
             assert_eq!((found.traces, found.metrics), (None, None));
+            assert_eq!(found.ignored.len(), 1, "once for both");
             assert!(found.ignored[0].contains(why) && !found.ignored[0].contains("hush"), "{:?}", found.ignored);
         }
         let grpc = [("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")];
