@@ -74,6 +74,26 @@ async fn sigterm_rolls_back_and_says_so() {
 }
 
 #[tokio::test]
+async fn a_closed_terminal_rolls_back_unless_it_is_to_be_outlived() {
+    let (scenario, gate) = gated("sighup").await;
+    // Whoever runs the tests may outlive a terminal, and so would all of theirs.
+    let by =
+        |signal: &str| scenario.shell(&format!("exec env --{signal}-signal=HUP \"$LOCKGATE\" up --no-backup")).start();
+    let run = by("default");
+    is_at_the_gate(&gate).await;
+    run.hang_up();
+    run.end().await.fails_with(1).says("stopped by SIGHUP").says("state: rolled back; the database is at version 001");
+    assert_eq!(scenario.applied().await, ["001"]);
+
+    let run = by("ignore");
+    is_at_the_gate(&gate).await;
+    run.hang_up();
+    gate.lines("SELECT pg_advisory_unlock(7)").await;
+    run.end().await.succeeds();
+    scenario.is_at_rest().await;
+}
+
+#[tokio::test]
 async fn a_lost_connection_is_taken_up_again() {
     let (scenario, gate) = gated("lost").await;
     let run = run_to_the_gate(&scenario, &gate).await;
