@@ -173,6 +173,26 @@ async fn an_answer_that_is_swallowed_is_noticed() {
 }
 
 #[tokio::test]
+async fn a_server_that_says_that_it_ends_is_looked_for_to_the_last_message() {
+    let scenario = Scenario::new("told_of_the_end").await.tables(&["a"]);
+    let by_way = async |nth: usize| {
+        let meant = Meant::Anything(nth);
+        let proxy = Proxy::before(scenario.host(), scenario.port(), meant, Harm::ToldOfTheEnd, false).await;
+        let outcome = scenario.run_through(&proxy, "up --no-backup").await;
+        (proxy.seen(), proxy.has_harmed(), outcome.succeeds())
+    };
+    let (messages, ..) = by_way(usize::MAX).await;
+    for nth in messages - 20..messages {
+        scenario.run("down --to 0 --no-backup").await.succeeds();
+        let (_, harmed, outcome) = by_way(nth).await;
+        outcome.prints("applied 001_a");
+        assert!(harmed || nth + 2 >= messages, "{nth} of {messages} has not come by");
+        assert_eq!(scenario.applied().await, ["001"], "{nth} of {messages}");
+    }
+    scenario.is_at_rest().await;
+}
+
+#[tokio::test]
 async fn an_outcome_that_cannot_be_known_is_told_and_known_by_the_next_run() {
     for (name, harm, committed) in [("unknown_lost", Harm::Lost, false), ("unknown_answer", Harm::AnswerLost, true)] {
         let scenario = Scenario::new(name).await.tables(&["a"]);
