@@ -74,6 +74,26 @@ async fn sigterm_rolls_back_and_says_so() {
 }
 
 #[tokio::test]
+async fn a_closed_terminal_rolls_back_unless_it_is_to_be_outlived() {
+    let (scenario, gate) = gated("sighup").await;
+    // Whoever runs the tests may outlive a terminal, and so would all of theirs.
+    let by =
+        |signal: &str| scenario.shell(&format!("exec env --{signal}-signal=HUP \"$LOCKGATE\" up --no-backup")).start();
+    let run = by("default");
+    is_at_the_gate(&gate).await;
+    run.hang_up();
+    run.end().await.fails_with(1).says("stopped by SIGHUP").says("state: rolled back; the database is at version 001");
+    assert_eq!(scenario.applied().await, ["001"]);
+
+    let run = by("ignore");
+    is_at_the_gate(&gate).await;
+    run.hang_up();
+    gate.lines("SELECT pg_advisory_unlock(7)").await;
+    run.end().await.succeeds();
+    scenario.is_at_rest().await;
+}
+
+#[tokio::test]
 async fn a_lost_connection_is_taken_up_again() {
     let (scenario, gate) = gated("lost").await;
     let run = run_to_the_gate(&scenario, &gate).await;
@@ -150,6 +170,26 @@ async fn an_answer_that_is_swallowed_is_noticed() {
     survives("swallowed_answer", Harm::AnswerSwallowed)
         .await
         .says("the connection was lost during its COMMIT, which took place");
+}
+
+#[tokio::test]
+async fn a_server_that_says_that_it_ends_is_looked_for_to_the_last_message() {
+    let scenario = Scenario::new("told_of_the_end").await.tables(&["a"]);
+    let by_way = async |nth: usize| {
+        let meant = Meant::Anything(nth);
+        let proxy = Proxy::before(scenario.host(), scenario.port(), meant, Harm::ToldOfTheEnd, false).await;
+        let outcome = scenario.run_through(&proxy, "up --no-backup").await;
+        (proxy.seen(), proxy.has_harmed(), outcome.succeeds())
+    };
+    let (messages, ..) = by_way(usize::MAX).await;
+    for nth in messages - 20..messages {
+        scenario.run("down --to 0 --no-backup").await.succeeds();
+        let (_, harmed, outcome) = by_way(nth).await;
+        outcome.prints("applied 001_a");
+        assert!(harmed || nth + 2 >= messages, "{nth} of {messages} has not come by");
+        assert_eq!(scenario.applied().await, ["001"], "{nth} of {messages}");
+    }
+    scenario.is_at_rest().await;
 }
 
 #[tokio::test]

@@ -136,6 +136,11 @@ impl Running {
         self.signal(Signal::SIGINT);
     }
 
+    /// Asks it to stop as a terminal does that is closed: SIGHUP.
+    pub fn hang_up(&self) {
+        self.signal(Signal::SIGHUP);
+    }
+
     /// Stops it where it is, until it goes on: SIGSTOP.
     pub fn stop(&self) {
         self.signal(Signal::SIGSTOP);

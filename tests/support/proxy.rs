@@ -14,6 +14,7 @@ use tokio::{
         TcpListener, TcpStream,
         tcp::{OwnedReadHalf, OwnedWriteHalf},
     },
+    sync::Mutex,
     task::JoinHandle,
 };
 
@@ -47,14 +48,19 @@ pub enum Harm {
     Swallowed,
     /// It is carried out; the answer never comes, and both connections stay open.
     AnswerSwallowed,
+    /// It never reaches the server, whose place the proxy takes: it says that it ends, and a moment later it does.
+    ToldOfTheEnd,
 }
+
+/// How a server says that it ends: ERROR 57P01, as PostgreSQL does when its postmaster is gone.
+const FAREWELL: &[u8] = b"E\0\0\0\x29SFATAL\0C57P01\0Mthe server is ending\0\0";
 
 /// Between a run and the server.
 pub struct Proxy {
     port: u16,
     meant: Meant,
     harm: Harm,
-    /// What else has come by so far.
+    /// How many of what is meant have come by so far.
     seen: AtomicUsize,
     armed: AtomicBool,
     /// Whether nobody is let in after the harm.
@@ -99,6 +105,11 @@ impl Proxy {
         !self.armed.load(Ordering::Relaxed)
     }
 
+    /// How many times what is meant has come by.
+    pub fn seen(&self) -> usize {
+        self.seen.load(Ordering::Relaxed)
+    }
+
     /// Lets everybody in again.
     pub fn open(&self) {
         self.shut.store(false, Ordering::Relaxed);
@@ -114,16 +125,25 @@ impl Proxy {
 
     async fn between(self: Arc<Self>, client: TcpStream) {
         let (mut from_client, to_client) = client.into_split();
+        let to_client = Arc::new(Mutex::new(to_client));
         let Ok(server) = TcpStream::connect(self.server.clone()).await else { return };
         let (from_server, mut to_server) = server.into_split();
         let muted = Arc::new(AtomicBool::new(false));
-        let answers = tokio::spawn(answers(from_server, to_client, Arc::clone(&muted)));
+        let answers = tokio::spawn(answers(from_server, Arc::clone(&to_client), Arc::clone(&muted)));
         let mut buffer = vec![0; 1 << 16];
         while let Ok(n @ 1..) = from_client.read(&mut buffer).await {
             let sent = &buffer[..n];
             if self.is_meant(sent) && self.armed.swap(false, Ordering::Relaxed) {
                 self.shut.store(self.shuts, Ordering::Relaxed);
-                self.harm(sent, from_client, to_server, &muted, &answers).await;
+                muted.store(true, Ordering::Relaxed);
+                if self.harm == Harm::ToldOfTheEnd {
+                    let _ = to_client.lock().await.write_all(FAREWELL).await;
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                } else {
+                    // The answers' own goes with them.
+                    drop(to_client);
+                    self.harm(sent, from_client, to_server, &answers).await;
+                }
                 break;
             }
             if to_server.write_all(sent).await.is_err() {
@@ -138,11 +158,9 @@ impl Proxy {
         commit: &[u8],
         mut from_client: OwnedReadHalf,
         mut to_server: OwnedWriteHalf,
-        muted: &AtomicBool,
         answers: &JoinHandle<()>,
     ) {
         let cut = matches!(self.harm, Harm::Lost | Harm::AnswerLost | Harm::Delayed(_));
-        muted.store(true, Ordering::Relaxed);
         if cut {
             answers.abort();
         }
@@ -170,10 +188,10 @@ fn has(bytes: &[u8], part: &[u8]) -> bool {
     bytes.windows(part.len()).any(|window| window == part)
 }
 
-async fn answers(mut from_server: OwnedReadHalf, mut to_client: OwnedWriteHalf, muted: Arc<AtomicBool>) {
+async fn answers(mut from_server: OwnedReadHalf, to_client: Arc<Mutex<OwnedWriteHalf>>, muted: Arc<AtomicBool>) {
     let mut buffer = vec![0; 1 << 16];
     while let Ok(n @ 1..) = from_server.read(&mut buffer).await {
-        if !muted.load(Ordering::Relaxed) && to_client.write_all(&buffer[..n]).await.is_err() {
+        if !muted.load(Ordering::Relaxed) && to_client.lock().await.write_all(&buffer[..n]).await.is_err() {
             break;
         }
     }

@@ -50,9 +50,10 @@ async fn harmed_once(lane: &Lane, arguments: &str, tally: &mut Tally) -> bool {
     let harm = match fastrand::u32(0..100) {
         // Before there is a second session, nobody notices that.
         92.. if matches!(meant, Meant::Anything(_)) => Harm::Lost,
-        0..30 => Harm::Lost,
-        30..60 => Harm::AnswerLost,
-        60..92 => Harm::Delayed(Duration::from_millis(fastrand::u64(0..400))),
+        0..25 => Harm::Lost,
+        25..50 => Harm::AnswerLost,
+        50..70 => Harm::ToldOfTheEnd,
+        70..92 => Harm::Delayed(Duration::from_millis(fastrand::u64(0..400))),
         // These take some seconds to be noticed.
         92..96 => Harm::Swallowed,
         _ => Harm::AnswerSwallowed,

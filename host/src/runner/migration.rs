@@ -17,7 +17,7 @@ use super::{
     ROLLED_BACK, Run,
     course::{Course, Next},
     outcome::Done,
-    recovery::{Stand, is_passing, passing, pause, tells_of_a_loss},
+    recovery::{Stand, is_passing, passing, pause},
     work::Work,
 };
 use crate::{
@@ -260,8 +260,7 @@ impl<'r, 'c> Passage<'r, 'c> {
             }
         };
         let config = self.run.config;
-        // The session learns of its end a moment after what was under way in it.
-        let lost = self.run.session.is_closed() || unknown.is_some() || tells_of_a_loss(&error);
+        let lost = unknown.is_some() || self.run.is_lost(&error);
         // The connection was given up for what the server said, which it would say again.
         let said =
             |error: &ProgramError| error.cause.database().is_some_and(|e| e.sqlstate.is_some() && !e.connection_lost);

@@ -51,7 +51,7 @@ pub(super) fn passing(error: &Error) -> bool {
 }
 
 /// Whether it is the loss of the connection that it tells of.
-pub(super) fn tells_of_a_loss(error: &Error) -> bool {
+fn tells_of_a_loss(error: &Error) -> bool {
     match error {
         Error::Database { error, .. } => error.connection_lost,
         Error::Migration { error, .. } => matches!(&error.cause, Cause::Database(error) if error.connection_lost),
@@ -60,6 +60,11 @@ pub(super) fn tells_of_a_loss(error: &Error) -> bool {
 }
 
 impl Run<'_> {
+    /// Whether the connection is gone: a server that ends says so before the connection is seen to end.
+    pub(super) fn is_lost(&self, error: &Error) -> bool {
+        self.session.is_closed() || tells_of_a_loss(error)
+    }
+
     /// Watches the session, which holds the lock.
     pub(super) async fn watch(&mut self) -> Result<()> {
         let name = format!("lockgate watch {}", short(self.run_id));
@@ -76,7 +81,7 @@ impl Run<'_> {
         for _ in 0..self.config.persistence.retries {
             // On the heap, as the parts of a run are elsewhere: its future is too large for the stack of a small thread.
             match Box::pin(work(self)).await {
-                Err(error) if (self.session.is_closed() || tells_of_a_loss(&error)) && !self.begun => {
+                Err(error) if self.is_lost(&error) && !self.begun => {
                     tracing::warn!(%error, "the connection is lost before a migration has begun; looking for the server");
                     if let Err(cause) = self.connect_again().await {
                         tracing::error!(%cause, "the server was not found again");
@@ -96,7 +101,7 @@ impl Run<'_> {
     pub(super) async fn surely<T>(&mut self, mut work: impl AsyncFnMut(&Self) -> Result<T>) -> Result<T> {
         for _ in 0..self.config.persistence.retries {
             match work(self).await {
-                Err(error) if self.session.is_closed() => {
+                Err(error) if self.is_lost(&error) => {
                     tracing::warn!(%error, "the connection is lost; looking for the server");
                     if let Err(cause) = self.reconnect().await {
                         tracing::error!(%cause, "the server was not found again");
@@ -119,7 +124,7 @@ impl Run<'_> {
             self.connect_again().await?;
             match self.lock_again().await {
                 // A server that lost one of its processes lets others in for a moment before it ends them all.
-                Err(_) if self.session.is_closed() && begin.elapsed() < self.config.persistence.reconnect => {
+                Err(error) if self.is_lost(&error) && begin.elapsed() < self.config.persistence.reconnect => {
                     self.stoppable(tokio::time::sleep(LOOK_EVERY)).await?;
                 }
                 locked => return locked,

@@ -198,8 +198,8 @@ async fn a_rehearsal_with_rows_and_clients() {
     let scenario = Scenario::new("json_rehearse").await.tables(&["a"]);
     scenario.up().await.succeeds();
     scenario.lines("INSERT INTO a SELECT generate_series(1, 1000)").await;
-    // How many rows it has is known then, and not only once the server has looked by itself.
-    scenario.lines("ANALYZE a").await;
+    // How many rows and bytes it has does not depend then on whether the server has looked by itself meanwhile.
+    scenario.lines("VACUUM ANALYZE a").await;
     scenario.write("app.sql", "SELECT count(*) FROM a;\nUPDATE a SET id = id WHERE id = 1;\n");
     scenario.write(
         "migrations/002_b.up.sql",
@@ -213,8 +213,23 @@ async fn a_rehearsal_with_rows_and_clients() {
     assert_eq!(passed["result"]["passed"], true);
     // What others do on the server meanwhile is told there as well.
     passed["result"]["globals"] = Value::Array(Vec::new());
+    // So few pages are more or less of them than the target's by chance, and an estimate says what it is based on.
+    without_numbers_of_estimates(&mut passed);
     has_its_shape("rehearse", &passed);
     document(&scenario, "rehearse", "--schema-only", 0).await;
+}
+
+fn without_numbers_of_estimates(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            if let Some(Value::Object(basis)) = fields.get_mut("basis") {
+                basis.retain(|field, _| field == "is");
+            }
+            fields.values_mut().for_each(without_numbers_of_estimates);
+        }
+        Value::Array(items) => items.iter_mut().for_each(without_numbers_of_estimates),
+        _ => {}
+    }
 }
 
 #[tokio::test]
