@@ -78,9 +78,21 @@ picture: _lockgate _postgres
 peers:
     @.ci/peers --build
 
+# time whole commands beside psql and the migration tools of `just peers`: `just bench --only noop10 heavy100 --rounds 3` (docs/performance.md)
+[group('develop')]
+bench *ARGS: _postgres
+    cargo build --quiet --locked --release --package lockgate
+    @peers=$(.ci/peers) && PATH=$peers/bin:$PATH host/benches/peers/run "{{target}}/release/lockgate" "$@"
+
+# measure how costs grow with migrations, files, the journal and components; some minutes, less with --quick (docs/performance.md)
+[group('develop')]
+bench-growth *ARGS: _postgres
+    cargo build --quiet --locked --release --package lockgate
+    @host/benches/peers/growth "{{target}}/release/lockgate" "$@"
+
 # measure plugins: their start, calls of the host, a table of a million rows rewritten (docs/performance.md)
 [group('develop')]
-bench: _lockgate _postgres
+bench-plugins: _lockgate _postgres
     @host/benches/run "{{lockgate}}"
 
 # measure backups and restores beside pg_dump and pg_restore: about 15 MB of data a unit of SCALE (docs/performance.md)

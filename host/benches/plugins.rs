@@ -1,6 +1,6 @@
 //! How fast plugins start, call the host, and rewrite a large table, each beside something that does the like without them.
 //!
-//! `just bench` runs it; docs/performance.md says what came of it. It asserts what was done, never how fast.
+//! `just bench-plugins` runs it; docs/performance.md says what came of it. It asserts what was done, never how fast.
 
 use std::{
     cell::OnceCell,
@@ -41,7 +41,7 @@ type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;
 fn main() -> Result<()> {
     // `cargo test --all-targets` runs benchmarks, too, and does not say so.
     if !env::args().any(|argument| argument == "--bench") {
-        println!("this is a benchmark: `just bench` runs it");
+        println!("this is a benchmark: `just bench-plugins` runs it");
         return Ok(());
     }
     tokio::runtime::Runtime::new()?.block_on(async {
