@@ -61,8 +61,10 @@ class Server:
     def program(self, name, *arguments, check=True):
         # The server refuses to run as root.
         user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
-        kept = subprocess.DEVNULL if check else subprocess.PIPE
-        subprocess.run([*user, self.programs / name, *arguments], check=check, cwd="/", stdin=subprocess.DEVNULL, stdout=kept, stderr=None if check else kept)
+        errors = None if check else subprocess.DEVNULL
+        subprocess.run(
+            [*user, self.programs / name, *arguments], check=check, cwd="/", stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors
+        )
 
     def query(self, sql, database="postgres"):
         """What psql prints for it, without headers."""
