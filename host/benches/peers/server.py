@@ -55,8 +55,10 @@ class Server:
         return self
 
     def __exit__(self, *_):
-        self.program("pg_ctl", "-D", self.data / "data", "-m", "immediate", "stop", check=False)
-        shutil.rmtree(self.work, ignore_errors=True)
+        try:
+            self.program("pg_ctl", "-D", self.data / "data", "-m", "immediate", "stop", check=False)
+        finally:
+            shutil.rmtree(self.work, ignore_errors=True)
 
     def program(self, name, *arguments, check=True):
         # The server refuses to run as root.
