@@ -129,7 +129,8 @@ async fn who_did_not_ask_for_bars_gets_none_and_the_server_is_asked_nothing_for_
     let asked = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
                  AND application_name LIKE 'lockgate watch %' AND query LIKE '%pg_stat_progress_%'";
     let building = "SELECT count(*) FROM pg_stat_activity
-                    WHERE datname = current_database() AND query LIKE 'CREATE INDEX%' AND state = 'active'";
+                    WHERE datname = current_database() AND query LIKE '%CREATE INDEX%' AND state = 'active'
+                    AND pid <> pg_backend_pid()";
     for (options, at_terminal, drawn) in
         [("", true, true), ("", false, false), ("-v", true, false), ("-q", true, false), ("--output json", true, false)]
     {

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use tokio_postgres::Row;
 
-use super::{handle::db_error, quote_ident, quote_literal, session::Session, tables};
+use super::{handle::db_error, quote_copy, quote_ident, quote_literal, session::Session, tables};
 use crate::{
     error::{DbError, Error, Result},
     migration::{Checksum, Version},
@@ -268,7 +268,7 @@ impl History {
 
     /// The statement that records a migration which is not there; what it took is an expression.
     pub(super) fn record_sql(&self, run_id: uuid::Uuid, record: &Record<'_>, took: &str) -> String {
-        let (values, backup) = (record.values(run_id, took), or_null(record.backup_id));
+        let (values, backup) = (record.values(run_id, took), or_null(record.backup_id, quote_literal));
         format!("INSERT INTO {} ({RECORDED}, backup_id) VALUES ({values}, {backup})", self.table)
     }
 
@@ -407,8 +407,8 @@ impl History {
 /// The columns of [`Record::values`].
 const RECORDED: &str = "version, filename, execution_time_ms, description, kind, checksum, up_script, down_script, run_id, lockgate_version";
 
-fn or_null(value: Option<&str>) -> String {
-    value.map_or_else(|| "NULL".to_owned(), quote_literal)
+fn or_null(value: Option<&str>, quote: fn(&str) -> String) -> String {
+    value.map_or_else(|| "NULL".to_owned(), quote)
 }
 
 impl Record<'_> {
@@ -421,8 +421,8 @@ impl Record<'_> {
             quote_literal(self.description),
             quote_literal(self.kind),
             quote_literal(self.checksum.as_str()),
-            or_null(self.up_script.filter(|script| script.len() <= UP_SCRIPT_MAX_BYTES)),
-            or_null(self.down_script),
+            or_null(self.up_script.filter(|script| script.len() <= UP_SCRIPT_MAX_BYTES), quote_copy),
+            or_null(self.down_script, quote_copy),
             env!("CARGO_PKG_VERSION"),
         )
     }

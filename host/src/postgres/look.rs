@@ -16,7 +16,7 @@ pub struct Look {
     pub applied: Vec<Applied>,
     /// The migration that is under way.
     pub started: Option<Started>,
-    /// The hash of the journal's last entry.
+    /// The hash of the journal's last entry, where the role may read it.
     pub journal_head: Option<String>,
 }
 
@@ -35,11 +35,11 @@ impl Look {
     ) -> Result<(Session, Option<Self>)> {
         let questions = [history.question(), progress.question(), journal.head_question()];
         let (session, answers) = Session::connect_and_ask(target, application_name, &questions).await?;
-        let [Ok(applied), Ok(started), Ok(head)] = answers.as_slice() else { return Ok((session, None)) };
+        let [Ok(applied), Ok(started), head] = answers.as_slice() else { return Ok((session, None)) };
         let look = Self {
             applied: history::in_order(applied)?,
             started: started.first().map(|row| progress.started(row)).transpose()?,
-            journal_head: head.first().and_then(|row| row.get(0)),
+            journal_head: head.as_ref().ok().and_then(|rows| rows.first()?.get(0)),
         };
         Ok((session, Some(look)))
     }

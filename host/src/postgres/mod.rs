@@ -57,6 +57,13 @@ pub fn quote_literal(text: &str) -> String {
     if quoted.contains('\\') { format!(" E'{}'", quoted.replace('\\', "\\\\")) } else { format!("'{quoted}'") }
 }
 
+/// The same for the copy of a script that may be sent beside the script itself. Where the body of a function is at fault, PostgreSQL looks
+/// for it in the message, and tells the place in there only if it stands in quotes or dollars but once.
+/// Source: PostgreSQL, `function_parse_error_transpose` in src/backend/catalog/pg_proc.c.
+pub(super) fn quote_copy(script: &str) -> String {
+    format!(" E'{}'", script.replace('\\', "\\\\").replace('\'', "\\047").replace('$', "\\044"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -66,5 +73,6 @@ mod tests {
         assert_eq!(quote_ident("a\"b"), "\"a\"\"b\"");
         assert_eq!(quote_literal("a'b"), "'a''b'");
         assert_eq!(quote_literal("a\\'b"), " E'a\\\\''b'");
+        assert_eq!(quote_copy("a\\'$b"), " E'a\\\\\\047\\044b'");
     }
 }

@@ -362,7 +362,7 @@ impl<'a> Run<'a> {
             None => Ok(Look {
                 applied: self.applied().await?,
                 started: self.progress.read(&self.session).await?,
-                journal_head: self.journal.head(&self.session).await?,
+                journal_head: None,
             }),
         }
     }
@@ -393,6 +393,10 @@ impl<'a> Run<'a> {
         let pending = plan::up(&folder.migrations, &applied, to, self.config.rules);
         let nothing_pending = pending.is_ok_and(|pending| pending.is_empty());
         if started.is_none() && standing(folder, &applied).is_empty() && nothing_pending {
+            let journal_head = match journal_head {
+                Some(head) => Some(head),
+                None => self.journal_head().await,
+            };
             return Ok(self.nothing_done(Direction::Up, plan::newest(&applied).cloned(), journal_head));
         }
         // Another run may have done it while this one waited for the lock.

@@ -7,6 +7,7 @@ use tracing::Instrument as _;
 use super::{Halt, Passage, Worked};
 use crate::{
     error::{Cause, ExitCode, ProgramError},
+    events,
     failpoint::Failpoint,
     migration::Direction,
     postgres::{
@@ -57,6 +58,7 @@ impl Passage<'_, '_> {
             Ok(Ok(ran)) => ran,
             Ok(Err(stopped)) => {
                 spans::fails(&span, ExitCode::MigrationFailed);
+                drop(told);
                 self.roll_back().await;
                 let (step, error, committed) = match stopped {
                     Stopped::Unfit => return Ok(None),
@@ -75,6 +77,7 @@ impl Passage<'_, '_> {
                 return Err(self.failed(Some(step), error, committed, &left).await.into());
             }
             Err(signal) => {
+                drop(told);
                 self.roll_back().await;
                 return Err(self.interrupted(signal, &left).await.into());
             }
@@ -83,6 +86,10 @@ impl Passage<'_, '_> {
         told.end(self.step_done(0, Some(rows)));
         course.position = course.position.after_step();
         course.position.took = Duration::from_millis(took_ms);
+        // Of a script without companions nothing is asked but what the host itself has, above.
+        let told =
+            run.events().begin(events::Event::verify(&item.name), events::Event::verified(&item.name, false, &[]));
+        told.end(events::Event::verified(&item.name, true, &[]));
         Failpoint::Checked.pass();
         self.commit(&transaction, Worked { course, ended: Some(Vec::new()) }, &left).await.map(Some)
     }
