@@ -263,6 +263,12 @@ impl Builder {
         self
     }
 
+    /// Applies all that is pending in one transaction: all of it, or nothing. Each has its own unless this is said.
+    pub fn atomic(mut self) -> Self {
+        self.options.atomic = true;
+        self
+    }
+
     /// How often a transaction is tried again that could not have a lock, collided or lost its connection; five times unless set.
     pub fn retries(mut self, retries: u32) -> Self {
         self.options.retries = Some(retries);

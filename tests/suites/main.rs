@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod adopt;
+mod atomic;
 mod auth_service;
 mod authors;
 mod backup;

@@ -248,6 +248,7 @@ async fn run(
         },
         pg_bin: global.pg_bin,
         lock_timeout: global.lock_timeout,
+        atomic: matches!(&cli.command, Command::Up(up) if up.atomic),
         retries: global.retries,
         reconnect_timeout: global.reconnect_timeout,
         cache_dir: global.cache_dir,

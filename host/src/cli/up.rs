@@ -25,6 +25,9 @@ pub struct Arguments {
     /// Show what would be done, check what can be checked, and change nothing
     #[arg(long)]
     pub(super) dry_run: bool,
+    /// Apply all that is pending in one transaction: all of it, or nothing
+    #[arg(long, conflicts_with_all = ["dry_run", "rollback_after"])]
+    pub(super) atomic: bool,
     /// Really run what is pending, in one transaction that is rolled back; say what cannot be tried so
     #[arg(long, conflicts_with = "dry_run")]
     pub(super) rollback_after: bool,

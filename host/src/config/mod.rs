@@ -60,6 +60,8 @@ pub struct Config {
     pub lock_timeout: Duration,
     /// How long a migration's statements may wait and run.
     pub timeouts: Timeouts,
+    /// Whether `up` applies all that is pending in one transaction.
+    pub atomic: bool,
     /// How hard a run tries when somebody is in its way or the connection is lost.
     pub persistence: Persistence,
     /// How much room batches leave to others.
@@ -197,6 +199,8 @@ pub struct Options {
     pub pg_bin: Option<PathBuf>,
     /// `--lock-timeout`.
     pub lock_timeout: Option<Duration>,
+    /// `--atomic`.
+    pub atomic: bool,
     /// `--retries`.
     pub retries: Option<u32>,
     /// `--reconnect-timeout`.
@@ -416,6 +420,7 @@ impl Config {
                 lock: Duration::from_millis(statement.lock_timeout_ms.unwrap_or(STATEMENT_LOCK_TIMEOUT_MS)),
                 statement: Duration::from_millis(statement.timeout_ms.unwrap_or(0)),
             },
+            atomic: options.atomic,
             persistence: Persistence {
                 retries: options.retries.or(statement.retries).unwrap_or(persistence.retries),
                 reconnect: options

@@ -110,6 +110,13 @@ pub struct Transaction {
     pub(super) writes: [Option<Vec<i64>>; 3],
 }
 
+impl Transaction {
+    /// What keeps it from being committed by anybody but the host.
+    pub fn seal(&self) -> Option<&Seal> {
+        self.seal.as_ref()
+    }
+}
+
 /// How things stand at the end of a transaction.
 pub(super) struct Standing {
     /// The role that logged in and the one that statements run as.
@@ -546,10 +553,10 @@ impl Session {
     ///
     /// A trigger that put itself off until now finds the transaction read-only, which cannot be undone in it: what was checked is
     /// what is committed.
-    pub async fn commit(&self, transaction: &Transaction) -> Committed {
-        let open = transaction.seal.as_ref().map_or(String::new(), |seal| format!("{}; ", seal.open_for_good()));
+    pub async fn commit(&self, seal: Option<&Seal>) -> Committed {
+        let open = seal.map_or(String::new(), |seal| format!("{}; ", seal.open_for_good()));
         let commit = format!("{open}{SYNCHRONOUS_COMMIT}; SET LOCAL transaction_read_only = on; COMMIT");
-        let statements = if transaction.seal.is_some() { 5 } else { 3 };
+        let statements = if seal.is_some() { 5 } else { 3 };
         let mut done = 0;
         let committed = self.run_message(&format!("{commit}; {}", reset_sql()), &mut done).await;
         match committed {

@@ -74,8 +74,14 @@ impl<'a> Bench<'a> {
     ) -> Result<Self> {
         let mut rehearsal = config.rehearsal.clone();
         rehearsal.require = false;
-        let config =
-            Config { backup: backup::Settings::none(), throwaway: true, draw: false, rehearsal, ..config.clone() };
+        let config = Config {
+            backup: backup::Settings::none(),
+            throwaway: true,
+            draw: false,
+            atomic: false,
+            rehearsal,
+            ..config.clone()
+        };
         let (ears, history) = (Arc::new(Ears::default()), History::in_schema(&config.schema));
         let named = if roles.is_some() { Named::AsItself } else { Named::Aside };
         let (globals, touched) = (Globals::read(copies.admin(), &runner.database).await?, BTreeSet::new());

@@ -216,9 +216,11 @@ pub(super) fn laid(columns: &[Column], rows: &[Vec<Cell>], head: usize, view: Vi
         let cells = rows.iter().map(|row| row[i].columns());
         cells.chain([columns[i].title.len()]).max().unwrap_or_default()
     };
+    // Once: a history may be long.
+    let widths: Vec<usize> = (0..columns.len()).map(width_of).collect();
     let mut shown: Vec<usize> = (0..columns.len()).collect();
     let needed =
-        |shown: &[usize]| shown.iter().map(|i| width_of(*i)).sum::<usize>() + GAP.len() * shown.len().saturating_sub(1);
+        |shown: &[usize]| shown.iter().map(|i| widths[*i]).sum::<usize>() + GAP.len() * shown.len().saturating_sub(1);
     while view.width.is_some_and(|width| needed(&shown) > width) {
         let spare = shown.iter().copied().filter(|i| columns[*i].spare > 0).max_by_key(|i| columns[*i].spare);
         let Some(spare) = spare else {
@@ -229,7 +231,7 @@ pub(super) fn laid(columns: &[Column], rows: &[Vec<Cell>], head: usize, view: Vi
     let line = |row: &[Cell]| {
         let mut line = String::new();
         for (n, i) in shown.iter().enumerate() {
-            let space = " ".repeat(width_of(*i).saturating_sub(row[*i].columns()));
+            let space = " ".repeat(widths[*i].saturating_sub(row[*i].columns()));
             if n > 0 {
                 line += GAP;
             }

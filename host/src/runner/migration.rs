@@ -1,6 +1,7 @@
 //! One migration, from where it stands to its end: a transaction of its own for each part of it, and nothing in between.
 
 mod batch;
+mod joined;
 mod outside;
 mod pace;
 mod told;
@@ -12,7 +13,10 @@ use std::time::{Duration, Instant};
 use tracing::Instrument as _;
 
 use self::pace::Pace;
-pub(super) use self::tryout::Tried;
+pub(super) use self::{
+    joined::{ALL_ROLLED_BACK, Joined},
+    tryout::Tried,
+};
 use super::{
     ROLLED_BACK, Run,
     course::{Course, Next},
@@ -53,15 +57,15 @@ enum Stopped {
         /// It ended the transaction itself, so that part of it stays.
         committed: bool,
     },
-    /// Its verification said no.
-    Refused(Vec<Finding>),
+    /// Checks of its own, or its verification, said no.
+    Refused(Stage, Vec<Finding>),
 }
 
 impl Failure for Stopped {
     fn kind(&self) -> ExitCode {
         match self {
             Self::Failed { .. } => ExitCode::MigrationFailed,
-            Self::Refused(_) => ExitCode::CheckFailed,
+            Self::Refused(..) => ExitCode::CheckFailed,
         }
     }
 }
@@ -130,6 +134,11 @@ impl<'r, 'c> Passage<'r, 'c> {
         Self { run, direction, item, backup, tries: 1 }
     }
 
+    /// Where it is not the first time that it is tried.
+    pub(super) fn trying(self, tries: u32) -> Self {
+        Self { tries, ..self }
+    }
+
     /// Runs the migration from where it stands to its end.
     pub(super) async fn run(&mut self, findings: &mut Vec<Finding>) -> Result<Done> {
         self.run.session.way_begins(&self.item.version, self.direction).await?;
@@ -179,15 +188,17 @@ impl<'r, 'c> Passage<'r, 'c> {
                 let duration_ms = begin.elapsed().as_millis();
                 tracing::info!(migration = item.name, %direction, duration_ms, "committed");
                 findings.extend(verified);
-                return Ok(Done {
-                    version: item.version.clone(),
-                    name: item.name.clone(),
-                    kind: item.kind.clone(),
-                    execution_time_ms: worked.course.position.took.as_millis(),
-                });
+                return Ok(self.done(&worked.course));
             }
             course = Some(worked.course);
         }
+    }
+
+    /// What it is when it has ended.
+    fn done(&self, course: &Course) -> Done {
+        let item = self.item;
+        let (version, name, kind) = (item.version.clone(), item.name.clone(), item.kind.clone());
+        Done { version, name, kind, execution_time_ms: course.position.took.as_millis() }
     }
 
     /// A migration that has done nothing has not begun: it can be mended, or left out, as if it had never been tried.
@@ -397,15 +408,7 @@ impl<'r, 'c> Passage<'r, 'c> {
         let left = self.left(course);
         let worked = match run.config.stop.race(work(&transaction)).await {
             Ok(Ok(worked)) => worked,
-            Ok(Err(Stopped::Failed { step, error, committed })) => {
-                self.roll_back().await;
-                return Err(self.failed(step, error, committed, &left).await.into());
-            }
-            Ok(Err(Stopped::Refused(findings))) => {
-                self.roll_back().await;
-                let stage = Stage::Verify(self.item.version.clone(), self.direction);
-                return Err(run.refused(self.entry(Event::Refused), stage, findings, &left).await.into());
-            }
+            Ok(Err(stopped)) => return Err(self.given_up(stopped, &left).await.into()),
             Err(signal) => {
                 self.roll_back().await;
                 return Err(self.interrupted(signal, &left).await.into());
@@ -415,10 +418,21 @@ impl<'r, 'c> Passage<'r, 'c> {
         self.commit(&transaction, worked, &left).await
     }
 
+    /// Rolls back what was stopped, and says why.
+    async fn given_up(&self, stopped: Stopped, left: &str) -> Error {
+        self.roll_back().await;
+        match stopped {
+            Stopped::Failed { step, error, committed } => self.failed(step, error, committed, left).await,
+            Stopped::Refused(stage, findings) => {
+                self.run.refused(self.entry(Event::Refused), stage, findings, left).await
+            }
+        }
+    }
+
     /// Commits what was worked and checked.
     async fn commit(&self, transaction: &Transaction, worked: Worked, left: &str) -> Result<Worked, Halt> {
         let span = spans::commit();
-        let committed = self.run.session.commit(transaction).instrument(span.clone()).await;
+        let committed = self.run.session.commit(transaction.seal()).instrument(span.clone()).await;
         match &committed {
             Committed::Yes => {}
             Committed::No(_) => spans::fails(&span, ExitCode::MigrationFailed),
@@ -591,7 +605,8 @@ impl<'r, 'c> Passage<'r, 'c> {
             let asked = verify.await.map_err(Stopped::host("verify"))?;
             let findings = asked.map_err(|error| Stopped::at("verify", error))?;
             told.end(events::Event::verified(name, !blocks(&findings), &findings));
-            if blocks(&findings) { Err(Stopped::Refused(findings)) } else { Ok(findings) }
+            let stage = || Stage::Verify(self.item.version.clone(), self.direction);
+            if blocks(&findings) { Err(Stopped::Refused(stage(), findings)) } else { Ok(findings) }
         };
         spans::within(spans::verify(), verified).await
     }
@@ -649,7 +664,7 @@ impl<'r, 'c> Passage<'r, 'c> {
     }
 
     /// What is left, and after how many tries, if there was more than one.
-    fn after_tries(&self, left: &str) -> String {
+    pub(super) fn after_tries(&self, left: &str) -> String {
         if self.tries == 1 { left.to_owned() } else { format!("{left}, after {} tries", self.tries) }
     }
 

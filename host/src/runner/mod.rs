@@ -1,6 +1,7 @@
 //! A run, from the lock to the outcome.
 
 mod adopt;
+mod atomic;
 mod awaiting;
 mod baseline;
 mod course;
@@ -22,7 +23,7 @@ use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 use self::{
-    migration::Passage,
+    migration::{ALL_ROLLED_BACK, Passage},
     work::{Work, from_history, load},
 };
 use crate::{
@@ -654,6 +655,9 @@ impl<'a> Run<'a> {
         if direction == Direction::Up && work[0].started.is_none() {
             findings.extend(self.migration_preflight(&work[0]).await?);
         }
+        if self.config.atomic && direction == Direction::Up {
+            self.refuse_what_stands_alone(work).await?;
+        }
         let so_far = &self.config.so_far;
         so_far.found(&findings);
         let from_ms = so_far.elapsed_ms();
@@ -677,26 +681,42 @@ impl<'a> Run<'a> {
         Failpoint::RunStarted.pass();
 
         self.begun = true;
+        let done = match direction {
+            Direction::Up if self.config.atomic => self.all_or_nothing(work, backup.as_ref(), &mut findings).await?,
+            _ => self.one_after_the_other(direction, work, backup.as_ref(), &mut findings).await?,
+        };
+        let finished = Entry::of(Event::RunFinished).took(self.started.elapsed());
+        self.surely(async |run| run.journal.append(&run.session, &finished).await).await?;
+        Failpoint::RunFinished.pass();
+        let outcome = async |run: &Self| run.outcome(direction, done.clone(), backup.clone(), findings.clone()).await;
+        self.surely(outcome).await
+    }
+
+    /// Each migration by itself: what is done stays, whatever comes of the next.
+    async fn one_after_the_other(
+        &mut self,
+        direction: Direction,
+        work: &[Work],
+        backup: Option<&Manifest>,
+        findings: &mut Vec<Finding>,
+    ) -> Result<Vec<Done>> {
         let mut done = Vec::new();
         for (i, item) in work.iter().enumerate() {
             // A later migration may look at what an earlier one makes, so it is asked only now.
             if direction == Direction::Up && i > 0 {
                 findings.extend(self.surely(async |run| run.migration_preflight(item).await).await?);
             }
-            self.config.so_far.found(&findings);
-            self.config.so_far.begun(&item.name, &item.kind);
-            self.config.meter.migration_began(&item.name, direction);
-            let passed = Passage::of(self, direction, item, backup.as_ref()).run(&mut findings).await;
-            self.config.meter.migration_ended(&item.name, direction, passed.is_ok());
+            let Config { so_far, meter, .. } = self.config;
+            so_far.found(findings);
+            let (begin, from_ms) = (Instant::now(), so_far.begun(&item.name, &item.kind));
+            meter.migration_began(&item.name, direction);
+            let passed = Passage::of(self, direction, item, backup).run(findings).await;
+            meter.migration_ended(&item.name, direction, begin.elapsed(), passed.is_ok());
             let passed = passed?;
-            self.config.so_far.passed(&passed);
+            so_far.passed(&passed, from_ms);
             done.push(passed);
         }
-        let finished = Entry::of(Event::RunFinished).took(self.started.elapsed());
-        self.surely(async |run| run.journal.append(&run.session, &finished).await).await?;
-        Failpoint::RunFinished.pass();
-        let outcome = async |run: &Self| run.outcome(direction, done.clone(), backup.clone(), findings.clone()).await;
-        self.surely(outcome).await
+        Ok(done)
     }
 
     /// Says what became of a run that could not say it itself: what the history has of it is committed, the rest was rolled back.
@@ -988,7 +1008,7 @@ impl<'a> Run<'a> {
     /// Notes a failure in the journal and says what the database is like now.
     async fn state_after(&self, entry: &Entry<'_>, what: &str) -> String {
         let lost = || match what {
-            NOT_RUN | ROLLED_BACK => {
+            NOT_RUN | ROLLED_BACK | ALL_ROLLED_BACK => {
                 "the connection is lost; the server rolls the migration back and releases the lock".to_owned()
             }
             what => format!("the connection is lost and the lock with it; {what}"),

@@ -46,7 +46,7 @@ impl Run<'_> {
     }
 
     /// The steps of a migration; `None` where they can only be known when the migrations before it have run.
-    async fn course_of(&self, direction: Direction, item: &Work, first: bool) -> Result<Option<Course>> {
+    pub(super) async fn course_of(&self, direction: Direction, item: &Work, first: bool) -> Result<Option<Course>> {
         match &item.started {
             // What a run has begun follows the plan that it made then.
             Some(started) if started.direction == direction => return Ok(Some(Course::under_way(started))),

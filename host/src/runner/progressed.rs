@@ -82,17 +82,18 @@ impl SoFar {
         progressed.backup_ms = Some((from_ms, to_ms));
     }
 
-    /// A migration begins.
-    pub(super) fn begun(&self, name: &str, kind: &str) {
+    /// A migration begins. Returns when that is.
+    pub(super) fn begun(&self, name: &str, kind: &str) -> f64 {
         let from_ms = self.elapsed_ms();
         self.lock().1.underway = Some(Begun { name: name.to_owned(), kind: kind.to_owned(), from_ms });
+        from_ms
     }
 
-    /// The migration that had begun is committed.
-    pub(super) fn passed(&self, done: &Done) {
+    /// A migration that had begun then is committed.
+    pub(super) fn passed(&self, done: &Done, from_ms: f64) {
         let to_ms = self.elapsed_ms();
         let progressed = &mut self.lock().1;
-        let from_ms = progressed.underway.take().map_or(to_ms, |begun| begun.from_ms);
+        progressed.underway = None;
         progressed.done.push(Passed { done: done.clone(), from_ms, to_ms });
     }
 
@@ -121,8 +122,8 @@ mod tests {
             kind: "sql".into(),
             execution_time_ms: 3,
         };
-        so_far.begun("001_a", "sql");
-        so_far.clone().passed(&of("001_a"));
+        let from_ms = so_far.begun("001_a", "sql");
+        so_far.clone().passed(&of("001_a"), from_ms);
         so_far.begun("002_b", "component");
         let now = so_far.now();
         assert_eq!(now.done.iter().map(|passed| passed.done.name.as_str()).collect::<Vec<_>>(), ["001_a"]);

@@ -206,6 +206,7 @@ pub(super) fn config(target: Target, dir: &Path) -> Config {
         pg_bin: None,
         lock_timeout: PATIENCE,
         timeouts: Timeouts { lock: PATIENCE, statement: Duration::ZERO },
+        atomic: false,
         persistence: Persistence::default(),
         batches: Batches::default(),
         lint: crate::lint::Settings::default(),

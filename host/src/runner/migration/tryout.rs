@@ -51,9 +51,9 @@ impl Passage<'_, '_> {
     /// Checks, runs and verifies the migration as far as one transaction goes. `after_others`: other migrations were run in it before.
     pub(in crate::runner) async fn tried_out(&self, after_others: bool, findings: &mut Vec<Finding>) -> Result<Tried> {
         let run = &*self.run;
-        findings.extend(self.asked_before().await?);
-        let transaction = run.session.begin_part(&run.own_tables(), self.seal()).await?;
         let tried = async {
+            findings.extend(self.asked_before().await?);
+            let transaction = self.part_begins().await?;
             let course = self.planned().await?;
             let mut committed_before = after_others;
             let mut for_its_transaction = false;
@@ -84,36 +84,27 @@ impl Passage<'_, '_> {
         match run.config.stop.race(tried).await {
             Ok(Ok(tried)) => Ok(tried),
             Ok(Err(Stopped::Failed { step, error, committed })) => Err(self.failed_in_tryout(step, error, committed)),
-            Ok(Err(Stopped::Refused(findings))) => {
-                let stage = Stage::Verify(self.item.version.clone(), Direction::Up);
-                Err(Error::Checks { stage, findings, state: UNDONE.into() })
-            }
+            Ok(Err(Stopped::Refused(stage, findings))) => Err(Error::Checks { stage, findings, state: UNDONE.into() }),
             Err(signal) => Err(Error::Interrupted { signal, state: UNDONE.into() }),
         }
     }
 
     /// The migration's own preflight, at the place where a run makes it: before the migration, and after those before it.
-    async fn asked_before(&self) -> Result<Vec<Finding>> {
+    pub(super) async fn asked_before(&self) -> Result<Vec<Finding>, Stopped> {
+        const STEP: &str = "preflight";
         let (run, item) = (&*self.run, self.item);
-        let step = || Some("preflight".to_owned());
-        let asked = run.config.stop.race(run.session.guarded(async |db| item.program.preflight(db).await)).await;
-        let asked = match asked {
-            Ok(asked) => asked?,
-            Err(signal) => return Err(Error::Interrupted { signal, state: UNDONE.into() }),
-        };
-        if let Err(broken) = run.session.check_session(run.lock).await {
-            let error = ProgramError { at: None, cause: item.fault(broken.what()) };
-            return Err(self.failed_in_tryout(step(), error, false));
-        }
-        let findings = asked.map_err(|error| self.failed_in_tryout(step(), error, false))?;
-        if blocks(&findings) {
-            return Err(Error::Checks {
-                stage: Stage::Preflight(item.version.clone()),
-                findings,
-                state: UNDONE.into(),
-            });
-        }
-        Ok(findings)
+        let asked = run.session.guarded(async |db| item.program.preflight(db).await).await;
+        let asked = asked.map_err(Stopped::host(STEP))?;
+        run.session.check_session(run.lock).await.map_err(Stopped::broken(STEP, item))?;
+        let findings = asked.map_err(|error| Stopped::at(STEP, error))?;
+        let stage = || Stage::Preflight(item.version.clone());
+        if blocks(&findings) { Err(Stopped::Refused(stage(), findings)) } else { Ok(findings) }
+    }
+
+    /// Begins the migration's part of the open transaction.
+    pub(super) async fn part_begins(&self) -> Result<Transaction, Stopped> {
+        let run = &*self.run;
+        run.session.begin_part(&run.own_tables(), self.seal()).await.map_err(Stopped::host("begin"))
     }
 
     /// One step, or why it cannot be tried.

@@ -40,7 +40,6 @@ struct Inner {
 
 #[derive(Default)]
 struct State {
-    migration: Option<Instant>,
     batches: Batches,
 }
 
@@ -140,7 +139,7 @@ impl Meter {
     /// A migration begins.
     pub fn migration_began(&self, migration: &str, direction: Direction) {
         self.change(|inner, state, series| {
-            *state = State { migration: Some(Instant::now()), ..State::default() };
+            *state = State::default();
             let of = inner.migration(migration, direction);
             series.set("lockgate_migration_start_timestamp_seconds", of, now());
         });
@@ -156,10 +155,9 @@ impl Meter {
     }
 
     /// The migration has ended.
-    pub fn migration_ended(&self, migration: &str, direction: Direction, well: bool) {
+    pub fn migration_ended(&self, migration: &str, direction: Direction, took: Duration, well: bool) {
         self.change(|inner, state, series| {
             let of = inner.migration(migration, direction);
-            let took = state.migration.take().map_or(Duration::ZERO, |begin| begin.elapsed());
             series.remove("lockgate_migration_start_timestamp_seconds", &of);
             series.set("lockgate_migration_duration_seconds", of.clone(), took.as_secs_f64());
             series.set("lockgate_migration_end_timestamp_seconds", of, now());

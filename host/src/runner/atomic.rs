@@ -1,0 +1,189 @@
+//! `up --atomic`: everything that is pending in one transaction, so that all of it is in effect or nothing.
+//!
+//! Each migration is checked, recorded and verified as in a transaction of its own, and none sees what another has set or put off. Their
+//! locks are held until the end.
+
+use std::time::Instant;
+
+use super::{
+    ALL_ROLLED_BACK, Done, Run,
+    migration::{Joined, Passage},
+    recovery::{passing, pause},
+    work::Work,
+};
+use crate::{
+    backup::Manifest,
+    config::Config,
+    error::{Cause, Error, Finding, ProgramError, Result},
+    failpoint::Failpoint,
+    migration::Direction,
+    postgres::{
+        Committed,
+        journal::{Entry, Event},
+    },
+};
+
+const NOT_COMMITTED: &str = "the connection was lost during its COMMIT, which did not take place";
+
+/// A migration whose part of the transaction is done.
+struct Part {
+    joined: Joined,
+    begin: Instant,
+    from_ms: f64,
+}
+
+impl Run<'_> {
+    /// Refuses what cannot share a transaction, before anything is done.
+    ///
+    /// # Errors
+    /// [`Error::Refused`], naming the migration.
+    pub(super) async fn refuse_what_stands_alone(&self, work: &[Work]) -> Result<()> {
+        for (i, item) in work.iter().enumerate() {
+            let why = if item.started.is_some() {
+                "is half applied"
+            } else if item.program.one_script(Direction::Up).is_some() {
+                continue;
+            } else if self.course_of(Direction::Up, item, i == 0).await?.is_some_and(|course| !course.is_atomic()) {
+                "has steps that cannot share a transaction with others"
+            } else {
+                continue;
+            };
+            return Err(Error::Refused {
+                what: format!("`--atomic`: migration `{}` {why}", item.name),
+                next: format!(
+                    "apply it by itself: `lockgate up --to {}` without `--atomic`, then the rest with it",
+                    item.version
+                ),
+            });
+        }
+        Ok(())
+    }
+
+    /// Applies all of it in one transaction. Where the connection is lost, or somebody is in the way, all of it is tried again.
+    ///
+    /// # Errors
+    /// What stopped it; nothing of it is in effect then.
+    pub(super) async fn all_or_nothing(
+        &mut self,
+        work: &[Work],
+        backup: Option<&Manifest>,
+        findings: &mut Vec<Finding>,
+    ) -> Result<Vec<Done>> {
+        let mut tries = 1;
+        loop {
+            let mut found = Vec::new();
+            let result = self.all_at_once(work, backup, tries, &mut found).await;
+            let again = tries <= self.config.persistence.retries && self.config.stop.asked().is_none();
+            match result {
+                Ok(Some(done)) => {
+                    findings.extend(found);
+                    return Ok(done);
+                }
+                Ok(None) if again => {}
+                Ok(None) => return Err(self.not_committed(work, Cause::Host(NOT_COMMITTED.into())).await),
+                Err(error) if again && self.is_lost(&error) => {
+                    tracing::warn!(%error, "the connection is lost; looking for the server, to do all of it again");
+                    if let Err(cause) = self.reconnect().await {
+                        tracing::error!(%cause, "the server was not found again");
+                        return Err(error);
+                    }
+                    self.resolved("the connection was lost; what was under way is rolled back").await?;
+                }
+                Err(error) if again && passing(&error) => {
+                    let pause = pause(tries);
+                    tracing::warn!(tries, pause_ms = pause.as_millis(), "trying all of it again after a pause");
+                    self.config.stop.race(tokio::time::sleep(pause)).await.map_err(|_| error)?;
+                }
+                Err(error) => return Err(error),
+            }
+            tries += 1;
+        }
+    }
+
+    /// The same, once; `None` where the connection was lost during the COMMIT, and with it all that was to be committed.
+    async fn all_at_once(
+        &mut self,
+        work: &[Work],
+        backup: Option<&Manifest>,
+        tries: u32,
+        findings: &mut Vec<Finding>,
+    ) -> Result<Option<Vec<Done>>> {
+        let Config { so_far, meter, .. } = self.config;
+        self.session.batch("beginning a transaction", "BEGIN").await?;
+        Failpoint::Begun.pass();
+        let mut parts: Vec<Part> = Vec::new();
+        for item in work {
+            let (begin, from_ms) = (Instant::now(), so_far.begun(&item.name, &item.kind));
+            meter.migration_began(&item.name, Direction::Up);
+            match Passage::of(self, Direction::Up, item, backup).trying(tries).join(findings).await {
+                Ok(joined) => parts.push(Part { joined, begin, from_ms }),
+                Err(error) => {
+                    meter.migration_ended(&item.name, Direction::Up, begin.elapsed(), false);
+                    self.undone(work, parts);
+                    return Err(error);
+                }
+            }
+        }
+        Failpoint::Checked.pass();
+        let committed = self.commit_all(work).await;
+        if !matches!(committed, Ok(true)) {
+            self.undone(work, parts);
+            return committed.map(|_| None);
+        }
+        Failpoint::Committed.pass();
+        let mut done = Vec::new();
+        for (item, part) in work.iter().zip(parts) {
+            let one = part.joined.is_committed(&self.events);
+            meter.migration_ended(&item.name, Direction::Up, part.begin.elapsed(), true);
+            so_far.passed(&one, part.from_ms);
+            tracing::info!(migration = item.name, direction = %Direction::Up, "committed");
+            done.push(one);
+        }
+        Ok(Some(done))
+    }
+
+    /// Commits, and says whether that took place.
+    async fn commit_all(&mut self, work: &[Work]) -> Result<bool> {
+        let (Some(first), Some(last)) = (work.first(), work.last()) else { return Ok(true) };
+        match self.session.commit(None).await {
+            Committed::Yes => return Ok(true),
+            Committed::No(error) => {
+                self.session.abort().await?;
+                return Err(self.not_committed(work, Cause::Database(error)).await);
+            }
+            Committed::Unknown => {}
+        }
+        tracing::warn!("the connection is lost; looking for the server");
+        if let Err(cause) = self.reconnect().await {
+            tracing::error!(%cause, "the server was not found again");
+            let name = if work.len() == 1 { first.name.clone() } else { format!("{} to {}", first.name, last.name) };
+            return Err(Error::OutcomeUnknown { name, run_id: self.run_id.to_string() });
+        }
+        let (version, run_id) = (&last.version, self.run_id);
+        if self.surely(async |run| run.history.holds_of_run(&run.session, version, run_id).await).await? {
+            self.resolved("the connection was lost during its COMMIT, which took place").await?;
+            return Ok(true);
+        }
+        self.resolved(NOT_COMMITTED).await?;
+        Ok(false)
+    }
+
+    async fn not_committed(&self, work: &[Work], cause: Cause) -> Error {
+        let error = ProgramError { at: None, cause };
+        // What is wrong with all of them is told of the one that was to end them.
+        let last = &work[work.len() - 1];
+        self.failed(last, Direction::Up, Some("commit".into()), error, ALL_ROLLED_BACK).await
+    }
+
+    async fn resolved(&mut self, what: &str) -> Result<()> {
+        tracing::warn!("{what}");
+        self.surely(async |run| run.journal.append(&run.session, &Entry::of(Event::Resolved).detail(what)).await).await
+    }
+
+    fn undone(&self, work: &[Work], parts: Vec<Part>) {
+        for (item, part) in work.iter().zip(parts) {
+            part.joined.is_undone(&self.events);
+            self.config.meter.migration_ended(&item.name, Direction::Up, part.begin.elapsed(), false);
+        }
+    }
+}

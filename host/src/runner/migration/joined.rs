@@ -1,0 +1,101 @@
+//! One migration as a part of the transaction that a run shares among all of them: `up --atomic`.
+
+use std::time::Instant;
+
+use super::{Passage, Stopped};
+use crate::{
+    error::{Cause, Finding, ProgramError, Result},
+    events::{Event, Events, Open},
+    failpoint::Failpoint,
+    runner::{Done, course::Course},
+    telemetry::spans,
+};
+
+/// What is left where one of several in a transaction is stopped.
+pub(in crate::runner) const ALL_ROLLED_BACK: &str = "rolled back, with every other migration of this run";
+
+/// A migration that is done, recorded and verified in a transaction which is still open.
+pub(in crate::runner) struct Joined {
+    /// What it will have been when that is committed.
+    done: Done,
+    steps: usize,
+    told: Open,
+}
+
+impl Passage<'_, '_> {
+    /// Checks, runs, records and verifies the migration within the open transaction.
+    ///
+    /// # Errors
+    /// What stopped it; the whole transaction is rolled back then.
+    pub(in crate::runner) async fn join(&self, findings: &mut Vec<Finding>) -> Result<Joined> {
+        let (run, item) = (&*self.run, self.item);
+        let mut told = self.migration_begins();
+        let span = spans::migration(&item.name, self.direction, &item.kind);
+        let joined = async {
+            match run.config.stop.race(Box::pin(self.part_of_all(findings))).await {
+                Ok(Ok(course)) => Ok(course),
+                Ok(Err(stopped)) => Err(self.given_up(stopped, ALL_ROLLED_BACK).await),
+                Err(signal) => {
+                    self.roll_back().await;
+                    Err(self.interrupted(signal, ALL_ROLLED_BACK).await)
+                }
+            }
+        };
+        let joined = spans::within(span, Box::pin(joined)).await;
+        match joined {
+            Ok(course) => Ok(Joined { done: self.done(&course), steps: course.steps.len(), told }),
+            Err(error) => {
+                let failed = Err(error);
+                told.otherwise(self.migration_ended(&failed));
+                failed.map(|_| unreachable!())
+            }
+        }
+    }
+
+    async fn part_of_all(&self, findings: &mut Vec<Finding>) -> Result<Course, Stopped> {
+        let session = &self.run.session;
+        session.as_at_the_beginning(self.timeouts()).await.map_err(Stopped::host("begin"))?;
+        findings.extend(self.asked_before().await?);
+        let begin = Instant::now();
+        let transaction = self.part_begins().await?;
+        let mut course = self.planned().await?;
+        Failpoint::Planned.pass();
+        if !course.is_atomic() {
+            let what = "one of its steps cannot share a transaction with others; run `lockgate up` without `--atomic`";
+            return Err(Stopped::at("plan", ProgramError { at: None, cause: Cause::Host(what.into()) }));
+        }
+        for i in 0..course.steps.len() {
+            let span = spans::step(&course.name_of(i), course.kind_of(i));
+            spans::within(span, Box::pin(self.step(&course, i, &transaction))).await?;
+            Failpoint::StepDone.pass();
+            course.position = course.position.after_step();
+        }
+        self.settle(&transaction).await?;
+        course.position.took = begin.elapsed();
+        let writes = self.record(&course).await?;
+        Failpoint::Recorded.pass();
+        findings.extend(self.verified().await?);
+        Failpoint::Verified.pass();
+        self.settle(&transaction).await?;
+        self.check("end", &transaction, &writes).await?;
+        self.check_recorded().await?;
+        session.end_part(&transaction).await.map_err(|error| Stopped::at("commit", error))?;
+        Ok(course)
+    }
+}
+
+impl Joined {
+    /// The transaction is committed: the migration is in effect.
+    pub(in crate::runner) fn is_committed(self, events: &Events) -> Done {
+        let Self { done, steps, told } = self;
+        events.tell(Event::Committed { migration: done.name.clone(), steps_done: steps, steps });
+        let (migration, version) = (done.name.clone(), done.version.clone());
+        told.end(Event::MigrationCommitted { migration, version, execution_time_ms: done.execution_time_ms });
+        done
+    }
+
+    /// The transaction is rolled back, or lost.
+    pub(in crate::runner) fn is_undone(self, events: &Events) {
+        events.tell(Event::RolledBack { migration: self.done.name });
+    }
+}

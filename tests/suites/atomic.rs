@@ -1,0 +1,146 @@
+//! `up --atomic`: all that is pending in one transaction.
+
+use std::{fs, time::Duration};
+
+use lockgate_tests::{Harm, Meant, Proxy, Scenario};
+
+async fn three(name: &str) -> Scenario {
+    Scenario::new(name).await.tables(&["a", "b", "c"])
+}
+
+const ATOMIC: &str = "up --atomic --no-backup";
+
+/// How many transactions wrote the rows of the history.
+async fn transactions(scenario: &Scenario) -> String {
+    scenario.value("SELECT count(DISTINCT xmin::text) FROM schema_migrations").await
+}
+
+#[tokio::test]
+async fn everything_is_applied_in_one_transaction() {
+    let scenario = three("atomic").await;
+    // What a migration sets, defers or leaves open is nothing to the next.
+    scenario.write(
+        "migrations/002_b.up.sql",
+        "SET search_path = pg_catalog; CREATE TABLE public.b (id int); CREATE TEMP TABLE x (i int)",
+    );
+    scenario.write("migrations/003_c.up.sql", "CREATE TABLE c (id int); CREATE TEMP TABLE x (i int)");
+    let outcome = scenario.run(&format!("{ATOMIC} --events events.jsonl")).await.succeeds();
+    outcome.prints("applied 001_a").prints("applied 002_b").prints("applied 003_c").prints("at version 003");
+    assert_eq!(transactions(&scenario).await, "1");
+    let told = fs::read_to_string(scenario.path("events.jsonl")).unwrap();
+    let told: Vec<&str> =
+        told.lines().filter_map(|line| line.split("\"event\":\"").nth(1)?.split('"').next()).collect();
+    let first_end = told.iter().position(|event| *event == "migration_committed").unwrap();
+    assert_eq!(told[..first_end].iter().filter(|event| **event == "migration_started").count(), 3, "{told:?}");
+    assert_eq!(told.iter().filter(|event| **event == "migration_committed").count(), 3, "{told:?}");
+    let journal = scenario.journal().await;
+    assert!(
+        journal.ends_with(&["applied 001", "applied 002", "applied 003", "run_finished"].map(str::to_owned)),
+        "{journal:?}"
+    );
+    scenario.run("history --verify").await.succeeds();
+    scenario.run(ATOMIC).await.succeeds().prints("nothing is pending");
+    scenario.run("down 003 --no-backup").await.succeeds();
+    scenario.is_at_rest().await;
+}
+
+#[tokio::test]
+async fn one_that_fails_takes_all_of_them_with_it() {
+    let scenario = three("atomic_fails").await;
+    for (file, text, code, says) in [
+        ("003_c.up.sql", "SELECT nonsense", 1, "migration `003_c` failed in up, step 1 (SQL)"),
+        ("003_c.verify.sql", "SELECT false", 6, "003_c.verify.sql"),
+        ("003_c.preflight.sql", "SELECT false", 6, "003_c.preflight.sql"),
+        (
+            "003_c.up.sql",
+            "DELETE FROM schema_migrations",
+            1,
+            "it changed the tables in which the host keeps what is applied",
+        ),
+        (
+            "003_c.up.sql",
+            "CREATE TABLE c (id int PRIMARY KEY); CREATE TABLE d (id int REFERENCES c DEFERRABLE INITIALLY DEFERRED); INSERT INTO d VALUES (1)",
+            1,
+            "deferred constraints",
+        ),
+    ] {
+        let path = format!("migrations/{file}");
+        let before = scenario.path(&path).exists().then(|| fs::read_to_string(scenario.path(&path)).unwrap());
+        scenario.write(&path, text);
+        let outcome = scenario.run(ATOMIC).await.exits_with(code).says(says).does_not_print("applied");
+        outcome
+            .says("rolled back, with every other migration of this run; no migration is applied; the lock is released");
+        assert_eq!(
+            scenario.value("SELECT to_regclass('a') IS NULL AND to_regclass('b') IS NULL").await,
+            "t",
+            "{file}: {text}"
+        );
+        match before {
+            Some(text) => scenario.write(&path, &text),
+            None => scenario.remove(&path),
+        }
+        scenario.is_at_rest().await;
+    }
+    scenario.run(ATOMIC).await.succeeds().prints("applied 003_c");
+}
+
+#[tokio::test]
+async fn what_cannot_share_a_transaction_is_refused_before_anything_is_done() {
+    let scenario = three("atomic_apart").await;
+    scenario.write("migrations/002_b.up.sql", "CREATE TABLE b (id int); CREATE INDEX CONCURRENTLY b_id ON b (id)");
+    let refused = scenario.run("up --atomic").await.exits_with(2);
+    refused
+        .says("`--atomic`: migration `002_b` has steps that cannot share a transaction with others")
+        .says("`lockgate up --to 002` without `--atomic`, then the rest with it");
+    assert!(!scenario.has_history().await && !scenario.path("backups").exists());
+    scenario.run("up --no-backup --to 002").await.succeeds();
+    scenario.run(ATOMIC).await.succeeds().prints("applied 003_c");
+    scenario.run("up --atomic --dry-run").await.exits_with(2).says("--dry-run");
+}
+
+#[tokio::test]
+async fn a_lost_connection_does_all_of_it_again_or_finds_that_it_is_done() {
+    for (name, meant, harm) in [
+        ("atomic_lost", Meant::Commit(0), Harm::Lost),
+        ("atomic_answer", Meant::Commit(0), Harm::AnswerLost),
+        ("atomic_late", Meant::Commit(0), Harm::Delayed(Duration::from_secs(1))),
+        ("atomic_told", Meant::Commit(0), Harm::ToldOfTheEnd),
+        ("atomic_within", Meant::Anything(60), Harm::ToldOfTheEnd),
+    ] {
+        let scenario = three(name).await;
+        let proxy = Proxy::before(scenario.host(), scenario.port(), meant, harm, false).await;
+        let outcome = scenario.run_through(&proxy, ATOMIC).await.succeeds();
+        assert!(proxy.has_harmed(), "{name}");
+        outcome.prints("applied 001_a").prints("applied 003_c").says("the connection was lost");
+        assert_eq!(scenario.applied().await, ["001", "002", "003"], "{name}");
+        assert_eq!(transactions(&scenario).await, "1", "{name}");
+        let journal = scenario.journal().await;
+        let count = |event: &str| journal.iter().filter(|noted| *noted == event).count();
+        assert_eq!([count("applied 001"), count("applied 003"), count("resolved")], [1; 3], "{name}: {journal:?}");
+        scenario.is_at_rest().await;
+    }
+    let scenario = three("atomic_unknown").await;
+    let proxy = Proxy::before(scenario.host(), scenario.port(), Meant::Commit(0), Harm::Lost, true).await;
+    scenario
+        .run_through(&proxy, &format!("{ATOMIC} --reconnect-timeout 1s"))
+        .await
+        .fails_with(9)
+        .says("while migration `001_a to 003_c` was committing");
+}
+
+#[tokio::test]
+async fn whoever_is_in_the_way_is_waited_for() {
+    let scenario = three("atomic_in_the_way").await;
+    scenario.run("up --no-backup --to 001").await.succeeds();
+    scenario.write("migrations/003_c.up.sql", "ALTER TABLE a ADD x int; CREATE TABLE c (id int)");
+    let holder = scenario.session().await;
+    holder.lines("BEGIN; LOCK a IN ACCESS EXCLUSIVE MODE").await;
+    scenario.write("lockgate.toml", "[statements]\nlock_timeout_ms = 200\n");
+    let run = scenario.run(ATOMIC).start();
+    let tried = "SELECT count(*) FROM schema_migrations_journal WHERE event = 'retried'";
+    let look = scenario.session().await;
+    lockgate_tests::eventually("it is tried again", async || look.value(tried).await != "0").await;
+    holder.lines("COMMIT").await;
+    run.end().await.succeeds().says("trying all of it again after a pause").prints("applied 003_c");
+    assert_eq!(scenario.applied().await, ["001", "002", "003"]);
+}
