@@ -4,6 +4,7 @@
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use tokio::{
@@ -13,6 +14,9 @@ use tokio::{
         tcp::{OwnedReadHalf, OwnedWriteHalf},
     },
 };
+
+/// How long an answer takes at least, so that what a client sends at once is here before it.
+const LATENCY: Duration = Duration::from_millis(5);
 
 /// What a session has cost.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -103,6 +107,7 @@ impl Counter {
     async fn answers(&self, mut from: OwnedReadHalf, mut to: OwnedWriteHalf, open: &Mutex<Open>) {
         let (mut buffer, mut messages) = (vec![0; 1 << 16], Messages::of_a_server());
         while let Ok(n @ 1..) = from.read(&mut buffer).await {
+            tokio::time::sleep(LATENCY).await;
             for kind in messages.of(&buffer[..n]) {
                 let mut open = open.lock().unwrap();
                 match kind {

@@ -133,7 +133,7 @@ impl Run<'_> {
         Failpoint::Committed.pass();
         let mut done = Vec::new();
         for (item, part) in work.iter().zip(parts) {
-            let one = part.joined.is_committed(&self.events);
+            let one = part.joined.committed(&self.events);
             meter.migration_ended(&item.name, Direction::Up, part.begin.elapsed(), true);
             so_far.passed(&one, part.from_ms);
             tracing::info!(migration = item.name, direction = %Direction::Up, "committed");
@@ -182,7 +182,7 @@ impl Run<'_> {
 
     fn undone(&self, work: &[Work], parts: Vec<Part>) {
         for (item, part) in work.iter().zip(parts) {
-            part.joined.is_undone(&self.events);
+            part.joined.undone(&self.events);
             self.config.meter.migration_ended(&item.name, Direction::Up, part.begin.elapsed(), false);
         }
     }

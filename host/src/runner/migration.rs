@@ -664,7 +664,7 @@ impl<'r, 'c> Passage<'r, 'c> {
     }
 
     /// What is left, and after how many tries, if there was more than one.
-    pub(super) fn after_tries(&self, left: &str) -> String {
+    fn after_tries(&self, left: &str) -> String {
         if self.tries == 1 { left.to_owned() } else { format!("{left}, after {} tries", self.tries) }
     }
 

@@ -110,8 +110,7 @@ pub async fn test(config: &Config, run_id: Uuid) -> Result<Health> {
 /// # Errors
 /// When either cannot be read.
 pub async fn status(config: &Config, run_id: Uuid) -> Result<Status> {
-    let folder = source::read(&config.dir, config.layout.as_deref())?;
-    let mut run = Run::begin_with_a_look(config, run_id).await?;
+    let (folder, mut run) = Run::begin_beside_reading(config, run_id).await?;
     let Look { applied, started, .. } = run.first_look().await?;
     let applied = run.with_scripts_of_what_changed(&folder, applied).await?;
     let failures = run.journal.failures(&run.session).await?;
@@ -171,8 +170,7 @@ pub async fn plan_down(config: &Config, run_id: Uuid, revert: &Revert) -> Result
 /// # Errors
 /// The first that stops it; what was applied before stays applied.
 pub async fn up(config: &Config, run_id: Uuid, to: Option<&Version>) -> Result<Outcome> {
-    let folder = source::read(&config.dir, config.layout.as_deref())?;
-    let mut run = Run::begin_with_a_look(config, run_id).await?;
+    let (folder, mut run) = Run::begin_beside_reading(config, run_id).await?;
     let done = run.persistently(async |run| run.up(&folder, to).await).await;
     config.meter.migrations_stand(exit_code(&done));
     done.map_err(|error| run.with_the_way_back(error))
@@ -328,6 +326,21 @@ impl<'a> Run<'a> {
         let name = format!("lockgate {}", short(run_id));
         let (session, looked) = Look::at(&config.target, &name, &history, &journal, &progress).await?;
         Ok(Self { looked, ..Self::of(config, run_id, session, started) })
+    }
+
+    /// The same while the folder is read. What is wrong with that is told first, whatever becomes of the connection.
+    async fn begin_beside_reading(config: &'a Config, run_id: Uuid) -> Result<(Folder, Self)> {
+        let (dir, layout, span) = (config.dir.clone(), config.layout.clone(), tracing::Span::current());
+        let reading = move || span.in_scope(|| source::read(&dir, layout.as_deref()));
+        let reading = async {
+            tokio::task::spawn_blocking(reading)
+                .await
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
+        };
+        // Without an end of its own: a folder that cannot be read ends it.
+        let beginning = async { Ok(Self::begin_with_a_look(config, run_id).await) };
+        let (folder, run) = tokio::try_join!(reading, beginning)?;
+        Ok((folder, run?))
     }
 
     fn of(config: &'a Config, run_id: Uuid, session: Session, started: Instant) -> Self {

@@ -45,9 +45,8 @@ impl Passage<'_, '_> {
         match joined {
             Ok(course) => Ok(Joined { done: self.done(&course), steps: course.steps.len(), told }),
             Err(error) => {
-                let failed = Err(error);
-                told.otherwise(self.migration_ended(&failed));
-                failed.map(|_| unreachable!())
+                told.otherwise(self.migration_ended(&Err(error.clone())));
+                Err(error)
             }
         }
     }
@@ -86,7 +85,7 @@ impl Passage<'_, '_> {
 
 impl Joined {
     /// The transaction is committed: the migration is in effect.
-    pub(in crate::runner) fn is_committed(self, events: &Events) -> Done {
+    pub(in crate::runner) fn committed(self, events: &Events) -> Done {
         let Self { done, steps, told } = self;
         events.tell(Event::Committed { migration: done.name.clone(), steps_done: steps, steps });
         let (migration, version) = (done.name.clone(), done.version.clone());
@@ -95,7 +94,7 @@ impl Joined {
     }
 
     /// The transaction is rolled back, or lost.
-    pub(in crate::runner) fn is_undone(self, events: &Events) {
+    pub(in crate::runner) fn undone(self, events: &Events) {
         events.tell(Event::RolledBack { migration: self.done.name });
     }
 }

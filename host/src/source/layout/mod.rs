@@ -100,11 +100,18 @@ impl Found {
 
 /// `<version>_<description>`, or with a hyphen between; the description may be missing.
 fn numbered(stem: &str) -> Option<(Version, &str)> {
+    let (digits, words) = parted(stem)?;
+    Some((Version::parse(digits)?, words))
+}
+
+/// The same in words.
+fn parted(stem: &str) -> Option<(&str, &str)> {
     let digits = stem.bytes().take_while(u8::is_ascii_digit).count();
-    let version = Version::parse(&stem[..digits])?;
-    match stem[digits..].chars().next() {
+    let (version, rest) = stem.split_at(digits);
+    match rest.chars().next() {
+        _ if digits == 0 => None,
         None => Some((version, "")),
-        Some('_' | '-') => Some((version, &stem[digits + 1..])),
+        Some('_' | '-') => Some((version, &rest[1..])),
         Some(_) => None,
     }
 }

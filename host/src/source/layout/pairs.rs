@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Down, Draft, Found, Layout, Listing, Scripts, Source, numbered};
+use super::{Down, Draft, Found, Layout, Listing, Scripts, Source, numbered, parted};
 use crate::{error::Problem, migration::Version};
 
 pub(super) struct Pairs;
@@ -51,17 +51,21 @@ impl Layout for Pairs {
 
 /// Whether a file is named as a part of such a migration, or as a component.
 pub(super) fn is_part(name: &str) -> bool {
-    stem(name).is_some() || name.strip_suffix(COMPONENT).is_some_and(|stem| described(stem).is_some())
+    stem(name).is_some() || name.strip_suffix(COMPONENT).is_some_and(is_described)
 }
 
 fn stem(name: &str) -> Option<(&str, Part)> {
     let (ending, part) = PARTS.iter().find(|(ending, _)| name.ends_with(ending))?;
     let stem = name.strip_suffix(ending)?;
-    described(stem).map(|_| (stem, *part))
+    is_described(stem).then_some((stem, *part))
+}
+
+fn is_described(stem: &str) -> bool {
+    parted(stem).is_some_and(|(_, words)| !words.is_empty()) && stem.contains('_')
 }
 
 fn described(stem: &str) -> Option<(Version, &str)> {
-    numbered(stem).filter(|(_, words)| !words.is_empty() && stem.contains('_'))
+    numbered(stem).filter(|_| is_described(stem))
 }
 
 /// Reads those files of a folder that are of this layout, whatever else is in it.
