@@ -149,8 +149,10 @@ impl Whole<'_> {
         let session_sql = SESSION_SQL
             .replace("$1", &format!("{}::pg_catalog.oid", self.lock.class()))
             .replace("$2", &format!("{}::pg_catalog.oid", self.lock.object()));
+        // Planned here, once, and for catalogs that grow with every migration: as small as they are now, they would be read whole each time.
         format!(
-            "PREPARE {begin} (pg_catalog.text) AS
+            "BEGIN; SET LOCAL enable_seqscan = off; SET LOCAL plan_cache_mode = force_generic_plan;
+             PREPARE {begin} (pg_catalog.text) AS
                  SELECT pg_catalog.set_config('{TRANSACTION}', pg_catalog.pg_current_xact_id()::pg_catalog.text, true),
                         {signature}, {writes}, {SETTINGS_SQL}, CASE WHEN {changed} THEN {lost} END;
              PREPARE {guard} AS
@@ -159,7 +161,8 @@ impl Whole<'_> {
                                    current_user::pg_catalog.text) OPERATOR(pg_catalog.<>) {roles} THEN {lost_role} END;
              PREPARE {end} (pg_catalog.text, pg_catalog.text) AS
                  SELECT {session_sql}, pg_catalog.pg_current_xact_id_if_assigned()::pg_catalog.text, {signature}, {writes},
-                        {SETTINGS_SQL}, {recorded}, {TOOK_SQL}",
+                        {SETTINGS_SQL}, {recorded}, {TOOK_SQL};
+             EXPLAIN EXECUTE {begin}(NULL); EXPLAIN EXECUTE {end}(NULL, NULL); COMMIT",
             begin = self.name("begin"),
             guard = self.name("guard"),
             end = self.name("end"),
@@ -211,6 +214,7 @@ impl Whole<'_> {
         let Some(message) = migration.script.message() else { return Err(Stopped::Unfit) };
         if !session.prepared.has(self.direction) {
             if session.batch("preparing what is asked of each migration", &self.prepare_sql(session)).await.is_err() {
+                let _ = session.abort().await;
                 return Err(Stopped::Unfit);
             }
             session.prepared.note(self.direction);
