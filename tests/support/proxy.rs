@@ -52,7 +52,7 @@ pub enum Harm {
     ToldOfTheEnd,
 }
 
-/// How a server says that it ends: ERROR 57P01, as PostgreSQL does when its postmaster is gone.
+/// How a server says that it ends: FATAL 57P01, as PostgreSQL does when its postmaster is gone.
 const FAREWELL: &[u8] = b"E\0\0\0\x29SFATAL\0C57P01\0Mthe server is ending\0\0";
 
 /// Between a run and the server.
