@@ -143,7 +143,7 @@ impl<'de> Deserialize<'de> for Version {
 }
 
 /// Which way a migration runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Direction {
     /// Towards the newer schema.

@@ -156,7 +156,7 @@ pub fn main() -> u8 {
     let name = matches.subcommand_name().unwrap_or_default();
     let span = spans::run(run_id, name);
     telemetry.adopt(&span);
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&Error::system("starting the runtime", error), &command, console, json),
     };

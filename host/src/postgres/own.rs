@@ -68,24 +68,21 @@ const CATALOG: [(&str, &str, &str); 9] = [
 /// An expression that changes when a table of one of these names (expressions themselves) is emptied, replaced, given away or changed
 /// in any way: it tells which transaction wrote each row of the catalog that belongs to it, or to the function of one of its triggers.
 ///
-/// Every operator with its schema: the migration may have changed the search path.
+/// Every operator with its schema: the migration may have changed the search path. A list for each catalog, because a union of them takes
+/// the server three times as long.
 pub(super) fn signature_sql(names: [&str; 4]) -> String {
     let oids = names.map(|name| format!("pg_catalog.to_regclass({name})::pg_catalog.oid")).join(", ");
-    let mut rows = CATALOG.map(|(catalog, key, table)| {
+    let written = CATALOG.map(|(catalog, key, table)| {
         format!(
-            "SELECT pg_catalog.concat_ws(' ', '{catalog}', {table}, {key}, xmin) FROM pg_catalog.{catalog}
-             WHERE {table} OPERATOR(pg_catalog.=) ANY (own.oids)"
+            "ARRAY(SELECT xmin FROM pg_catalog.{catalog} WHERE {table} OPERATOR(pg_catalog.=) ANY (own.oids) ORDER BY {table}, {key})"
         )
     });
-    rows[0].push_str(
-        " UNION ALL SELECT pg_catalog.concat_ws(' ', 'pg_proc', p.oid, p.xmin) FROM pg_catalog.pg_proc p
-          JOIN pg_catalog.pg_trigger t ON t.tgfoid OPERATOR(pg_catalog.=) p.oid
-          WHERE t.tgrelid OPERATOR(pg_catalog.=) ANY (own.oids) AND NOT t.tgisinternal",
-    );
     format!(
-        "(SELECT pg_catalog.concat_ws(';', own.oids::pg_catalog.text, pg_catalog.string_agg(part.row, ';' ORDER BY part.row))
-          FROM (SELECT ARRAY[{oids}]) own (oids), LATERAL ({}) part (row) GROUP BY own.oids)",
-        rows.join(" UNION ALL ")
+        "(SELECT pg_catalog.concat_ws(' ', own.oids, {},
+                 ARRAY(SELECT p.xmin FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_trigger t ON t.tgfoid OPERATOR(pg_catalog.=) p.oid
+                       WHERE t.tgrelid OPERATOR(pg_catalog.=) ANY (own.oids) AND NOT t.tgisinternal ORDER BY p.oid))
+          FROM (SELECT ARRAY[{oids}]) own (oids))",
+        written.join(", ")
     )
 }
 

@@ -21,7 +21,7 @@ use super::{
     quote_literal,
     recorded::Recorder,
     seal::Seal,
-    whole::Prepared,
+    whole::{GONE, Prepared},
 };
 use crate::{
     error::{Cause, DbError, Error, ProgramError, Result},
@@ -558,7 +558,8 @@ impl Session {
         let commit = format!("{open}{SYNCHRONOUS_COMMIT}; SET LOCAL transaction_read_only = on; COMMIT");
         let statements = if seal.is_some() { 5 } else { 3 };
         let mut done = 0;
-        let committed = self.run_message(&format!("{commit}; {}", reset_sql()), &mut done).await;
+        let settings = self.prepared.settings_sql().unwrap_or_else(settings_sql);
+        let committed = self.run_message(&format!("{commit}; {}", reset_sql(&settings)), &mut done).await;
         match committed {
             Ok(_) => {
                 self.transaction_ends(true);
@@ -571,7 +572,12 @@ impl Session {
             }
             Err(error) if done >= statements => {
                 self.transaction_ends(true);
-                tracing::warn!(%error, "the session could not be reset");
+                if error.is(GONE) {
+                    self.prepared.forget();
+                    self.reset().await;
+                } else {
+                    tracing::warn!(%error, "the session could not be reset");
+                }
                 Committed::Yes
             }
             Err(error) => Committed::No(Box::new(error)),
@@ -580,7 +586,7 @@ impl Session {
 
     /// What one migration has set for the session, or left open in it, must not reach the next, nor the journal.
     async fn reset(&self) {
-        if let Err(error) = self.batch("resetting the session", &reset_sql()).await {
+        if let Err(error) = self.batch("resetting the session", &reset_sql(&settings_sql())).await {
             tracing::warn!(%error, "the session could not be reset");
         }
     }
@@ -697,12 +703,12 @@ impl Session {
     }
 }
 
-fn reset_sql() -> String {
-    format!("CLOSE ALL; DISCARD TEMP; RESET ALL; {}", settings_sql())
+fn reset_sql(settings: &str) -> String {
+    format!("CLOSE ALL; DISCARD TEMP; RESET ALL; {settings}")
 }
 
 /// Those that this server's version does not have are left out.
-fn settings_sql() -> String {
+pub(super) fn settings_sql() -> String {
     let values: Vec<String> = SETTINGS.iter().map(|(name, value)| format!("('{name}', '{value}')")).collect();
     format!(
         "SELECT pg_catalog.set_config(v.name, v.value, false) FROM (VALUES {}) AS v (name, value)

@@ -4,7 +4,10 @@
 //! What the host asks in each such message is prepared once. Between the script and what the host writes, the server itself looks whether
 //! the transaction and the role are still the host's, and stops there if they are not.
 
-use std::sync::{Mutex, PoisonError};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use futures_util::TryStreamExt;
 use tokio_postgres::{SimpleQueryMessage, SimpleQueryRow};
@@ -17,7 +20,7 @@ use super::{
     lock::LockKey,
     own::{OwnTables, OwnWrites, signature_sql, writes_sql},
     quote_literal,
-    session::{Broken, SESSION_SQL, SETTINGS_SQL, Session, Standing, Timeouts, Transaction},
+    session::{Broken, SESSION_SQL, SETTINGS_SQL, Session, Standing, Timeouts, Transaction, settings_sql},
 };
 use crate::{
     error::{DbError, Error, ProgramError},
@@ -77,7 +80,7 @@ pub struct Ran {
 
 /// Why it has come to nothing.
 pub enum Stopped {
-    /// The script was not begun, or what is prepared is gone: it is to be done step by step.
+    /// The script was not begun, or what is prepared is gone or does not fit any more: it is to be done step by step.
     Unfit,
     /// The script failed.
     Script(ProgramError),
@@ -91,19 +94,46 @@ pub enum Stopped {
     Unrecorded,
 }
 
-/// What is prepared in a session.
+/// What is prepared in a session, for each direction.
 #[derive(Default)]
-pub(super) struct Prepared(Mutex<Vec<Direction>>);
+pub(super) struct Prepared(Mutex<HashMap<Direction, Arc<Questions>>>);
 
 impl Prepared {
-    fn has(&self, direction: Direction) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(&direction)
+    /// The statement that sets what the host needs of the session, where it is prepared.
+    pub(super) fn settings_sql(&self) -> Option<String> {
+        Some(format!("EXECUTE {}", self.all().values().next()?.name("settings")))
     }
 
-    fn note(&self, direction: Direction) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(direction);
+    /// Some of it is gone: it is prepared anew when it is needed.
+    pub(super) fn forget(&self) {
+        self.all().clear();
+    }
+
+    fn all(&self) -> MutexGuard<'_, HashMap<Direction, Arc<Questions>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// What is asked in each message.
+struct Questions {
+    /// The end of their names, which no script knows.
+    id: Uuid,
+    /// The signature of the host's own tables when they were prepared: every message must leave it as it is.
+    signature: String,
+}
+
+impl Questions {
+    fn name(&self, what: &str) -> String {
+        name(self.id, what)
+    }
+}
+
+fn name(id: Uuid, what: &str) -> String {
+    format!("lockgate_{what}_{}", id.simple())
+}
+
+/// A prepared statement is not there: `invalid_sql_statement_name`.
+pub(super) const GONE: &str = "26000";
 
 /// Before the script: BEGIN, two time-outs, how it commits, and the first question.
 const BEFORE: usize = 5;
@@ -118,13 +148,8 @@ mod behind {
 }
 
 impl Whole<'_> {
-    fn name(&self, what: &str) -> String {
-        // No script knows it.
-        format!("lockgate_{what}_{}_{}", self.direction, self.run_id.simple())
-    }
-
-    /// What is asked in each message.
-    fn prepare_sql(&self, session: &Session) -> String {
+    /// What is asked in each message, and the signature.
+    fn prepare_sql(&self, session: &Session, id: Uuid) -> String {
         let own = self.own;
         let names = [&own.history, &own.journal, &own.progress, &own.seal].map(|name| quote_literal(name));
         let [history, journal, progress, _] = &names;
@@ -154,7 +179,7 @@ impl Whole<'_> {
             "BEGIN; SET LOCAL enable_seqscan = off; SET LOCAL plan_cache_mode = force_generic_plan;
              PREPARE {begin} (pg_catalog.text) AS
                  SELECT pg_catalog.set_config('{TRANSACTION}', pg_catalog.pg_current_xact_id()::pg_catalog.text, true),
-                        {signature}, {writes}, {SETTINGS_SQL}, CASE WHEN {changed} THEN {lost} END;
+                        {writes}, {SETTINGS_SQL}, CASE WHEN {changed} THEN {lost} END;
              PREPARE {guard} AS
                  SELECT CASE WHEN NOT {is_ours} THEN {lost}
                              WHEN (session_user::pg_catalog.text OPERATOR(pg_catalog.||) ' ' OPERATOR(pg_catalog.||)
@@ -162,27 +187,30 @@ impl Whole<'_> {
              PREPARE {end} (pg_catalog.text, pg_catalog.text) AS
                  SELECT {session_sql}, pg_catalog.pg_current_xact_id_if_assigned()::pg_catalog.text, {signature}, {writes},
                         {SETTINGS_SQL}, {recorded}, {TOOK_SQL};
-             EXPLAIN EXECUTE {begin}(NULL); EXPLAIN EXECUTE {end}(NULL, NULL); COMMIT",
-            begin = self.name("begin"),
-            guard = self.name("guard"),
-            end = self.name("end"),
+             PREPARE {settings} AS {settings_sql};
+             EXPLAIN EXECUTE {begin}(NULL); EXPLAIN EXECUTE {end}(NULL, NULL); COMMIT; SELECT {signature}",
+            begin = name(id, "begin"),
+            guard = name(id, "guard"),
+            end = name(id, "end"),
+            settings = name(id, "settings"),
+            settings_sql = settings_sql(),
             lost = fail(LOST_TRANSACTION),
             lost_role = fail(LOST_ROLE),
         )
     }
 
     /// Before the script.
-    fn head(&self, migration: &Migration<'_>) -> String {
+    fn head(questions: &Questions, migration: &Migration<'_>) -> String {
         format!(
             "BEGIN; {}; SET LOCAL synchronous_commit = on; EXECUTE {}({});\n",
             migration.timeouts.sql("SET LOCAL"),
-            self.name("begin"),
+            questions.name("begin"),
             quote_literal(migration.record.version.as_str())
         )
     }
 
     /// Behind the script, which may end in a comment.
-    fn tail(&self, migration: &Migration<'_>) -> String {
+    fn tail(&self, questions: &Questions, migration: &Migration<'_>) -> String {
         let Migration { record, entry, .. } = migration;
         let recorded = match self.direction {
             Direction::Up => self.history.record_sql(self.run_id, record, TOOK_SQL),
@@ -191,9 +219,9 @@ impl Whole<'_> {
         format!(
             "\n;EXECUTE {guard}; SET CONSTRAINTS ALL IMMEDIATE; {recorded}; {noted}; SET CONSTRAINTS ALL IMMEDIATE;
              EXECUTE {end}({version}, {run_id})",
-            guard = self.name("guard"),
+            guard = questions.name("guard"),
             noted = self.journal.entry_sql(entry, TOOK_SQL),
-            end = self.name("end"),
+            end = questions.name("end"),
             version = quote_literal(record.version.as_str()),
             run_id = quote_literal(&self.run_id.to_string()),
         )
@@ -206,24 +234,35 @@ impl Whole<'_> {
         }
     }
 
+    /// Prepares what is asked in each message; `None` where that is impossible.
+    async fn prepare(&self, session: &Session) -> Option<Arc<Questions>> {
+        let id = Uuid::now_v7();
+        let prepared = session.texts("preparing what is asked of each migration", &self.prepare_sql(session, id)).await;
+        let signature = prepared.ok()?.pop()?.pop()??;
+        let questions = Arc::new(Questions { id, signature });
+        session.prepared.all().insert(self.direction, Arc::clone(&questions));
+        Some(questions)
+    }
+
     /// Runs a migration, all but its COMMIT: one round trip, and another the first time in a session.
     ///
     /// # Errors
     /// Why nothing of it must be committed. Unless the connection is lost, the transaction is still to be rolled back.
     pub async fn run(&self, session: &Session, migration: &Migration<'_>) -> Result<Ran, Stopped> {
         let Some(message) = migration.script.message() else { return Err(Stopped::Unfit) };
-        if !session.prepared.has(self.direction) {
-            if session.batch("preparing what is asked of each migration", &self.prepare_sql(session)).await.is_err() {
-                let _ = session.abort().await;
-                return Err(Stopped::Unfit);
-            }
-            session.prepared.note(self.direction);
-        }
-        let (head, tail) = (self.head(migration), self.tail(migration));
+        let prepared = session.prepared.all().get(&self.direction).cloned();
+        let questions = match prepared {
+            Some(questions) => questions,
+            None => self.prepare(session).await.ok_or(Stopped::Unfit)?,
+        };
+        let (head, tail) = (Self::head(&questions, migration), self.tail(&questions, migration));
         let statements = migration.script.statements().count();
         let mut answers = Answers::default();
         let asked = answers.of(session, &format!("{head}{message}{tail}")).await;
         if let Err(error) = asked {
+            if error.is(GONE) {
+                session.prepared.forget();
+            }
             return Err(self.stopped(error, answers.done, statements, &head, migration.script));
         }
         let script = BEFORE..BEFORE + statements;
@@ -232,12 +271,11 @@ impl Whole<'_> {
             return Err(Stopped::Unrecorded);
         }
         let (Some(begin), Some(end)) = (answers.rows.first(), answers.rows.last()) else { return Err(Stopped::Unfit) };
-        let [history, journal, progress] = [2, 3, 4].map(|i| counts(begin.get(i)));
         let transaction = Transaction {
             id: text(begin, 0),
-            signature: text(begin, 1),
-            writes: [history, journal, progress],
-            settings: text(begin, 5),
+            signature: questions.signature.clone(),
+            writes: [1, 2, 3].map(|i| counts(begin.get(i))),
+            settings: text(begin, 4),
             seal: None,
         };
         let standing = Standing {
@@ -249,6 +287,11 @@ impl Whole<'_> {
             settings: text(end, 7),
             sealed: true,
         };
+        if standing.signature != transaction.signature {
+            // Who has changed them, the migration or somebody else since it was prepared, is found out step by step.
+            session.prepared.forget();
+            return Err(Stopped::Unfit);
+        }
         session.compare(&transaction, &standing, &self.writes()).map_err(Stopped::Broken)?;
         if !is_true(end, 8) {
             return Err(Stopped::Unrecorded);
@@ -272,8 +315,7 @@ impl Whole<'_> {
         }
         error.position = None;
         match n - statements {
-            // What was prepared is gone.
-            _ if error.is("26000") => Stopped::Unfit,
+            _ if error.is(GONE) => Stopped::Unfit,
             behind::GUARD if error.message.contains(LOST_ROLE) => Stopped::Broken(Broken::Role),
             behind::GUARD if error.message.contains(LOST_TRANSACTION) => Stopped::Broken(Broken::Transaction),
             behind::PUT_OFF | behind::PUT_OFF_AGAIN => Stopped::PutOff(error.into()),
