@@ -31,6 +31,7 @@ pub mod locks;
 #[doc(hidden)]
 pub mod migration;
 #[doc(hidden)]
+mod parallel;
 pub mod plan;
 #[doc(hidden)]
 pub mod plugin;

@@ -4,7 +4,7 @@
 //! `-- lockgate: ignore RULE, RULE` holds as the first does, and for the whole of the statement that it stands above, in or behind.
 //! Whatever follows a second `--` is the reason.
 
-use std::cell::Cell;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::{
     Found, Level, Rule, Settings,
@@ -13,10 +13,10 @@ use super::{
 };
 
 /// The comments of a script that let something pass.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub(super) struct Ignores(Vec<Ignore>);
 
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 struct Ignore {
     /// The byte at which the comment begins.
     offset: usize,
@@ -27,7 +27,7 @@ struct Ignore {
     /// Names that no rule has, and what there is instead.
     unknown: Vec<(String, NoRule)>,
     /// Whether it has let something pass.
-    used: Cell<bool>,
+    used: AtomicBool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,14 +69,14 @@ impl Ignores {
             }
         }
         let line = line_of(text, offset);
-        self.0.push(Ignore { offset, line, holds_for, rules, unknown, used: Cell::new(false) });
+        self.0.push(Ignore { offset, line, holds_for, rules, unknown, used: AtomicBool::new(false) });
     }
 
     /// Whether one of them lets a finding pass.
     pub(super) fn cover(&self, rule: Rule, part: &Part, offset: usize) -> bool {
         let mut covered = false;
         for ignore in self.0.iter().filter(|ignore| ignore.holds(rule, part, offset)) {
-            ignore.used.set(true);
+            ignore.used.store(true, Ordering::Relaxed);
             covered = true;
         }
         covered
@@ -103,7 +103,7 @@ impl Ignores {
                 settings.level(**rule) != Level::Off && !matches!(rule, Rule::BlockingLock | Rule::BriefBlockingLock)
             };
             let rules: Vec<String> = ignore.rules.iter().filter(could).map(|rule| format!("`{rule}`")).collect();
-            if !ignore.used.get() && !rules.is_empty() && rules.len() == ignore.rules.len() {
+            if !ignore.used.load(Ordering::Relaxed) && !rules.is_empty() && rules.len() == ignore.rules.len() {
                 let message = format!("nothing of {} is there to be ignored", rules.join(", "));
                 all.push(found(message, Some("remove the comment".to_owned())));
             }

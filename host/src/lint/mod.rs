@@ -16,6 +16,7 @@ use self::subject::{Part, PartWalk};
 use crate::{
     error::{self, Severity},
     locks::{Locks, Relations},
+    parallel,
 };
 
 pub use rule::Rule;
@@ -142,6 +143,9 @@ pub struct Report {
     pub skipped: Vec<Skipped>,
 }
 
+/// Fewer are looked at sooner than a thread begins.
+const SUBJECTS_A_THREAD: usize = 10;
+
 /// The locks of all statements, for [`Relations::read`].
 pub fn locks(subjects: &[Subject]) -> impl Iterator<Item = &Locks> {
     subjects.iter().flat_map(Subject::parts).flat_map(|part| part.statements()).map(|statement| &statement.locks)
@@ -154,31 +158,9 @@ pub fn check(
     pg_version: PgVersion,
     relations: Option<&Relations>,
 ) -> Report {
-    let mut findings = Vec::new();
-    for subject in subjects {
-        let mut found: Vec<(Rule, Found<'_>)> = Vec::new();
-        for part in subject.parts() {
-            found.extend(squawk::check(part, settings, pg_version.major));
-        }
-        let view = View { subject, settings, relations };
-        for (rule, check) in OWN.iter().filter(|(rule, _)| settings.level(*rule) != Level::Off) {
-            found.extend(check(&view).into_iter().map(|one| (*rule, one)));
-        }
-        found.retain(|(rule, one)| !one.part.ignores().cover(*rule, one.part, one.offset));
-        found.retain(|(_, one)| subject.is_asked_for(one.part.file()));
-        // What is ignored in vain is known only now.
-        if settings.level(Rule::UnusedIgnore) != Level::Off {
-            let asked = subject.parts().filter(|part| subject.is_asked_for(part.file()));
-            let unused = asked.flat_map(|part| part.ignores().unused(part, settings));
-            found.extend(unused.map(|one| (Rule::UnusedIgnore, one)));
-        }
-        found.sort_by_key(|(_, one)| one.offset);
-        for part in subject.parts() {
-            let mut walk = part.walk();
-            let of_part = found.iter().filter(|(_, one)| std::ptr::eq(one.part, part));
-            findings.extend(of_part.map(|(rule, one)| one.finding(*rule, settings.level(*rule), &mut walk)));
-        }
-    }
+    let found =
+        parallel::map(subjects, SUBJECTS_A_THREAD, |subject| check_one(subject, settings, pg_version, relations));
+    let mut findings = found.concat();
     findings.sort_by(|a, b| (&a.file, a.line, a.column).cmp(&(&b.file, b.line, b.column)));
     let skipped = match relations {
         Some(_) => Vec::new(),
@@ -195,6 +177,39 @@ pub fn check(
         findings,
         skipped,
     }
+}
+
+/// The same for one migration: in order of place within each file.
+fn check_one(
+    subject: &Subject,
+    settings: &Settings,
+    pg_version: PgVersion,
+    relations: Option<&Relations>,
+) -> Vec<Finding> {
+    let mut found: Vec<(Rule, Found<'_>)> = Vec::new();
+    for part in subject.parts() {
+        found.extend(squawk::check(part, settings, pg_version.major));
+    }
+    let view = View { subject, settings, relations };
+    for (rule, check) in OWN.iter().filter(|(rule, _)| settings.level(*rule) != Level::Off) {
+        found.extend(check(&view).into_iter().map(|one| (*rule, one)));
+    }
+    found.retain(|(rule, one)| !one.part.ignores().cover(*rule, one.part, one.offset));
+    found.retain(|(_, one)| subject.is_asked_for(one.part.file()));
+    // What is ignored in vain is known only now.
+    if settings.level(Rule::UnusedIgnore) != Level::Off {
+        let asked = subject.parts().filter(|part| subject.is_asked_for(part.file()));
+        let unused = asked.flat_map(|part| part.ignores().unused(part, settings));
+        found.extend(unused.map(|one| (Rule::UnusedIgnore, one)));
+    }
+    found.sort_by_key(|(_, one)| one.offset);
+    let mut findings = Vec::new();
+    for part in subject.parts() {
+        let mut walk = part.walk();
+        let of_part = found.iter().filter(|(_, one)| std::ptr::eq(one.part, part));
+        findings.extend(of_part.map(|(rule, one)| one.finding(*rule, settings.level(*rule), &mut walk)));
+    }
+    findings
 }
 
 impl Found<'_> {

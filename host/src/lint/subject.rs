@@ -11,6 +11,7 @@ use super::{
 use crate::{
     error::{Error, Problem, Result},
     locks::{self, Locks, Names},
+    parallel,
     source::Migration,
     sql::{Directives, Places, Script, Walk},
     step::Step,
@@ -26,7 +27,7 @@ pub enum Side {
 }
 
 /// One migration.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Subject {
     pub(super) up: Option<Part>,
     pub(super) down: Option<Part>,
@@ -37,7 +38,7 @@ pub struct Subject {
 }
 
 /// One script.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Part {
     pub(super) side: Side,
     file: String,
@@ -76,6 +77,14 @@ impl Subject {
             goes_both_ways: files.up.is_some() && !irreversible,
             asked_for: None,
         })
+    }
+
+    /// The same of many, in their order.
+    pub fn of_all(migrations: &[&Migration]) -> Vec<Self> {
+        parallel::map(migrations, super::SUBJECTS_A_THREAD, |migration| Self::of(migration))
+            .into_iter()
+            .flatten()
+            .collect()
     }
 
     /// The migrations to which these files belong; a file that belongs to none is looked at by itself, with the one beside it that goes

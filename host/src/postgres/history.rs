@@ -266,10 +266,15 @@ impl History {
         )
     }
 
-    /// The statement that records a migration which is not there; what it took is an expression.
-    pub(super) fn record_sql(&self, run_id: uuid::Uuid, record: &Record<'_>, took: &str) -> String {
-        let (values, backup) = (record.values(run_id, took), or_null(record.backup_id, quote_literal));
-        format!("INSERT INTO {} ({RECORDED}, backup_id) VALUES ({values}, {backup})", self.table)
+    /// The statement that records a migration which is not there.
+    fn record_sql(&self, run_id: uuid::Uuid, record: &Record<'_>) -> String {
+        format!("INSERT INTO {} ({RECORDED}) VALUES ({})", self.table, record.values(run_id))
+    }
+
+    /// The same, to be prepared: its parameters are a record's [`arguments`](Record::arguments), what it took is an expression.
+    pub(super) fn recorded_sql(&self, run_id: uuid::Uuid, took: &str) -> String {
+        let values = values("$1, $2, $3, $4, $5, $6, $7, $8", took, run_id);
+        format!("INSERT INTO {} ({RECORDED}) VALUES ({values})", self.table)
     }
 
     /// The statement that removes a version, which is an expression.
@@ -314,7 +319,7 @@ impl History {
         if former {
             self.forget(session, record.version).await?;
         }
-        let sql = self.record_sql(run_id, record, &record.execution_time_ms.to_string());
+        let sql = self.record_sql(run_id, record);
         session.batch("recording the migration", &sql).await?;
         Ok(u8::from(former))
     }
@@ -405,17 +410,28 @@ impl History {
 }
 
 /// The columns of [`Record::values`].
-const RECORDED: &str = "version, filename, execution_time_ms, description, kind, checksum, up_script, down_script, run_id, lockgate_version";
+const RECORDED: &str =
+    "version, filename, description, kind, checksum, up_script, down_script, backup_id, execution_time_ms, run_id,
+                        lockgate_version";
+
+/// For the columns of [`RECORDED`].
+fn values(arguments: &str, took: &str, run_id: uuid::Uuid) -> String {
+    format!("{arguments}, {took}, '{run_id}', '{}'", env!("CARGO_PKG_VERSION"))
+}
 
 fn or_null(value: Option<&str>, quote: fn(&str) -> String) -> String {
     value.map_or_else(|| "NULL".to_owned(), quote)
 }
 
 impl Record<'_> {
-    /// `took` is an expression of milliseconds.
-    fn values(&self, run_id: uuid::Uuid, took: &str) -> String {
+    fn values(&self, run_id: uuid::Uuid) -> String {
+        values(&self.arguments(), &self.execution_time_ms.to_string(), run_id)
+    }
+
+    /// What differs from migration to migration of a run.
+    pub(super) fn arguments(&self) -> String {
         format!(
-            "{}, {}, {took}, {}, {}, {}, {}, {}, '{run_id}', '{}'",
+            "{}, {}, {}, {}, {}, {}, {}, {}",
             quote_literal(self.version.as_str()),
             quote_literal(self.filename),
             quote_literal(self.description),
@@ -423,7 +439,7 @@ impl Record<'_> {
             quote_literal(self.checksum.as_str()),
             or_null(self.up_script.filter(|script| script.len() <= UP_SCRIPT_MAX_BYTES), quote_copy),
             or_null(self.down_script, quote_copy),
-            env!("CARGO_PKG_VERSION"),
+            or_null(self.backup_id, quote_literal),
         )
     }
 }
@@ -431,7 +447,7 @@ impl Record<'_> {
 impl Adopted<'_> {
     fn values(&self, run_id: uuid::Uuid) -> String {
         let applied_at = self.applied_at.map_or_else(|| "clock_timestamp()".to_owned(), quote_literal);
-        format!("({}, {applied_at})", self.record.values(run_id, &self.record.execution_time_ms.to_string()))
+        format!("({}, {applied_at})", self.record.values(run_id))
     }
 }
 

@@ -240,30 +240,44 @@ impl Journal {
 
     fn sql(&self, entry: &Entry<'_>) -> String {
         let took = entry.duration.map_or_else(|| "NULL".to_owned(), |d| d.as_millis().to_string());
-        self.entry_sql(entry, &took)
+        self.insert_sql(&entry.arguments(), &took)
     }
 
-    /// The statement that appends an entry; what it took is an expression of milliseconds.
-    pub(super) fn entry_sql(&self, entry: &Entry<'_>, took: &str) -> String {
+    /// The statement that appends an entry, to be prepared: its parameters are the entry's [`arguments`](Entry::arguments), what it took is
+    /// an expression of milliseconds.
+    pub(super) fn noted_sql(&self, took: &str) -> String {
+        self.insert_sql("$1, $2, $3, $4, $5, $6", took)
+    }
+
+    fn insert_sql(&self, arguments: &str, took: &str) -> String {
+        format!(
+            "INSERT INTO {} (event, version, direction, attempt, step, detail, duration_ms, run_id, os_user, host, application)
+             VALUES ({arguments}, {took}, '{}', {}, {}, 'lockgate {}')",
+            self.table,
+            self.run_id,
+            quote_literal(&self.os_user),
+            quote_literal(&self.host),
+            env!("CARGO_PKG_VERSION"),
+        )
+    }
+}
+
+impl Entry<'_> {
+    /// What differs from entry to entry of a run, but for what it took.
+    pub(super) fn arguments(&self) -> String {
         let null = || "NULL".to_owned();
-        let (version, direction) = match entry.migration {
+        let (version, direction) = match self.migration {
             Some((version, direction)) => {
                 (quote_literal(version.as_str()), direction.map_or_else(null, |direction| format!("'{direction}'")))
             }
             None => (null(), null()),
         };
         format!(
-            "INSERT INTO {} (run_id, event, version, direction, attempt, step, duration_ms, detail, os_user, host, application)
-             VALUES ('{}', '{}', {version}, {direction}, {}, {}, {took}, {}, {}, {}, 'lockgate {}')",
-            self.table,
-            self.run_id,
-            entry.event.as_str(),
-            entry.attempt.map_or_else(null, |n| n.to_string()),
-            entry.step.map_or_else(null, quote_literal),
-            entry.detail.map_or_else(null, quote_literal),
-            quote_literal(&self.os_user),
-            quote_literal(&self.host),
-            env!("CARGO_PKG_VERSION"),
+            "'{}', {version}, {direction}, {}, {}, {}",
+            self.event.as_str(),
+            self.attempt.map_or_else(null, |n| n.to_string()),
+            self.step.map_or_else(null, quote_literal),
+            self.detail.map_or_else(null, quote_literal),
         )
     }
 }

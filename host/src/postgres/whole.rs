@@ -36,6 +36,9 @@ const TOOK_SQL: &str =
 /// Where the transaction's own number is kept, for as long as it lasts.
 const TRANSACTION: &str = "lockgate.transaction";
 
+/// Where the migration's version is kept while the host asks: what is prepared without parameters is planned once.
+const VERSION: &str = "lockgate.version";
+
 /// What the server says where the transaction or the role is not the host's any more.
 const LOST_TRANSACTION: &str = "lockgate: the transaction is lost";
 const LOST_ROLE: &str = "lockgate: the role is lost";
@@ -66,6 +69,12 @@ pub struct Migration<'a> {
     pub record: Record<'a>,
     /// What the journal has of it, without the duration.
     pub entry: Entry<'a>,
+}
+
+impl Migration<'_> {
+    fn version_sql(&self) -> String {
+        format!("SET LOCAL {VERSION} = {}", quote_literal(self.record.version.as_str()))
+    }
 }
 
 /// What came of it. Nothing is committed yet.
@@ -135,16 +144,16 @@ fn name(id: Uuid, what: &str) -> String {
 /// A prepared statement is not there: `invalid_sql_statement_name`.
 pub(super) const GONE: &str = "26000";
 
-/// Before the script: BEGIN, two time-outs, how it commits, and the first question.
-const BEFORE: usize = 5;
+/// Before the script: BEGIN, two time-outs, how it commits, the version, and the first question.
+const BEFORE: usize = 6;
 
 /// The statements behind the script, by their numbers.
 mod behind {
     pub(super) const GUARD: usize = 0;
     pub(super) const PUT_OFF: usize = 1;
-    pub(super) const HISTORY: usize = 2;
-    pub(super) const JOURNAL: usize = 3;
-    pub(super) const PUT_OFF_AGAIN: usize = 4;
+    pub(super) const HISTORY: usize = 3;
+    pub(super) const JOURNAL: usize = 4;
+    pub(super) const PUT_OFF_AGAIN: usize = 5;
 }
 
 impl Whole<'_> {
@@ -155,9 +164,11 @@ impl Whole<'_> {
         let [history, journal, progress, _] = &names;
         let signature = signature_sql(names.each_ref().map(String::as_str));
         let writes = [history, journal, progress].map(|name| writes_sql(name)).join(", ");
-        let holds = self.history.holds_sql("$1");
+        let version = format!("pg_catalog.current_setting('{VERSION}')");
+        let holds = self.history.holds_sql(&version);
+        let run_id = quote_literal(&self.run_id.to_string());
         let (changed, recorded) = match self.direction {
-            Direction::Up => (holds, self.history.holds_of_run_sql("$1", "$2")),
+            Direction::Up => (holds, self.history.holds_of_run_sql(&version, &run_id)),
             Direction::Down => (format!("NOT {holds}"), format!("NOT {holds}")),
         };
         let roles = quote_literal(&session.roles());
@@ -177,23 +188,32 @@ impl Whole<'_> {
         // Planned here, once, and for catalogs that grow with every migration: as small as they are now, they would be read whole each time.
         format!(
             "BEGIN; SET LOCAL enable_seqscan = off; SET LOCAL plan_cache_mode = force_generic_plan;
-             PREPARE {begin} (pg_catalog.text) AS
+             PREPARE {begin} AS
                  SELECT pg_catalog.set_config('{TRANSACTION}', pg_catalog.pg_current_xact_id()::pg_catalog.text, true),
                         {writes}, {SETTINGS_SQL}, CASE WHEN {changed} THEN {lost} END;
              PREPARE {guard} AS
                  SELECT CASE WHEN NOT {is_ours} THEN {lost}
                              WHEN (session_user::pg_catalog.text OPERATOR(pg_catalog.||) ' ' OPERATOR(pg_catalog.||)
                                    current_user::pg_catalog.text) OPERATOR(pg_catalog.<>) {roles} THEN {lost_role} END;
-             PREPARE {end} (pg_catalog.text, pg_catalog.text) AS
+             PREPARE {end} AS
                  SELECT {session_sql}, pg_catalog.pg_current_xact_id_if_assigned()::pg_catalog.text, {signature}, {writes},
                         {SETTINGS_SQL}, {recorded}, {TOOK_SQL};
              PREPARE {settings} AS {settings_sql};
-             EXPLAIN EXECUTE {begin}(NULL); EXPLAIN EXECUTE {end}(NULL, NULL); COMMIT; SELECT {signature}",
+             PREPARE {record} AS {record_sql};
+             PREPARE {note} AS {note_sql};
+             SET LOCAL {VERSION} = ''; EXPLAIN EXECUTE {begin}; EXPLAIN EXECUTE {end}; COMMIT; SELECT {signature}",
             begin = name(id, "begin"),
             guard = name(id, "guard"),
             end = name(id, "end"),
             settings = name(id, "settings"),
             settings_sql = settings_sql(),
+            record = name(id, "record"),
+            record_sql = match self.direction {
+                Direction::Up => self.history.recorded_sql(self.run_id, TOOK_SQL),
+                Direction::Down => self.history.forget_sql(&version),
+            },
+            note = name(id, "note"),
+            note_sql = self.journal.noted_sql(TOOK_SQL),
             lost = fail(LOST_TRANSACTION),
             lost_role = fail(LOST_ROLE),
         )
@@ -202,28 +222,27 @@ impl Whole<'_> {
     /// Before the script.
     fn head(questions: &Questions, migration: &Migration<'_>) -> String {
         format!(
-            "BEGIN; {}; SET LOCAL synchronous_commit = on; EXECUTE {}({});\n",
+            "BEGIN; {}; SET LOCAL synchronous_commit = on; {}; EXECUTE {};\n",
             migration.timeouts.sql("SET LOCAL"),
+            migration.version_sql(),
             questions.name("begin"),
-            quote_literal(migration.record.version.as_str())
         )
     }
 
-    /// Behind the script, which may end in a comment.
+    /// Behind the script, which may end in a comment and may have set what it likes.
     fn tail(&self, questions: &Questions, migration: &Migration<'_>) -> String {
-        let Migration { record, entry, .. } = migration;
-        let recorded = match self.direction {
-            Direction::Up => self.history.record_sql(self.run_id, record, TOOK_SQL),
-            Direction::Down => self.history.forget_sql(&quote_literal(record.version.as_str())),
+        let record = match self.direction {
+            Direction::Up => format!("{}({})", questions.name("record"), migration.record.arguments()),
+            Direction::Down => questions.name("record"),
         };
         format!(
-            "\n;EXECUTE {guard}; SET CONSTRAINTS ALL IMMEDIATE; {recorded}; {noted}; SET CONSTRAINTS ALL IMMEDIATE;
-             EXECUTE {end}({version}, {run_id})",
+            "\n;EXECUTE {guard}; SET CONSTRAINTS ALL IMMEDIATE; {version}; EXECUTE {record}; EXECUTE {note}({entry});
+             SET CONSTRAINTS ALL IMMEDIATE; {version}; EXECUTE {end}",
             guard = questions.name("guard"),
-            noted = self.journal.entry_sql(entry, TOOK_SQL),
+            version = migration.version_sql(),
+            note = questions.name("note"),
+            entry = migration.entry.arguments(),
             end = questions.name("end"),
-            version = quote_literal(record.version.as_str()),
-            run_id = quote_literal(&self.run_id.to_string()),
         )
     }
 

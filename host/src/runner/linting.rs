@@ -38,7 +38,7 @@ pub async fn lint(config: &Config, run_id: Uuid, files: &[PathBuf], online: bool
     let (subjects, problems): (Vec<Subject>, Vec<Problem>) = if files.is_empty() {
         let unfit = folder.migrations.iter().flat_map(|migration| migration.problems().to_vec());
         let problems = folder.problems_beside(|_| false).into_iter().chain(unfit).collect();
-        (folder.migrations.iter().filter_map(Subject::of).collect(), problems)
+        (Subject::of_all(&folder.migrations.iter().collect::<Vec<_>>()), problems)
     } else {
         (Subject::of_files(&folder.migrations, files)?, Vec::new())
     };

@@ -1,13 +1,15 @@
 //! What a run would do: the steps of each migration, the transactions that they share, and the locks that their statements take.
 
+use std::collections::BTreeMap;
+
 use super::{Run, course::Course, not_planned, work::Work};
 use crate::{
     error::{Error, Finding, NOTHING_CHANGED, Result, Severity, Stage},
     lint::{self, Level, PgVersion, Rule, Subject},
     locks::{self, Locks, Names, Placed, Relations},
-    migration::Direction,
+    migration::{Direction, Version},
     runner::outcome::{Plan, Planned, PlannedLock, PlannedStatement, PlannedStep},
-    source::Folder,
+    source::{Folder, Migration},
     step::Step,
 };
 
@@ -88,9 +90,11 @@ impl Run<'_> {
 
 /// The SQL of what is to be applied. What an earlier run has begun must go on as it is, whatever anybody thinks of it.
 fn subjects(folder: &Folder, work: &[Work]) -> Vec<Subject> {
+    let by_version: BTreeMap<&Version, &Migration> =
+        folder.migrations.iter().map(|migration| (&migration.version, migration)).collect();
     let fresh = work.iter().filter(|item| item.started.is_none());
-    let of = |item: &Work| folder.migrations.iter().find(|migration| migration.version == item.version);
-    fresh.filter_map(of).filter_map(Subject::of).collect()
+    let migrations: Vec<&Migration> = fresh.filter_map(|item| by_version.get(&item.version).copied()).collect();
+    Subject::of_all(&migrations)
 }
 
 /// The statements of all steps, each with the number of its transaction and its locks.

@@ -4,13 +4,13 @@ use std::{
     fs, io,
     path::{Path, PathBuf},
     sync::OnceLock,
-    thread,
 };
 
 use super::lockfile;
 use crate::{
     error::{Error, Problem, Result},
     migration::Checksum,
+    parallel,
 };
 
 /// Fewer are read before another thread has begun.
@@ -182,18 +182,8 @@ impl Listing {
             .filter_map(|name| Some((self.find(name)?, *name)))
             .filter(|(entry, _)| entry.text.get().is_none())
             .collect();
-        let threads = thread::available_parallelism().map_or(1, usize::from).min(unread.len() / FILES_A_THREAD);
-        if threads < 2 {
-            return;
-        }
-        thread::scope(|scope| {
-            for part in unread.chunks(unread.len().div_ceil(threads)) {
-                scope.spawn(|| {
-                    part.iter().for_each(|(entry, name)| {
-                        entry.text.get_or_init(|| Text::of(&self.path.join(name)));
-                    })
-                });
-            }
+        parallel::map(&unread, FILES_A_THREAD, |(entry, name)| {
+            entry.text.get_or_init(|| Text::of(&self.path.join(name)));
         });
     }
 }
