@@ -137,10 +137,12 @@ const SYNCHRONOUS_COMMIT: &str = "SET LOCAL synchronous_commit = on";
 pub(super) const SETTINGS_SQL: &str = "pg_catalog.concat_ws(' ', pg_catalog.current_setting('client_encoding'),
      pg_catalog.current_setting('synchronous_commit'), pg_catalog.current_setting('session_replication_role'))";
 
-/// The roles of the session, and whether it holds the lock of class `$1` and object `$2`.
-pub(super) const SESSION_SQL: &str =
-    "session_user::pg_catalog.text OPERATOR(pg_catalog.||) ' ' OPERATOR(pg_catalog.||) current_user::pg_catalog.text,
-     EXISTS (SELECT FROM pg_catalog.pg_locks
+/// The roles of the session.
+pub(super) const ROLES_SQL: &str =
+    "session_user::pg_catalog.text OPERATOR(pg_catalog.||) ' ' OPERATOR(pg_catalog.||) current_user::pg_catalog.text";
+
+/// Whether the session holds the lock of class `$1` and object `$2`.
+const LOCK_HELD_SQL: &str = "EXISTS (SELECT FROM pg_catalog.pg_locks
              WHERE locktype OPERATOR(pg_catalog.=) 'advisory' AND classid OPERATOR(pg_catalog.=) $1
                AND objid OPERATOR(pg_catalog.=) $2 AND objsubid OPERATOR(pg_catalog.=) 2
                AND pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid() AND granted)";
@@ -475,7 +477,7 @@ impl Session {
         let [history, journal, progress, seal] = own.names();
         // Every name with its schema: the migration may have changed the search path.
         let sql = format!(
-            "SELECT {SESSION_SQL}, pg_catalog.pg_current_xact_id_if_assigned()::pg_catalog.text, {}, {}, {}, {}, {SETTINGS_SQL}, {}",
+            "SELECT {ROLES_SQL}, {LOCK_HELD_SQL}, pg_catalog.pg_current_xact_id_if_assigned()::pg_catalog.text, {}, {}, {}, {}, {SETTINGS_SQL}, {}",
             signature_sql(["$3", "$4", "$5", "$6"]),
             writes_sql("$3"),
             writes_sql("$4"),
@@ -526,7 +528,10 @@ impl Session {
     /// # Errors
     /// What is not as it was.
     pub async fn check_session(&self, lock: LockKey) -> Result<(), Broken> {
-        let row = self.client().query_one(&format!("SELECT {SESSION_SQL}"), &[&lock.class(), &lock.object()]).await;
+        let row = self
+            .client()
+            .query_one(&format!("SELECT {ROLES_SQL}, {LOCK_HELD_SQL}"), &[&lock.class(), &lock.object()])
+            .await;
         let row = row.map_err(|e| Broken::Unknown(Box::new(db_error(&e))))?;
         self.same_session(row.get(0), row.get(1))
     }

@@ -20,7 +20,7 @@ use super::{
     lock::LockKey,
     own::{OwnTables, OwnWrites, signature_sql, writes_sql},
     quote_literal,
-    session::{Broken, SESSION_SQL, SETTINGS_SQL, Session, Standing, Timeouts, Transaction, settings_sql},
+    session::{Broken, ROLES_SQL, SETTINGS_SQL, Session, Standing, Timeouts, Transaction, settings_sql},
 };
 use crate::{
     error::{DbError, Error, ProgramError},
@@ -144,6 +144,15 @@ fn name(id: Uuid, what: &str) -> String {
 /// A prepared statement is not there: `invalid_sql_statement_name`.
 pub(super) const GONE: &str = "26000";
 
+/// An expression that is true where the session still holds its lock, for a transaction that has taken the same lock for itself: it keeps others
+/// out while the session gives the lock back, which tells whether it had it, and takes it again. To look for it in `pg_locks` would stop all
+/// sessions of the server for a moment, and take the longer the more of them there are.
+fn lock_held_sql(keys: &str) -> String {
+    format!(
+        "CASE WHEN pg_catalog.pg_advisory_unlock({keys}) THEN pg_catalog.pg_try_advisory_lock({keys}) ELSE false END"
+    )
+}
+
 /// Before the script: BEGIN, two time-outs, how it commits, the version, and the first question.
 const BEFORE: usize = 6;
 
@@ -182,21 +191,19 @@ impl Whole<'_> {
                 quote_literal(&format!("{what} "))
             )
         };
-        let session_sql = SESSION_SQL
-            .replace("$1", &format!("{}::pg_catalog.oid", self.lock.class()))
-            .replace("$2", &format!("{}::pg_catalog.oid", self.lock.object()));
+        let keys = format!("{}, {}", self.lock.class(), self.lock.object());
         // Planned here, once, and for catalogs that grow with every migration: as small as they are now, they would be read whole each time.
         format!(
             "BEGIN; SET LOCAL enable_seqscan = off; SET LOCAL plan_cache_mode = force_generic_plan;
              PREPARE {begin} AS
                  SELECT pg_catalog.set_config('{TRANSACTION}', pg_catalog.pg_current_xact_id()::pg_catalog.text, true),
-                        {writes}, {SETTINGS_SQL}, CASE WHEN {changed} THEN {lost} END;
+                        {writes}, {SETTINGS_SQL}, CASE WHEN {changed} THEN {lost} END,
+                        CASE WHEN NOT pg_catalog.pg_try_advisory_xact_lock({keys}) THEN {lost} END;
              PREPARE {guard} AS
                  SELECT CASE WHEN NOT {is_ours} THEN {lost}
-                             WHEN (session_user::pg_catalog.text OPERATOR(pg_catalog.||) ' ' OPERATOR(pg_catalog.||)
-                                   current_user::pg_catalog.text) OPERATOR(pg_catalog.<>) {roles} THEN {lost_role} END;
+                             WHEN ({ROLES_SQL}) OPERATOR(pg_catalog.<>) {roles} THEN {lost_role} END;
              PREPARE {end} AS
-                 SELECT {session_sql}, pg_catalog.pg_current_xact_id_if_assigned()::pg_catalog.text, {signature}, {writes},
+                 SELECT {ROLES_SQL}, {lock_held}, pg_catalog.pg_current_xact_id_if_assigned()::pg_catalog.text, {signature}, {writes},
                         {SETTINGS_SQL}, {recorded}, {TOOK_SQL};
              PREPARE {settings} AS {settings_sql};
              PREPARE {record} AS {record_sql};
@@ -214,6 +221,7 @@ impl Whole<'_> {
             },
             note = name(id, "note"),
             note_sql = self.journal.noted_sql(TOOK_SQL),
+            lock_held = lock_held_sql(&keys),
             lost = fail(LOST_TRANSACTION),
             lost_role = fail(LOST_ROLE),
         )
@@ -229,7 +237,8 @@ impl Whole<'_> {
         )
     }
 
-    /// Behind the script, which may end in a comment and may have set what it likes.
+    /// Behind the script, which may end in a comment and may have set what it likes. Where it has made the server forget its plans, the last
+    /// question is planned as it was at first.
     fn tail(&self, questions: &Questions, migration: &Migration<'_>) -> String {
         let record = match self.direction {
             Direction::Up => format!("{}({})", questions.name("record"), migration.record.arguments()),
@@ -237,7 +246,7 @@ impl Whole<'_> {
         };
         format!(
             "\n;EXECUTE {guard}; SET CONSTRAINTS ALL IMMEDIATE; {version}; EXECUTE {record}; EXECUTE {note}({entry});
-             SET CONSTRAINTS ALL IMMEDIATE; {version}; EXECUTE {end}",
+             SET CONSTRAINTS ALL IMMEDIATE; {version}; SET LOCAL enable_seqscan = off; EXECUTE {end}",
             guard = questions.name("guard"),
             version = migration.version_sql(),
             note = questions.name("note"),
