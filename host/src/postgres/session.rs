@@ -7,7 +7,7 @@ use tokio::{
     io::{AsyncRead, AsyncWrite},
     task::AbortHandle,
 };
-use tokio_postgres::{AsyncMessage, CancelToken, Client, Row, SimpleQueryMessage};
+use tokio_postgres::{AsyncMessage, CancelToken, Client, Row, SimpleQueryMessage, SimpleQueryRow};
 use tokio_postgres_rustls::MakeRustlsConnect;
 use tracing::{Instrument as _, Span};
 
@@ -21,7 +21,7 @@ use super::{
     quote_literal,
     recorded::Recorder,
     seal::Seal,
-    whole::{GONE, Prepared},
+    whole::Prepared,
 };
 use crate::{
     error::{Cause, DbError, Error, ProgramError, Result},
@@ -237,21 +237,22 @@ pub struct Session {
 }
 
 /// Settings that must not end a session that waits for a backup, and that end it when its client is gone: a minute after a machine or
-/// the way to it has vanished, as on the client's side; a second after a process has. Those that the server does not know are left
-/// out. Source: reliability measurements; PostgreSQL manual, "Client Connection Defaults" and "Connections and Authentication".
-const SETTINGS: &[(&str, &str)] = &[
-    ("idle_session_timeout", "0"),
-    ("idle_in_transaction_session_timeout", "0"),
-    ("transaction_timeout", "0"),
-    ("client_connection_check_interval", "1000"),
-    ("tcp_keepalives_idle", "30"),
-    ("tcp_keepalives_interval", "10"),
-    ("tcp_keepalives_count", "3"),
-    ("tcp_user_timeout", "60000"),
-    ("statement_timeout", "0"),
-    ("lock_timeout", "30000"),
-    ("standard_conforming_strings", "on"),
-    ("DateStyle", "ISO, YMD"),
+/// the way to it has vanished, as on the client's side; a second after a process has. Each with the first version that knows it, 0 for
+/// all that are supported. Source: reliability measurements; PostgreSQL manual, "Client Connection Defaults" and "Connections and
+/// Authentication"; release notes of 17.
+const SETTINGS: &[(u32, &str, &str)] = &[
+    (0, "idle_session_timeout", "0"),
+    (0, "idle_in_transaction_session_timeout", "0"),
+    (17, "transaction_timeout", "0"),
+    (0, "client_connection_check_interval", "1000"),
+    (0, "tcp_keepalives_idle", "30"),
+    (0, "tcp_keepalives_interval", "10"),
+    (0, "tcp_keepalives_count", "3"),
+    (0, "tcp_user_timeout", "60000"),
+    (0, "statement_timeout", "0"),
+    (0, "lock_timeout", "30000"),
+    (0, "standard_conforming_strings", "on"),
+    (0, "DateStyle", "ISO, YMD"),
 ];
 
 impl Session {
@@ -270,6 +271,8 @@ impl Session {
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let mut notices = Notices::default();
+        // Every server says it before it can be asked anything.
+        let major = connection.parameter("server_version").and_then(major_of).unwrap_or_default();
         let driver = async move {
             while let Some(message) = poll_fn(|cx| connection.poll_message(cx)).await {
                 match message {
@@ -288,7 +291,7 @@ impl Session {
         let asked = handle.asked();
         // All are sent before the first is answered, and the server works through them in this order.
         let answers = join_all(questions.iter().map(|sql| asked.query(sql, &[])));
-        let (server, answers) = join(prepare(&asked), answers).await;
+        let (server, answers) = join(prepare(&asked, major), answers).await;
         let server = server?;
         drop(asked);
         let session = Self {
@@ -373,7 +376,7 @@ impl Session {
         };
         let sql = format!(
             "CLOSE ALL; DISCARD TEMP; RESET ALL; {}; SET CONSTRAINTS ALL DEFERRED; {at_once}{}; {SYNCHRONOUS_COMMIT}",
-            settings_sql(),
+            settings_sql(self.server.major()),
             timeouts.sql("SET LOCAL"),
         );
         self.batch(DOING, &sql).await
@@ -563,8 +566,8 @@ impl Session {
         let commit = format!("{open}{SYNCHRONOUS_COMMIT}; SET LOCAL transaction_read_only = on; COMMIT");
         let statements = if seal.is_some() { 5 } else { 3 };
         let mut done = 0;
-        let settings = self.prepared.settings_sql().unwrap_or_else(settings_sql);
-        let committed = self.run_message(&format!("{commit}; {}", reset_sql(&settings)), &mut done).await;
+        let reset = reset_sql(self.server.major());
+        let committed = self.run_message(&format!("{commit}; {reset}"), &mut done).await;
         match committed {
             Ok(_) => {
                 self.transaction_ends(true);
@@ -577,12 +580,7 @@ impl Session {
             }
             Err(error) if done >= statements => {
                 self.transaction_ends(true);
-                if error.is(GONE) {
-                    self.prepared.forget();
-                    self.reset().await;
-                } else {
-                    tracing::warn!(%error, "the session could not be reset");
-                }
+                tracing::warn!(%error, "the session could not be reset");
                 Committed::Yes
             }
             Err(error) => Committed::No(Box::new(error)),
@@ -591,7 +589,7 @@ impl Session {
 
     /// What one migration has set for the session, or left open in it, must not reach the next, nor the journal.
     async fn reset(&self) {
-        if let Err(error) = self.batch("resetting the session", &reset_sql(&settings_sql())).await {
+        if let Err(error) = self.batch("resetting the session", &reset_sql(self.server.major())).await {
             tracing::warn!(%error, "the session could not be reset");
         }
     }
@@ -708,53 +706,73 @@ impl Session {
     }
 }
 
-fn reset_sql(settings: &str) -> String {
-    format!("CLOSE ALL; DISCARD TEMP; RESET ALL; {settings}")
+fn reset_sql(major: u32) -> String {
+    format!("CLOSE ALL; DISCARD TEMP; RESET ALL; {}", settings_sql(major))
 }
 
-/// Those that this server's version does not have are left out.
-pub(super) fn settings_sql() -> String {
-    let values: Vec<String> = SETTINGS.iter().map(|(name, value)| format!("('{name}', '{value}')")).collect();
-    format!(
-        "SELECT pg_catalog.set_config(v.name, v.value, false) FROM (VALUES {}) AS v (name, value)
-         WHERE pg_catalog.current_setting(v.name, true) IS NOT NULL",
-        values.join(", ")
-    )
+/// Each by itself: to set many with one question, the server must look up all that the question is made of.
+fn settings_sql(major: u32) -> String {
+    let known = SETTINGS.iter().filter(|(since, ..)| *since <= major);
+    known.map(|(_, name, value)| format!("SET {name} = {value}")).collect::<Vec<_>>().join("; ")
 }
 
-/// Sets the session up and asks the server what it is; both are sent at once.
-async fn prepare(client: &Asked<'_>) -> Result<Server, tokio_postgres::Error> {
-    // Only the role that logged in may see when its process began.
-    // The function that the view is made of: to plan the view takes longer than all else that is asked.
-    let began = format!("SELECT {STARTED_SQL} FROM pg_catalog.pg_stat_get_activity(pg_backend_pid()) a");
-    let set_up = format!("{}; SET ROLE NONE; {began}; RESET ROLE", settings_sql());
-    let is =
-        "SELECT current_setting('server_version_num')::int4, current_setting('server_version'), pg_is_in_recovery(),
-                     current_setting('default_transaction_read_only')::bool, current_user::text,
-                     (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user), session_user::text,
-                     (SELECT sslversion FROM pg_catalog.pg_stat_get_activity(pg_backend_pid()) WHERE ssl),
-                     (extract(epoch FROM clock_timestamp()) * 1000)::int8, pg_backend_pid(),
-                     (SELECT system_identifier FROM pg_control_system())";
+/// 15 for `15.18 (Debian 15.18-0+deb12u1)`, 18 for `18beta1`.
+fn major_of(version: &str) -> Option<u32> {
+    version.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+}
+
+/// Sets the session of a server of this version up, and asks what it is; all in one message.
+///
+/// What is asked is the little that the server has at hand: every cast, view and operator is looked up in catalogs that a session which has just
+/// begun has not read yet.
+async fn prepare(client: &Asked<'_>, major: u32) -> Result<Server, tokio_postgres::Error> {
+    // Only the role that logged in may see when its process began. The function is what the view is made of.
+    let sql = format!(
+        "{}; SET ROLE NONE;
+         SELECT {STARTED_SQL}, a.sslversion FROM pg_catalog.pg_stat_get_activity(pg_backend_pid()) a; RESET ROLE;
+         SELECT current_setting('server_version_num'), current_setting('server_version'), pg_is_in_recovery(),
+                current_setting('default_transaction_read_only'), current_user, current_setting('is_superuser'), session_user,
+                extract(epoch FROM clock_timestamp()), pg_backend_pid(), system_identifier FROM pg_control_system()",
+        settings_sql(major)
+    );
     let sent = jiff::Timestamp::now();
-    let (set_up, row) = join(client.simple_query(&set_up), client.query_one(is, &[])).await;
+    let answers = client.simple_query(&sql).await?;
     // The server read its clock about halfway between the question and the answer.
     let midway_ms = i64::midpoint(sent.as_millisecond(), jiff::Timestamp::now().as_millisecond());
-    let (set_up, row) = (set_up?, row?);
-    let began = set_up.iter().rev().find_map(|message| match message {
-        SimpleQueryMessage::Row(row) => row.get(0),
+    let mut rows = answers.iter().filter_map(|answer| match answer {
+        SimpleQueryMessage::Row(row) => Some(row),
         _ => None,
     });
+    let (process, is) = (rows.next(), rows.next());
+    let text = |row: Option<&SimpleQueryRow>, i: usize| row.and_then(|row| row.get(i)).unwrap_or_default().to_owned();
+    let clock_s: f64 = text(is, 7).parse().unwrap_or_default();
     Ok(Server {
-        version_num: row.get(0),
-        version: row.get(1),
-        in_recovery: row.get(2),
-        read_only: row.get(3),
-        user: row.get(4),
-        superuser: row.get(5),
-        login: row.get(6),
-        tls: row.get(7),
-        clock_skew_ms: row.get::<_, i64>(8) - midway_ms,
-        process: Process { pid: row.get(9), started: began.unwrap_or_default().to_owned() },
-        system_identifier: row.get(10),
+        version_num: text(is, 0).parse().unwrap_or_default(),
+        version: text(is, 1),
+        in_recovery: text(is, 2) == "t",
+        read_only: text(is, 3) == "on",
+        user: text(is, 4),
+        superuser: text(is, 5) == "on",
+        login: text(is, 6),
+        tls: process.and_then(|row| row.get(1)).map(str::to_owned),
+        clock_skew_ms: (clock_s * 1000.0) as i64 - midway_ms,
+        process: Process { pid: text(is, 8).parse().unwrap_or_default(), started: text(process, 0) },
+        system_identifier: text(is, 9).parse().unwrap_or_default(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_is_told_what_its_version_knows() {
+        for (version, major) in [("15.18 (Debian 15.18-0+deb12u1)", 15), ("18beta1", 18), ("19devel", 19), ("14.2", 14)]
+        {
+            assert_eq!(major_of(version), Some(major));
+        }
+        assert_eq!(major_of("unknown"), None);
+        assert!(settings_sql(17).contains("; SET transaction_timeout = 0; "));
+        assert!(!settings_sql(16).contains("transaction_timeout"));
+    }
 }

@@ -20,7 +20,7 @@ use super::{
     lock::LockKey,
     own::{OwnTables, OwnWrites, signature_sql, writes_sql},
     quote_literal,
-    session::{Broken, ROLES_SQL, SETTINGS_SQL, Session, Standing, Timeouts, Transaction, settings_sql},
+    session::{Broken, ROLES_SQL, SETTINGS_SQL, Session, Standing, Timeouts, Transaction},
 };
 use crate::{
     error::{DbError, Error, ProgramError},
@@ -108,13 +108,8 @@ pub enum Stopped {
 pub(super) struct Prepared(Mutex<HashMap<Direction, Arc<Questions>>>);
 
 impl Prepared {
-    /// The statement that sets what the host needs of the session, where it is prepared.
-    pub(super) fn settings_sql(&self) -> Option<String> {
-        Some(format!("EXECUTE {}", self.all().values().next()?.name("settings")))
-    }
-
-    /// Some of it is gone: it is prepared anew when it is needed.
-    pub(super) fn forget(&self) {
+    /// Some of it is gone, or does not fit: it is prepared anew when it is needed.
+    fn forget(&self) {
         self.all().clear();
     }
 
@@ -142,7 +137,7 @@ fn name(id: Uuid, what: &str) -> String {
 }
 
 /// A prepared statement is not there: `invalid_sql_statement_name`.
-pub(super) const GONE: &str = "26000";
+const GONE: &str = "26000";
 
 /// An expression that is true where the session still holds its lock, for a transaction that has taken the same lock for itself: it keeps others
 /// out while the session gives the lock back, which tells whether it had it, and takes it again. To look for it in `pg_locks` would stop all
@@ -205,15 +200,12 @@ impl Whole<'_> {
              PREPARE {end} AS
                  SELECT {ROLES_SQL}, {lock_held}, pg_catalog.pg_current_xact_id_if_assigned()::pg_catalog.text, {signature}, {writes},
                         {SETTINGS_SQL}, {recorded}, {TOOK_SQL};
-             PREPARE {settings} AS {settings_sql};
              PREPARE {record} AS {record_sql};
              PREPARE {note} AS {note_sql};
              SET LOCAL {VERSION} = ''; EXPLAIN EXECUTE {begin}; EXPLAIN EXECUTE {end}; COMMIT; SELECT {signature}",
             begin = name(id, "begin"),
             guard = name(id, "guard"),
             end = name(id, "end"),
-            settings = name(id, "settings"),
-            settings_sql = settings_sql(),
             record = name(id, "record"),
             record_sql = match self.direction {
                 Direction::Up => self.history.recorded_sql(self.run_id, TOOK_SQL),
