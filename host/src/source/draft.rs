@@ -1,11 +1,15 @@
 //! A migration as a layout found it: which text is its up, which its down; made into one that can run.
 
-use std::{ops::Range, path::PathBuf, sync::OnceLock};
+use std::{
+    ops::Range,
+    path::{Path, PathBuf},
+    sync::{Arc, OnceLock},
+};
 
 use super::{
     Content, Migration,
     content::Lazy,
-    listing::{Listing, Text},
+    listing::{Glance, Listing, Text},
 };
 use crate::{
     error::Problem,
@@ -57,10 +61,13 @@ pub(super) enum Down {
 /// The text of a script and where it stands. A file is read when it is first asked for.
 #[derive(Debug, Clone)]
 pub(super) struct Source {
-    path: PathBuf,
+    folder: Arc<Path>,
+    name: String,
     /// The folder of migrations, out of which nothing is included.
-    root: PathBuf,
+    root: Arc<Path>,
     text: OnceLock<Text>,
+    /// What its text was when it was hashed: it is still to be that when it is read.
+    glance: Option<Glance>,
     pub(super) directives: Directives,
     /// Whether its first line may ask for no transaction, as sqlx has it.
     heeds_its_head: bool,
@@ -74,16 +81,37 @@ impl Source {
             let _ = text.set(read);
         }
         Self {
-            path: listing.path.join(name),
-            root: listing.top.clone(),
+            folder: Arc::clone(&listing.path),
+            name: name.to_owned(),
+            root: Arc::clone(&listing.top),
             text,
+            glance: listing.glance(name),
             directives: Directives::default(),
             heeds_its_head: false,
         }
     }
 
+    fn path(&self) -> PathBuf {
+        self.folder.join(&self.name)
+    }
+
     fn read(&self) -> &Text {
-        self.text.get_or_init(|| Text::of(&self.path))
+        self.text.get_or_init(|| {
+            let read = Text::of(&self.path());
+            match &self.glance {
+                Some(Glance { checksum, .. }) if *checksum != read.checksum => {
+                    let at = self.path().display().to_string();
+                    let problem = Problem::new(at, "it was changed while it was read", "run the same command again");
+                    Text { text: Err(problem), checksum: checksum.clone() }
+                }
+                _ => read,
+            }
+        })
+    }
+
+    /// What is known of it, as long as it is not read.
+    fn unread(&self) -> Option<&Glance> {
+        self.glance.as_ref().filter(|_| self.text.get().is_none())
     }
 
     /// The text as far as there is one.
@@ -93,7 +121,7 @@ impl Source {
 
     /// The digest of the text, or of the bytes where they are no text.
     pub(super) fn checksum(&self) -> &Checksum {
-        &self.read().checksum
+        self.unread().map_or_else(|| &self.read().checksum, |glance| &glance.checksum)
     }
 
     /// Some lines of it, each of which keeps its number.
@@ -116,7 +144,7 @@ impl Source {
     }
 
     fn but(&self, text: Text) -> Self {
-        Self { text: OnceLock::from(text), ..self.clone() }
+        Self { text: OnceLock::from(text), glance: None, ..self.clone() }
     }
 
     /// The same, run without a transaction where that is so.
@@ -132,7 +160,7 @@ impl Source {
 
     /// Whether other files may be part of it: they are included by a command of psql's.
     fn may_include(&self) -> bool {
-        self.text().contains('\\')
+        self.unread().map_or_else(|| self.text().contains('\\'), |glance| glance.may_include)
     }
 
     /// The script, and the digest of its text: with that of the files that it includes.
@@ -141,7 +169,7 @@ impl Source {
         let mut directives = self.directives;
         directives.no_transaction |= self.heeds_its_head && says_so();
         let parsed = match &self.read().text {
-            Ok(text) => Script::parse_file(text, &self.path, &self.root, directives),
+            Ok(text) => Script::parse_file(text, &self.path(), &self.root, directives),
             Err(problem) => Err(vec![problem.clone()]),
         };
         match parsed {
@@ -264,11 +292,11 @@ impl Scripts {
             problems.push(Problem::new(at(script), "a down script that says it is irreversible", next));
         }
         let irreversible = up.as_ref().map(|up| up.directives().irreversible);
-        let up_at = self.up.path.display().to_string();
+        let up_at = self.up.path().display().to_string();
         match (&self.down, irreversible) {
             (Down::Script(down), Some(true)) => {
                 let what =
-                    format!("it says that it is irreversible, yet there is a down script: {}", down.path.display());
+                    format!("it says that it is irreversible, yet there is a down script: {}", down.path().display());
                 problems.push(Problem::new(up_at, what, "remove one or the other"));
             }
             (Down::Missing(name), Some(false)) => {
@@ -285,6 +313,22 @@ impl Scripts {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_hashed_is_what_runs() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("1_a.up.sql");
+        std::fs::write(&path, "SELECT 1;").unwrap();
+        let listing = Listing::of(folder.path()).unwrap();
+        listing.glance_at(&["1_a.up.sql"]);
+        let (same, other) = (Source::file(&listing, "1_a.up.sql"), Source::file(&listing, "1_a.up.sql"));
+        assert_eq!(same.text(), "SELECT 1;");
+        std::fs::write(&path, "SELECT 2;").unwrap();
+        let mut problems = Vec::new();
+        assert!(other.script(&mut problems).is_none());
+        assert!(problems[0].what.contains("it was changed while it was read"), "{problems:?}");
+        assert_eq!(*other.checksum(), Checksum::of_script("SELECT 1;"));
+    }
 
     #[test]
     fn a_part_keeps_the_numbers_of_its_lines() {

@@ -1,9 +1,11 @@
 //! What lies in a folder of migrations. Links that lead out of it are refused, and whatever cannot be opened is named.
 
 use std::{
-    fs, io,
+    cell::RefCell,
+    fs::{self, File},
+    io::{self, Read as _},
     path::{Path, PathBuf},
-    sync::OnceLock,
+    sync::{Arc, OnceLock},
 };
 
 use super::lockfile;
@@ -20,11 +22,11 @@ const FILES_A_THREAD: usize = 100;
 #[derive(Debug)]
 pub(super) struct Listing {
     /// Where it is.
-    pub(super) path: PathBuf,
+    pub(super) path: Arc<Path>,
     /// Its path within the folder of migrations, with a slash at the end; empty for that one itself.
     prefix: String,
     /// The folder of migrations, as it was named, and what it really is.
-    pub(super) top: PathBuf,
+    pub(super) top: Arc<Path>,
     root: PathBuf,
     pub(super) entries: Vec<Entry>,
     pub(super) problems: Vec<Problem>,
@@ -37,11 +39,13 @@ pub(super) struct Entry {
     pub(super) is_folder: bool,
     /// Every layout may look at it.
     text: OnceLock<Text>,
+    /// Of what is only to be recognised again.
+    glance: OnceLock<Glance>,
 }
 
 impl Entry {
     fn new(name: &str, is_folder: bool) -> Self {
-        Self { name: name.to_owned(), is_folder, text: OnceLock::new() }
+        Self { name: name.to_owned(), is_folder, text: OnceLock::new(), glance: OnceLock::new() }
     }
 }
 
@@ -51,6 +55,14 @@ pub(super) struct Text {
     pub(super) text: Result<String, Problem>,
     /// The digest of the text, or of the bytes where they are no text.
     pub(super) checksum: Checksum,
+}
+
+/// What is known of a text that was not kept.
+#[derive(Debug, Clone)]
+pub(super) struct Glance {
+    pub(super) checksum: Checksum,
+    /// Whether other files may be part of it: they are included by a command of psql's.
+    pub(super) may_include: bool,
 }
 
 impl Listing {
@@ -70,11 +82,11 @@ impl Listing {
             found.push((entry.file_name(), entry.file_type()?));
         }
         found.sort_by(|a, b| a.0.cmp(&b.0));
-        let top = top.to_owned();
-        let mut listing = Self { path: path.to_owned(), prefix, top, root, entries: Vec::new(), problems: Vec::new() };
+        let (path, top) = (Arc::from(path), Arc::from(top));
+        let mut listing = Self { path, prefix, top, root, entries: Vec::new(), problems: Vec::new() };
         for (name, kind) in found {
             let Some(name) = name.to_str() else {
-                let at = path.join(&name).to_string_lossy().into_owned();
+                let at = listing.path.join(&name).to_string_lossy().into_owned();
                 listing.problems.push(Problem::new(at, "the name is not UTF-8", "rename it"));
                 continue;
             };
@@ -153,9 +165,9 @@ impl Listing {
     pub(super) fn without(&self, names: &[&str]) -> Self {
         let entries = self.entries.iter().filter(|entry| !names.contains(&entry.name.as_str())).cloned().collect();
         Self {
-            path: self.path.clone(),
+            path: Arc::clone(&self.path),
             prefix: self.prefix.clone(),
-            top: self.top.clone(),
+            top: Arc::clone(&self.top),
             root: self.root.clone(),
             entries,
             problems: Vec::new(),
@@ -175,16 +187,38 @@ impl Listing {
         }
     }
 
-    /// Reads these files, beside one another: each is waited for, and hashed.
-    pub(super) fn read_ahead(&self, names: &[&str]) {
+    /// What is known of a file's text, where it has been glanced at.
+    pub(super) fn glance(&self, name: &str) -> Option<Glance> {
+        self.find(name)?.glance.get().cloned()
+    }
+
+    /// Hashes these files, beside one another, and keeps none of them: of what is applied, nobody asks more. A file that is no text, or cannot
+    /// be read, is left to whoever reads it.
+    pub(super) fn glance_at(&self, names: &[&str]) {
         let unread: Vec<(&Entry, &str)> = names
             .iter()
             .filter_map(|name| Some((self.find(name)?, *name)))
             .filter(|(entry, _)| entry.text.get().is_none())
             .collect();
         parallel::map(&unread, FILES_A_THREAD, |(entry, name)| {
-            entry.text.get_or_init(|| Text::of(&self.path.join(name)));
+            if let Some(glance) = Glance::at(&self.path.join(name)) {
+                let _ = entry.glance.set(glance);
+            }
         });
+    }
+}
+
+impl Glance {
+    fn at(path: &Path) -> Option<Self> {
+        thread_local! {
+            static BYTES: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+        }
+        BYTES.with_borrow_mut(|bytes| {
+            bytes.clear();
+            File::open(path).ok()?.read_to_end(bytes).ok()?;
+            let text = str::from_utf8(bytes).ok()?;
+            Some(Self { checksum: Checksum::of_script(text), may_include: text.contains('\\') })
+        })
     }
 }
 

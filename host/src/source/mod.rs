@@ -8,7 +8,7 @@ mod listing;
 pub mod lockfile;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
 };
@@ -197,12 +197,11 @@ pub fn read(folder: &Path, layout: Option<&str>) -> Result<Folder> {
         lockfile::Pins::new()
     });
     let sql = found.drafts.into_iter().map(Draft::into_migration);
-    let mut versions: BTreeMap<Version, Vec<Migration>> = BTreeMap::new();
-    for migration in sql.chain(components::read(&listing, &pins, &mut folder)) {
-        versions.entry(migration.version.clone()).or_default().push(migration);
-    }
-    for (version, same) in versions {
-        if let [_, _, ..] = same.as_slice() {
+    let mut migrations: Vec<Migration> = sql.chain(components::read(&listing, &pins, &mut folder)).collect();
+    migrations.sort_by(|a, b| a.version.cmp(&b.version));
+    for same in migrations.chunk_by(|a, b| a.version == b.version) {
+        if let [first, _, ..] = same {
+            let version = first.version.clone();
             let names = same.iter().map(|m| m.filename.as_str()).collect::<Vec<_>>().join(", ");
             let is_one = same.iter().all(|migration| migration.description == same[0].description);
             let has = |kind| same.iter().any(|migration| migration.kind == kind);
@@ -215,10 +214,10 @@ pub fn read(folder: &Path, layout: Option<&str>) -> Result<Folder> {
             };
             folder.problems.push(Problem::new(listing.at(&same[0].filename), what, next));
             folder.refused.insert(version);
-            continue;
         }
-        folder.migrations.extend(same);
     }
+    migrations.retain(|migration| !folder.refused.contains(&migration.version));
+    folder.migrations = migrations;
     folder.forgive_included();
     Ok(folder)
 }

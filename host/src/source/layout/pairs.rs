@@ -8,7 +8,7 @@ use crate::{error::Problem, migration::Version};
 
 pub(super) struct Pairs;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy)]
 enum Part {
     Up,
     Down,
@@ -70,35 +70,34 @@ fn described(stem: &str) -> Option<(Version, &str)> {
 
 /// Reads those files of a folder that are of this layout, whatever else is in it.
 pub(super) fn read_own(listing: &Listing, found: &mut Found) {
-    let mut migrations: BTreeMap<&str, BTreeMap<Part, &str>> = BTreeMap::new();
+    let mut migrations: BTreeMap<&str, [Option<&str>; PARTS.len()]> = BTreeMap::new();
     for name in listing.files() {
         if let Some((stem, part)) = stem(name) {
-            migrations.entry(stem).or_default().insert(part, name);
+            migrations.entry(stem).or_default()[part as usize] = Some(name);
         }
     }
-    let ups: Vec<&str> = migrations.values().filter_map(|parts| parts.get(&Part::Up).copied()).collect();
-    listing.read_ahead(&ups);
+    let ups: Vec<&str> = migrations.values().filter_map(|parts| parts[Part::Up as usize]).collect();
+    listing.glance_at(&ups);
     for (stem, parts) in migrations {
         let Some((version, description)) = described(stem) else { continue };
-        let up_name = format!("{stem}.up.sql");
-        if !parts.contains_key(&Part::Up) {
-            let there = parts.values().copied().collect::<Vec<_>>().join(", ");
-            let what = format!("`{up_name}` is missing, though {there} is there");
+        let Some(up) = parts[Part::Up as usize] else {
+            let there = parts.into_iter().flatten().collect::<Vec<_>>().join(", ");
+            let what = format!("`{stem}.up.sql` is missing, though {there} is there");
             let problem = Problem::new(listing.at(stem), what, "add it, or remove the rest");
             found.of_versions.push((version, problem));
             continue;
-        }
-        let source = |part: Part| parts.get(&part).map(|name| Source::file(listing, name));
+        };
+        let source = |part: Part| parts[part as usize].map(|name| Source::file(listing, name));
         let scripts = Scripts {
             preflight: source(Part::Preflight),
             verify: source(Part::Verify),
             ..Scripts::new(
-                Source::file(listing, &up_name).heeding_its_head(),
+                Source::file(listing, up).heeding_its_head(),
                 source(Part::Down)
                     .map(Source::heeding_its_head)
                     .map_or_else(|| Down::Missing(format!("{stem}.down.sql")), Down::Script),
             )
         };
-        found.drafts.push(Draft::sql(version, description, listing.filename(&up_name), scripts));
+        found.drafts.push(Draft::sql(version, description, listing.filename(up), scripts));
     }
 }
