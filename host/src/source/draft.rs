@@ -67,7 +67,7 @@ pub(super) struct Source {
     root: Arc<Path>,
     text: OnceLock<Text>,
     /// What its text was when it was hashed: it is still to be that when it is read.
-    glance: Option<Glance>,
+    glance: Option<Arc<Glance>>,
     pub(super) directives: Directives,
     /// Whether its first line may ask for no transaction, as sqlx has it.
     heeds_its_head: bool,
@@ -98,11 +98,11 @@ impl Source {
     fn read(&self) -> &Text {
         self.text.get_or_init(|| {
             let read = Text::of(&self.path());
-            match &self.glance {
+            match self.glance.as_deref() {
                 Some(Glance { checksum, .. }) if *checksum != read.checksum => {
                     let at = self.path().display().to_string();
                     let problem = Problem::new(at, "it was changed while it was read", "run the same command again");
-                    Text { text: Err(problem), checksum: checksum.clone() }
+                    Text { text: Err(Box::new(problem)), checksum: checksum.clone() }
                 }
                 _ => read,
             }
@@ -111,7 +111,7 @@ impl Source {
 
     /// What is known of it, as long as it is not read.
     fn unread(&self) -> Option<&Glance> {
-        self.glance.as_ref().filter(|_| self.text.get().is_none())
+        self.glance.as_deref().filter(|_| self.text.get().is_none())
     }
 
     /// The text as far as there is one.
@@ -170,7 +170,7 @@ impl Source {
         directives.no_transaction |= self.heeds_its_head && says_so();
         let parsed = match &self.read().text {
             Ok(text) => Script::parse_file(text, &self.path(), &self.root, directives),
-            Err(problem) => Err(vec![problem.clone()]),
+            Err(problem) => Err(vec![(**problem).clone()]),
         };
         match parsed {
             Ok((script, kept)) if kept == self.text() => (Some(script), self.checksum().clone()),

@@ -40,7 +40,7 @@ pub(super) struct Entry {
     /// Every layout may look at it.
     text: OnceLock<Text>,
     /// Of what is only to be recognised again.
-    glance: OnceLock<Glance>,
+    glance: OnceLock<Arc<Glance>>,
 }
 
 impl Entry {
@@ -52,7 +52,7 @@ impl Entry {
 /// A file's text, or why there is none.
 #[derive(Debug, Clone)]
 pub(super) struct Text {
-    pub(super) text: Result<String, Problem>,
+    pub(super) text: Result<String, Box<Problem>>,
     /// The digest of the text, or of the bytes where they are no text.
     pub(super) checksum: Checksum,
 }
@@ -188,7 +188,7 @@ impl Listing {
     }
 
     /// What is known of a file's text, where it has been glanced at.
-    pub(super) fn glance(&self, name: &str) -> Option<Glance> {
+    pub(super) fn glance(&self, name: &str) -> Option<Arc<Glance>> {
         self.find(name)?.glance.get().cloned()
     }
 
@@ -202,7 +202,7 @@ impl Listing {
             .collect();
         parallel::map(&unread, FILES_A_THREAD, |(entry, name)| {
             if let Some(glance) = Glance::at(&self.path.join(name)) {
-                let _ = entry.glance.set(glance);
+                let _ = entry.glance.set(Arc::new(glance));
             }
         });
     }
@@ -225,7 +225,7 @@ impl Glance {
 impl Text {
     /// Of this file.
     pub(super) fn of(path: &Path) -> Self {
-        let problem = |what: String, next: &str| Err(Problem::new(path.display().to_string(), what, next));
+        let problem = |what: String, next: &str| Err(Box::new(Problem::new(path.display().to_string(), what, next)));
         let bytes = match fs::read(path) {
             Ok(bytes) => bytes,
             Err(e) => {

@@ -61,7 +61,7 @@ fn read(listing: &Listing, name: &str, version: Version, description: &str) -> R
                     problem =
                         Some(Problem::new(folder.at(file), error.message().to_owned(), "see diesel's documentation"));
                 }
-                Err(unread) => problem = Some(unread),
+                Err(unread) => problem = Some(*unread),
             },
             other => {
                 let what = "a file that diesel does not read";

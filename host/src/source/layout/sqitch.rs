@@ -31,7 +31,7 @@ impl Layout for Sqitch {
         super::pairs::read_own(listing, found);
         let plan = match listing.text(PLAN).text {
             Ok(plan) => plan,
-            Err(problem) => return found.problems.push(problem),
+            Err(problem) => return found.problems.push(*problem),
         };
         let deploy = listing.folder("deploy");
         let (deploy, revert) = match (deploy, listing.folder("revert")) {
