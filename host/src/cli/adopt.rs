@@ -62,12 +62,9 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<ExitCode> {
         context.print(&plan, |plan| report::adoption(plan, arguments.dry_run))?;
         return Ok(ExitCode::Done);
     }
-    context.confirm(&format!(
-        "Take over {} migrations of {} on {}?",
-        plan.migrations.len(),
-        arguments.from,
-        config.target
-    ))?;
+    context
+        .confirm(&format!("Take over {} migrations of {} on {}?", plan.migrations.len(), arguments.from, config.target))
+        .await?;
     let adoption = runner::adopt(config, context.run_id, &order).await?;
     context.print(&adoption, |adoption| report::adoption(adoption, false))?;
     Ok(ExitCode::Done)

@@ -99,7 +99,7 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<ExitCode> {
                 context.confirm(&format!(
                     "Remove backups of `{database}` of the server with system identifier {system_identifier} from {}?",
                     config.backup.location
-                ))?;
+                )).await?;
             }
             let retention = &config.backup.retention;
             let pruned = retention::prune(&catalog, &origin, retention, *leftovers_after, *dry_run).await?;

@@ -34,11 +34,13 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<ExitCode> {
         context.print(&plan, |plan| report::adoption(plan, arguments.dry_run))?;
         return Ok(ExitCode::Done);
     }
-    context.confirm(&format!(
-        "Take {} migrations as applied on {}, without running them?",
-        plan.migrations.len(),
-        config.target
-    ))?;
+    context
+        .confirm(&format!(
+            "Take {} migrations as applied on {}, without running them?",
+            plan.migrations.len(),
+            config.target
+        ))
+        .await?;
     let adoption = runner::baseline(config, context.run_id, version).await?;
     context.print(&adoption, |adoption| report::adoption(adoption, false))?;
     Ok(ExitCode::Done)

@@ -47,13 +47,13 @@ impl Context {
     }
 
     /// Asks before something that is hard to take back; only people at a terminal are asked.
-    pub fn confirm(&self, question: &str) -> Result<()> {
+    pub async fn confirm(&self, question: &str) -> Result<()> {
         if self.yes || !io::stdin().is_terminal() || !io::stderr().is_terminal() {
             return Ok(());
         }
         // Where it cannot be shown there is nobody who could answer.
         let _ = write!(io::stderr(), "{question} [y/N] ");
-        let answer = answer::typed(&self.config.stop)?;
+        let answer = answer::typed(&self.config.stop).await?;
         if matches!(answer.trim(), "y" | "Y" | "yes") {
             return Ok(());
         }

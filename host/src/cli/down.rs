@@ -52,7 +52,7 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<ExitCode> {
         Revert::Only(version) => format!("Revert {version} on {}?", context.config.target),
         Revert::Above(version) => format!("Revert everything above {version} on {}?", context.config.target),
     };
-    context.confirm(&what)?;
+    context.confirm(&what).await?;
     let outcome = runner::down(&context.config, context.run_id, &revert).await?;
     context.print(&outcome, report::outcome)?;
     Ok(ExitCode::Done)

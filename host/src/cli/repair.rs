@@ -37,11 +37,9 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<ExitCode> {
         return Ok(ExitCode::Done);
     }
     let names: Vec<&str> = plan.migrations.iter().map(|migration| migration.name.as_str()).collect();
-    context.confirm(&format!(
-        "Take {} as they now are for what was applied on {}?",
-        names.join(", "),
-        config.target
-    ))?;
+    context
+        .confirm(&format!("Take {} as they now are for what was applied on {}?", names.join(", "), config.target))
+        .await?;
     let repaired = runner::repair(config, context.run_id, versions).await?;
     context.print(&repaired, |repaired| report::repair(repaired, false))?;
     Ok(ExitCode::Done)

@@ -55,7 +55,9 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<ExitCode> {
         return Ok(ExitCode::Done);
     }
     let (step_of, migration, next) = (&plan.step, &plan.migration, &plan.next);
-    context.confirm(&format!("Take step {step_of} of {migration} as {verdict} on {}? Then {next}.", config.target))?;
+    context
+        .confirm(&format!("Take step {step_of} of {migration} as {verdict} on {}? Then {next}.", config.target))
+        .await?;
     let resolution = runner::resolve(config, context.run_id, step, verdict).await?;
     context.print(&resolution, |resolution| report::resolution(resolution, false))?;
     Ok(ExitCode::Done)

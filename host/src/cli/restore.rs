@@ -46,7 +46,7 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<ExitCode> {
     if arguments.into.is_none() {
         let whose = choice.foreign.iter().map(|foreign| format!("Mind: {foreign}.\n")).collect::<String>();
         let id = &choice.backup.manifest.id;
-        context.confirm(&format!("{whose}Swap {target} for the backup `{id}`? Its clients are disconnected."))?;
+        context.confirm(&format!("{whose}Swap {target} for the backup `{id}`? Its clients are disconnected.")).await?;
     }
     let order = RestoreOrder {
         into: arguments.into.clone(),

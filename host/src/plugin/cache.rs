@@ -9,8 +9,8 @@ use std::{
     hash::{DefaultHasher, Hash, Hasher},
     io::{self, Read, Write},
     os::{
-        fd::OwnedFd,
-        unix::fs::{DirBuilderExt, MetadataExt},
+        fd::{AsRawFd, OwnedFd},
+        unix::fs::{DirBuilderExt, FileExt, MetadataExt},
     },
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
@@ -24,11 +24,19 @@ use nix::{
 use sha2::{Digest, Sha256};
 use wasmtime::{Engine, component::Component};
 
-use crate::migration::{Checksum, hex};
+use crate::{
+    migration::{Checksum, hex},
+    parallel,
+};
 
-/// The first bytes of an entry. The digest of everything after it and of the entry's name follows, as 64 digits and a line feed.
-const MAGIC: &[u8] = b"lockgate compiled component 1\n";
-const HEADER_BYTES: usize = MAGIC.len() + 64 + 1;
+/// What comes behind the code in an entry, which the system can map into memory as it lies there. The digest of all before it and of the
+/// entry's name follows, as 64 digits and a line feed.
+const MAGIC: &[u8] = b"lockgate compiled component 2\n";
+const TRAILER_BYTES: usize = MAGIC.len() + 64 + 1;
+/// So much of the code is hashed at a time, on one processor.
+const PIECE_BYTES: usize = 1 << 20;
+/// Fewer pieces are hashed sooner than a thread begins.
+const PIECES_A_THREAD: usize = 2;
 const ENDING: &str = ".compiled";
 const TEMPORARY: &str = ".tmp";
 /// Nobody deploys from a checkout that long without running what is in it.
@@ -87,9 +95,9 @@ impl Cache {
     /// The compiled component, if it is there and whole. An entry that is not is removed.
     pub(super) fn find(&self, engine: &Engine, component: &Checksum) -> Option<Component> {
         let name = entry_name(engine, component);
-        let found = match self.read(&name) {
+        let found = match self.entry(&name) {
             Ok(None) => return None,
-            Ok(Some(bytes)) => revive(engine, &name, &bytes),
+            Ok(Some(file)) => revive(engine, &name, &file),
             Err(e) => Err(e.to_string()),
         };
         match found {
@@ -106,9 +114,9 @@ impl Cache {
         }
     }
 
-    fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
+    fn entry(&self, name: &str) -> io::Result<Option<File>> {
         let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
-        let mut file = match openat(&self.folder, name, flags, Mode::empty()) {
+        let file = match openat(&self.folder, name, flags, Mode::empty()) {
             Ok(file) => File::from(file),
             Err(nix::Error::ENOENT) => return Ok(None),
             Err(e) => return Err(e.into()),
@@ -117,11 +125,9 @@ impl Cache {
         if !is_own_file(&metadata) {
             return Err(io::Error::other("it is no file of this user's alone"));
         }
-        let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0));
-        file.read_to_end(&mut bytes)?;
         // What is used is kept. Should this fail, it is compiled again some day.
         let _ = file.set_modified(SystemTime::now());
-        Ok(Some(bytes))
+        Ok(Some(file))
     }
 
     /// Keeps a compiled component. Another process may do the same at the same time: the entry is whole at every moment.
@@ -144,10 +150,8 @@ impl Cache {
     fn write(&self, temporary: &str, name: &str, artefact: &[u8]) -> io::Result<()> {
         let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let mut file = File::from(openat(&self.folder, temporary, flags, Mode::S_IRUSR | Mode::S_IWUSR)?);
-        file.write_all(MAGIC)?;
-        file.write_all(digest(name, artefact).as_bytes())?;
-        file.write_all(b"\n")?;
         file.write_all(artefact)?;
+        file.write_all(&trailer(&digest_of(name, artefact)))?;
         renameat(&self.folder, temporary, &self.folder, name)?;
         Ok(())
     }
@@ -188,25 +192,63 @@ fn entry_name(engine: &Engine, component: &Checksum) -> String {
 }
 
 /// Covers the name as well, so that no entry can stand for another.
-fn digest(name: &str, artefact: &[u8]) -> String {
-    hex(&Sha256::new().chain_update(name).chain_update([0]).chain_update(artefact).finalize())
+fn digest(name: &str, pieces: impl IntoIterator<Item = Sha256>) -> String {
+    let of_name = Sha256::new().chain_update(name).chain_update([0]);
+    hex(&pieces.into_iter().fold(of_name, |all, piece| all.chain_update(piece.finalize())).finalize())
+}
+
+fn digest_of(name: &str, artefact: &[u8]) -> String {
+    let pieces: Vec<&[u8]> = artefact.chunks(PIECE_BYTES).collect();
+    digest(name, parallel::map(&pieces, PIECES_A_THREAD, |piece| Sha256::new().chain_update(piece)))
+}
+
+/// The same of the first bytes of a file.
+fn digest_in(name: &str, file: &File, bytes: u64) -> io::Result<String> {
+    let pieces: Vec<u64> = (0..bytes).step_by(PIECE_BYTES).collect();
+    let hash = |at: &u64| {
+        let length = (bytes - at).min(PIECE_BYTES as u64);
+        let mut piece = vec![0; usize::try_from(length).map_err(io::Error::other)?];
+        file.read_exact_at(&mut piece, *at)?;
+        Ok(Sha256::new().chain_update(piece))
+    };
+    let hashed: io::Result<Vec<Sha256>> = parallel::map(&pieces, PIECES_A_THREAD, hash).into_iter().collect();
+    Ok(digest(name, hashed?))
+}
+
+fn trailer(digest: &str) -> Vec<u8> {
+    [MAGIC, digest.as_bytes(), b"\n"].concat()
+}
+
+/// Whether an entry is what was written.
+fn is_whole(name: &str, file: &File) -> io::Result<bool> {
+    let length = file.metadata()?.len();
+    let Some(artefact) = length.checked_sub(TRAILER_BYTES as u64) else { return Ok(false) };
+    let mut end = [0; TRAILER_BYTES];
+    file.read_exact_at(&mut end, artefact)?;
+    Ok(end.starts_with(MAGIC) && end == trailer(&digest_in(name, file, artefact)?)[..])
 }
 
 #[allow(unsafe_code, reason = "wasmtime offers no safe way to load compiled code")]
-fn revive(engine: &Engine, name: &str, entry: &[u8]) -> Result<Component, String> {
-    let artefact = entry
-        .split_at_checked(HEADER_BYTES)
-        .filter(|(header, artefact)| {
-            header.strip_prefix(MAGIC).and_then(|rest| rest.strip_suffix(b"\n"))
-                == Some(digest(name, artefact).as_bytes())
-        })
-        .map(|(_, artefact)| artefact)
-        .ok_or("its content is not what was written")?;
-    // SAFETY: `deserialize` wants bytes that `Component::serialize` made. The file belongs to this user and lies in a folder to
-    // which only this user can write, both checked on the open files, and these very bytes match the digest that was written with
-    // them; so they are what `keep` wrote, by this user's own lockgate of this version. Whoever can forge that can already do
-    // everything as this user. wasmtime itself refuses what another version or other settings of it made.
-    unsafe { Component::deserialize(engine, artefact) }.map_err(|e| e.to_string())
+fn revive(engine: &Engine, name: &str, mut file: &File) -> Result<Component, String> {
+    if !is_whole(name, file).map_err(|e| e.to_string())? {
+        return Err("its content is not what was written".to_owned());
+    }
+    // This very file, whatever has its name by now.
+    let open = format!("/proc/self/fd/{}", file.as_raw_fd());
+    // SAFETY: both calls want what `Component::serialize` made, and the first that the file is not changed as long as it is mapped. The file
+    // belongs to this user and lies in a folder to which only this user can write, both checked on the open files, and it matches the
+    // digest that was written with it; so it is what `keep` wrote, by this user's own lockgate of this version, which never changes
+    // an entry, but puts another in its place. Whoever can do otherwise can already do everything as this user. wasmtime itself refuses what
+    // another version or other settings of it made.
+    if let Ok(component) = unsafe { Component::deserialize_file(engine, open) } {
+        return Ok(component);
+    }
+    // A system without such names, or one that maps no code from this folder.
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes).map_err(|e| e.to_string())?;
+    bytes.truncate(bytes.len().saturating_sub(TRAILER_BYTES));
+    // SAFETY: as above.
+    unsafe { Component::deserialize(engine, bytes) }.map_err(|e| e.to_string())
 }
 
 #[cfg(test)]
