@@ -144,3 +144,16 @@ async fn whoever_is_in_the_way_is_waited_for() {
     run.end().await.succeeds().says("trying all of it again after a pause").prints("applied 003_c");
     assert_eq!(scenario.applied().await, ["001", "002", "003"]);
 }
+
+#[tokio::test]
+async fn constraints_that_cannot_be_set_back_are_let_be() {
+    let temporary = "CREATE TEMP TABLE t (i int CONSTRAINT u1 UNIQUE DEFERRABLE); CREATE TABLE a (i int CONSTRAINT c UNIQUE DEFERRABLE);
+                     CREATE TABLE b (i int);
+                     ALTER TABLE b ADD CONSTRAINT c CHECK (true);";
+    let scenario = Scenario::new("atomic_constraints").await.migration("001_a", temporary, "DROP TABLE a, b;");
+    let scenario = scenario.migration("002_b", "CREATE TABLE later ();", "DROP TABLE later;");
+    let hidden = "CREATE SCHEMA hidden; REVOKE ALL ON SCHEMA hidden FROM PUBLIC; CREATE TABLE hidden.x (i int UNIQUE DEFERRABLE)";
+    scenario.superuser().await.lines(hidden).await;
+    scenario.run("up --atomic --no-backup").await.succeeds();
+    assert_eq!(scenario.applied().await, ["001", "002"]);
+}

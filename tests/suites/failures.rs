@@ -172,3 +172,91 @@ async fn a_commit_that_is_hidden_in_a_script_is_told_as_what_it_is() {
     let scenario = Scenario::new("hidden").await.tables(&["a"]).migration("002_b", up, "");
     scenario.up().await.refuses_with(2).says("002_b.up.sql:2:1: `COMMIT` would end the transaction");
 }
+
+#[tokio::test]
+async fn a_script_cannot_replace_what_is_asked_of_it() {
+    // All that the host has prepared is there to be read: what records the migration does nothing then, and what checks it tells that all is well.
+    let up = "CREATE TABLE a ();
+        DO $do$
+        DECLARE ending text; body text; other text;
+        BEGIN
+            SELECT p.name, split_part(p.statement, p.name || ' AS', 2) INTO ending, body FROM pg_prepared_statements p
+            WHERE p.name LIKE 'lockgate\\_end\\_%' AND p.statement LIKE 'BEGIN;%';
+            IF ending IS NULL THEN RETURN; END IF;
+            body := rtrim(btrim(split_part(body, 'PREPARE ', 1), E' \\n\\t'), ';');
+            EXECUTE 'DEALLOCATE ' || ending;
+            EXECUTE 'PREPARE ' || ending || ' AS SELECT c1, true, c3, c4, c5, c6, c7, ARRAY[c8[1] + 1, c8[2], c8[3]],
+                     ARRAY[c9[1] + 1, c9[2], c9[3]], c10 FROM (' || body || ') t (c1, c2, c3, c4, c5, c6, c7, c8, c9, c10)';
+            other := replace(ending, '_end_', '_record_');
+            EXECUTE 'DEALLOCATE ' || other;
+            EXECUTE 'PREPARE ' || other || ' (text, text, text, text, text, text, text, text) AS SELECT 1 / 1';
+            other := replace(ending, '_end_', '_note_');
+            EXECUTE 'DEALLOCATE ' || other;
+            EXECUTE 'PREPARE ' || other || ' (text, text, text, text, text, text) AS SELECT 1 / 1';
+            CREATE TABLE replaced ();
+        END $do$;";
+    let scenario = Scenario::new("replaced").await.migration("001_a", up, "DROP TABLE a;");
+    let scenario = scenario.migration("002_b", "CREATE TABLE b ();", "DROP TABLE b;");
+    scenario.up().await.succeeds().says("what the host had prepared was replaced");
+    assert_eq!(scenario.applied().await, ["001", "002"]);
+    assert_eq!(scenario.lines("SELECT to_regclass('replaced') IS NULL").await, ["t"], "that try was rolled back");
+    let journal = "SELECT version FROM schema_migrations_journal WHERE event = 'applied' ORDER BY id";
+    assert_eq!(scenario.lines(journal).await, ["001", "002"]);
+}
+
+#[tokio::test]
+async fn a_script_may_set_back_what_it_has_set() {
+    let up = "SET work_mem = '10MB'; CREATE TABLE a (); RESET ALL;";
+    let scenario = Scenario::new("set_back").await.migration("001_a", up, "DROP TABLE a; RESET ALL;");
+    let scenario = scenario.migration("002_b", "CREATE TABLE b (); SET lockgate.transaction = '1';", "DROP TABLE b;");
+    scenario.up().await.succeeds();
+    assert_eq!(scenario.applied().await, ["001", "002"]);
+    scenario.run("down --to 0 --no-backup --yes").await.succeeds();
+    assert!(scenario.applied().await.is_empty());
+}
+
+#[tokio::test]
+async fn no_lock_of_another_kind_stands_for_that_of_the_run() {
+    let other =
+        "CREATE TABLE b (); SELECT pg_advisory_unlock_all(); SELECT pg_advisory_xact_lock(1280262987, 1195463749);";
+    let scenario = Scenario::new("other_lock").await.tables(&["a"]).migration("002_b", other, "DROP TABLE b;");
+    // With a check of its own it is run step by step.
+    for verified in [false, true] {
+        if verified {
+            scenario.write("migrations/002_b.verify.sql", "SELECT true;");
+        }
+        for command in ["up --no-backup", "up --atomic --no-backup"] {
+            scenario.run(command).await.fails_with(1).says("it released the lock that the host holds");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_lock_that_is_given_back_at_the_commit_ends_the_run() {
+    let up = "CREATE TABLE a (); DECLARE c CURSOR WITH HOLD FOR SELECT pg_advisory_unlock_all();";
+    let scenario = Scenario::new("lock_at_commit").await.migration("001_a", up, "DROP TABLE a;");
+    let scenario = scenario.migration("002_b", "CREATE TABLE b ();", "DROP TABLE b;");
+    let said = "a migration before gave it back when it committed";
+    scenario.up().await.fails_with(2).says(said);
+    assert_eq!(scenario.applied().await, ["001"]);
+    scenario.up().await.succeeds();
+    assert_eq!(scenario.applied().await, ["001", "002"]);
+}
+
+#[tokio::test]
+async fn a_sequence_that_is_used_up_does_not_end_the_journal() {
+    let scenario = Scenario::new("used_up").await.tables(&["a", "b"]);
+    scenario.run("up --to 1 --no-backup").await.succeeds();
+    scenario.lines("SELECT setval('schema_migrations_journal_id_seq', 9223372036854775807)").await;
+    scenario.up().await.succeeds();
+    scenario.run("history --verify").await.succeeds();
+}
+
+#[tokio::test]
+async fn a_history_of_other_types_is_read() {
+    let scenario = Scenario::new("other_types").await.tables(&["a"]);
+    scenario.up().await.succeeds();
+    scenario.lines("ALTER TABLE schema_migrations ALTER run_id TYPE text, ALTER applied_at TYPE timestamp").await;
+    scenario.run("status").await.succeeds().prints("001 ");
+    scenario.run("up --no-backup").await.succeeds();
+}

@@ -188,7 +188,7 @@ impl History {
     fn select(&self, scripts: &str) -> String {
         format!(
             "SELECT version, filename, description, kind, checksum,
-                    applied_at, execution_time_ms, applied_by, run_id, backup_id, {scripts}
+                    applied_at::timestamptz, execution_time_ms, applied_by, run_id::uuid, backup_id, {scripts}
              FROM {}",
             self.table
         )
@@ -263,7 +263,7 @@ impl History {
     pub(super) fn holds_of_run_sql(&self, version: &str, run_id: &str) -> String {
         format!(
             "EXISTS (SELECT FROM {} WHERE version OPERATOR(pg_catalog.=) {version}
-                     AND run_id::pg_catalog.text OPERATOR(pg_catalog.=) {run_id})",
+                     AND run_id OPERATOR(pg_catalog.=) {run_id}::pg_catalog.uuid)",
             self.table
         )
     }

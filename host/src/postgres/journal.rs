@@ -249,10 +249,11 @@ impl Journal {
         self.insert_sql("$1, $2, $3, $4, $5, $6", took)
     }
 
+    /// The number is the trigger's to give, and no sequence is asked, which a script may have set where it likes.
     fn insert_sql(&self, arguments: &str, took: &str) -> String {
         format!(
-            "INSERT INTO {} (event, version, direction, attempt, step, detail, duration_ms, run_id, os_user, host, application)
-             VALUES ({arguments}, {took}, '{}', {}, {}, 'lockgate {}')",
+            "INSERT INTO {} (event, version, direction, attempt, step, detail, duration_ms, run_id, os_user, host, application, id)
+             OVERRIDING SYSTEM VALUE VALUES ({arguments}, {took}, '{}', {}, {}, 'lockgate {}', 0)",
             self.table,
             self.run_id,
             quote_literal(&self.os_user),

@@ -33,6 +33,27 @@ impl LockKey {
     pub fn object(self) -> u32 {
         OBJECT
     }
+
+    /// An expression that takes the lock for the open transaction as well, from which no script can take it, and tells whether the session has
+    /// it: one that gave it back at its COMMIT has let others in.
+    pub(super) fn taken_sql(self) -> String {
+        let keys = self.keys();
+        format!("CASE WHEN pg_catalog.pg_try_advisory_xact_lock({keys}) THEN {} ELSE false END", self.held_sql())
+    }
+
+    /// An expression that is true where the session holds the lock, for a transaction that has [taken](Self::taken_sql) it: that keeps others out
+    /// while the session gives the lock back, which tells whether it had it, and takes it again. To look for it in `pg_locks` would stop all
+    /// sessions of the server for a moment, take the longer the more of them there are, and take a transaction's lock for the session's.
+    pub(super) fn held_sql(self) -> String {
+        let keys = self.keys();
+        format!(
+            "CASE WHEN pg_catalog.pg_advisory_unlock({keys}) THEN pg_catalog.pg_try_advisory_lock({keys}) ELSE false END"
+        )
+    }
+
+    fn keys(self) -> String {
+        format!("{CLASS}, {OBJECT}")
+    }
 }
 
 /// Takes the lock, waiting for another run as long as `timeout`. Returns how long it waited. The session's end releases it.

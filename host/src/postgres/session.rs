@@ -141,11 +141,12 @@ pub(super) const SETTINGS_SQL: &str = "pg_catalog.concat_ws(' ', pg_catalog.curr
 pub(super) const ROLES_SQL: &str =
     "session_user::pg_catalog.text OPERATOR(pg_catalog.||) ' ' OPERATOR(pg_catalog.||) current_user::pg_catalog.text";
 
-/// Whether the session holds the lock of class `$1` and object `$2`.
+/// Whether the session holds the lock of class `$1` and object `$2`, outside a transaction.
 const LOCK_HELD_SQL: &str = "EXISTS (SELECT FROM pg_catalog.pg_locks
              WHERE locktype OPERATOR(pg_catalog.=) 'advisory' AND classid OPERATOR(pg_catalog.=) $1
                AND objid OPERATOR(pg_catalog.=) $2 AND objsubid OPERATOR(pg_catalog.=) 2
-               AND pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid() AND granted)";
+               AND pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid() AND granted
+               AND mode OPERATOR(pg_catalog.=) 'ExclusiveLock')";
 
 /// What came of a commit.
 #[derive(Debug)]
@@ -211,7 +212,11 @@ impl Broken {
                 "it left `client_encoding`, `synchronous_commit` or `session_replication_role` changed, on which the host depends"
                     .into()
             }
-            Self::Own => "it changed the tables in which the host keeps what is applied".into(),
+            Self::Own => {
+                "it changed the tables in which the host keeps what is applied (so does a GRANT on all tables of their schema; \
+                 `--schema` keeps them in one of their own)"
+                    .into()
+            }
             Self::Unknown(error) => error.to_string(),
         }
     }
@@ -348,14 +353,22 @@ impl Session {
     async fn baseline(&self, own: &OwnTables, seal: Option<Seal>) -> Result<Transaction> {
         const DOING: &str = "beginning a transaction";
         let sql = format!(
-            "SELECT pg_current_xact_id()::text, {}, {}, {}, {}, {SETTINGS_SQL}",
+            "SELECT pg_current_xact_id()::text, {}, {}, {}, {}, {SETTINGS_SQL}, {}",
             signature_sql(["$1", "$2", "$3", "$4"]),
             writes_sql("$1"),
             writes_sql("$2"),
             writes_sql("$3"),
+            LockKey.taken_sql(),
         );
         let row = self.client().query_one(&sql, &own.names()).await;
         let row = row.map_err(|e| Error::database(DOING, db_error(&e)))?;
+        if !row.get::<_, bool>(6) {
+            return Err(Error::RefusedMidway {
+                what: "the session has lost the lock of the run: a migration before gave it back when it committed"
+                    .into(),
+                next: "run `lockgate status`, then the same command again".into(),
+            });
+        }
         let writes = [row.get(2), row.get(3), row.get(4)];
         Ok(Transaction { id: row.get(0), signature: row.get(1), writes, settings: row.get(5), seal })
     }
@@ -366,9 +379,14 @@ impl Session {
         const DOING: &str = "setting the session back";
         // What was set to be checked at once, because it was to be seen at the end of the former migration, is put off again; so is what
         // later migrations make, which is seen at their ends.
+        // A name that is put off as well as not in its schema cannot be told apart. What is temporary is discarded.
         let at_once = "SELECT DISTINCT pg_catalog.format('%I.%I', n.nspname, c.conname)
                        FROM pg_catalog.pg_constraint c JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.connamespace
-                       WHERE c.condeferrable AND NOT c.condeferred";
+                       WHERE c.condeferrable AND NOT c.condeferred AND n.nspname OPERATOR(pg_catalog.!~) '^pg_temp_'
+                         AND pg_catalog.has_schema_privilege(n.oid, 'USAGE')
+                         AND NOT EXISTS (SELECT FROM pg_catalog.pg_constraint d
+                                         WHERE d.connamespace OPERATOR(pg_catalog.=) c.connamespace
+                                           AND d.conname OPERATOR(pg_catalog.=) c.conname AND d.condeferrable AND d.condeferred)";
         let names: Vec<String> = self.texts(DOING, at_once).await?.into_iter().flatten().flatten().collect();
         let at_once = match names.as_slice() {
             [] => String::new(),
@@ -480,15 +498,15 @@ impl Session {
         let [history, journal, progress, seal] = own.names();
         // Every name with its schema: the migration may have changed the search path.
         let sql = format!(
-            "SELECT {ROLES_SQL}, {LOCK_HELD_SQL}, pg_catalog.pg_current_xact_id_if_assigned()::pg_catalog.text, {}, {}, {}, {}, {SETTINGS_SQL}, {}",
-            signature_sql(["$3", "$4", "$5", "$6"]),
+            "SELECT {ROLES_SQL}, {}, pg_catalog.pg_current_xact_id_if_assigned()::pg_catalog.text, {}, {}, {}, {}, {SETTINGS_SQL}, {}",
+            lock.held_sql(),
+            signature_sql(["$1", "$2", "$3", "$4"]),
+            writes_sql("$1"),
+            writes_sql("$2"),
             writes_sql("$3"),
-            writes_sql("$4"),
-            writes_sql("$5"),
             transaction.seal.as_ref().map_or("true".to_owned(), Seal::is_closed),
         );
-        let (class, object) = (lock.class(), lock.object());
-        let params: [&dyn Given; 6] = [&class, &object, history, journal, progress, seal];
+        let params: [&dyn Given; 4] = [history, journal, progress, seal];
         let row = self.client().query_one(&sql, &params).await.map_err(|e| Broken::of(db_error(&e)))?;
         let standing = Standing {
             roles: row.get(0),
@@ -524,6 +542,13 @@ impl Session {
         });
         let same = standing.signature == transaction.signature;
         if same && counted && standing.sealed { Ok(()) } else { Err(Broken::Own) }
+    }
+
+    /// Whether the transaction of this number is committed, for all that the server knows.
+    pub async fn has_committed(&self, transaction: &str) -> Result<bool> {
+        let sql = format!("SELECT pg_catalog.pg_xact_status({}::pg_catalog.xid8)", quote_literal(transaction));
+        let status = self.texts("asking what became of a transaction", &sql).await?;
+        Ok(status.into_iter().flatten().flatten().next().is_none_or(|status| status == "committed"))
     }
 
     /// Looks, outside a transaction, whether the lock and the role are still the ones that the host set up.

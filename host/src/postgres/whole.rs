@@ -42,6 +42,7 @@ const VERSION: &str = "lockgate.version";
 /// What the server says where the transaction or the role is not the host's any more.
 const LOST_TRANSACTION: &str = "lockgate: the transaction is lost";
 const LOST_ROLE: &str = "lockgate: the role is lost";
+const LOST_QUESTIONS: &str = "lockgate: what was prepared is not the host's";
 
 /// What is the same in all messages of a run in one direction.
 pub struct Whole<'a> {
@@ -91,6 +92,8 @@ pub struct Ran {
 pub enum Stopped {
     /// The script was not begun, or what is prepared is gone or does not fit any more: it is to be done step by step.
     Unfit,
+    /// The transaction of this number is not the one that is open, or cannot be told to be.
+    Lost(String),
     /// The script failed.
     Script(ProgramError),
     /// What it had put off failed.
@@ -120,8 +123,10 @@ impl Prepared {
 
 /// What is asked in each message.
 struct Questions {
-    /// The end of their names, which no script knows.
+    /// The end of their names.
     id: Uuid,
+    /// When they were prepared, in seconds since 1970. Whoever puts another in the place of one does so later.
+    at: String,
     /// The signature of the host's own tables when they were prepared: every message must leave it as it is.
     signature: String,
 }
@@ -130,7 +135,24 @@ impl Questions {
     fn name(&self, what: &str) -> String {
         name(self.id, what)
     }
+
+    /// A statement that fails where one of them is another one by now: a script finds their names. It is not prepared itself.
+    fn intact_sql(&self) -> String {
+        let names = PREPARED.map(|what| quote_literal(&self.name(what))).join(", ");
+        format!(
+            "SELECT CASE WHEN (SELECT pg_catalog.count(*) FROM pg_catalog.pg_prepared_statement()
+                               WHERE name OPERATOR(pg_catalog.=) ANY (ARRAY[{names}]::pg_catalog.text[])
+                                 AND pg_catalog.extract('epoch', prepare_time) OPERATOR(pg_catalog.=) {}::pg_catalog.numeric)
+                              OPERATOR(pg_catalog.<>) {} THEN {} END",
+            quote_literal(&self.at),
+            PREPARED.len(),
+            fail(LOST_QUESTIONS)
+        )
+    }
 }
+
+/// What is prepared.
+const PREPARED: [&str; 5] = ["begin", "guard", "record", "note", "end"];
 
 fn name(id: Uuid, what: &str) -> String {
     format!("lockgate_{what}_{}", id.simple())
@@ -139,12 +161,11 @@ fn name(id: Uuid, what: &str) -> String {
 /// A prepared statement is not there: `invalid_sql_statement_name`.
 const GONE: &str = "26000";
 
-/// An expression that is true where the session still holds its lock, for a transaction that has taken the same lock for itself: it keeps others
-/// out while the session gives the lock back, which tells whether it had it, and takes it again. To look for it in `pg_locks` would stop all
-/// sessions of the server for a moment, and take the longer the more of them there are.
-fn lock_held_sql(keys: &str) -> String {
+/// An expression that fails, and says what. Not before it is reached: it is no constant.
+fn fail(what: &str) -> String {
     format!(
-        "CASE WHEN pg_catalog.pg_advisory_unlock({keys}) THEN pg_catalog.pg_try_advisory_lock({keys}) ELSE false END"
+        "({} OPERATOR(pg_catalog.||) pg_catalog.pg_backend_pid()::pg_catalog.text)::pg_catalog.int4",
+        quote_literal(&format!("{what} "))
     )
 }
 
@@ -180,29 +201,23 @@ impl Whole<'_> {
             "coalesce(pg_catalog.pg_current_xact_id_if_assigned()::pg_catalog.text OPERATOR(pg_catalog.=)
                       pg_catalog.current_setting('{TRANSACTION}', true), false)"
         );
-        let fail = |what: &str| {
-            format!(
-                "({} OPERATOR(pg_catalog.||) pg_catalog.pg_backend_pid()::pg_catalog.text)::pg_catalog.int4",
-                quote_literal(&format!("{what} "))
-            )
-        };
-        let keys = format!("{}, {}", self.lock.class(), self.lock.object());
         // Planned here, once, and for catalogs that grow with every migration: as small as they are now, they would be read whole each time.
         format!(
             "BEGIN; SET LOCAL enable_seqscan = off; SET LOCAL plan_cache_mode = force_generic_plan;
              PREPARE {begin} AS
                  SELECT pg_catalog.set_config('{TRANSACTION}', pg_catalog.pg_current_xact_id()::pg_catalog.text, true),
-                        {writes}, {SETTINGS_SQL}, CASE WHEN {changed} THEN {lost} END,
-                        CASE WHEN NOT pg_catalog.pg_try_advisory_xact_lock({keys}) THEN {lost} END;
+                        {writes}, {SETTINGS_SQL}, CASE WHEN {changed} THEN {lost} END, CASE WHEN NOT {lock_taken} THEN {lost} END;
              PREPARE {guard} AS
                  SELECT CASE WHEN NOT {is_ours} THEN {lost}
                              WHEN ({ROLES_SQL}) OPERATOR(pg_catalog.<>) {roles} THEN {lost_role} END;
              PREPARE {end} AS
-                 SELECT {ROLES_SQL}, {lock_held}, pg_catalog.pg_current_xact_id_if_assigned()::pg_catalog.text, {signature}, {writes},
-                        {SETTINGS_SQL}, {recorded}, {TOOK_SQL};
+                 SELECT {ROLES_SQL}, {recorded}, {TOOK_SQL}, {lock_held}, pg_catalog.pg_current_xact_id_if_assigned()::pg_catalog.text,
+                        {SETTINGS_SQL}, {signature}, {writes};
              PREPARE {record} AS {record_sql};
              PREPARE {note} AS {note_sql};
-             SET LOCAL {VERSION} = ''; EXPLAIN EXECUTE {begin}; EXPLAIN EXECUTE {end}; COMMIT; SELECT {signature}",
+             SET LOCAL {VERSION} = ''; EXPLAIN EXECUTE {begin}; EXPLAIN EXECUTE {end}; COMMIT; SELECT {signature},
+                 (SELECT pg_catalog.extract('epoch', prepare_time) FROM pg_catalog.pg_prepared_statement()
+                  WHERE name OPERATOR(pg_catalog.=) '{end}')",
             begin = name(id, "begin"),
             guard = name(id, "guard"),
             end = name(id, "end"),
@@ -213,7 +228,8 @@ impl Whole<'_> {
             },
             note = name(id, "note"),
             note_sql = self.journal.noted_sql(TOOK_SQL),
-            lock_held = lock_held_sql(&keys),
+            lock_taken = self.lock.taken_sql(),
+            lock_held = self.lock.held_sql(),
             lost = fail(LOST_TRANSACTION),
             lost_role = fail(LOST_ROLE),
         )
@@ -238,11 +254,12 @@ impl Whole<'_> {
         };
         format!(
             "\n;EXECUTE {guard}; SET CONSTRAINTS ALL IMMEDIATE; {version}; EXECUTE {record}; EXECUTE {note}({entry});
-             SET CONSTRAINTS ALL IMMEDIATE; {version}; SET LOCAL enable_seqscan = off; EXECUTE {end}",
+             SET CONSTRAINTS ALL IMMEDIATE; {version}; SET LOCAL enable_seqscan = off; {intact}; EXECUTE {end}",
             guard = questions.name("guard"),
             version = migration.version_sql(),
             note = questions.name("note"),
             entry = migration.entry.arguments(),
+            intact = questions.intact_sql(),
             end = questions.name("end"),
         )
     }
@@ -258,8 +275,10 @@ impl Whole<'_> {
     async fn prepare(&self, session: &Session) -> Option<Arc<Questions>> {
         let id = Uuid::now_v7();
         let prepared = session.texts("preparing what is asked of each migration", &self.prepare_sql(session, id)).await;
-        let signature = prepared.ok()?.pop()?.pop()??;
-        let questions = Arc::new(Questions { id, signature });
+        let prepared = prepared.inspect_err(|error| tracing::debug!(%error, "migrations go step by step"));
+        let mut answer = prepared.ok()?.pop()?;
+        let (at, signature) = (answer.pop()??, answer.pop()??);
+        let questions = Arc::new(Questions { id, at, signature });
         session.prepared.all().insert(self.direction, Arc::clone(&questions));
         Some(questions)
     }
@@ -280,10 +299,16 @@ impl Whole<'_> {
         let mut answers = Answers::default();
         let asked = answers.of(session, &format!("{head}{message}{tail}")).await;
         if let Err(error) = asked {
-            if error.is(GONE) {
-                session.prepared.forget();
-            }
-            return Err(self.stopped(error, answers.done, statements, &head, migration.script));
+            let begun = answers.rows.first().map(|begin| text(begin, 0));
+            return Err(match self.stopped(error, answers.done, statements, &head, migration.script) {
+                // It is not ours any more; or a script has set back all that is set, and with it by what we know ours.
+                Stopped::Broken(Broken::Transaction) => begun.map_or(Stopped::Unfit, Stopped::Lost),
+                Stopped::Unfit => {
+                    session.prepared.forget();
+                    Stopped::Unfit
+                }
+                other => other,
+            });
         }
         let script = BEFORE..BEFORE + statements;
         let rows = answers.touched.get(script.clone()).map_or(0, |rows| rows.iter().sum());
@@ -300,23 +325,24 @@ impl Whole<'_> {
         };
         let standing = Standing {
             roles: text(end, 0),
-            lock_held: is_true(end, 1),
-            transaction: end.get(2).map(str::to_owned),
-            signature: text(end, 3),
-            writes: [4, 5, 6].map(|i| counts(end.get(i))),
-            settings: text(end, 7),
+            lock_held: is_true(end, 3),
+            transaction: end.get(4).map(str::to_owned),
+            settings: text(end, 5),
+            signature: text(end, 6),
+            writes: [7, 8, 9].map(|i| counts(end.get(i))),
             sealed: true,
         };
         if standing.signature != transaction.signature {
             // Who has changed them, the migration or somebody else since it was prepared, is found out step by step.
+            tracing::warn!("the host's own tables were changed; the migration is run once more, step by step");
             session.prepared.forget();
             return Err(Stopped::Unfit);
         }
         session.compare(&transaction, &standing, &self.writes()).map_err(Stopped::Broken)?;
-        if !is_true(end, 8) {
+        if !is_true(end, 1) {
             return Err(Stopped::Unrecorded);
         }
-        let took_ms = text(end, 9).parse().unwrap_or_default();
+        let took_ms = text(end, 2).parse().unwrap_or_default();
         Ok(Ran { rows, took_ms, transaction })
     }
 
@@ -336,6 +362,10 @@ impl Whole<'_> {
         error.position = None;
         match n - statements {
             _ if error.is(GONE) => Stopped::Unfit,
+            _ if error.message.contains(LOST_QUESTIONS) => {
+                tracing::warn!("what the host had prepared was replaced; the migration is run once more, step by step");
+                Stopped::Unfit
+            }
             behind::GUARD if error.message.contains(LOST_ROLE) => Stopped::Broken(Broken::Role),
             behind::GUARD if error.message.contains(LOST_TRANSACTION) => Stopped::Broken(Broken::Transaction),
             behind::PUT_OFF | behind::PUT_OFF_AGAIN => Stopped::PutOff(error.into()),

@@ -389,8 +389,8 @@ impl<'r, 'c> Passage<'r, 'c> {
             let findings = self.verified().await?;
             Failpoint::Verified.pass();
             self.settle(transaction).await?;
-            self.check("end", transaction, &writes).await?;
             self.check_recorded().await?;
+            self.check("end", transaction, &writes).await?;
             Ok(Worked { course, ended: Some(findings) })
         };
         self.committed(course, work).await

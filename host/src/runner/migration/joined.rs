@@ -76,8 +76,8 @@ impl Passage<'_, '_> {
         findings.extend(self.verified().await?);
         Failpoint::Verified.pass();
         self.settle(&transaction).await?;
-        self.check("end", &transaction, &writes).await?;
         self.check_recorded().await?;
+        self.check("end", &transaction, &writes).await?;
         session.end_part(&transaction).await.map_err(|error| Stopped::at("commit", error))?;
         Ok(course)
     }
