@@ -629,7 +629,16 @@ impl<'a> Run<'a> {
         backup: Option<Manifest>,
         findings: Vec<Finding>,
     ) -> Result<Outcome> {
-        let version = plan::newest(&self.applied().await?).cloned();
+        let applied = self.applied().await?;
+        let rows = plan::Rows::of(&applied);
+        // Each was looked at before its COMMIT. Whoever was able to deceive all of that is found out here at last.
+        if let Some(done) = done.iter().find(|done| rows.hold(&done.version) != (direction == Direction::Up)) {
+            return Err(Error::DamagedHistory {
+                what: format!("the history does not say that `{}` has gone {direction}, though it has", done.name),
+                next: "find out what that migration does to the tables of Lockgate; `lockgate history --verify` looks at the journal".into(),
+            });
+        }
+        let version = plan::newest(&applied).cloned();
         Ok(self.outcome_at(version, self.journal_head().await, direction, done, backup, findings))
     }
 
