@@ -92,8 +92,8 @@ pub struct Ran {
 pub enum Stopped {
     /// The script was not begun, or what is prepared is gone or does not fit any more: it is to be done step by step.
     Unfit,
-    /// The transaction of this number is not the one that is open, or cannot be told to be.
-    Lost(String),
+    /// The transaction of this number is not the one that is open, or cannot be told to be. `None` where not even its number is known.
+    Lost(Option<String>),
     /// The script failed.
     Script(ProgramError),
     /// What it had put off failed.
@@ -302,7 +302,12 @@ impl Whole<'_> {
             let begun = answers.rows.first().map(|begin| text(begin, 0));
             return Err(match self.stopped(error, answers.done, statements, &head, migration.script) {
                 // It is not ours any more; or a script has set back all that is set, and with it by what we know ours.
-                Stopped::Broken(Broken::Transaction) => begun.map_or(Stopped::Unfit, Stopped::Lost),
+                Stopped::Broken(Broken::Transaction) => {
+                    // Its number is told by what was prepared. Whoever asked rolls back what is open.
+                    let look = format!("ROLLBACK; {}; BEGIN", questions.intact_sql());
+                    let intact = session.batch("looking at what is prepared", &look).await.is_ok();
+                    Stopped::Lost(begun.filter(|_| intact))
+                }
                 Stopped::Unfit => {
                     session.prepared.forget();
                     Stopped::Unfit

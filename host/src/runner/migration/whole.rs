@@ -63,7 +63,7 @@ impl Passage<'_, '_> {
                 self.roll_back().await;
                 let (step, error, committed) = match stopped {
                     Stopped::Unfit => return Ok(None),
-                    Stopped::Lost(id) if !run.session.has_committed(&id).await? => return Ok(None),
+                    Stopped::Lost(Some(id)) if !run.session.has_committed(&id).await? => return Ok(None),
                     Stopped::Lost(_) => {
                         let broken = Broken::Transaction;
                         (name, ProgramError { at: None, cause: item.fault(broken.what()) }, true)
