@@ -411,10 +411,8 @@ impl History {
     }
 }
 
-/// The columns of [`Record::values`].
-const RECORDED: &str =
-    "version, filename, description, kind, checksum, up_script, down_script, backup_id, execution_time_ms, run_id,
-                        lockgate_version";
+/// What is written into the history.
+const RECORDED: &str = "version, filename, description, kind, checksum, up_script, down_script, backup_id, execution_time_ms, run_id, lockgate_version";
 
 /// For the columns of [`RECORDED`].
 fn values(arguments: &str, took: &str, run_id: uuid::Uuid) -> String {

@@ -544,13 +544,6 @@ impl Session {
         if same && counted && standing.sealed { Ok(()) } else { Err(Broken::Own) }
     }
 
-    /// Whether the transaction of this number is committed, for all that the server knows.
-    pub async fn has_committed(&self, transaction: &str) -> Result<bool> {
-        let sql = format!("SELECT pg_catalog.pg_xact_status({}::pg_catalog.xid8)", quote_literal(transaction));
-        let status = self.texts("asking what became of a transaction", &sql).await?;
-        Ok(status.into_iter().flatten().flatten().next().is_none_or(|status| status == "committed"))
-    }
-
     /// Looks, outside a transaction, whether the lock and the role are still the ones that the host set up.
     ///
     /// # Errors

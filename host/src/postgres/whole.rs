@@ -92,8 +92,6 @@ pub struct Ran {
 pub enum Stopped {
     /// The script was not begun, or what is prepared is gone or does not fit any more: it is to be done step by step.
     Unfit,
-    /// The transaction of this number is not the one that is open, or cannot be told to be. `None` where not even its number is known.
-    Lost(Option<String>),
     /// The script failed.
     Script(ProgramError),
     /// What it had put off failed.
@@ -299,15 +297,9 @@ impl Whole<'_> {
         let mut answers = Answers::default();
         let asked = answers.of(session, &format!("{head}{message}{tail}")).await;
         if let Err(error) = asked {
-            let begun = answers.rows.first().map(|begin| text(begin, 0));
+            let begun = answers.rows.first().map(|begin| text(begin, 0)).unwrap_or_default();
             return Err(match self.stopped(error, answers.done, statements, &head, migration.script) {
-                // It is not ours any more; or a script has set back all that is set, and with it by what we know ours.
-                Stopped::Broken(Broken::Transaction) => {
-                    // Its number is told by what was prepared. Whoever asked rolls back what is open.
-                    let look = format!("ROLLBACK; {}; BEGIN", questions.intact_sql());
-                    let intact = session.batch("looking at what is prepared", &look).await.is_ok();
-                    Stopped::Lost(begun.filter(|_| intact))
-                }
+                Stopped::Broken(Broken::Transaction) => Self::lost(session, &questions, &begun).await,
                 Stopped::Unfit => {
                     session.prepared.forget();
                     Stopped::Unfit
@@ -349,6 +341,17 @@ impl Whole<'_> {
         }
         let took_ms = text(end, 2).parse().unwrap_or_default();
         Ok(Ran { rows, took_ms, transaction })
+    }
+
+    /// What it means that the transaction of this number is not the one that is open: the script has ended it, or has only set back all that is
+    /// set, and with it by what it is known. The number is told by what was prepared, which must be the host's still.
+    async fn lost(session: &Session, questions: &Questions, begun: &str) -> Stopped {
+        let status = format!("SELECT pg_catalog.pg_xact_status({}::pg_catalog.xid8)", quote_literal(begun));
+        // Whoever asked rolls back what is open.
+        let sql = format!("ROLLBACK; {}; {status}; BEGIN", questions.intact_sql());
+        let rows = session.texts("asking what became of a transaction", &sql).await.unwrap_or_default();
+        let status = rows.into_iter().flatten().flatten().next_back();
+        if status.as_deref() == Some("aborted") { Stopped::Unfit } else { Stopped::Broken(Broken::Transaction) }
     }
 
     /// What an error means, by the statement that the server was at.

@@ -17,6 +17,8 @@ use crate::{
 
 /// Fewer are read before another thread has begun.
 const FILES_A_THREAD: usize = 100;
+/// So much memory is kept from one file to the next.
+const BUFFER_BYTES: usize = 1 << 20;
 
 /// A folder, in order of names.
 #[derive(Debug)]
@@ -215,6 +217,7 @@ impl Glance {
         }
         BYTES.with_borrow_mut(|bytes| {
             bytes.clear();
+            bytes.shrink_to(BUFFER_BYTES);
             File::open(path).ok()?.read_to_end(bytes).ok()?;
             let text = str::from_utf8(bytes).ok()?;
             Some(Self { checksum: Checksum::of_script(text), may_include: text.contains('\\') })

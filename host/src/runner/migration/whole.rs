@@ -11,7 +11,6 @@ use crate::{
     failpoint::Failpoint,
     migration::Direction,
     postgres::{
-        Broken,
         journal::Event,
         whole::{Migration, Ran, Stopped, Whole},
     },
@@ -63,11 +62,6 @@ impl Passage<'_, '_> {
                 self.roll_back().await;
                 let (step, error, committed) = match stopped {
                     Stopped::Unfit => return Ok(None),
-                    Stopped::Lost(Some(id)) if !run.session.has_committed(&id).await? => return Ok(None),
-                    Stopped::Lost(_) => {
-                        let broken = Broken::Transaction;
-                        (name, ProgramError { at: None, cause: item.fault(broken.what()) }, true)
-                    }
                     Stopped::Script(error) => (name, error, false),
                     Stopped::PutOff(error) => ("deferred constraints".to_owned(), error, false),
                     Stopped::Record(step, error) => (step.to_owned(), error.into(), false),
