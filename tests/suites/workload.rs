@@ -244,7 +244,7 @@ async fn a_script_that_hangs_until_the_end_is_told_with_all_that_it_did_before()
     let workload = clients.stop().await;
     assert!(felt(&workload, "before").done > 0, "its log is not lost: {workload:?}");
     let hang = felt(&workload, "001_hang");
-    assert!(hang.failed == 1 && hang.max_ms > 1_900.0, "{hang:?}");
+    assert!(hang.failed == 1 && hang.max_ms > 1_900.0, "{workload:?}");
     assert!(hang.errors[0].message.contains("not finished"), "{hang:?}");
     assert_eq!(felt(&workload, "after").failed, 0, "{workload:?}");
 }

@@ -173,12 +173,12 @@ impl Pgbench {
              FROM pg_stat_activity WHERE application_name = {} AND datname = current_database() AND state <> 'idle'",
             quote_literal(&self.target.session_name(name))
         );
+        // The answer may be long on its way: what it told of began no later than if it had been told at once.
+        let asked = shared.tally().now();
         for row in session.texts("ending a client", &sql).await? {
             let took =
                 row.first().and_then(|ms| ms.as_deref()?.parse().ok()).map_or(Duration::ZERO, Duration::from_millis);
-            let mut tally = shared.tally();
-            let began = tally.now().saturating_sub(took);
-            tally.ended(0, began, took, End::Unfinished);
+            shared.tally().ended(0, asked.saturating_sub(took), took, End::Unfinished);
         }
         Ok(())
     }
