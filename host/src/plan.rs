@@ -93,6 +93,11 @@ impl<'a> Rows<'a> {
         self.0.get(version).copied()
     }
 
+    /// Whether the file of any that is applied is another one now.
+    pub fn any_other_than(&self, migrations: &[Migration]) -> bool {
+        migrations.iter().any(|m| self.find(&m.version).is_some_and(|row| row.checksum != m.checksum))
+    }
+
     /// Whether a version is applied.
     pub fn hold(&self, version: &Version) -> bool {
         self.0.contains_key(version)

@@ -1,5 +1,7 @@
 //! A migration that fails is rolled back whole; those before it stay, and the message says where and why.
 
+use std::fs;
+
 use lockgate_tests::Scenario;
 
 #[tokio::test]
@@ -259,4 +261,54 @@ async fn a_history_of_other_types_is_read() {
     scenario.lines("ALTER TABLE schema_migrations ALTER run_id TYPE text, ALTER applied_at TYPE timestamp").await;
     scenario.run("status").await.succeeds().prints("001 ");
     scenario.run("up --no-backup").await.succeeds();
+}
+
+#[tokio::test]
+async fn what_is_written_to_the_history_uncounted_is_found_all_the_same() {
+    let scenario = Scenario::new("uncounted").await.tables(&["a"]);
+    scenario.run("up --no-backup").await.succeeds();
+    // What a superuser may do, and whoever may set it.
+    let superuser = scenario.superuser().await;
+    let count = "CREATE FUNCTION count_it(it bool) RETURNS text LANGUAGE sql SECURITY DEFINER
+                 AS $$ SELECT set_config('track_counts', it::text, true) $$";
+    superuser.lines(count).await;
+    let hide = |sql: &str| format!("DO $$ BEGIN PERFORM count_it(false); {sql}; PERFORM count_it(true); END $$;");
+    let forged = hide("UPDATE schema_migrations SET checksum = repeat('0', 64) WHERE version = '001'");
+    // What is put off, by what was put off before.
+    let put_off = "CREATE TABLE t (i int);
+         CREATE FUNCTION forge() RETURNS trigger LANGUAGE plpgsql AS $f$
+         BEGIN
+             IF NEW.i = 1 THEN
+                 SET CONSTRAINTS ALL DEFERRED; INSERT INTO t VALUES (2);
+             ELSE
+                 PERFORM count_it(false); UPDATE schema_migrations SET checksum = repeat('0', 64) WHERE version = '001'; PERFORM count_it(true);
+             END IF;
+             RETURN NULL;
+         END $f$;
+         CREATE CONSTRAINT TRIGGER forge AFTER INSERT ON t DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION forge();
+         INSERT INTO t VALUES (1);".to_owned();
+    let before = scenario.lines("SELECT h::text FROM schema_migrations h").await;
+    for (up, says) in [(&forged, "it changed the tables in which the host keeps"), (&put_off, "read-only transaction")]
+    {
+        scenario.write("migrations/002_b.up.sql", &format!("-- lockgate: irreversible\n{up}"));
+        for (verify, atomic) in [(false, false), (true, false), (false, true)] {
+            if verify {
+                scenario.write("migrations/002_b.verify.sql", "SELECT true;");
+            }
+            let command = if atomic { "up --atomic --no-backup" } else { "up --no-backup" };
+            scenario.run(command).await.fails_with(1).says(says);
+            assert_eq!(scenario.lines("SELECT h::text FROM schema_migrations h").await, before);
+            if verify {
+                fs::remove_file(scenario.path("migrations/002_b.verify.sql")).unwrap();
+            }
+        }
+    }
+    // Of several in one transaction, a later one finds what is written for those before it.
+    let forged = hide("UPDATE schema_migrations SET checksum = repeat('0', 64) WHERE version = '002'");
+    for (file, up) in [("002_b", "CREATE TABLE b ()"), ("003_c", &forged)] {
+        scenario.write(&format!("migrations/{file}.up.sql"), &format!("-- lockgate: irreversible\n{up};"));
+    }
+    scenario.run("up --atomic --no-backup").await.fails_with(1).says("one of them did what it must not");
+    assert_eq!(scenario.lines("SELECT h::text FROM schema_migrations h").await, before);
+    scenario.is_at_rest().await;
 }

@@ -20,6 +20,7 @@ pub use carry::Carried;
 pub use chain::{Break, Damage, Verification};
 pub use entries::{Recorded, Wanted};
 pub use failures::FailedAttempt;
+pub(super) use failures::failures;
 
 /// The journal's table, beside the history.
 pub const TABLE: &str = "schema_migrations_journal";

@@ -11,10 +11,12 @@ pub mod left_out;
 pub mod lock;
 mod look;
 mod notices;
+mod opening;
 mod own;
 mod passfile;
 pub mod preflight;
 pub mod progress;
+mod raw;
 mod recorded;
 mod reported;
 pub mod roles;
@@ -36,7 +38,8 @@ pub use connect::{
 pub use copy::CopyIn;
 pub use cursor::{Cursor, fresh_number};
 pub use handle::{Handle, QueryError, QueryLimits};
-pub use look::Look;
+pub use look::{Asking, Look, Noted};
+pub use opening::Opening;
 pub use own::{FUNCTIONS as OWN_FUNCTIONS, OwnTables, OwnWrites, TABLES as OWN_TABLES};
 pub(crate) use passfile::{
     fits as fits_a_passfile, line as passfile_line, line_of_all as passfile_line_of_all, path as passfile_path,

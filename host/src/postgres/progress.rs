@@ -141,8 +141,13 @@ impl Progress {
         row.map(|row| self.started(&row)).transpose()
     }
 
+    /// An expression that is true where a migration is under way.
+    pub(super) fn is_under_way_sql(&self) -> String {
+        format!("EXISTS (SELECT FROM {})", self.table)
+    }
+
     /// What [`read`](Self::read) asks of a table that is there.
-    pub(super) fn question(&self) -> String {
+    fn question(&self) -> String {
         format!(
             "SELECT version, filename, description, kind, checksum, direction, plan::text, steps_done, attempted, batches,
                     checkpoint, done, total, took_ms, run_id::text,
@@ -156,7 +161,7 @@ impl Progress {
     }
 
     /// What a row of it says.
-    pub(super) fn started(&self, row: &tokio_postgres::Row) -> Result<Started> {
+    fn started(&self, row: &tokio_postgres::Row) -> Result<Started> {
         started(row).ok_or_else(|| self.damaged())
     }
 

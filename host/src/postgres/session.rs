@@ -1,23 +1,18 @@
 //! The one connection on which a run holds its lock and does its work.
 
-use std::{future::poll_fn, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use futures_util::future::{join, join_all};
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    task::AbortHandle,
-};
-use tokio_postgres::{AsyncMessage, CancelToken, Client, Row, SimpleQueryMessage, SimpleQueryRow};
+use tokio::task::AbortHandle;
+use tokio_postgres::{CancelToken, SimpleQueryMessage};
 use tokio_postgres_rustls::MakeRustlsConnect;
-use tracing::{Instrument as _, Span};
 
 use super::{
     asked::Given,
     connect::Target,
     handle::{Asked, Handle, db_error},
     lock::LockKey,
-    notices::Notices,
-    own::{OwnTables, OwnWrites, signature_sql, state_sql, writes_sql},
+    opening::{Opening, settings_sql},
+    own::{OwnTables, OwnWrites, signature_sql, state_sql, writes_sql, written_sql},
     quote_literal,
     recorded::Recorder,
     seal::Seal,
@@ -101,6 +96,8 @@ impl Timeouts {
 #[derive(Debug, Clone)]
 pub struct Transaction {
     pub(super) id: String,
+    /// Whether the host has written to its own tables in it before.
+    pub(super) shared: bool,
     /// Settings on which the host depends.
     pub(super) settings: String,
     pub(super) seal: Option<Seal>,
@@ -222,9 +219,6 @@ impl Broken {
     }
 }
 
-/// What the server answered to a question.
-pub(super) type Answer = Result<Vec<Row>, tokio_postgres::Error>;
-
 /// A connection, its settings and what is known of the server.
 pub struct Session {
     handle: Handle,
@@ -241,75 +235,12 @@ pub struct Session {
     pub server: Server,
 }
 
-/// Settings that must not end a session that waits for a backup, and that end it when its client is gone: a minute after a machine or
-/// the way to it has vanished, as on the client's side; a second after a process has. Each with the first version that knows it, 0 for
-/// all that are supported. Source: reliability measurements; PostgreSQL manual, "Client Connection Defaults" and "Connections and
-/// Authentication"; release notes of 17.
-const SETTINGS: &[(u32, &str, &str)] = &[
-    (0, "idle_session_timeout", "0"),
-    (0, "idle_in_transaction_session_timeout", "0"),
-    (17, "transaction_timeout", "0"),
-    (0, "client_connection_check_interval", "1000"),
-    (0, "tcp_keepalives_idle", "30"),
-    (0, "tcp_keepalives_interval", "10"),
-    (0, "tcp_keepalives_count", "3"),
-    (0, "tcp_user_timeout", "60000"),
-    (0, "statement_timeout", "0"),
-    (0, "lock_timeout", "30000"),
-    (0, "standard_conforming_strings", "on"),
-    (0, "DateStyle", "ISO, YMD"),
-];
-
 impl Session {
-    /// Takes over a connection that was made, prepares it, and asks what is to be known first: one round trip for all. `belongs_to` is the
-    /// span of what the connection serves.
-    pub(super) async fn over<S, T>(
-        client: Client,
-        mut connection: tokio_postgres::Connection<S, T>,
-        tls: MakeRustlsConnect,
-        target: &Target,
-        belongs_to: Span,
-        questions: &[String],
-    ) -> Result<(Self, Vec<Answer>), tokio_postgres::Error>
-    where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
-        let mut notices = Notices::default();
-        // Every server says it before it can be asked anything.
-        let major = connection.parameter("server_version").and_then(major_of).unwrap_or_default();
-        let driver = async move {
-            while let Some(message) = poll_fn(|cx| connection.poll_message(cx)).await {
-                match message {
-                    Ok(AsyncMessage::Notice(notice)) => notices.log(&notice),
-                    Ok(_) => {}
-                    Err(error) => {
-                        tracing::debug!(%error, "the connection ended");
-                        break;
-                    }
-                }
-            }
-        };
-        let driver = tokio::spawn(driver.instrument(belongs_to)).abort_handle();
-        let cancel = client.cancel_token();
-        let handle = Handle::of(client, driver.clone());
-        let asked = handle.asked();
-        // All are sent before the first is answered, and the server works through them in this order.
-        let answers = join_all(questions.iter().map(|sql| asked.query(sql, &[])));
-        let (server, answers) = join(prepare(&asked, major), answers).await;
-        let server = server?;
-        drop(asked);
-        let session = Self {
-            handle,
-            cancel,
-            tls,
-            driver,
-            target: target.clone(),
-            recorder: None,
-            prepared: Prepared::default(),
-            server,
-        };
-        Ok((session, answers))
+    /// One that was prepared.
+    pub(super) fn of(opening: Opening, server: Server) -> Self {
+        let Opening { handle, cancel, tls, driver, target, .. } = opening;
+        let prepared = Prepared::default();
+        Self { handle, cancel, tls, driver, target, recorder: None, prepared, server }
     }
 
     /// For programs and for the host's own statements with parameters.
@@ -346,11 +277,11 @@ impl Session {
         let close = seal.as_ref().map_or(String::new(), |seal| format!("; {}", seal.close()));
         let sql = format!("BEGIN; {}; {SYNCHRONOUS_COMMIT}{close}", timeouts.sql("SET LOCAL"));
         self.batch(DOING, &sql).await?;
-        self.baseline(own, seal).await
+        self.baseline(own, seal, false).await
     }
 
     /// What must be the same at the end of the open transaction.
-    async fn baseline(&self, own: &OwnTables, seal: Option<Seal>) -> Result<Transaction> {
+    async fn baseline(&self, own: &OwnTables, seal: Option<Seal>, shared: bool) -> Result<Transaction> {
         const DOING: &str = "beginning a transaction";
         let sql = format!(
             "SELECT pg_current_xact_id()::text, {}, {}, {}, {}, {SETTINGS_SQL}, {}",
@@ -370,7 +301,7 @@ impl Session {
             });
         }
         let writes = [row.get(2), row.get(3), row.get(4)];
-        Ok(Transaction { id: row.get(0), signature: row.get(1), writes, settings: row.get(5), seal })
+        Ok(Transaction { id: row.get(0), signature: row.get(1), writes, shared, settings: row.get(5), seal })
     }
 
     /// Makes the session within the open transaction what it is at the beginning of one: for several migrations in one transaction, of
@@ -405,7 +336,7 @@ impl Session {
         if let Some(seal) = &seal {
             self.batch("sealing a part of a transaction", &seal.close()).await?;
         }
-        self.baseline(own, seal).await
+        self.baseline(own, seal, true).await
     }
 
     /// Ends a part of the open transaction as [`commit`](Self::commit) would, and commits nothing: what it has put off until then is run
@@ -475,13 +406,23 @@ impl Session {
         Ok(result)
     }
 
-    /// Runs what was deferred to the commit, so that it fails now, before the verification, and not after it.
+    /// Runs what was deferred to the commit, so that it fails now, before the host writes and the verification, and not after. What puts itself
+    /// off once more finds the transaction read-only at its [commit](Self::commit).
+    ///
+    /// Returns whether the migration has written to the host's own tables; of a transaction that several share, nobody can tell.
     ///
     /// # Errors
     /// What the server said; the migration is at fault.
-    pub async fn settle(&self, transaction: &Transaction) -> Result<(), ProgramError> {
-        let sql = transaction.seal.as_ref().map_or("SET CONSTRAINTS ALL IMMEDIATE".to_owned(), Seal::settle);
-        self.client().batch_execute(&sql).await.map_err(|e| db_error(&e).into())
+    pub async fn settle(&self, transaction: &Transaction, own: &OwnTables) -> Result<bool, ProgramError> {
+        let settle = transaction.seal.as_ref().map_or("SET CONSTRAINTS ALL IMMEDIATE".to_owned(), Seal::settle);
+        let written = if transaction.shared { "false".to_owned() } else { written_sql(own) };
+        let answers = self.client().simple_query(&format!("{settle}; SELECT {written}")).await;
+        let answers = answers.map_err(|e| db_error(&e))?;
+        let row = answers.iter().find_map(|answer| match answer {
+            SimpleQueryMessage::Row(row) => row.get(0),
+            _ => None,
+        });
+        Ok(row != Some("f"))
     }
 
     /// Looks whether the transaction, the lock, the role and the host's own tables are still as the host left them.
@@ -726,71 +667,4 @@ impl Session {
 
 fn reset_sql(major: u32) -> String {
     format!("CLOSE ALL; DISCARD TEMP; RESET ALL; {}", settings_sql(major))
-}
-
-/// Each by itself: to set many with one question, the server must look up all that the question is made of.
-fn settings_sql(major: u32) -> String {
-    let known = SETTINGS.iter().filter(|(since, ..)| *since <= major);
-    known.map(|(_, name, value)| format!("SET {name} = {value}")).collect::<Vec<_>>().join("; ")
-}
-
-/// 15 for `15.18 (Debian 15.18-0+deb12u1)`, 18 for `18beta1`.
-fn major_of(version: &str) -> Option<u32> {
-    version.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
-}
-
-/// Sets the session of a server of this version up, and asks what it is; all in one message.
-///
-/// What is asked is the little that the server has at hand: every cast, view and operator is looked up in catalogs that a session which has just
-/// begun has not read yet.
-async fn prepare(client: &Asked<'_>, major: u32) -> Result<Server, tokio_postgres::Error> {
-    // Only the role that logged in may see when its process began. The function is what the view is made of.
-    let sql = format!(
-        "{}; SET ROLE NONE;
-         SELECT {STARTED_SQL}, a.sslversion FROM pg_catalog.pg_stat_get_activity(pg_backend_pid()) a; RESET ROLE;
-         SELECT current_setting('server_version_num'), current_setting('server_version'), pg_is_in_recovery(),
-                current_setting('default_transaction_read_only'), current_user, current_setting('is_superuser'), session_user,
-                extract(epoch FROM clock_timestamp()), pg_backend_pid(), system_identifier FROM pg_control_system()",
-        settings_sql(major)
-    );
-    let sent = jiff::Timestamp::now();
-    let answers = client.simple_query(&sql).await?;
-    // The server read its clock about halfway between the question and the answer.
-    let midway_ms = i64::midpoint(sent.as_millisecond(), jiff::Timestamp::now().as_millisecond());
-    let mut rows = answers.iter().filter_map(|answer| match answer {
-        SimpleQueryMessage::Row(row) => Some(row),
-        _ => None,
-    });
-    let (process, is) = (rows.next(), rows.next());
-    let text = |row: Option<&SimpleQueryRow>, i: usize| row.and_then(|row| row.get(i)).unwrap_or_default().to_owned();
-    let clock_s: f64 = text(is, 7).parse().unwrap_or_default();
-    Ok(Server {
-        version_num: text(is, 0).parse().unwrap_or_default(),
-        version: text(is, 1),
-        in_recovery: text(is, 2) == "t",
-        read_only: text(is, 3) == "on",
-        user: text(is, 4),
-        superuser: text(is, 5) == "on",
-        login: text(is, 6),
-        tls: process.and_then(|row| row.get(1)).map(str::to_owned),
-        clock_skew_ms: (clock_s * 1000.0) as i64 - midway_ms,
-        process: Process { pid: text(is, 8).parse().unwrap_or_default(), started: text(process, 0) },
-        system_identifier: text(is, 9).parse().unwrap_or_default(),
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_server_is_told_what_its_version_knows() {
-        for (version, major) in [("15.18 (Debian 15.18-0+deb12u1)", 15), ("18beta1", 18), ("19devel", 19), ("14.2", 14)]
-        {
-            assert_eq!(major_of(version), Some(major));
-        }
-        assert_eq!(major_of("unknown"), None);
-        assert!(settings_sql(17).contains("; SET transaction_timeout = 0; "));
-        assert!(!settings_sql(16).contains("transaction_timeout"));
-    }
 }

@@ -1,8 +1,9 @@
 //! A migration of one script in one message: the beginning of its transaction, the script, what history and journal have of it, and the
 //! checks. Only the COMMIT has a message of its own: it is sent when the checks have told that nothing is broken.
 //!
-//! What the host asks in each such message is prepared once. Between the script and what the host writes, the server itself looks whether
-//! the transaction and the role are still the host's, and stops there if they are not.
+//! What the host asks in each such message is prepared once. Between the script, with what it has put off, and what the host writes, the server
+//! itself looks whether the transaction, the role and the host's tables are still the host's, and stops there if they are not. What puts itself
+//! off once more finds the transaction read-only at its COMMIT.
 
 use std::{
     collections::HashMap,
@@ -18,7 +19,7 @@ use super::{
     history::{History, Record},
     journal::{Entry, Journal},
     lock::LockKey,
-    own::{OwnTables, OwnWrites, signature_sql, writes_sql},
+    own::{OwnTables, OwnWrites, signature_sql, writes_sql, written_sql},
     quote_literal,
     session::{Broken, ROLES_SQL, SETTINGS_SQL, Session, Standing, Timeouts, Transaction},
 };
@@ -42,6 +43,7 @@ const VERSION: &str = "lockgate.version";
 /// What the server says where the transaction or the role is not the host's any more.
 const LOST_TRANSACTION: &str = "lockgate: the transaction is lost";
 const LOST_ROLE: &str = "lockgate: the role is lost";
+const WRITTEN: &str = "lockgate: its own tables are written to";
 const LOST_QUESTIONS: &str = "lockgate: what was prepared is not the host's";
 
 /// What is the same in all messages of a run in one direction.
@@ -172,11 +174,10 @@ const BEFORE: usize = 6;
 
 /// The statements behind the script, by their numbers.
 mod behind {
-    pub(super) const GUARD: usize = 0;
-    pub(super) const PUT_OFF: usize = 1;
+    pub(super) const PUT_OFF: usize = 0;
+    pub(super) const GUARD: usize = 1;
     pub(super) const HISTORY: usize = 3;
     pub(super) const JOURNAL: usize = 4;
-    pub(super) const PUT_OFF_AGAIN: usize = 5;
 }
 
 impl Whole<'_> {
@@ -207,7 +208,8 @@ impl Whole<'_> {
                         {writes}, {SETTINGS_SQL}, CASE WHEN {changed} THEN {lost} END, CASE WHEN NOT {lock_taken} THEN {lost} END;
              PREPARE {guard} AS
                  SELECT CASE WHEN NOT {is_ours} THEN {lost}
-                             WHEN ({ROLES_SQL}) OPERATOR(pg_catalog.<>) {roles} THEN {lost_role} END;
+                             WHEN ({ROLES_SQL}) OPERATOR(pg_catalog.<>) {roles} THEN {lost_role}
+                             WHEN {written} THEN {lost_own} END;
              PREPARE {end} AS
                  SELECT {ROLES_SQL}, {recorded}, {TOOK_SQL}, {lock_held}, pg_catalog.pg_current_xact_id_if_assigned()::pg_catalog.text,
                         {SETTINGS_SQL}, {signature}, {writes};
@@ -230,6 +232,8 @@ impl Whole<'_> {
             lock_held = self.lock.held_sql(),
             lost = fail(LOST_TRANSACTION),
             lost_role = fail(LOST_ROLE),
+            written = written_sql(own),
+            lost_own = fail(WRITTEN),
         )
     }
 
@@ -251,8 +255,8 @@ impl Whole<'_> {
             Direction::Down => questions.name("record"),
         };
         format!(
-            "\n;EXECUTE {guard}; SET CONSTRAINTS ALL IMMEDIATE; {version}; EXECUTE {record}; EXECUTE {note}({entry});
-             SET CONSTRAINTS ALL IMMEDIATE; {version}; SET LOCAL enable_seqscan = off; {intact}; EXECUTE {end}",
+            "\n;SET CONSTRAINTS ALL IMMEDIATE; EXECUTE {guard}; {version}; EXECUTE {record}; EXECUTE {note}({entry});
+             {version}; SET LOCAL enable_seqscan = off; {intact}; EXECUTE {end}",
             guard = questions.name("guard"),
             version = migration.version_sql(),
             note = questions.name("note"),
@@ -300,6 +304,11 @@ impl Whole<'_> {
             let begun = answers.rows.first().map(|begin| text(begin, 0)).unwrap_or_default();
             return Err(match self.stopped(error, answers.done, statements, &head, migration.script) {
                 Stopped::Broken(Broken::Transaction) => Self::lost(session, &questions, &begun).await,
+                // It may have been put off in another transaction than that of the host.
+                Stopped::PutOff(error) if !session.is_closed() => match Self::lost(session, &questions, &begun).await {
+                    Stopped::Unfit => Stopped::PutOff(error),
+                    lost => lost,
+                },
                 Stopped::Unfit => {
                     session.prepared.forget();
                     Stopped::Unfit
@@ -318,6 +327,7 @@ impl Whole<'_> {
             signature: questions.signature.clone(),
             writes: [1, 2, 3].map(|i| counts(begin.get(i))),
             settings: text(begin, 4),
+            shared: false,
             seal: None,
         };
         let standing = Standing {
@@ -374,9 +384,10 @@ impl Whole<'_> {
                 tracing::warn!("what the host had prepared was replaced; the migration is run once more, step by step");
                 Stopped::Unfit
             }
+            behind::GUARD if error.message.contains(WRITTEN) => Stopped::Broken(Broken::Own),
             behind::GUARD if error.message.contains(LOST_ROLE) => Stopped::Broken(Broken::Role),
             behind::GUARD if error.message.contains(LOST_TRANSACTION) => Stopped::Broken(Broken::Transaction),
-            behind::PUT_OFF | behind::PUT_OFF_AGAIN => Stopped::PutOff(error.into()),
+            behind::PUT_OFF => Stopped::PutOff(error.into()),
             behind::HISTORY => Stopped::Record("history", Error::database("recording the migration", error)),
             behind::JOURNAL => Stopped::Record("journal", Error::database("writing the journal", error)),
             _ => Stopped::Broken(Broken::of(error)),

@@ -18,7 +18,8 @@ use crate::{
     failpoint::Failpoint,
     migration::Direction,
     postgres::{
-        Committed,
+        Broken, Committed,
+        history::Applied,
         journal::{Entry, Event},
     },
 };
@@ -111,6 +112,7 @@ impl Run<'_> {
         let Config { so_far, meter, .. } = self.config;
         self.session.batch("beginning a transaction", "BEGIN").await?;
         Failpoint::Begun.pass();
+        let before = self.applied().await?;
         let mut parts: Vec<Part> = Vec::new();
         for item in work {
             let (begin, from_ms) = (Instant::now(), so_far.begun(&item.name, &item.kind));
@@ -124,8 +126,13 @@ impl Run<'_> {
                 }
             }
         }
-        Failpoint::Checked.pass();
-        let committed = self.commit_all(work).await;
+        let committed = match self.check_history(work, &before).await {
+            Ok(()) => {
+                Failpoint::Checked.pass();
+                self.commit_all(work).await
+            }
+            Err(error) => Err(error),
+        };
         if !matches!(committed, Ok(true)) {
             self.undone(work, parts);
             return committed.map(|_| None);
@@ -140,6 +147,27 @@ impl Run<'_> {
             done.push(one);
         }
         Ok(Some(done))
+    }
+
+    /// Looks whether the history has what it had, and the migrations: a later one finds those before it written in its own transaction.
+    async fn check_history(&self, work: &[Work], before: &[Applied]) -> Result<()> {
+        let Some(last) = work.last() else { return Ok(()) };
+        self.session.as_at_the_beginning(self.timeouts(last, Direction::Up)).await?;
+        let (run_id, now) = (self.run_id.to_string(), self.applied().await?);
+        let (recorded, others): (Vec<_>, Vec<_>) = now.iter().partition(|row| row.run_id == run_id);
+        let is_recorded = |item: &Work| {
+            recorded.iter().any(|row| {
+                row.version == item.version && row.checksum == item.checksum && row.filename == item.filename
+            })
+        };
+        let kept = before.iter().filter(|row| !work.iter().any(|item| item.version == row.version));
+        if recorded.len() == work.len() && work.iter().all(is_recorded) && kept.eq(others) {
+            return Ok(());
+        }
+        self.session.abort().await?;
+        Err(self
+            .not_committed(work, Cause::Script(format!("one of them did what it must not: {}", Broken::Own.what())))
+            .await)
     }
 
     /// Commits, and says whether that took place.

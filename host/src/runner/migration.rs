@@ -388,7 +388,6 @@ impl<'r, 'c> Passage<'r, 'c> {
             Failpoint::Recorded.pass();
             let findings = self.verified().await?;
             Failpoint::Verified.pass();
-            self.settle(transaction).await?;
             self.check_recorded().await?;
             self.check("end", transaction, &writes).await?;
             Ok(Worked { course, ended: Some(findings) })
@@ -497,9 +496,13 @@ impl<'r, 'c> Passage<'r, 'c> {
         self.run.timeouts(self.item, self.direction)
     }
 
+    /// Runs what the migration has put off: all that is its own is done then, and nothing of the host's.
     async fn settle(&self, transaction: &Transaction) -> Result<(), Stopped> {
-        let settled = self.within_patience(self.run.session.settle(transaction)).await;
-        settled.map_err(|error| Stopped::at("deferred constraints", error))
+        const STEP: &str = "deferred constraints";
+        let own = self.run.own_tables();
+        let settled = self.within_patience(self.run.session.settle(transaction, &own)).await;
+        let written = settled.map_err(|error| Stopped::at(STEP, error))?;
+        if written { Err(Stopped::broken("end", self.item)(Broken::Own)) } else { Ok(()) }
     }
 
     /// What the component itself must keep to holds for its SQL as well.

@@ -4,6 +4,7 @@ mod adopt;
 mod atomic;
 mod awaiting;
 mod baseline;
+mod beginning;
 mod course;
 mod linting;
 mod migration;
@@ -23,6 +24,7 @@ use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 use self::{
+    beginning::{Beginning, status_of},
     migration::{ALL_ROLLED_BACK, Passage},
     work::{Work, from_history, load},
 };
@@ -33,9 +35,9 @@ use crate::{
     events::{Checks, Event as Told, Events},
     failpoint::Failpoint,
     migration::{Direction, Kind, Version},
-    plan::{self, OutOfOrder, Revert, State},
+    plan::{self, OutOfOrder, Revert},
     postgres::{
-        Handle, Look, Server, Session, Target, Watch,
+        Asking, Handle, Look, Noted, Server, Session, Target, Watch,
         history::{Applied, EXTERNAL, History},
         journal::{Entry, Event, Journal, Recorded, Verification, Wanted},
         lock::{self, LockKey},
@@ -43,7 +45,7 @@ use crate::{
         progress::{Progress, Started},
         tables,
     },
-    source::{self, Folder, Migration},
+    source::{self, Folder},
     telemetry::spans,
 };
 
@@ -110,33 +112,15 @@ pub async fn test(config: &Config, run_id: Uuid) -> Result<Health> {
 /// # Errors
 /// When either cannot be read.
 pub async fn status(config: &Config, run_id: Uuid) -> Result<Status> {
-    let (folder, mut run) = Run::begin_beside_reading(config, run_id).await?;
-    let Look { applied, started, .. } = run.first_look().await?;
-    let applied = run.with_scripts_of_what_changed(&folder, applied).await?;
-    let failures = run.journal.failures(&run.session).await?;
-    let rows = plan::states(&folder, &applied, config.rules).into_iter().filter_map(|(state, migration, row)| {
-        let (version, description, kind) = match (migration, row) {
-            (_, Some(row)) => (row.version.clone(), row.description.clone(), row.kind.clone()),
-            (Some(m), None) => (m.version.clone(), m.description.clone(), m.kind.as_str().to_owned()),
-            (None, None) => return None,
-        };
-        let underway = started.as_ref().filter(|started| started.version == version).map(Underway::of);
-        let state = if underway.is_some() { State::Started } else { state };
-        // What is applied has not failed in the end.
-        let failed = failures.iter().find(|(of, _)| *of == version && matches!(state, State::Pending | State::Started));
-        let (failure, applied) = (failed.map(|(_, failure)| failure.clone()), row.cloned());
-        Some(StatusRow { version, description, kind, state, progress: underway, failure, applied })
-    });
-    let migrations = rows.collect();
-    let mut problems = standing(&folder, &applied);
-    let of_the_history = plan::Rows::of(&applied);
-    for migration in &folder.migrations {
-        // What is applied is as it is.
-        if plan::is_pending(migration, &of_the_history, config.rules) {
-            problems.extend_from_slice(migration.problems());
-        }
+    let (folder, beginning) = Beginning::beside_reading(config, run_id, Asking::Failures).await?;
+    if let Some(status) = beginning.status(&folder) {
+        return Ok(status);
     }
-    Ok(Status { database: config.target.database.clone(), migrations, problems })
+    let run = beginning.run().await?;
+    let applied = run.with_scripts_of_what_changed(&folder, run.applied().await?).await?;
+    let started = run.progress.read(&run.session).await?;
+    let failures = run.journal.failures(&run.session).await?;
+    Ok(status_of(config, &folder, &applied, started.as_ref(), &failures))
 }
 
 /// Says what [`up`] would do, and changes nothing.
@@ -170,7 +154,12 @@ pub async fn plan_down(config: &Config, run_id: Uuid, revert: &Revert) -> Result
 /// # Errors
 /// The first that stops it; what was applied before stays applied.
 pub async fn up(config: &Config, run_id: Uuid, to: Option<&Version>) -> Result<Outcome> {
-    let (folder, mut run) = Run::begin_beside_reading(config, run_id).await?;
+    let (folder, beginning) = Beginning::beside_reading(config, run_id, Asking::Head).await?;
+    if let Some(outcome) = beginning.nothing_pending(&folder, to) {
+        config.meter.migrations_stand(ExitCode::Done);
+        return Ok(outcome);
+    }
+    let mut run = beginning.run().await?;
     let done = run.persistently(async |run| run.up(&folder, to).await).await;
     config.meter.migrations_stand(exit_code(&done));
     done.map_err(|error| run.with_the_way_back(error))
@@ -181,8 +170,8 @@ pub async fn up(config: &Config, run_id: Uuid, to: Option<&Version>) -> Result<O
 /// # Errors
 /// The first that stops it; what was reverted before stays reverted.
 pub async fn down(config: &Config, run_id: Uuid, revert: &Revert) -> Result<Outcome> {
-    let folder = source::read(&config.dir, config.layout.as_deref())?;
-    let mut run = Run::begin(config, run_id).await?;
+    let (folder, beginning) = Beginning::beside_reading(config, run_id, Asking::Head).await?;
+    let mut run = beginning.run().await?;
     let done = run.persistently(async |run| run.down(&folder, revert).await).await;
     config.meter.migrations_stand(exit_code(&done));
     done.map_err(|error| run.with_the_way_back(error))
@@ -318,31 +307,6 @@ impl<'a> Run<'a> {
         Ok(Self::of(config, run_id, session, started))
     }
 
-    /// The same, with a first look at the host's own tables in the same round trip.
-    async fn begin_with_a_look(config: &'a Config, run_id: Uuid) -> Result<Self> {
-        let started = Instant::now();
-        let history = History::in_schema(&config.schema);
-        let (journal, progress) = (Journal::new(&history, run_id), Progress::new(&history));
-        let name = format!("lockgate {}", short(run_id));
-        let (session, looked) = Look::at(&config.target, &name, &history, &journal, &progress).await?;
-        Ok(Self { looked, ..Self::of(config, run_id, session, started) })
-    }
-
-    /// The same while the folder is read. What is wrong with that is told first, whatever becomes of the connection.
-    async fn begin_beside_reading(config: &'a Config, run_id: Uuid) -> Result<(Folder, Self)> {
-        let (dir, layout, span) = (config.dir.clone(), config.layout.clone(), tracing::Span::current());
-        let reading = move || span.in_scope(|| source::read(&dir, layout.as_deref()));
-        let reading = async {
-            tokio::task::spawn_blocking(reading)
-                .await
-                .unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
-        };
-        // Without an end of its own: a folder that cannot be read ends it.
-        let beginning = async { Ok(Self::begin_with_a_look(config, run_id).await) };
-        let (folder, run) = tokio::try_join!(reading, beginning)?;
-        Ok((folder, run?))
-    }
-
     fn of(config: &'a Config, run_id: Uuid, session: Session, started: Instant) -> Self {
         let session = session.recorded_by(config.recorder.clone());
         // What is done to copies is nothing that happens to the database.
@@ -375,20 +339,18 @@ impl<'a> Run<'a> {
             Some(look) => Ok(look),
             None => Ok(Look {
                 applied: self.applied().await?,
-                started: self.progress.read(&self.session).await?,
-                journal_head: None,
+                is_under_way: self.progress.read(&self.session).await?.is_some(),
+                noted: Noted::Head(None),
             }),
         }
     }
 
     /// The history, with the scripts of then where a file is another one now: only they tell how.
     async fn with_scripts_of_what_changed(&self, folder: &Folder, applied: Vec<Applied>) -> Result<Vec<Applied>> {
-        let rows = plan::Rows::of(&applied);
-        let has_changed = |m: &Migration| rows.find(&m.version).is_some_and(|row| row.checksum != m.checksum);
-        if !folder.migrations.iter().any(has_changed) {
-            return Ok(applied);
+        if plan::Rows::of(&applied).any_other_than(&folder.migrations) {
+            return self.applied_with_scripts().await;
         }
-        self.applied_with_scripts().await
+        Ok(applied)
     }
 
     fn events(&self) -> &Events {
@@ -396,22 +358,17 @@ impl<'a> Run<'a> {
     }
 
     async fn up(&mut self, folder: &Folder, to: Option<&Version>) -> Result<Outcome> {
-        let Look { applied, started, journal_head } = self.first_look().await?;
-        let applied = self.with_scripts_of_what_changed(folder, applied).await?;
-        if !self.config.throwaway {
-            for row in plan::missing(folder, &applied) {
-                tracing::warn!(migration = row.filename, "applied, but no longer in the folder");
-            }
-        }
-        self.count_pending(folder, &applied);
-        let pending = plan::up(&folder.migrations, &applied, to, self.config.rules);
-        let nothing_pending = pending.is_ok_and(|pending| pending.is_empty());
-        if started.is_none() && standing(folder, &applied).is_empty() && nothing_pending {
-            let journal_head = match journal_head {
-                Some(head) => Some(head),
-                None => self.journal_head().await,
+        let mut look = self.first_look().await?;
+        look.applied = self.with_scripts_of_what_changed(folder, look.applied).await?;
+        tell_missing(self.config, folder, &look.applied);
+        count_pending(self.config, folder, &look.applied);
+        if look.is_at_rest(self.config, folder, to) {
+            let head = match look.noted {
+                Noted::Head(Some(head)) => Some(head),
+                _ => self.journal_head().await,
             };
-            return Ok(self.nothing_done(Direction::Up, plan::newest(&applied).cloned(), journal_head));
+            let version = plan::newest(&look.applied).cloned();
+            return Ok(Outcome::of_nothing(self.run_id, Direction::Up, version, head, self.started));
         }
         // Another run may have done it while this one waited for the lock.
         self.locked(async |run, waited| {
@@ -433,7 +390,7 @@ impl<'a> Run<'a> {
         }
         self.locked(async |run, waited| {
             let work = run.reverted(folder, revert).await?;
-            run.count_pending(folder, &run.applied().await?);
+            count_pending(run.config, folder, &run.applied().await?);
             if work.is_empty() {
                 run.nothing_to_do(Direction::Down).await
             } else {
@@ -441,12 +398,6 @@ impl<'a> Run<'a> {
             }
         })
         .await
-    }
-
-    fn count_pending(&self, folder: &Folder, applied: &[Applied]) {
-        let rows = plan::Rows::of(applied);
-        let pending = folder.migrations.iter().filter(|m| plan::is_pending(m, &rows, self.config.rules));
-        self.config.meter.pending(pending.count());
     }
 
     async fn applied(&self) -> Result<Vec<Applied>> {
@@ -605,11 +556,7 @@ impl<'a> Run<'a> {
 
     async fn nothing_to_do(&self, direction: Direction) -> Result<Outcome> {
         let version = plan::newest(&self.applied().await?).cloned();
-        Ok(self.nothing_done(direction, version, self.journal_head().await))
-    }
-
-    fn nothing_done(&self, direction: Direction, version: Option<Version>, journal_head: Option<String>) -> Outcome {
-        self.outcome_at(version, journal_head, direction, Vec::new(), None, Vec::new())
+        Ok(Outcome::of_nothing(self.run_id, direction, version, self.journal_head().await, self.started))
     }
 
     /// The hash of the journal's last entry, to be noted elsewhere.
@@ -1093,6 +1040,20 @@ fn connected(config: &Config, session: &Session) -> Told {
 fn standing(folder: &Folder, applied: &[Applied]) -> Vec<Problem> {
     let rows = plan::Rows::of(applied);
     folder.problems_beside(|version| rows.hold(version))
+}
+
+fn tell_missing(config: &Config, folder: &Folder, applied: &[Applied]) {
+    if !config.throwaway {
+        for row in plan::missing(folder, applied) {
+            tracing::warn!(migration = row.filename, "applied, but no longer in the folder");
+        }
+    }
+}
+
+fn count_pending(config: &Config, folder: &Folder, applied: &[Applied]) {
+    let rows = plan::Rows::of(applied);
+    let pending = folder.migrations.iter().filter(|m| plan::is_pending(m, &rows, config.rules));
+    config.meter.pending(pending.count());
 }
 
 const NOT_RUN: &str = "it was not run";

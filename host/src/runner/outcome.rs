@@ -1,5 +1,7 @@
 //! What commands return, for people and programs to read.
 
+use std::time::Instant;
+
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -42,6 +44,24 @@ pub struct Outcome {
     pub journal_head: Option<String>,
     /// How long it took, in milliseconds.
     pub duration_ms: u128,
+}
+
+impl Outcome {
+    /// Of a run that found nothing to do.
+    pub(super) fn of_nothing(
+        run_id: Uuid,
+        direction: Direction,
+        version: Option<Version>,
+        journal_head: Option<String>,
+        started: Instant,
+    ) -> Self {
+        if let Some(head) = &journal_head {
+            tracing::info!(head, "the journal's head");
+        }
+        let duration_ms = started.elapsed().as_millis();
+        let (done, backup, way_back, findings) = (Vec::new(), None, None, Vec::new());
+        Self { run_id, direction, done, backup, way_back, findings, version, journal_head, duration_ms }
+    }
 }
 
 /// A migration that a run applied or reverted.

@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    postgres::{Session, session::Answer},
+    postgres::{Opening, Session, opening::Answer},
     telemetry::spans,
 };
 
@@ -37,27 +37,28 @@ impl Session {
     /// # Errors
     /// [`Error::Unreachable`] with what to do about it; [`Error::Configuration`] where a file of the settings cannot be used.
     pub async fn connect(target: &Target, application_name: &str) -> Result<Self> {
-        Ok(Self::connect_and_ask(target, application_name, &[]).await?.0)
+        Opening::connect(target, application_name, &[]).await?.0.session().await
     }
+}
 
-    /// The same, and asks questions without parameters in that round trip. Each has an answer of its own, in this order.
-    pub(in crate::postgres) async fn connect_and_ask(
+impl Opening {
+    /// Connects and asks questions without parameters: one round trip after the connection's own, and another before it where the server is to
+    /// be of a certain kind. Without a question it is prepared in their place. Each question has an answer of its own, in this order.
+    ///
+    /// # Errors
+    /// As [`Session::connect`].
+    pub(in crate::postgres) async fn connect(
         target: &Target,
         application_name: &str,
         questions: &[String],
-    ) -> Result<(Self, Vec<Answer>)> {
+    ) -> Result<Opened> {
         let outer = Span::current();
         let found = Box::pin(Self::find(target, application_name, questions, outer));
         spans::within(spans::connect(target), found).await
     }
 
     /// `outer` is what the connection belongs to, once it is there.
-    async fn find(
-        target: &Target,
-        application_name: &str,
-        questions: &[String],
-        outer: Span,
-    ) -> Result<(Self, Vec<Answer>)> {
+    async fn find(target: &Target, application_name: &str, questions: &[String], outer: Span) -> Result<Opened> {
         let way = Way::of(target, application_name, questions, outer).await?;
         let mut refusals = Vec::new();
         for wanted in target.attributes.rounds() {
@@ -94,8 +95,8 @@ impl Session {
     }
 }
 
-/// A session, and what the server answered at once.
-type Opened = (Session, Vec<Answer>);
+/// A connection, and what the server answered at once.
+type Opened = (Opening, Vec<Answer>);
 
 /// Why an attempt has failed.
 enum Failure {
@@ -216,16 +217,24 @@ impl<'a> Way<'a> {
         let begun = Arc::clone(&tls.begun);
         let opening = async {
             let (client, connection) = config.connect(tls.clone()).await?;
-            let (tls, outer) = (tls.inner.clone(), self.outer.clone());
-            Session::over(client, connection, tls, self.target, outer, self.questions).await
+            let mut opened = Opening::over(client, connection, tls.inner.clone(), self.target, self.outer.clone());
+            let unfit = match (wanted, self.questions) {
+                (SessionAttributes::Any, [_, ..]) => None,
+                _ => {
+                    let server = opened.prepare().await?;
+                    wanted.unfit(server.in_recovery, server.read_only)
+                }
+            };
+            let answers = if unfit.is_none() { opened.ask(self.questions).await } else { Vec::new() };
+            Ok((unfit, (opened, answers)))
         };
         // The driver's own limit ends when the port has answered; what answers may be no server at all.
         let opened = within(self.target.connect_timeout * 2, opening).await;
         let encrypted = begun.load(Ordering::Relaxed);
         let error = match opened {
-            Some(Ok((session, answers))) => {
-                return match wanted.unfit(session.server.in_recovery, session.server.read_only) {
-                    None => Ok((session, answers)),
+            Some(Ok((unfit, opened))) => {
+                return match unfit {
+                    None => Ok(opened),
                     Some(why) => {
                         let next = format!(
                             "target_session_attrs is `{}`: name the server that is meant, or say DB_TARGET_SESSION_ATTRS=any",

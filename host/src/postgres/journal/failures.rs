@@ -1,12 +1,17 @@
 //! The last attempt of each migration, where it failed: what an operator looks for first.
 
 use serde::Serialize;
+use tokio_postgres::Row;
 
 use super::{Journal, quote_literal};
 use crate::{
     error::{Error, Result},
     migration::Version,
-    postgres::{handle::db_error, session::Session},
+    postgres::{
+        handle::db_error,
+        raw::{Id, Instant},
+        session::Session,
+    },
 };
 
 /// How the last attempt of a migration failed.
@@ -44,31 +49,41 @@ impl Journal {
         if session.texts(DOING, &readable).await?.concat() != [Some("t".to_owned())] {
             return Ok(Vec::new());
         }
+        let rows = session.client().query(&self.failures_question(), &[]).await;
+        rows.map(|rows| failures(&rows)).map_err(|e| Error::database(DOING, db_error(&e)))
+    }
+
+    /// What [`failures`](Self::failures) asks of a journal that may be read. Only of those that have failed the last attempt is looked for: most
+    /// never have.
+    pub(in crate::postgres) fn failures_question(&self) -> String {
+        let table = &self.table;
         // A journal of an older version lacks the step.
-        let sql = format!(
-            "SELECT version, to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'), run_id::text, event, direction,
-                    step, detail, os_user || '@' || host
+        format!(
+            "SELECT version, at::timestamptz, run_id::uuid, event, direction, step, detail, os_user, host
              FROM (SELECT DISTINCT ON (version) version, at, run_id, event, direction, to_jsonb(j) ->> 'step' AS step, detail, os_user, host
-                   FROM {} j WHERE version IS NOT NULL
+                   FROM {table} j
+                   WHERE version IN (SELECT version FROM {table} WHERE event IN ('failed', 'refused', 'interrupted'))
                      AND event IN ('applied', 'adopted', 'baselined', 'reverted', 'failed', 'refused', 'interrupted')
                    ORDER BY version, id DESC) last
-             WHERE event IN ('failed', 'refused', 'interrupted')",
-            self.table
-        );
-        let rows = session.client().query(&sql, &[]).await;
-        let rows = rows.map_err(|e| Error::database(DOING, db_error(&e)))?;
-        let failure = |row: &tokio_postgres::Row| {
-            let failure = FailedAttempt {
-                at: row.get(1),
-                run_id: row.get(2),
-                event: row.get(3),
-                direction: row.get(4),
-                step: row.get(5),
-                why: row.get(6),
-                by: row.get(7),
-            };
-            Version::parse(row.get(0)).map(|version| (version, failure))
-        };
-        Ok(rows.iter().filter_map(failure).collect())
+             WHERE event IN ('failed', 'refused', 'interrupted')"
+        )
     }
+}
+
+/// What its answer says.
+pub(in crate::postgres) fn failures(rows: &[Row]) -> Vec<(Version, FailedAttempt)> {
+    let failure = |row: &Row| {
+        let (os_user, host): (&str, &str) = (row.get(7), row.get(8));
+        let failure = FailedAttempt {
+            at: row.get::<_, Instant>(1).0,
+            run_id: row.get::<_, Id>(2).0,
+            event: row.get(3),
+            direction: row.get(4),
+            step: row.get(5),
+            why: row.get(6),
+            by: format!("{os_user}@{host}"),
+        };
+        Version::parse(row.get(0)).map(|version| (version, failure))
+    };
+    rows.iter().filter_map(failure).collect()
 }

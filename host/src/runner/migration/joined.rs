@@ -75,7 +75,6 @@ impl Passage<'_, '_> {
         Failpoint::Recorded.pass();
         findings.extend(self.verified().await?);
         Failpoint::Verified.pass();
-        self.settle(&transaction).await?;
         self.check_recorded().await?;
         self.check("end", &transaction, &writes).await?;
         session.end_part(&transaction).await.map_err(|error| Stopped::at("commit", error))?;

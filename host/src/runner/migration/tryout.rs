@@ -75,7 +75,6 @@ impl Passage<'_, '_> {
             }
             self.settle(&transaction).await?;
             findings.extend(self.verified().await?);
-            self.settle(&transaction).await?;
             self.check("end", &transaction, &OwnWrites::default()).await?;
             let ended = run.session.end_part(&transaction).await;
             ended.map_err(|error| Stopped::at("commit", error))?;

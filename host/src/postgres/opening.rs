@@ -1,0 +1,191 @@
+//! A connection that was made, before it is prepared for work: it can be asked what needs no more than that.
+
+use std::{future::poll_fn, time::Duration};
+
+use futures_util::future::join_all;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    task::AbortHandle,
+};
+use tokio_postgres::{AsyncMessage, CancelToken, Client, Row, SimpleQueryMessage, SimpleQueryRow};
+use tokio_postgres_rustls::MakeRustlsConnect;
+use tracing::{Instrument as _, Span};
+
+use super::{
+    Process, Server, Session, Target,
+    handle::{Asked, Handle, db_error},
+    notices::Notices,
+    session::STARTED_SQL,
+};
+use crate::error::{DbError, Error, Result};
+
+/// Settings that must not end a session that waits for a backup, and that end it when its client is gone: a minute after a machine or
+/// the way to it has vanished, as on the client's side; a second after a process has. Each with the first version that knows it, 0 for
+/// all that are supported. Source: reliability measurements; PostgreSQL manual, "Client Connection Defaults" and "Connections and
+/// Authentication"; release notes of 17.
+const SETTINGS: &[(u32, &str, &str)] = &[
+    (0, "idle_session_timeout", "0"),
+    (0, "idle_in_transaction_session_timeout", "0"),
+    (17, "transaction_timeout", "0"),
+    (0, "client_connection_check_interval", "1000"),
+    (0, "tcp_keepalives_idle", "30"),
+    (0, "tcp_keepalives_interval", "10"),
+    (0, "tcp_keepalives_count", "3"),
+    (0, "tcp_user_timeout", "60000"),
+    (0, "statement_timeout", "0"),
+    (0, "lock_timeout", "30000"),
+    (0, "standard_conforming_strings", "on"),
+    (0, "DateStyle", "ISO, YMD"),
+];
+
+/// What the server answered to a question.
+pub(super) type Answer = Result<Vec<Row>, tokio_postgres::Error>;
+
+/// See the module.
+pub struct Opening {
+    pub(super) handle: Handle,
+    pub(super) cancel: CancelToken,
+    pub(super) tls: MakeRustlsConnect,
+    /// Ends the connection as if it had been lost.
+    pub(super) driver: AbortHandle,
+    pub(super) target: Target,
+    major: u32,
+    /// What the server said of itself, once it is prepared.
+    server: Option<Server>,
+}
+
+impl Opening {
+    /// Takes over a connection. `belongs_to` is the span of what it serves.
+    pub(super) fn over<S, T>(
+        client: Client,
+        mut connection: tokio_postgres::Connection<S, T>,
+        tls: MakeRustlsConnect,
+        target: &Target,
+        belongs_to: Span,
+    ) -> Self
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let mut notices = Notices::default();
+        // Every server says it before it can be asked anything.
+        let major = connection.parameter("server_version").and_then(major_of).unwrap_or_default();
+        let driver = async move {
+            while let Some(message) = poll_fn(|cx| connection.poll_message(cx)).await {
+                match message {
+                    Ok(AsyncMessage::Notice(notice)) => notices.log(&notice),
+                    Ok(_) => {}
+                    Err(error) => {
+                        tracing::debug!(%error, "the connection ended");
+                        break;
+                    }
+                }
+            }
+        };
+        let driver = tokio::spawn(driver.instrument(belongs_to)).abort_handle();
+        let cancel = client.cancel_token();
+        let handle = Handle::of(client, driver.clone());
+        Self { handle, cancel, tls, driver, target: target.clone(), major, server: None }
+    }
+
+    /// Asks questions without parameters, all of them before the first is answered. Each has an answer of its own, in this order.
+    pub(super) async fn ask(&self, questions: &[String]) -> Vec<Answer> {
+        let asked = self.handle.asked();
+        join_all(questions.iter().map(|sql| asked.query(sql, &[]))).await
+    }
+
+    /// Prepares it, and asks what the server is: one round trip, the first time.
+    pub(super) async fn prepare(&mut self) -> Result<&Server, tokio_postgres::Error> {
+        let server = match self.server.take() {
+            Some(server) => server,
+            None => prepare(&self.handle.asked(), self.major).await?,
+        };
+        Ok(self.server.insert(server))
+    }
+
+    /// The session, prepared for work.
+    ///
+    /// # Errors
+    /// When the server does not say what it is.
+    pub async fn session(mut self) -> Result<Session> {
+        const DOING: &str = "preparing the session";
+        let limit = self.target.connect_timeout * 2;
+        let limit = if limit.is_zero() { Duration::MAX } else { limit };
+        let server = match tokio::time::timeout(limit, self.prepare()).await {
+            Ok(prepared) => prepared.map_err(|e| Error::database(DOING, db_error(&e)))?.clone(),
+            Err(_) => {
+                self.driver.abort();
+                let message = format!("no answer within {} s", limit.as_secs());
+                return Err(Error::database(DOING, DbError { message, connection_lost: true, ..DbError::default() }));
+            }
+        };
+        Ok(Session::of(self, server))
+    }
+}
+
+/// Each by itself: to set many with one question, the server must look up all that the question is made of.
+pub(super) fn settings_sql(major: u32) -> String {
+    let known = SETTINGS.iter().filter(|(since, ..)| *since <= major);
+    known.map(|(_, name, value)| format!("SET {name} = {value}")).collect::<Vec<_>>().join("; ")
+}
+
+/// 15 for `15.18 (Debian 15.18-0+deb12u1)`, 18 for `18beta1`.
+fn major_of(version: &str) -> Option<u32> {
+    version.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+}
+
+/// Sets the session of a server of this version up, and asks what it is; all in one message.
+///
+/// What is asked is the little that the server has at hand: every cast, view and operator is looked up in catalogs that a session which has just
+/// begun has not read yet.
+async fn prepare(client: &Asked<'_>, major: u32) -> Result<Server, tokio_postgres::Error> {
+    // Only the role that logged in may see when its process began. The function is what the view is made of.
+    let sql = format!(
+        "{}; SET ROLE NONE;
+         SELECT {STARTED_SQL}, a.sslversion FROM pg_catalog.pg_stat_get_activity(pg_backend_pid()) a; RESET ROLE;
+         SELECT current_setting('server_version_num'), current_setting('server_version'), pg_is_in_recovery(),
+                current_setting('default_transaction_read_only'), current_user, current_setting('is_superuser'), session_user,
+                extract(epoch FROM clock_timestamp()), pg_backend_pid(), system_identifier FROM pg_control_system()",
+        settings_sql(major)
+    );
+    let sent = jiff::Timestamp::now();
+    let answers = client.simple_query(&sql).await?;
+    // The server read its clock about halfway between the question and the answer.
+    let midway_ms = i64::midpoint(sent.as_millisecond(), jiff::Timestamp::now().as_millisecond());
+    let mut rows = answers.iter().filter_map(|answer| match answer {
+        SimpleQueryMessage::Row(row) => Some(row),
+        _ => None,
+    });
+    let (process, is) = (rows.next(), rows.next());
+    let text = |row: Option<&SimpleQueryRow>, i: usize| row.and_then(|row| row.get(i)).unwrap_or_default().to_owned();
+    let clock_s: f64 = text(is, 7).parse().unwrap_or_default();
+    Ok(Server {
+        version_num: text(is, 0).parse().unwrap_or_default(),
+        version: text(is, 1),
+        in_recovery: text(is, 2) == "t",
+        read_only: text(is, 3) == "on",
+        user: text(is, 4),
+        superuser: text(is, 5) == "on",
+        login: text(is, 6),
+        tls: process.and_then(|row| row.get(1)).map(str::to_owned),
+        clock_skew_ms: (clock_s * 1000.0) as i64 - midway_ms,
+        process: Process { pid: text(is, 8).parse().unwrap_or_default(), started: text(process, 0) },
+        system_identifier: text(is, 9).parse().unwrap_or_default(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_is_told_what_its_version_knows() {
+        for (version, major) in [("15.18 (Debian 15.18-0+deb12u1)", 15), ("18beta1", 18), ("19devel", 19), ("14.2", 14)]
+        {
+            assert_eq!(major_of(version), Some(major));
+        }
+        assert_eq!(major_of("unknown"), None);
+        assert!(settings_sql(17).contains("; SET transaction_timeout = 0; "));
+        assert!(!settings_sql(16).contains("transaction_timeout"));
+    }
+}
