@@ -183,6 +183,16 @@ impl History {
         in_order(&rows).map(Some)
     }
 
+    /// Which texts are applied: the least that tells whether anything has changed.
+    pub(super) fn checksums_question(&self) -> String {
+        format!("SELECT version, checksum FROM {}", self.table)
+    }
+
+    /// A question that fails where the table is not one that this program made.
+    pub(super) fn is_ours_sql(&self) -> String {
+        format!("SELECT ({}) IS NULL FROM {} LIMIT 0", COLUMNS.join(", "), self.table)
+    }
+
     /// What [`read`](Self::read) asks of a table that is there: it fails where that is not one that this program made.
     pub(super) fn question(&self) -> String {
         self.select("NULL::text, NULL::text, up_script IS NULL, down_script IS NULL, lockgate_version")

@@ -5,7 +5,7 @@ mod chain;
 mod entries;
 mod failures;
 
-use std::time::Duration;
+use std::{sync::OnceLock, time::Duration};
 
 use serde::Serialize;
 use uuid::Uuid;
@@ -195,10 +195,15 @@ pub fn who() -> String {
 }
 
 fn whence() -> (String, String) {
-    let os_user = nix::unistd::User::from_uid(nix::unistd::Uid::effective()).ok().flatten().map(|u| u.name);
-    let host = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
-    let known = |text: Option<String>| text.unwrap_or_else(|| "unknown".into());
-    (known(os_user), known(host))
+    static WHENCE: OnceLock<(String, String)> = OnceLock::new();
+    let asked = || {
+        let os_user = nix::unistd::User::from_uid(nix::unistd::Uid::effective()).ok().flatten().map(|u| u.name);
+        let host = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
+        let known = |text: Option<String>| text.unwrap_or_else(|| "unknown".into());
+        (known(os_user), known(host))
+    };
+    // The system looks in files for that.
+    WHENCE.get_or_init(asked).clone()
 }
 
 impl Journal {

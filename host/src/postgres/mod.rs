@@ -38,7 +38,7 @@ pub use connect::{
 pub use copy::CopyIn;
 pub use cursor::{Cursor, fresh_number};
 pub use handle::{Handle, QueryError, QueryLimits};
-pub use look::{Asking, Look, Noted};
+pub use look::{Glimpse, Look, Own};
 pub use opening::Opening;
 pub use own::{FUNCTIONS as OWN_FUNCTIONS, OwnTables, OwnWrites, TABLES as OWN_TABLES};
 pub(crate) use passfile::{

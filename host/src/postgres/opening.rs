@@ -90,8 +90,7 @@ impl Opening {
 
     /// Asks questions without parameters, all of them before the first is answered. Each has an answer of its own, in this order.
     pub(super) async fn ask(&self, questions: &[String]) -> Vec<Answer> {
-        let asked = self.handle.asked();
-        join_all(questions.iter().map(|sql| asked.query(sql, &[]))).await
+        ask(&self.handle, questions).await
     }
 
     /// Prepares it, and asks what the server is: one round trip, the first time.
@@ -121,6 +120,12 @@ impl Opening {
         };
         Ok(Session::of(self, server))
     }
+}
+
+/// See [`Opening::ask`].
+pub(super) async fn ask(handle: &Handle, questions: &[String]) -> Vec<Answer> {
+    let asked = handle.asked();
+    join_all(questions.iter().map(|sql| asked.query(sql, &[]))).await
 }
 
 /// Each by itself: to set many with one question, the server must look up all that the question is made of.

@@ -5,14 +5,14 @@ use std::time::Instant;
 
 use uuid::Uuid;
 
-use super::{Outcome, Run, Status, StatusRow, Underway, count_pending, short, standing, tell_missing};
+use super::{Outcome, Run, Status, StatusRow, Underway, short, standing};
 use crate::{
     config::Config,
     error::Result,
     migration::{Direction, Version},
     plan::{self, State},
     postgres::{
-        Asking, Look, Noted, Opening,
+        Glimpse, Look, Opening, Own,
         history::{Applied, History},
         journal::{FailedAttempt, Journal},
         progress::{Progress, Started},
@@ -20,81 +20,110 @@ use crate::{
     source::{self, Folder},
 };
 
-/// A command that has connected and looked.
-pub(super) struct Beginning<'a> {
+/// A command that has connected and seen something.
+pub(super) struct Beginning<'a, Seen> {
     config: &'a Config,
     run_id: Uuid,
     started: Instant,
     opening: Opening,
     /// None where it must be asked for one by one.
-    look: Option<Look>,
+    seen: Option<Seen>,
 }
 
-impl<'a> Beginning<'a> {
-    /// Reads the folder and looks at the database at the same time. What is wrong with the folder is told first, whatever becomes of the connection.
-    pub(super) async fn beside_reading(config: &'a Config, run_id: Uuid, asking: Asking) -> Result<(Folder, Self)> {
-        let (dir, layout, span) = (config.dir.clone(), config.layout.clone(), tracing::Span::current());
-        let reading = move || span.in_scope(|| source::read(&dir, layout.as_deref()));
-        let reading = async {
-            tokio::task::spawn_blocking(reading)
-                .await
-                .unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
+/// Reads the folder while something else is done. What is wrong with the folder is told first, whatever becomes of that.
+async fn beside_reading<T>(config: &Config, work: impl Future<Output = Result<T>>) -> Result<(Folder, T)> {
+    let (dir, layout, span) = (config.dir.clone(), config.layout.clone(), tracing::Span::current());
+    let reading = move || span.in_scope(|| source::read(&dir, layout.as_deref()));
+    let reading = async {
+        tokio::task::spawn_blocking(reading).await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
+    };
+    // Without an end of its own: a folder that cannot be read ends it.
+    let working = async { Ok(work.await) };
+    let (folder, worked) = tokio::try_join!(reading, working)?;
+    Ok((folder, worked?))
+}
+
+impl<'a> Beginning<'a, Glimpse> {
+    /// Reads the folder, and sees whether anything has changed in it.
+    pub(super) async fn with_a_glimpse(config: &'a Config, run_id: Uuid) -> Result<(Folder, Self)> {
+        let glimpse = async {
+            let (started, tables) = (Instant::now(), Tables::of(config, run_id));
+            let (opening, seen) = tables.own().glimpse(&config.target, &name(run_id)).await?;
+            Ok(Self { config, run_id, started, opening, seen })
         };
-        // Without an end of its own: a folder that cannot be read ends it.
-        let looking = async { Ok(Self::with_a_look(config, run_id, asking).await) };
-        let (folder, beginning) = tokio::try_join!(reading, looking)?;
-        Ok((folder, beginning?))
+        beside_reading(config, glimpse).await
     }
 
-    async fn with_a_look(config: &'a Config, run_id: Uuid, asking: Asking) -> Result<Self> {
-        let started = Instant::now();
-        let history = History::in_schema(&config.schema);
-        let (journal, progress) = (Journal::new(&history, run_id), Progress::new(&history));
-        let name = format!("lockgate {}", short(run_id));
-        let (opening, look) = Look::at(&config.target, &name, &history, &journal, &progress, asking).await?;
-        Ok(Self { config, run_id, started, opening, look })
+    /// What `up` comes to where there is nothing to do; `None` where there may be, or more is to be told of the server.
+    pub(super) fn nothing_pending(&self, folder: &Folder, to: Option<&Version>) -> Option<Outcome> {
+        let Self { config, run_id, started, .. } = self;
+        let glimpse = self.seen.as_ref()?;
+        let migrations = &folder.migrations;
+        let unchanged = glimpse.is_all(migrations.iter().map(|m| (&m.version, &m.checksum)));
+        let at_rest = unchanged && folder.problems_beside(|version| folder.find(version).is_some()).is_empty();
+        if !at_rest || to.is_some() || config.events.are_taken() {
+            return None;
+        }
+        config.meter.pending(0);
+        let version = migrations.iter().map(|m| &m.version).filter(|version| !version.is_repeatable()).max().cloned();
+        let head = Some(glimpse.journal_head.clone());
+        Some(Outcome::of_nothing(*run_id, Direction::Up, version, head, *started))
+    }
+
+    /// The run, for which the session is prepared now, and all is looked at.
+    pub(super) async fn run(self) -> Result<Run<'a>> {
+        let tables = Tables::of(self.config, self.run_id);
+        let (session, looked) = tables.own().look_while_preparing(self.opening).await?;
+        Ok(Run { looked, ..Run::of(self.config, self.run_id, session, self.started) })
+    }
+}
+
+impl<'a> Beginning<'a, Look> {
+    /// Reads the folder, and looks at all that there is.
+    pub(super) async fn with_a_look(config: &'a Config, run_id: Uuid) -> Result<(Folder, Self)> {
+        let look = async {
+            let (started, tables) = (Instant::now(), Tables::of(config, run_id));
+            let (opening, seen) = tables.own().look(&config.target, &name(run_id)).await?;
+            Ok(Self { config, run_id, started, opening, seen })
+        };
+        beside_reading(config, look).await
+    }
+
+    /// The state of every migration, where the look tells all of it.
+    pub(super) fn status(&self, folder: &Folder) -> Option<Status> {
+        let Look { applied, is_under_way, failures } = self.seen.as_ref()?;
+        if *is_under_way || self.config.events.are_taken() || plan::Rows::of(applied).any_other_than(&folder.migrations)
+        {
+            return None;
+        }
+        Some(status_of(self.config, folder, applied, None, failures))
     }
 
     /// The run, for which the session is prepared now.
     pub(super) async fn run(self) -> Result<Run<'a>> {
         let session = self.opening.session().await?;
-        Ok(Run { looked: self.look, ..Run::of(self.config, self.run_id, session, self.started) })
-    }
-
-    /// What `up` comes to, where the look tells that there is nothing to do; `None` where there may be, or more is to be told of the server.
-    pub(super) fn nothing_pending(&self, folder: &Folder, to: Option<&Version>) -> Option<Outcome> {
-        let Self { config, run_id, started, .. } = self;
-        let look = self.look.as_ref()?;
-        let Noted::Head(head @ Some(_)) = &look.noted else { return None };
-        if config.events.are_taken() || !look.is_at_rest(config, folder, to) {
-            return None;
-        }
-        tell_missing(config, folder, &look.applied);
-        count_pending(config, folder, &look.applied);
-        let version = plan::newest(&look.applied).cloned();
-        Some(Outcome::of_nothing(*run_id, Direction::Up, version, head.clone(), *started))
-    }
-
-    /// The state of every migration, where the look tells all of it.
-    pub(super) fn status(&self, folder: &Folder) -> Option<Status> {
-        let look = self.look.as_ref().filter(|look| !look.is_under_way)?;
-        let Noted::Failures(failures) = &look.noted else { return None };
-        let rows = plan::Rows::of(&look.applied);
-        if self.config.events.are_taken() || rows.any_other_than(&folder.migrations) {
-            return None;
-        }
-        Some(status_of(self.config, folder, &look.applied, None, failures))
+        Ok(Run { looked: self.seen, ..Run::of(self.config, self.run_id, session, self.started) })
     }
 }
 
-impl Look {
-    /// Whether nothing of the folder is pending, under way or wrong.
-    pub(super) fn is_at_rest(&self, config: &Config, folder: &Folder, to: Option<&Version>) -> bool {
-        let pending = plan::up(&folder.migrations, &self.applied, to, config.rules);
-        !self.is_under_way
-            && standing(folder, &self.applied).is_empty()
-            && pending.is_ok_and(|pending| pending.is_empty())
+/// The host's own tables.
+struct Tables(History, Journal, Progress);
+
+impl Tables {
+    fn of(config: &Config, run_id: Uuid) -> Self {
+        let history = History::in_schema(&config.schema);
+        let (journal, progress) = (Journal::new(&history, run_id), Progress::new(&history));
+        Self(history, journal, progress)
     }
+
+    fn own(&self) -> Own<'_> {
+        Own { history: &self.0, journal: &self.1, progress: &self.2 }
+    }
+}
+
+/// As what the session is known to the server.
+pub(super) fn name(run_id: Uuid) -> String {
+    format!("lockgate {}", short(run_id))
 }
 
 /// What `status` tells.

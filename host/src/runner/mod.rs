@@ -37,7 +37,7 @@ use crate::{
     migration::{Direction, Kind, Version},
     plan::{self, OutOfOrder, Revert},
     postgres::{
-        Asking, Handle, Look, Noted, Server, Session, Target, Watch,
+        Handle, Look, Server, Session, Target, Watch,
         history::{Applied, EXTERNAL, History},
         journal::{Entry, Event, Journal, Recorded, Verification, Wanted},
         lock::{self, LockKey},
@@ -112,7 +112,7 @@ pub async fn test(config: &Config, run_id: Uuid) -> Result<Health> {
 /// # Errors
 /// When either cannot be read.
 pub async fn status(config: &Config, run_id: Uuid) -> Result<Status> {
-    let (folder, beginning) = Beginning::beside_reading(config, run_id, Asking::Failures).await?;
+    let (folder, beginning) = Beginning::with_a_look(config, run_id).await?;
     if let Some(status) = beginning.status(&folder) {
         return Ok(status);
     }
@@ -154,7 +154,7 @@ pub async fn plan_down(config: &Config, run_id: Uuid, revert: &Revert) -> Result
 /// # Errors
 /// The first that stops it; what was applied before stays applied.
 pub async fn up(config: &Config, run_id: Uuid, to: Option<&Version>) -> Result<Outcome> {
-    let (folder, beginning) = Beginning::beside_reading(config, run_id, Asking::Head).await?;
+    let (folder, beginning) = Beginning::with_a_glimpse(config, run_id).await?;
     if let Some(outcome) = beginning.nothing_pending(&folder, to) {
         config.meter.migrations_stand(ExitCode::Done);
         return Ok(outcome);
@@ -170,7 +170,7 @@ pub async fn up(config: &Config, run_id: Uuid, to: Option<&Version>) -> Result<O
 /// # Errors
 /// The first that stops it; what was reverted before stays reverted.
 pub async fn down(config: &Config, run_id: Uuid, revert: &Revert) -> Result<Outcome> {
-    let (folder, beginning) = Beginning::beside_reading(config, run_id, Asking::Head).await?;
+    let (folder, beginning) = Beginning::with_a_glimpse(config, run_id).await?;
     let mut run = beginning.run().await?;
     let done = run.persistently(async |run| run.down(&folder, revert).await).await;
     config.meter.migrations_stand(exit_code(&done));
@@ -303,7 +303,7 @@ impl<'a> Run<'a> {
 
     async fn begin(config: &'a Config, run_id: Uuid) -> Result<Self> {
         let started = Instant::now();
-        let session = Session::connect(&config.target, &format!("lockgate {}", short(run_id))).await?;
+        let session = Session::connect(&config.target, &beginning::name(run_id)).await?;
         Ok(Self::of(config, run_id, session, started))
     }
 
@@ -333,15 +333,11 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// What the host's own tables hold: as it was seen in the moment of connecting, where that has not been used yet.
-    async fn first_look(&mut self) -> Result<Look> {
+    /// What is applied, and whether anything is under way: as it was seen when the session began, where that has not been used yet.
+    async fn first_look(&mut self) -> Result<(Vec<Applied>, bool)> {
         match self.looked.take() {
-            Some(look) => Ok(look),
-            None => Ok(Look {
-                applied: self.applied().await?,
-                is_under_way: self.progress.read(&self.session).await?.is_some(),
-                noted: Noted::Head(None),
-            }),
+            Some(look) => Ok((look.applied, look.is_under_way)),
+            None => Ok((self.applied().await?, self.progress.read(&self.session).await?.is_some())),
         }
     }
 
@@ -358,16 +354,18 @@ impl<'a> Run<'a> {
     }
 
     async fn up(&mut self, folder: &Folder, to: Option<&Version>) -> Result<Outcome> {
-        let mut look = self.first_look().await?;
-        look.applied = self.with_scripts_of_what_changed(folder, look.applied).await?;
-        tell_missing(self.config, folder, &look.applied);
-        count_pending(self.config, folder, &look.applied);
-        if look.is_at_rest(self.config, folder, to) {
-            let head = match look.noted {
-                Noted::Head(Some(head)) => Some(head),
-                _ => self.journal_head().await,
-            };
-            let version = plan::newest(&look.applied).cloned();
+        let (applied, is_under_way) = self.first_look().await?;
+        let applied = self.with_scripts_of_what_changed(folder, applied).await?;
+        if !self.config.throwaway {
+            for row in plan::missing(folder, &applied) {
+                tracing::warn!(migration = row.filename, "applied, but no longer in the folder");
+            }
+        }
+        self.count_pending(folder, &applied);
+        let pending = plan::up(&folder.migrations, &applied, to, self.config.rules);
+        let nothing_pending = pending.is_ok_and(|pending| pending.is_empty());
+        if !is_under_way && standing(folder, &applied).is_empty() && nothing_pending {
+            let (version, head) = (plan::newest(&applied).cloned(), self.journal_head().await);
             return Ok(Outcome::of_nothing(self.run_id, Direction::Up, version, head, self.started));
         }
         // Another run may have done it while this one waited for the lock.
@@ -390,7 +388,7 @@ impl<'a> Run<'a> {
         }
         self.locked(async |run, waited| {
             let work = run.reverted(folder, revert).await?;
-            count_pending(run.config, folder, &run.applied().await?);
+            run.count_pending(folder, &run.applied().await?);
             if work.is_empty() {
                 run.nothing_to_do(Direction::Down).await
             } else {
@@ -398,6 +396,12 @@ impl<'a> Run<'a> {
             }
         })
         .await
+    }
+
+    fn count_pending(&self, folder: &Folder, applied: &[Applied]) {
+        let rows = plan::Rows::of(applied);
+        let pending = folder.migrations.iter().filter(|m| plan::is_pending(m, &rows, self.config.rules));
+        self.config.meter.pending(pending.count());
     }
 
     async fn applied(&self) -> Result<Vec<Applied>> {
@@ -1040,20 +1044,6 @@ fn connected(config: &Config, session: &Session) -> Told {
 fn standing(folder: &Folder, applied: &[Applied]) -> Vec<Problem> {
     let rows = plan::Rows::of(applied);
     folder.problems_beside(|version| rows.hold(version))
-}
-
-fn tell_missing(config: &Config, folder: &Folder, applied: &[Applied]) {
-    if !config.throwaway {
-        for row in plan::missing(folder, applied) {
-            tracing::warn!(migration = row.filename, "applied, but no longer in the folder");
-        }
-    }
-}
-
-fn count_pending(config: &Config, folder: &Folder, applied: &[Applied]) {
-    let rows = plan::Rows::of(applied);
-    let pending = folder.migrations.iter().filter(|m| plan::is_pending(m, &rows, config.rules));
-    config.meter.pending(pending.count());
 }
 
 const NOT_RUN: &str = "it was not run";

@@ -17,8 +17,9 @@ use crate::{
 
 /// Fewer are read before another thread has begun.
 const FILES_A_THREAD: usize = 100;
-/// So much memory is kept from one file to the next.
-const BUFFER_BYTES: usize = 1 << 20;
+/// So much memory is kept from one file to the next, and no more.
+const BUFFER_BYTES_MIN: usize = 32 << 10;
+const BUFFER_BYTES_MAX: usize = 1 << 20;
 
 /// A folder, in order of names.
 #[derive(Debug)]
@@ -216,12 +217,29 @@ impl Glance {
             static BYTES: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
         }
         BYTES.with_borrow_mut(|bytes| {
-            bytes.clear();
-            bytes.shrink_to(BUFFER_BYTES);
-            File::open(path).ok()?.read_to_end(bytes).ok()?;
-            let text = str::from_utf8(bytes).ok()?;
+            let read = read_into(bytes, path).ok()?;
+            let text = str::from_utf8(&bytes[..read]).ok()?;
             Some(Self { checksum: Checksum::of_script(text), may_include: text.contains('\\') })
         })
+    }
+}
+
+/// Reads a file into what is kept from one to the next, without asking how long it is: of many small files, every question counts.
+fn read_into(buffer: &mut Vec<u8>, path: &Path) -> io::Result<usize> {
+    buffer.resize(buffer.len().clamp(BUFFER_BYTES_MIN, BUFFER_BYTES_MAX), 0);
+    buffer.shrink_to(BUFFER_BYTES_MAX);
+    let mut file = File::open(path)?;
+    let mut read = 0;
+    loop {
+        if read == buffer.len() {
+            buffer.resize(read * 2, 0);
+        }
+        match file.read(&mut buffer[read..]) {
+            Ok(0) => return Ok(read),
+            Ok(more) => read += more,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
     }
 }
 

@@ -151,7 +151,7 @@ impl Telemetry {
     pub fn end(&self) {
         let until = Instant::now() + self.0.flush_timeout;
         thread::scope(|scope| {
-            if let Some(meter) = self.0.meter.get() {
+            if let Some(meter) = self.0.meter.get().filter(|meter| meter.is_kept()) {
                 let end = move || meter.end(until);
                 if thread::Builder::new().spawn_scoped(scope, end).is_err() {
                     end();

@@ -72,6 +72,11 @@ impl Meter {
         })))
     }
 
+    /// Whether anybody takes what is measured.
+    pub fn is_kept(&self) -> bool {
+        self.0.is_some()
+    }
+
     /// Waits until all that was measured is where it belongs, and no longer than until then; all sinks at a time.
     pub fn end(&self, until: Instant) {
         let Some(inner) = &self.0 else { return };
