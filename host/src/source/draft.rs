@@ -76,16 +76,14 @@ pub(super) struct Source {
 impl Source {
     /// A whole file.
     pub(super) fn file(listing: &Listing, name: &str) -> Self {
-        let text = OnceLock::new();
-        if let Some(read) = listing.read(name) {
-            let _ = text.set(read);
-        }
+        let (read, glance) = listing.seen(name);
+        let text = read.map_or_else(OnceLock::new, OnceLock::from);
         Self {
             folder: Arc::clone(&listing.path),
             name: name.to_owned(),
             root: Arc::clone(&listing.top),
             text,
-            glance: listing.glance(name),
+            glance,
             directives: Directives::default(),
             heeds_its_head: false,
         }

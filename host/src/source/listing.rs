@@ -8,7 +8,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use super::lockfile;
+use super::{layout, lockfile};
 use crate::{
     error::{Error, Problem, Result},
     migration::Checksum,
@@ -40,6 +40,8 @@ pub(super) struct Listing {
 pub(super) struct Entry {
     pub(super) name: String,
     pub(super) is_folder: bool,
+    /// Whether it is understood by its name, in every layout.
+    is_part: bool,
     /// Every layout may look at it.
     text: OnceLock<Text>,
     /// Of what is only to be recognised again.
@@ -48,7 +50,8 @@ pub(super) struct Entry {
 
 impl Entry {
     fn new(name: &str, is_folder: bool) -> Self {
-        Self { name: name.to_owned(), is_folder, text: OnceLock::new(), glance: OnceLock::new() }
+        let is_part = !is_folder && layout::is_part(name);
+        Self { name: name.to_owned(), is_folder, is_part, text: OnceLock::new(), glance: OnceLock::new() }
     }
 }
 
@@ -105,14 +108,15 @@ impl Listing {
     }
 
     fn entry(&self, name: &str, kind: fs::FileType) -> Result<Entry, Problem> {
+        let has_control = name.chars().any(char::is_control);
+        // Only a link leads anywhere.
+        if !has_control && (kind.is_file() || kind.is_dir()) {
+            return Ok(Entry::new(name, kind.is_dir()));
+        }
         let path = self.path.join(name);
         let at = path.display().to_string();
-        if name.chars().any(char::is_control) {
+        if has_control {
             return Err(Problem::new(at.escape_debug().to_string(), "a control character in the name", "rename it"));
-        }
-        // Only a link leads anywhere.
-        if kind.is_file() || kind.is_dir() {
-            return Ok(Entry::new(name, kind.is_dir()));
         }
         match path.canonicalize() {
             Ok(real) if !real.starts_with(&self.root) => {
@@ -159,6 +163,11 @@ impl Listing {
         self.entries.iter().filter(|entry| !entry.is_folder).map(|entry| entry.name.as_str())
     }
 
+    /// The names of those that only the layout of a tool can understand.
+    pub(super) fn files_of_tools(&self) -> impl Iterator<Item = &str> {
+        self.entries.iter().filter(|entry| !entry.is_folder && !entry.is_part).map(|entry| entry.name.as_str())
+    }
+
     /// The folders within.
     pub(super) fn folders(&self) -> impl Iterator<Item = &str> {
         self.entries.iter().filter(|entry| entry.is_folder).map(|entry| entry.name.as_str())
@@ -177,9 +186,9 @@ impl Listing {
         }
     }
 
-    /// A file's text, where it has been read.
-    pub(super) fn read(&self, name: &str) -> Option<Text> {
-        self.find(name)?.text.get().cloned()
+    /// A file's text, where it has been read; and what is known of it, where it has been glanced at.
+    pub(super) fn seen(&self, name: &str) -> (Option<Text>, Option<Arc<Glance>>) {
+        self.find(name).map_or((None, None), |entry| (entry.text.get().cloned(), entry.glance.get().cloned()))
     }
 
     /// A file's text.
@@ -188,11 +197,6 @@ impl Listing {
             Some(entry) => entry.text.get_or_init(|| Text::of(&self.path.join(name))).clone(),
             None => Text::of(&self.path.join(name)),
         }
-    }
-
-    /// What is known of a file's text, where it has been glanced at.
-    pub(super) fn glance(&self, name: &str) -> Option<Arc<Glance>> {
-        self.find(name)?.glance.get().cloned()
     }
 
     /// Hashes these files, beside one another, and keeps none of them: of what is applied, nobody asks more. A file that is no text, or cannot

@@ -28,7 +28,7 @@ impl Layout for Diesel {
 
     fn read(&self, listing: &Listing, found: &mut Found) {
         super::pairs::read_own(listing, found);
-        for name in listing.files().filter(|name| !super::pairs::is_part(name)) {
+        for name in listing.files_of_tools() {
             found.stranger(listing, name, "`<version>_<description>/up.sql`");
         }
         for name in listing.folders() {

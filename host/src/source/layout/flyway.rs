@@ -37,7 +37,7 @@ impl Layout for Flyway {
                 _ => {}
             }
         }
-        for name in listing.files().filter(|name| !super::pairs::is_part(name)) {
+        for name in listing.files_of_tools() {
             if name.strip_suffix(".conf").is_some_and(|script| listing.has(script)) {
                 continue;
             }

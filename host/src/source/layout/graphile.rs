@@ -19,8 +19,7 @@ impl Layout for Graphile {
 
     fn read(&self, listing: &Listing, found: &mut Found) {
         super::pairs::read_own(listing, found);
-        let is_ours = |name: &&str| !super::pairs::is_part(name) && *name != "current.sql";
-        for name in listing.files().filter(is_ours) {
+        for name in listing.files_of_tools().filter(|name| *name != "current.sql") {
             found.stranger(listing, name, "`committed/<number>.sql`");
         }
         for folder in listing.folders() {

@@ -14,12 +14,12 @@ impl Layout for Liquibase {
 
     fn recognises(&self, listing: &Listing) -> bool {
         let is_one = |name: &str| listing.text(name).text.is_ok_and(|text| is_formatted(&text));
-        listing.files().filter(|name| name.ends_with(".sql") && !super::pairs::is_part(name)).any(is_one)
+        listing.files_of_tools().filter(|name| name.ends_with(".sql")).any(is_one)
     }
 
     fn read(&self, listing: &Listing, found: &mut Found) {
         super::pairs::read_own(listing, found);
-        let names: Vec<&str> = listing.files().filter(|name| !super::pairs::is_part(name)).collect();
+        let names: Vec<&str> = listing.files_of_tools().collect();
         for &name in &names {
             let number = numbered(name.trim_end_matches(".sql")).map(|(version, _)| version);
             let number = match number {

@@ -16,6 +16,7 @@ mod sqitch;
 mod tern;
 
 pub(crate) use self::liquibase::change_set;
+pub(super) use self::pairs::is_part;
 use super::{
     draft::{Body, Down, Draft, Scripts, Source},
     listing::Listing,
@@ -119,10 +120,8 @@ fn parted(stem: &str) -> Option<(&str, &str)> {
 /// Whether a file `<version>….sql` has a line like this.
 fn any_line(listing: &Listing, is_mark: impl Fn(&str) -> bool) -> bool {
     listing
-        .files()
+        .files_of_tools()
         .filter(|name| name.ends_with(".sql") && name.starts_with(|c: char| c.is_ascii_digit()))
-        // Those are understood by their names, in every layout.
-        .filter(|name| !pairs::is_part(name))
         .any(|name| listing.text(name).text.is_ok_and(|text| text.trim_start_matches('\u{feff}').lines().any(&is_mark)))
 }
 
@@ -135,10 +134,7 @@ fn read_single_files(
 ) {
     const FORM: &str = "`<version>_<description>.sql`";
     pairs::read_own(listing, found);
-    for name in listing.files() {
-        if pairs::is_part(name) {
-            continue;
-        }
+    for name in listing.files_of_tools() {
         let (stem, ending) = name.rsplit_once('.').unwrap_or((name, ""));
         match (numbered(stem), ending) {
             (Some((version, description)), "sql") => {

@@ -39,7 +39,7 @@ impl Layout for Pairs {
         const FORM: &str =
             "`<version>_<description>` with one of the endings .up.sql, .down.sql, .preflight.sql, .verify.sql, .wasm";
         read_own(listing, found);
-        for name in listing.files().filter(|name| !is_part(name)) {
+        for name in listing.files_of_tools() {
             found.stranger(listing, name, FORM);
         }
         for folder in listing.folders() {
@@ -50,7 +50,7 @@ impl Layout for Pairs {
 }
 
 /// Whether a file is named as a part of such a migration, or as a component.
-pub(super) fn is_part(name: &str) -> bool {
+pub(in crate::source) fn is_part(name: &str) -> bool {
     stem(name).is_some() || name.strip_suffix(COMPONENT).is_some_and(is_described)
 }
 

@@ -19,7 +19,7 @@ impl Layout for Prisma {
 
     fn read(&self, listing: &Listing, found: &mut Found) {
         super::pairs::read_own(listing, found);
-        for name in listing.files().filter(|name| !super::pairs::is_part(name) && *name != "migration_lock.toml") {
+        for name in listing.files_of_tools().filter(|name| *name != "migration_lock.toml") {
             found.stranger(listing, name, FORM);
         }
         for name in listing.folders() {

@@ -20,7 +20,7 @@ impl Layout for Refinery {
     fn read(&self, listing: &Listing, found: &mut Found) {
         const FORM: &str = "`V<version>__<description>.sql` or `U<version>__<description>.sql`";
         super::pairs::read_own(listing, found);
-        for name in listing.files().filter(|name| !super::pairs::is_part(name)) {
+        for name in listing.files_of_tools() {
             let (stem, ending) = name.rsplit_once('.').unwrap_or((name, ""));
             match (named(stem), ending) {
                 (Some(Named::Versioned(version, words) | Named::Undo(version, words)), "sql") => {
