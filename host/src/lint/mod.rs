@@ -9,6 +9,7 @@ mod rules;
 mod settings;
 mod squawk;
 mod subject;
+mod whole;
 
 use serde::Serialize;
 

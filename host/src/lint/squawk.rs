@@ -1,16 +1,13 @@
 //! squawk's rules.
 
 use squawk_linter::Linter;
-use squawk_syntax::SourceFile;
 
 use super::{
     Found, Level, Rule, Settings,
     defaults::{About, SQUAWK},
     subject::{Part, Side},
+    whole::Whole,
 };
-
-/// A script that has more to be looked at is a dump: squawk's rules are about what somebody wrote by hand.
-const LOOKED_AT_MAX_BYTES: usize = 2 * 1024 * 1024;
 
 /// What squawk's rules have to say of a script.
 pub(super) fn check<'a>(part: &'a Part, settings: &Settings, pg_major: u32) -> Vec<(Rule, Found<'a>)> {
@@ -21,13 +18,15 @@ pub(super) fn check<'a>(part: &'a Part, settings: &Settings, pg_major: u32) -> V
     if asked.is_empty() {
         return Vec::new();
     }
-    let Some(text) = masked(part) else { return Vec::new() };
-    let parsed = SourceFile::parse(&text);
+    let Some(Whole { text, parsed }) = part.whole() else {
+        tracing::debug!(file = part.file(), "too much of it for squawk's rules");
+        return Vec::new();
+    };
     let mut linter = Linter::from(asked.iter().copied());
     // A number that a server gave is one that squawk reads.
     linter.settings.pg_version = pg_major.to_string().parse().unwrap_or_default();
     linter.settings.assume_in_transaction = part.in_transaction;
-    let violations = linter.lint(&parsed, &text);
+    let violations = linter.lint(parsed, text);
     let found = violations.into_iter().filter(|violation| asked.contains(&violation.code)).map(|violation| {
         let offset = usize::from(violation.text_range.start());
         let one_line = |text: String| text.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -35,29 +34,6 @@ pub(super) fn check<'a>(part: &'a Part, settings: &Settings, pg_major: u32) -> V
         (Rule::Squawk(violation.code), Found { part, offset, message, help })
     });
     found.collect()
-}
-
-/// The text of a script of the same length, in which nothing is left but statements that squawk can read: no comments between them
-/// (those that ignore something are ours to follow), no rows, and none that would throw its parser off the next ones.
-fn masked(part: &Part) -> Option<String> {
-    let text = part.text();
-    let mut bytes: Vec<u8> = text.bytes().map(|byte| if byte == b'\n' { b'\n' } else { b' ' }).collect();
-    let mut looked_at = 0;
-    for statement in part.statements().iter().filter(|s| !s.holds_data && s.unread.is_none()) {
-        looked_at += statement.end - statement.start;
-        bytes[statement.start..statement.end].copy_from_slice(&text.as_bytes()[statement.start..statement.end]);
-        // Right behind it is its semicolon, if it has one; the last may have none.
-        match bytes.get_mut(statement.end) {
-            Some(byte) => *byte = b';',
-            None => bytes.push(b';'),
-        }
-    }
-    if looked_at > LOOKED_AT_MAX_BYTES {
-        tracing::debug!(file = part.file(), "too much of it for squawk's rules");
-        return None;
-    }
-    // Whole statements and spaces in the stead of the rest: still UTF-8.
-    String::from_utf8(bytes).ok()
 }
 
 #[cfg(test)]

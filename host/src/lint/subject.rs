@@ -7,6 +7,7 @@ use squawk_syntax::{SourceFile, SyntaxKind, ast::AstNode};
 use super::{
     ignores::Ignores,
     objects::{Objects, objects},
+    whole::Whole,
 };
 use crate::{
     error::{Error, Problem, Result},
@@ -46,6 +47,8 @@ pub(super) struct Part {
     /// Where each piece of the text is: what it includes is in another file.
     places: Places,
     statements: Vec<Statement>,
+    /// None where there is too much of it.
+    whole: Option<Whole>,
     ignores: Ignores,
     /// Whether its statements share transactions.
     pub(super) in_transaction: bool,
@@ -202,14 +205,23 @@ impl Part {
         let transactions: Vec<usize> = transactions.collect();
         let (mut statements, mut ignores, mut before) = (Vec::new(), Ignores::default(), 0);
         let mut names = Names::default();
+        let holds_data = |sql: &str| sql.len() > locks::PARSED_MAX_BYTES || locks::holds_data(sql);
+        let looked_at = script.statements().filter(|(_, sql)| !holds_data(sql));
+        let looked_at: Vec<_> =
+            looked_at.map(|(statement, sql)| statement.start..statement.start + sql.len()).collect();
+        let whole = Whole::of(&text, looked_at.iter().cloned());
+        let read = whole.as_ref().and_then(|whole| whole.statements(&looked_at));
+        let is_read = read.is_some();
+        let mut read = read.into_iter().flatten();
         for (i, (statement, sql)) in script.statements().enumerate() {
             let start = statement.start;
             comments(&text, before..start, &mut ignores);
-            let holds_data = sql.len() > locks::PARSED_MAX_BYTES || locks::holds_data(sql);
+            let holds_data = holds_data(sql);
             if !holds_data {
                 comments(&text, start..start + sql.len(), &mut ignores);
             }
-            let parsed = locks::parse(sql);
+            let alone = if holds_data { None } else { read.next() };
+            let parsed = alone.map_or_else(|| locks::parse(sql), Ok);
             before = start + sql.len();
             let transaction = transactions.get(i).copied().unwrap_or_default();
             let locks = names.follow(&parsed, Locks::of_parsed(&parsed), Some(transaction));
@@ -225,7 +237,19 @@ impl Part {
         }
         comments(&text, before..text.len(), &mut ignores);
         let in_transaction = !script.directives().no_transaction;
-        Self { side, file, text, places: script.places().clone(), statements, ignores, in_transaction }
+        let whole = whole.and_then(|whole| {
+            if is_read {
+                return Some(whole);
+            }
+            // Without those that throw the parser off the next ones.
+            let looked_at = statements.iter().filter(|statement| !statement.holds_data && statement.unread.is_none());
+            Whole::of(&text, looked_at.map(|statement| statement.start..statement.end))
+        });
+        Self { side, file, text, places: script.places().clone(), statements, whole, ignores, in_transaction }
+    }
+
+    pub(super) fn whole(&self) -> Option<&Whole> {
+        self.whole.as_ref()
     }
 
     pub(super) fn file(&self) -> &str {

@@ -25,7 +25,7 @@ pub(super) enum Next {
     /// These steps, in one transaction. Where they are the last, or there is none left, the migration ends in it.
     Transaction(Range<usize>),
     /// A statement outside a transaction.
-    Outside(OutsideStep),
+    Outside(Box<OutsideStep>),
     /// A batch of the step of this name.
     Batch(String),
 }
@@ -45,7 +45,7 @@ impl Course {
     pub(super) fn next(&self) -> Next {
         let first = self.position.steps_done;
         match self.steps.get(first) {
-            Some(Step::OutsideTransaction(step)) => Next::Outside(step.clone()),
+            Some(Step::OutsideTransaction(step)) => Next::Outside(Box::new(step.clone())),
             Some(Step::Batched(name)) => Next::Batch(name.clone()),
             Some(Step::Alone(_)) => Next::Transaction(first..first + 1),
             _ => Next::Transaction(first..self.end_of_transaction(first)),

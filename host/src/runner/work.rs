@@ -5,12 +5,16 @@ use crate::{
     config::Config,
     error::{Cause, Error, NOTHING_CHANGED, Problem, Result},
     migration::{Checksum, Kind, Version},
+    parallel,
     plugin::Compiling,
     postgres::{history::Applied, progress::Started},
     source::{self, Folder, Migration},
     sql::{Script, SqlProgram},
     step::Program,
 };
+
+/// Fewer scripts are understood before another thread has begun.
+const SCRIPTS_A_THREAD: usize = 20;
 
 /// A migration about to run, ready to.
 pub(super) struct Work {
@@ -84,6 +88,8 @@ fn companions(migration: &Migration, config: &Config) -> Checksum {
 
 /// Makes migrations ready to run; components compile beside one another.
 pub(super) async fn load(config: &Config, migrations: &[&Migration]) -> Result<(Vec<Work>, Vec<Problem>)> {
+    // Each keeps what it has understood of its files.
+    parallel::map(migrations, SCRIPTS_A_THREAD, |migration| migration.problems().len());
     let components = migrations.iter().filter(|m| m.kind == Kind::Component);
     let components: Vec<_> = components.map(|m| (m.checksum.clone(), m.name())).collect();
     // Without a component there is no engine to start, and nothing to draw.

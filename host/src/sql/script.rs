@@ -7,6 +7,7 @@ use std::{
     borrow::Cow,
     ops::Range,
     path::{Path, PathBuf},
+    sync::OnceLock,
 };
 
 use super::{
@@ -14,6 +15,7 @@ use super::{
     directives::Directives,
     guard::{self, Rule},
     include,
+    outside::Place,
     places::{Places, Spot, Walk},
     psql::{self, Command},
     split::{Fault, Split, Statement, split},
@@ -44,6 +46,8 @@ pub struct Script {
     /// Statements that share a transaction in a script without one, by their numbers.
     groups: Vec<Range<usize>>,
     directives: Directives,
+    /// Where each statement can run, once that was asked.
+    runs: OnceLock<Vec<Place>>,
 }
 
 /// What is sent of a script in one piece.
@@ -140,6 +144,7 @@ impl Script {
             unsent: Vec::new(),
             groups: Vec::new(),
             directives: Directives::default(),
+            runs: OnceLock::new(),
         })
     }
 
@@ -182,7 +187,8 @@ impl Script {
             }
         }
         let directives = directives.or(others);
-        let mut script = Self { origin, text, places, statements, unsent, groups: Vec::new(), directives };
+        let (groups, runs) = (Vec::new(), OnceLock::new());
+        let mut script = Self { origin, text, places, statements, unsent, groups, directives, runs };
         if script.origin == Origin::Plugin {
             objections.extend(script.refused(Rule::Guest));
         } else {

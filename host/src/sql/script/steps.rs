@@ -1,6 +1,6 @@
 //! The parts that a script is run in, and what only a script in one part may hold.
 
-use std::ops::Range;
+use std::{ops::Range, sync::OnceLock};
 
 use super::{
     super::{
@@ -69,7 +69,8 @@ impl Script {
     fn runs_outside(&self, n: usize) -> bool {
         let statement = &self.statements[n];
         let sql = self.sql(statement);
-        match Place::of(sql) {
+        let places = || self.statements().map(|(_, sql)| Place::of(sql)).collect();
+        match self.runs.get_or_init(places)[n] {
             Place::Outside => true,
             Place::Either => self.directives.no_transaction,
             Place::Inside => self.directives.no_transaction && may_commit(statement, sql),
@@ -103,6 +104,7 @@ impl Script {
             unsent: Vec::new(),
             groups: Vec::new(),
             directives: Directives::default(),
+            runs: OnceLock::new(),
         }
     }
 
