@@ -1,8 +1,13 @@
-//! How the bytes of a backup are written and read: zstd, then `age` where there are recipients, and digests of both ends.
+//! How the bytes of a backup are written and read: zstd, then `age` where there are recipients, and digests of both ends. What is written is
+//! decoded again beside the writing: whoever then reads it back needs no more than its digest.
 
 use std::{
     io::{self, Read, Write},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        mpsc::{Receiver, SyncSender, sync_channel},
+    },
+    thread::{self, JoinHandle},
 };
 
 use age::stream::StreamWriter;
@@ -66,11 +71,81 @@ pub struct Encoder {
     zstd: zstd::Encoder<'static, Sink>,
     plain: Tally,
     raw: Tally,
+    follower: Follower,
 }
 
 enum Sink {
-    Open(Tallied<Box<dyn Upload>>),
-    Encrypted(StreamWriter<Tallied<Box<dyn Upload>>>),
+    Open(Tallied<Followed>),
+    Encrypted(StreamWriter<Tallied<Followed>>),
+}
+
+/// A file that is written, and what follows.
+struct Followed {
+    upload: Box<dyn Upload>,
+    /// Gone once what follows has failed, which it tells in the end.
+    follower: SyncSender<Vec<u8>>,
+}
+
+impl Write for Followed {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        let n = self.upload.write(buffer)?;
+        let _ = self.follower.send(buffer[..n].to_vec());
+        Ok(n)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.upload.flush()
+    }
+}
+
+/// A thread that decodes what is written while it is written.
+struct Follower(JoinHandle<io::Result<(u64, String)>>);
+
+/// So many pieces, of about 128 KiB each, may wait for it.
+const AHEAD_MAX: usize = 8;
+
+impl Follower {
+    fn begin(encoding: Encoding, witness: &Arc<Identities>) -> io::Result<(Self, SyncSender<Vec<u8>>)> {
+        let (sender, pieces) = sync_channel(AHEAD_MAX);
+        let witness = Arc::clone(witness);
+        let decode = move || {
+            let mut decoder = Decoder::of(Box::new(Pieces { pieces, piece: Vec::new(), at: 0 }), encoding, &witness)?;
+            io::copy(&mut decoder, &mut io::sink())?;
+            Ok(decoder.plain.sum())
+        };
+        Ok((Self(thread::Builder::new().name("decoder".to_owned()).spawn(decode)?), sender))
+    }
+
+    /// Whether what was written decodes to what was to be written.
+    fn end(self, plain: &(u64, String)) -> io::Result<()> {
+        const WHAT: &str = "what was just written cannot be read back";
+        let decoded = self.0.join().unwrap_or_else(|_| Err(io::Error::other("the decoder panicked")));
+        match decoded {
+            Ok(decoded) if decoded == *plain => Ok(()),
+            Ok(_) => Err(io::Error::other(format!("{WHAT}: it decodes to something else"))),
+            Err(error) => Err(io::Error::other(format!("{WHAT}: {error}"))),
+        }
+    }
+}
+
+/// Pieces of a file, in order; the end of the channel is the end of the file.
+struct Pieces {
+    pieces: Receiver<Vec<u8>>,
+    piece: Vec<u8>,
+    at: usize,
+}
+
+impl Read for Pieces {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.at == self.piece.len() {
+            let Ok(piece) = self.pieces.recv() else { return Ok(0) };
+            (self.piece, self.at) = (piece, 0);
+        }
+        let n = buffer.len().min(self.piece.len() - self.at);
+        buffer[..n].copy_from_slice(&self.piece[self.at..self.at + n]);
+        self.at += n;
+        Ok(n)
+    }
 }
 
 /// What was written, apart from its name and content.
@@ -85,27 +160,35 @@ pub struct Encoded {
 
 impl Encoder {
     /// Encrypts for the recipients, if there are any, and for the witness.
-    pub fn new(upload: Box<dyn Upload>, recipients: &Recipients, witness: &Identities) -> io::Result<Self> {
+    pub fn new(upload: Box<dyn Upload>, recipients: &Recipients, witness: &Arc<Identities>) -> io::Result<Self> {
         let raw = Tally::default();
-        let tallied = Tallied { inner: upload, tally: raw.clone() };
-        let sink = match recipients.is_empty() {
-            true => Sink::Open(tallied),
-            false => Sink::Encrypted(recipients.encrypt(witness, tallied)?),
+        let encoding = if recipients.is_empty() { Encoding::Zstd } else { Encoding::ZstdAge };
+        let (follower, pieces) = Follower::begin(encoding, witness)?;
+        let tallied = Tallied { inner: Followed { upload, follower: pieces }, tally: raw.clone() };
+        let sink = match encoding {
+            Encoding::ZstdAge => Sink::Encrypted(recipients.encrypt(witness, tallied)?),
+            _ => Sink::Open(tallied),
         };
         let mut zstd = zstd::Encoder::new(sink, LEVEL)?;
         zstd.include_checksum(true)?;
-        Ok(Self { zstd, plain: Tally::default(), raw })
+        Ok(Self { zstd, plain: Tally::default(), raw, follower })
     }
 
     /// Ends it.
+    ///
+    /// # Errors
+    /// When it cannot be written, or does not decode to what it was given.
     pub fn finish(self) -> io::Result<Encoded> {
         let tallied = match self.zstd.finish()? {
             Sink::Open(tallied) => tallied,
             Sink::Encrypted(writer) => writer.finish()?,
         };
-        let mut upload = tallied.inner;
+        let Followed { mut upload, follower } = tallied.inner;
+        drop(follower);
         upload.finish()?;
-        Ok(Encoded { upload, raw: self.raw.sum(), plain: self.plain.sum() })
+        let plain = self.plain.sum();
+        self.follower.end(&plain)?;
+        Ok(Encoded { upload, raw: self.raw.sum(), plain })
     }
 }
 
@@ -150,9 +233,13 @@ impl Decoder {
     /// # Errors
     /// When it is encrypted for nobody of these, or does not begin as it should.
     pub fn new(file: Box<dyn Read + Send>, part: &Part, identities: &Identities) -> io::Result<Self> {
+        Self::of(file, part.encoding, identities)
+    }
+
+    fn of(file: Box<dyn Read + Send>, encoding: Encoding, identities: &Identities) -> io::Result<Self> {
         let (raw, plain) = (Tally::default(), Tally::default());
         let file = Tallied { inner: file, tally: raw.clone() };
-        let inner: Box<dyn Read + Send> = match part.encoding {
+        let inner: Box<dyn Read + Send> = match encoding {
             Encoding::None => Box::new(file),
             Encoding::Zstd => Box::new(zstd::Decoder::new(file)?),
             Encoding::ZstdAge => Box::new(zstd::Decoder::new(identities.decrypt(file)?)?),
@@ -206,4 +293,30 @@ fn compare((bytes, sha256): &(u64, String), part: &Part) -> Result<(), String> {
         return Err("its SHA-256 differs from the manifest's".into());
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_does_not_decode_to_what_was_given_is_found_when_it_is_written() {
+        let followed = |pieces: &[&[u8]], plain: &[u8]| {
+            let (follower, sender) = Follower::begin(Encoding::Zstd, &Arc::default()).unwrap();
+            for piece in pieces {
+                let _ = sender.send(piece.to_vec());
+            }
+            drop(sender);
+            follower.end(&digest(plain).unwrap()).map_err(|error| error.to_string())
+        };
+        let frame = zstd::encode_all(&b"one two"[..], LEVEL).unwrap();
+        let (first, second) = frame.split_at(5);
+        assert_eq!(followed(&[first, b"", second], b"one two"), Ok(()));
+        assert!(followed(&[&frame], b"one").unwrap_err().contains("it decodes to something else"));
+        assert!(followed(&[first], b"one two").unwrap_err().contains("cannot be read back"));
+        assert!(followed(&[b"no frame"], b"one two").unwrap_err().contains("cannot be read back"));
+        // It has failed long before all is written.
+        let much = vec![0; 1 << 16];
+        assert!(followed(&vec![much.as_slice(); AHEAD_MAX * 4], b"").is_err());
+    }
 }

@@ -77,7 +77,7 @@ pub(super) fn write(
     store: &Arc<dyn Store>,
     id: &str,
     recipients: &Recipients,
-    witness: &Identities,
+    witness: &Arc<Identities>,
     meter: &Meter,
     stop: &Stop,
     started: &Started,

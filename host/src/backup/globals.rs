@@ -26,7 +26,7 @@ pub(super) fn write(
     store: &Arc<dyn Store>,
     id: &str,
     recipients: &Recipients,
-    witness: &Identities,
+    witness: &Arc<Identities>,
     started: &Started,
 ) -> Result<Option<(Part, Unnamed)>, String> {
     let program = tools.dump.with_file_name("pg_dumpall");

@@ -30,7 +30,7 @@ pub(super) fn write(
     store: &Arc<dyn Store>,
     id: &str,
     recipients: &Recipients,
-    witness: &Identities,
+    witness: &Arc<Identities>,
 ) -> Result<(Part, Unnamed), String> {
     let encoding = if recipients.is_empty() { Encoding::Zstd } else { Encoding::ZstdAge };
     let file = format!("{id}.properties.json{}", encoding.extension());

@@ -184,8 +184,7 @@ pub async fn take(
     let checking = {
         let meter = meter.clone();
         off_the_runtime(move || {
-            let checked =
-                written.iter().try_for_each(|(part, unnamed)| read_back(part, unnamed, &witness, &meter, &stopping));
+            let checked = written.iter().try_for_each(|(part, unnamed)| read_back(part, unnamed, &meter, &stopping));
             Ok(checked.map(|()| written))
         })
     };
@@ -290,7 +289,7 @@ async fn unused_id(store: &Arc<dyn Store>, created_at: jiff::Timestamp, run_id: 
     Ok(id)
 }
 
-fn read_back(part: &Part, unnamed: &Unnamed, witness: &Identities, meter: &Meter, stop: &Stop) -> Result<(), String> {
+fn read_back(part: &Part, unnamed: &Unnamed, meter: &Meter, stop: &Stop) -> Result<(), String> {
     let open = || {
         let file = match unnamed {
             Unnamed::File(upload) => upload.read_back()?,
@@ -298,5 +297,6 @@ fn read_back(part: &Part, unnamed: &Unnamed, witness: &Identities, meter: &Meter
         };
         Ok(Box::new(meter.read(file, stop)) as Box<dyn std::io::Read + Send>)
     };
-    verify::file(&open, part, Level::Decoded, witness)
+    // That these bytes decode to what was dumped is known from the writing.
+    verify::file(&open, part, Level::Digest, &Identities::default())
 }

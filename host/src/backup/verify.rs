@@ -153,7 +153,7 @@ mod tests {
     };
 
     /// A file of a store, as a backup writes it.
-    fn written(folder: &Path, recipients: &[String], witness: &Identities, bytes: &[u8]) -> Part {
+    fn written(folder: &Path, recipients: &[String], witness: &Arc<Identities>, bytes: &[u8]) -> Part {
         let store = Local::new(folder.to_owned());
         let recipients = Recipients::parse(recipients).unwrap();
         let encoding = if recipients.is_empty() { Encoding::Zstd } else { Encoding::ZstdAge };
@@ -179,7 +179,7 @@ mod tests {
 
     #[test]
     fn every_bit_flip_and_truncation_is_found_encrypted_or_not() {
-        let witness = Identities::witness();
+        let witness = Arc::new(Identities::witness());
         let somebody = age::x25519::Identity::generate().to_public().to_string();
         for recipients in [vec![], vec![somebody]] {
             let folder = tempfile::tempdir().unwrap();
@@ -212,7 +212,7 @@ mod tests {
     #[test]
     fn the_manifest_of_another_dump_does_not_fit() {
         let folder = tempfile::tempdir().unwrap();
-        let none = Identities::default();
+        let none = Arc::new(Identities::default());
         let part = written(folder.path(), &[], &none, &dump());
         let path = folder.path().join("a.dump");
         let other = Part { plain_sha256: "00".into(), ..part };
@@ -225,7 +225,7 @@ mod tests {
     fn what_is_encrypted_for_somebody_else_is_not_called_damaged() {
         let folder = tempfile::tempdir().unwrap();
         let somebody = age::x25519::Identity::generate().to_public().to_string();
-        let part = written(folder.path(), &[somebody], &Identities::witness(), &dump());
+        let part = written(folder.path(), &[somebody], &Arc::new(Identities::witness()), &dump());
         let path = folder.path().join("a.dump");
         let check = |level| file(&|| Ok(Box::new(fs::File::open(&path)?)), &part, level, &Identities::witness());
         assert_eq!(check(Level::Digest), Ok(()));
