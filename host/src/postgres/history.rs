@@ -1,5 +1,7 @@
 //! `schema_migrations`: which migrations are applied.
 
+use std::collections::HashMap;
+
 use serde::Serialize;
 use tokio_postgres::Row;
 
@@ -171,6 +173,21 @@ impl History {
     /// As [`read`](Self::read).
     pub async fn read_with_scripts(&self, session: &Session) -> Result<Option<Vec<Applied>>> {
         self.read_by(session, &self.select("down_script, up_script")).await
+    }
+
+    /// The down scripts of these versions, as they were applied; only of those that have one.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn down_scripts(&self, session: &Session, versions: &[&Version]) -> Result<HashMap<Version, String>> {
+        let sql = format!(
+            "SELECT version, down_script FROM {} WHERE version = ANY ($1) AND down_script IS NOT NULL",
+            self.table
+        );
+        let versions: Vec<&str> = versions.iter().map(|version| version.as_str()).collect();
+        let rows =
+            session.client().query(&sql, &[&versions]).await.map_err(|e| self.unreadable(session, db_error(&e)))?;
+        Ok(rows.iter().filter_map(|row| Some((Version::parse(row.get(0))?, row.get(1)))).collect())
     }
 
     async fn read_by(&self, session: &Session, sql: &str) -> Result<Option<Vec<Applied>>> {

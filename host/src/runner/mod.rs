@@ -19,7 +19,10 @@ mod resolve;
 mod tryout;
 mod work;
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::{HashMap, HashSet},
+    time::{Duration, Instant},
+};
 
 use uuid::Uuid;
 
@@ -45,7 +48,7 @@ use crate::{
         progress::{Progress, Started},
         tables,
     },
-    source::{self, Folder},
+    source::{self, Folder, Migration},
     telemetry::spans,
 };
 
@@ -170,7 +173,7 @@ pub async fn up(config: &Config, run_id: Uuid, to: Option<&Version>) -> Result<O
 /// # Errors
 /// The first that stops it; what was reverted before stays reverted.
 pub async fn down(config: &Config, run_id: Uuid, revert: &Revert) -> Result<Outcome> {
-    let (folder, beginning) = Beginning::with_a_glimpse(config, run_id).await?;
+    let (folder, beginning) = Beginning::with_a_look(config, run_id).await?;
     let mut run = beginning.run().await?;
     let done = run.persistently(async |run| run.down(&folder, revert).await).await;
     config.meter.migrations_stand(exit_code(&done));
@@ -383,12 +386,13 @@ impl<'a> Run<'a> {
     }
 
     async fn down(&mut self, folder: &Folder, revert: &Revert) -> Result<Outcome> {
-        if plan::down(&folder.migrations, &self.revertible().await?.0, revert, self.config.rules)?.is_empty() {
+        let (applied, is_under_way) = self.first_look().await?;
+        let (revertible, _) = self.revertible(folder, applied, is_under_way).await?;
+        if plan::down(&folder.migrations, &revertible, revert, self.config.rules)?.is_empty() {
             return self.nothing_to_do(Direction::Down).await;
         }
         self.locked(async |run, waited| {
             let work = run.reverted(folder, revert).await?;
-            run.count_pending(folder, &run.applied().await?);
             if work.is_empty() {
                 run.nothing_to_do(Direction::Down).await
             } else {
@@ -498,13 +502,18 @@ impl<'a> Run<'a> {
     }
 
     /// What can be reverted: what is applied, and what is half applied; and that by itself.
-    async fn revertible(&self) -> Result<(Vec<Applied>, Option<Started>)> {
-        let mut applied = self.applied_with_scripts().await?;
-        let started = self.progress.read(&self.session).await?;
-        if let Some(started) = started.as_ref().filter(|s| !applied.iter().any(|a| a.version == s.version)) {
-            applied.push(started.as_applied());
+    async fn revertible(
+        &self,
+        folder: &Folder,
+        applied: Vec<Applied>,
+        is_under_way: bool,
+    ) -> Result<(Vec<Applied>, Option<Started>)> {
+        let mut revertible = self.with_scripts_of_what_changed(folder, applied).await?;
+        let started = if is_under_way { self.progress.read(&self.session).await? } else { None };
+        if let Some(started) = started.as_ref().filter(|s| !revertible.iter().any(|a| a.version == s.version)) {
+            revertible.push(started.as_applied());
         }
-        Ok((applied, started))
+        Ok((revertible, started))
     }
 
     /// Everything that is to be reverted, loaded and checked.
@@ -512,36 +521,47 @@ impl<'a> Run<'a> {
         if !folder.problems.is_empty() {
             return Err(Error::Folder(folder.problems.clone()));
         }
-        let (revertible, started) = self.revertible().await?;
         let applied = self.applied().await?;
-        let mut work = Vec::new();
-        for row in plan::down(&folder.migrations, &revertible, revert, self.config.rules)? {
-            if row.kind == EXTERNAL {
-                return Err(Error::Refused {
-                    what: format!(
-                        "migration `{}` cannot be reverted: another tool applied it, and Lockgate does not run its script `{}`",
-                        source::name(&row.version, &row.description),
-                        row.filename
-                    ),
-                    next: "write a new migration that takes it back, or `lockgate restore` a backup from before it"
-                        .into(),
-                });
-            }
-            let mut item = match folder.migrations.iter().find(|m| m.version == row.version) {
-                Some(migration) => {
-                    if let (Some(files), Some(stored)) = (migration.scripts(), &row.down_script)
-                        && files.down.as_ref().is_none_or(|script| script.to_keep() != *stored)
+        self.count_pending(folder, &applied);
+        let recorded: HashSet<Version> = applied.iter().map(|row| row.version.clone()).collect();
+        let (revertible, started) = self.revertible(folder, applied, true).await?;
+        let chosen = plan::down(&folder.migrations, &revertible, revert, self.config.rules)?;
+        if let Some(row) = chosen.iter().find(|row| row.kind == EXTERNAL) {
+            return Err(Error::Refused {
+                what: format!(
+                    "migration `{}` cannot be reverted: another tool applied it, and Lockgate does not run its script `{}`",
+                    source::name(&row.version, &row.description),
+                    row.filename
+                ),
+                next: "write a new migration that takes it back, or `lockgate restore` a backup from before it".into(),
+            });
+        }
+        let versions: Vec<&Version> = chosen.iter().map(|row| &row.version).collect();
+        let mut stored = self.history.down_scripts(&self.session, &versions).await?;
+        let of_folder: HashMap<&Version, &Migration> = folder.migrations.iter().map(|m| (&m.version, m)).collect();
+        let found: Vec<&Migration> = versions.iter().filter_map(|version| of_folder.get(version).copied()).collect();
+        let (loaded, problems) = self.stoppable(load(self.config, &found)).await??;
+        if !problems.is_empty() {
+            return Err(Error::Folder(problems));
+        }
+        let (mut loaded, mut work) = (loaded.into_iter(), Vec::new());
+        for row in chosen {
+            let stored = stored.remove(&row.version);
+            let of_file = of_folder.get(&row.version).and_then(|migration| Some((migration, loaded.next()?)));
+            let mut item = match of_file {
+                Some((migration, item)) => {
+                    if let (Some(files), Some(stored)) = (migration.scripts(), stored)
+                        && files.down.as_ref().is_none_or(|script| script.to_keep() != stored)
                     {
                         let name = migration.name();
                         tracing::warn!(migration = name, "its down script is another one now than when it was applied");
                     }
-                    let (mut loaded, problems) = self.stoppable(load(self.config, &[migration])).await??;
-                    if !problems.is_empty() {
-                        return Err(Error::Folder(problems));
-                    }
-                    loaded.remove(0)
+                    item
                 }
-                None => self.stoppable(from_history(self.config, folder, row)).await??,
+                None => {
+                    let row = Applied { down_script: stored, ..row.clone() };
+                    self.stoppable(from_history(self.config, folder, &row)).await??
+                }
             };
             if let Some(reason) = &item.program.describe().irreversible {
                 return Err(Error::Refused {
@@ -549,8 +569,8 @@ impl<'a> Run<'a> {
                     next: "write a new migration, or `lockgate restore` a backup from before it".into(),
                 });
             }
-            item.half_applied = !applied.iter().any(|a| a.version == item.version);
-            if let Some(started) = started.as_ref().filter(|s| s.version == item.version) {
+            item.half_applied = !recorded.contains(&item.version);
+            if let Some(started) = started.as_ref().filter(|started| started.version == item.version) {
                 item.goes_on(started.clone())?;
             }
             work.push(item);
