@@ -303,12 +303,74 @@ async fn what_is_written_to_the_history_uncounted_is_found_all_the_same() {
             }
         }
     }
-    // Of several in one transaction, a later one finds what is written for those before it.
-    let forged = hide("UPDATE schema_migrations SET checksum = repeat('0', 64) WHERE version = '002'");
-    for (file, up) in [("002_b", "CREATE TABLE b ()"), ("003_c", &forged)] {
-        scenario.write(&format!("migrations/{file}.up.sql"), &format!("-- lockgate: irreversible\n{up};"));
+    // Of several in one transaction, a later one finds what is written for those before it, and locks that the host has taken.
+    let row = "INSERT INTO schema_migrations_progress (version, filename, description, kind, checksum, direction, plan, steps_done, took_ms,
+               done, batches, attempted, run_id) VALUES ('009', 'x', 'x', 'sql', '0', 'up', '[]', 0, 0, 0, 0, false, gen_random_uuid())";
+    for forged in [
+        "UPDATE schema_migrations SET checksum = repeat('0', 64) WHERE version = '002'",
+        "UPDATE schema_migrations SET down_script = 'DROP TABLE a CASCADE' WHERE version = '001'",
+        "UPDATE schema_migrations SET applied_by = 'nobody' WHERE version = '002'",
+        row,
+    ] {
+        for (file, up) in [("002_b", "CREATE TABLE b ()"), ("003_c", &hide(forged))] {
+            scenario.write(&format!("migrations/{file}.up.sql"), &format!("-- lockgate: irreversible\n{up};"));
+        }
+        scenario.run("up --atomic --no-backup").await.fails_with(1).says("one of them did what it must not");
+        assert_eq!(scenario.lines("SELECT h::text FROM schema_migrations h").await, before);
     }
-    scenario.run("up --atomic --no-backup").await.fails_with(1).says("one of them did what it must not");
-    assert_eq!(scenario.lines("SELECT h::text FROM schema_migrations h").await, before);
+    scenario.is_at_rest().await;
+}
+
+#[tokio::test]
+async fn what_puts_itself_off_again_and_again_writes_nothing_behind_the_last_look() {
+    let up = "CREATE TABLE c (i int);
+        CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            IF NEW.i < 3 THEN
+                SET CONSTRAINTS ALL DEFERRED; INSERT INTO c VALUES (NEW.i + 1);
+            ELSIF current_setting('transaction_read_only') = 'off' THEN
+                UPDATE schema_migrations SET down_script = 'DROP TABLE a CASCADE' WHERE version = '001';
+                INSERT INTO a VALUES (42);
+            END IF;
+            RETURN NULL;
+        END $$;
+        CREATE CONSTRAINT TRIGGER x AFTER INSERT ON c DEFERRABLE INITIALLY IMMEDIATE FOR EACH ROW EXECUTE FUNCTION f();
+        SET CONSTRAINTS ALL DEFERRED;";
+    let state = "SELECT (SELECT count(*) FROM a)::text || down_script FROM schema_migrations WHERE version = '001'";
+    for before in ["", "CREATE TEMP TABLE t AS SELECT 1;"] {
+        for level in [1, 2, 3] {
+            for command in ["up --atomic --no-backup", "up --no-backup"] {
+                let scenario = Scenario::new("put_off_again").await;
+                let scenario = scenario.migration("001_a", "CREATE TABLE a (i int)", "DROP TABLE a");
+                scenario.up().await.succeeds();
+                let up = format!("-- lockgate: irreversible\n{up} {before} INSERT INTO c VALUES ({level});");
+                scenario.write("migrations/002_b.up.sql", &up);
+                scenario.write("migrations/002_b.verify.sql", "SELECT NOT EXISTS (SELECT FROM a);");
+                scenario.write("migrations/003_c.up.sql", "-- lockgate: irreversible\nCREATE TABLE d ();");
+                let ran = scenario.run(command).await;
+                // That of the second level sees that it must not write.
+                if level == 2 {
+                    ran.succeeds()
+                } else {
+                    ran.fails_with(1)
+                };
+                assert_eq!(scenario.value(state).await, "0DROP TABLE a", "{command} {level}");
+                scenario.is_at_rest().await;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_fails_when_it_is_put_off_is_told_so_whatever_was_deallocated() {
+    let up = "-- lockgate: irreversible
+        CREATE TABLE c (i int REFERENCES a DEFERRABLE INITIALLY DEFERRED); DEALLOCATE ALL; INSERT INTO c VALUES (5);";
+    let scenario =
+        Scenario::new("put_off_gone").await.migration("001_a", "CREATE TABLE a (i int PRIMARY KEY)", "DROP TABLE a");
+    scenario.up().await.succeeds();
+    scenario.write("migrations/002_b.up.sql", up);
+    for command in ["up --no-backup", "up --atomic --no-backup"] {
+        scenario.run(command).await.fails_with(1).says("step deferred constraints").says("rolled back").says("23503");
+    }
     scenario.is_at_rest().await;
 }

@@ -45,6 +45,10 @@ const COLUMNS: [&str; 13] = [
 /// A longer script is not stored as it was applied: a dump of a database is no text that anybody compares by eye.
 const UP_SCRIPT_MAX_BYTES: usize = 1 << 20;
 
+/// The digest of a row `t`.
+const DIGEST_SQL: &str =
+    "pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(t::pg_catalog.text, 'UTF8')), 'hex')";
+
 /// The row of the version `$1`, however its digits were written.
 fn is_version() -> String {
     is_version_of("$1")
@@ -173,6 +177,27 @@ impl History {
     /// As [`read`](Self::read).
     pub async fn read_with_scripts(&self, session: &Session) -> Result<Option<Vec<Applied>>> {
         self.read_by(session, &self.select("down_script, up_script")).await
+    }
+
+    /// The digest of the whole row of a version.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub async fn digest(&self, session: &Session, version: &Version) -> Result<String> {
+        let sql = format!("SELECT {DIGEST_SQL} FROM {} t WHERE {}", self.table, is_version());
+        let row = session.client().query_one(&sql, &[&version.as_str()]).await;
+        row.map(|row| row.get(0)).map_err(|e| Error::database("reading the history", db_error(&e)))
+    }
+
+    /// The digest of each whole row, with its version as it is written.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub async fn digests(&self, session: &Session) -> Result<Vec<(String, String)>> {
+        let sql = format!("SELECT version, {DIGEST_SQL} FROM {} t", self.table);
+        let rows = session.client().query(&sql, &[]).await;
+        let rows = rows.map_err(|e| Error::database("reading the history", db_error(&e)))?;
+        Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
     }
 
     /// The down scripts of these versions, as they were applied; only of those that have one.

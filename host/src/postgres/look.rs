@@ -58,7 +58,7 @@ impl Own<'_> {
         Ok((opening, Look::of(&answers)?))
     }
 
-    /// The same while the connection is prepared for work.
+    /// The same over a connection that was opened, which is prepared for work then; all in one round trip.
     ///
     /// # Errors
     /// The same.

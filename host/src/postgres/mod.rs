@@ -45,7 +45,7 @@ pub(crate) use passfile::{
     fits as fits_a_passfile, line as passfile_line, line_of_all as passfile_line_of_all, path as passfile_path,
 };
 pub use recorded::{How, Recorder, Told};
-pub use session::{Broken, Committed, Process, Server, Session, Timeouts, Transaction};
+pub use session::{Broken, Committed, Noted, Process, Server, Session, Timeouts, Transaction};
 pub use setting::set_clause;
 pub use watch::Watch;
 

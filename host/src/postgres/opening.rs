@@ -2,7 +2,7 @@
 
 use std::{future::poll_fn, time::Duration};
 
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     task::AbortHandle,
@@ -88,7 +88,8 @@ impl Opening {
         Self { handle, cancel, tls, driver, target: target.clone(), major, server: None }
     }
 
-    /// Asks questions without parameters, all of them before the first is answered. Each has an answer of its own, in this order.
+    /// Asks questions without parameters, all of them before the first is answered, with as little set as that needs. Each has an answer of its
+    /// own, in this order.
     pub(super) async fn ask(&self, questions: &[String]) -> Vec<Answer> {
         ask(&self.handle, questions).await
     }
@@ -122,10 +123,18 @@ impl Opening {
     }
 }
 
+/// What is asked before anything is set must neither fail by what a role or a database has set nor outlive its client.
+const BEFORE_ALL: [&str; 4] =
+    ["statement_timeout", "lock_timeout", "idle_session_timeout", "client_connection_check_interval"];
+
 /// See [`Opening::ask`].
 pub(super) async fn ask(handle: &Handle, questions: &[String]) -> Vec<Answer> {
     let asked = handle.asked();
-    join_all(questions.iter().map(|sql| asked.query(sql, &[]))).await
+    let settings = SETTINGS.iter().filter(|(_, name, _)| BEFORE_ALL.contains(name));
+    let settings = settings.map(|(_, name, value)| format!("SET {name} = {value}")).collect::<Vec<_>>().join("; ");
+    // What comes of it is told when all is set.
+    let answers = join_all(questions.iter().map(|sql| asked.query(sql, &[])));
+    join(asked.batch_execute(&settings), answers).await.1
 }
 
 /// Each by itself: to set many with one question, the server must look up all that the question is made of.

@@ -1,5 +1,7 @@
 //! The host's own tables, watched while a migration works: nobody but the host may write to them or change what they are.
 
+use uuid::Uuid;
+
 use super::{asked::Given, history, journal, progress, progress::of_the_run_sql, quote_literal, seal};
 
 /// The names of the host's own tables, in the schema of the history.
@@ -113,6 +115,20 @@ pub(super) fn written_sql(own: &OwnTables) -> String {
         "EXISTS (SELECT FROM pg_catalog.pg_lock_status()
                  WHERE pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid() AND mode OPERATOR(pg_catalog.=) 'RowExclusiveLock'
                    AND relation OPERATOR(pg_catalog.=) ANY (ARRAY[{oids}]))"
+    )
+}
+
+/// An expression of what journal and progress hold, up to the entry of the journal with this number, and how many entries of this run it has beyond it. An
+/// entry that is written anew is another row.
+pub(super) fn noted_sql(own: &OwnTables, run_id: Uuid, up_to: &str) -> String {
+    let OwnTables { journal, progress, .. } = own;
+    format!(
+        "(SELECT pg_catalog.string_agg(t::pg_catalog.text, ';' ORDER BY t.version) FROM {progress} t),
+         (SELECT pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(
+                     pg_catalog.string_agg(pg_catalog.concat(t.ctid, ' ', t.xmin), ';' ORDER BY t.id), 'UTF8')), 'hex')
+          FROM {journal} t WHERE t.id OPERATOR(pg_catalog.<=) {up_to}),
+         (SELECT pg_catalog.count(*) FROM {journal} t
+          WHERE t.id OPERATOR(pg_catalog.>) {up_to} AND t.run_id::pg_catalog.uuid OPERATOR(pg_catalog.=) '{run_id}'::pg_catalog.uuid)"
     )
 }
 

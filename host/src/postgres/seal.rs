@@ -81,8 +81,13 @@ impl Seal {
 
     /// Runs what is deferred to the commit, except for the seal itself.
     pub(super) fn settle(&self) -> String {
+        self.around("SET CONSTRAINTS ALL IMMEDIATE")
+    }
+
+    /// Runs something that sets constraints, except for the seal's own.
+    pub(super) fn around(&self, sql: &str) -> String {
         let (open, close) = (self.open(), self.close());
-        format!("{open}; SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS {} DEFERRED; {close}", self.constraint)
+        format!("{open}; {sql}; SET CONSTRAINTS {} DEFERRED; {close}", self.constraint)
     }
 
     /// An expression that is true while the seal is closed.

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::task::AbortHandle;
 use tokio_postgres::{CancelToken, SimpleQueryMessage};
 use tokio_postgres_rustls::MakeRustlsConnect;
+use uuid::Uuid;
 
 use super::{
     asked::Given,
@@ -12,14 +13,14 @@ use super::{
     handle::{Asked, Handle, db_error},
     lock::LockKey,
     opening::{Opening, settings_sql},
-    own::{OwnTables, OwnWrites, signature_sql, state_sql, writes_sql, written_sql},
+    own::{OwnTables, OwnWrites, noted_sql, signature_sql, state_sql, writes_sql, written_sql},
     quote_literal,
     recorded::Recorder,
     seal::Seal,
     whole::Prepared,
 };
 use crate::{
-    error::{Cause, DbError, Error, ProgramError, Result},
+    error::{DbError, Error, ProgramError, Result},
     sql::Script,
 };
 
@@ -112,6 +113,19 @@ impl Transaction {
     pub fn seal(&self) -> Option<&Seal> {
         self.seal.as_ref()
     }
+}
+
+/// What journal and progress hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Noted {
+    /// The number of an entry of the journal.
+    pub up_to: i64,
+    /// The rows of the progress.
+    pub progress: Option<String>,
+    /// The digest of which rows the entries up to that number are.
+    pub entries: Option<String>,
+    /// The entries of a run beyond.
+    pub beyond: i64,
 }
 
 /// How things stand at the end of a transaction.
@@ -210,7 +224,8 @@ impl Broken {
                     .into()
             }
             Self::Own => {
-                "it changed the tables in which the host keeps what is applied (so does a GRANT on all tables of their schema; \
+                "it changed the tables in which the host keeps what is applied, or names them in a statement that would (a GRANT on all tables of \
+                 their schema changes them; \
                  `--schema` keeps them in one of their own)"
                     .into()
             }
@@ -332,28 +347,38 @@ impl Session {
     }
 
     /// Begins a part of the open transaction as [`begin`](Self::begin) begins one, and returns what must be the same at its end.
-    pub async fn begin_part(&self, own: &OwnTables, seal: Option<Seal>) -> Result<Transaction> {
+    ///
+    /// `shared`: the host has written to its own tables in it before.
+    pub async fn begin_part(&self, own: &OwnTables, seal: Option<Seal>, shared: bool) -> Result<Transaction> {
         if let Some(seal) = &seal {
             self.batch("sealing a part of a transaction", &seal.close()).await?;
         }
-        self.baseline(own, seal, true).await
+        self.baseline(own, seal, shared).await
     }
 
-    /// Ends a part of the open transaction as [`commit`](Self::commit) would, and commits nothing: what it has put off until then is run
-    /// READ ONLY.
+    /// Runs what is still put off at the end of a part of the open transaction as [`commit`](Self::commit) would: read-only. Nothing is put off
+    /// any more then: only tables that are temporary can be written to, which are dropped, and the server refuses to drop one of which
+    /// something is.
+    ///
+    /// # Errors
+    /// What the server would have refused the commit with.
+    pub async fn settle_for_good(&self, transaction: &Transaction) -> Result<(), ProgramError> {
+        // A subtransaction that is released has done what it did, and is read-only no more.
+        let read_only = "SAVEPOINT lockgate_end; SET LOCAL transaction_read_only = on; SET CONSTRAINTS ALL IMMEDIATE; RELEASE lockgate_end";
+        let sql = match &transaction.seal {
+            None => read_only.to_owned(),
+            Some(seal) => seal.around(read_only),
+        };
+        self.client().batch_execute(&format!("{sql}; DISCARD TEMP")).await.map_err(|e| db_error(&e).into())
+    }
+
+    /// Ends a part of the open transaction, and commits nothing.
     ///
     /// # Errors
     /// What the server would have refused the commit with.
     pub async fn end_part(&self, transaction: &Transaction) -> Result<(), ProgramError> {
-        if let Some(seal) = &transaction.seal {
-            self.client().batch_execute(&seal.open_for_good()).await.map_err(|e| ProgramError::from(db_error(&e)))?;
-        }
-        let put_off = async |db: &Handle| db.execute("SET CONSTRAINTS ALL IMMEDIATE", &[]).await;
-        match self.guarded(put_off).await {
-            Ok(run) => run.map(drop).map_err(ProgramError::from),
-            Err(Error::Database { error, .. }) => Err((*error).into()),
-            Err(other) => Err(ProgramError { at: None, cause: Cause::Host(other.report().what) }),
-        }
+        let Some(seal) = &transaction.seal else { return Ok(()) };
+        self.client().batch_execute(&seal.open_for_good()).await.map_err(|e| db_error(&e).into())
     }
 
     /// Runs one statement outside a transaction.
@@ -409,7 +434,8 @@ impl Session {
     /// Runs what was deferred to the commit, so that it fails now, before the host writes and the verification, and not after. What puts itself
     /// off once more finds the transaction read-only at its [commit](Self::commit).
     ///
-    /// Returns whether the migration has written to the host's own tables; of a transaction that several share, nobody can tell.
+    /// Returns whether the migration has written to the host's own tables, or may have; of one behind another in the same transaction, nobody can
+    /// tell.
     ///
     /// # Errors
     /// What the server said; the migration is at fault.
@@ -422,6 +448,7 @@ impl Session {
             SimpleQueryMessage::Row(row) => row.get(0),
             _ => None,
         });
+        // Without an answer it is better refused.
         Ok(row != Some("f"))
     }
 
@@ -502,6 +529,22 @@ impl Session {
     pub async fn own_state(&self, own: &OwnTables) -> Result<String> {
         let row = self.client().query_one(&format!("SELECT {}", state_sql(own)), &[]).await;
         row.map(|row| row.get(0)).map_err(|e| Error::database("looking at the host's own tables", db_error(&e)))
+    }
+
+    /// What the journal and the progress hold: of the journal, how many entries of this run there are behind the one of this number, and what those up to it
+    /// are. Without a number the last entry is taken, which is returned.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub async fn noted(&self, own: &OwnTables, run_id: Uuid, up_to: Option<i64>) -> Result<Noted> {
+        let last = format!("(SELECT coalesce(pg_catalog.max(id), 0) FROM {})", own.journal);
+        let up_to = up_to.map_or(last, |up_to| up_to.to_string());
+        let row = self
+            .client()
+            .query_one(&format!("SELECT {up_to}::pg_catalog.int8, {}", noted_sql(own, run_id, &up_to)), &[])
+            .await;
+        let row = row.map_err(|e| Error::database("looking at the host's own tables", db_error(&e)))?;
+        Ok(Noted { up_to: row.get(0), progress: row.get(1), entries: row.get(2), beyond: row.get(3) })
     }
 
     /// The role that logged in and the one that statements run as, as the server is to say them.

@@ -1,9 +1,9 @@
 //! A migration of one script in one message: the beginning of its transaction, the script, what history and journal have of it, and the
 //! checks. Only the COMMIT has a message of its own: it is sent when the checks have told that nothing is broken.
 //!
-//! What the host asks in each such message is prepared once. Between the script, with what it has put off, and what the host writes, the server
-//! itself looks whether the transaction, the role and the host's tables are still the host's, and stops there if they are not. What puts itself
-//! off once more finds the transaction read-only at its COMMIT.
+//! What the host asks in each such message is prepared once. Behind the script the server itself looks whether the transaction and the role
+//! are still the host's, and behind what the script has put off, whether the host's tables are; it stops there if they are not. What puts itself off
+//! once more finds the transaction read-only at its COMMIT.
 
 use std::{
     collections::HashMap,
@@ -152,7 +152,7 @@ impl Questions {
 }
 
 /// What is prepared.
-const PREPARED: [&str; 5] = ["begin", "guard", "record", "note", "end"];
+const PREPARED: [&str; 6] = ["begin", "guard", "unwritten", "record", "note", "end"];
 
 fn name(id: Uuid, what: &str) -> String {
     format!("lockgate_{what}_{}", id.simple())
@@ -174,10 +174,11 @@ const BEFORE: usize = 6;
 
 /// The statements behind the script, by their numbers.
 mod behind {
-    pub(super) const PUT_OFF: usize = 0;
-    pub(super) const GUARD: usize = 1;
-    pub(super) const HISTORY: usize = 3;
-    pub(super) const JOURNAL: usize = 4;
+    pub(super) const GUARD: usize = 0;
+    pub(super) const PUT_OFF: usize = 1;
+    pub(super) const UNWRITTEN: usize = 2;
+    pub(super) const HISTORY: usize = 4;
+    pub(super) const JOURNAL: usize = 5;
 }
 
 impl Whole<'_> {
@@ -208,8 +209,8 @@ impl Whole<'_> {
                         {writes}, {SETTINGS_SQL}, CASE WHEN {changed} THEN {lost} END, CASE WHEN NOT {lock_taken} THEN {lost} END;
              PREPARE {guard} AS
                  SELECT CASE WHEN NOT {is_ours} THEN {lost}
-                             WHEN ({ROLES_SQL}) OPERATOR(pg_catalog.<>) {roles} THEN {lost_role}
-                             WHEN {written} THEN {lost_own} END;
+                             WHEN ({ROLES_SQL}) OPERATOR(pg_catalog.<>) {roles} THEN {lost_role} END;
+             PREPARE {unwritten} AS SELECT CASE WHEN {written} THEN {lost_own} END;
              PREPARE {end} AS
                  SELECT {ROLES_SQL}, {recorded}, {TOOK_SQL}, {lock_held}, pg_catalog.pg_current_xact_id_if_assigned()::pg_catalog.text,
                         {SETTINGS_SQL}, {signature}, {writes};
@@ -220,6 +221,7 @@ impl Whole<'_> {
                   WHERE name OPERATOR(pg_catalog.=) '{end}')",
             begin = name(id, "begin"),
             guard = name(id, "guard"),
+            unwritten = name(id, "unwritten"),
             end = name(id, "end"),
             record = name(id, "record"),
             record_sql = match self.direction {
@@ -255,9 +257,10 @@ impl Whole<'_> {
             Direction::Down => questions.name("record"),
         };
         format!(
-            "\n;SET CONSTRAINTS ALL IMMEDIATE; EXECUTE {guard}; {version}; EXECUTE {record}; EXECUTE {note}({entry});
+            "\n;EXECUTE {guard}; SET CONSTRAINTS ALL IMMEDIATE; EXECUTE {unwritten}; {version}; EXECUTE {record}; EXECUTE {note}({entry});
              {version}; SET LOCAL enable_seqscan = off; {intact}; EXECUTE {end}",
             guard = questions.name("guard"),
+            unwritten = questions.name("unwritten"),
             version = migration.version_sql(),
             note = questions.name("note"),
             entry = migration.entry.arguments(),
@@ -304,11 +307,6 @@ impl Whole<'_> {
             let begun = answers.rows.first().map(|begin| text(begin, 0)).unwrap_or_default();
             return Err(match self.stopped(error, answers.done, statements, &head, migration.script) {
                 Stopped::Broken(Broken::Transaction) => Self::lost(session, &questions, &begun).await,
-                // It may have been put off in another transaction than that of the host.
-                Stopped::PutOff(error) if !session.is_closed() => match Self::lost(session, &questions, &begun).await {
-                    Stopped::Unfit => Stopped::PutOff(error),
-                    lost => lost,
-                },
                 Stopped::Unfit => {
                     session.prepared.forget();
                     Stopped::Unfit
@@ -384,7 +382,7 @@ impl Whole<'_> {
                 tracing::warn!("what the host had prepared was replaced; the migration is run once more, step by step");
                 Stopped::Unfit
             }
-            behind::GUARD if error.message.contains(WRITTEN) => Stopped::Broken(Broken::Own),
+            behind::UNWRITTEN if error.message.contains(WRITTEN) => Stopped::Broken(Broken::Own),
             behind::GUARD if error.message.contains(LOST_ROLE) => Stopped::Broken(Broken::Role),
             behind::GUARD if error.message.contains(LOST_TRANSACTION) => Stopped::Broken(Broken::Transaction),
             behind::PUT_OFF => Stopped::PutOff(error.into()),

@@ -3,7 +3,7 @@
 //! Each migration is checked, recorded and verified as in a transaction of its own, and none sees what another has set or put off. Their
 //! locks are held until the end.
 
-use std::time::Instant;
+use std::{collections::HashMap, time::Instant};
 
 use super::{
     ALL_ROLLED_BACK, Done, Run,
@@ -16,10 +16,9 @@ use crate::{
     config::Config,
     error::{Cause, Error, Finding, ProgramError, Result},
     failpoint::Failpoint,
-    migration::Direction,
+    migration::{Direction, Version},
     postgres::{
-        Broken, Committed,
-        history::Applied,
+        Broken, Committed, Noted,
         journal::{Entry, Event},
     },
 };
@@ -31,6 +30,13 @@ struct Part {
     joined: Joined,
     begin: Instant,
     from_ms: f64,
+}
+
+/// What the host's tables hold.
+struct OwnRows {
+    /// The digest of each row of the history, by its version as it is written.
+    rows: HashMap<String, String>,
+    noted: Noted,
 }
 
 impl Run<'_> {
@@ -112,12 +118,12 @@ impl Run<'_> {
         let Config { so_far, meter, .. } = self.config;
         self.session.batch("beginning a transaction", "BEGIN").await?;
         Failpoint::Begun.pass();
-        let before = self.applied().await?;
+        let before = self.own_rows(None).await?;
         let mut parts: Vec<Part> = Vec::new();
         for item in work {
             let (begin, from_ms) = (Instant::now(), so_far.begun(&item.name, &item.kind));
             meter.migration_began(&item.name, Direction::Up);
-            match Passage::of(self, Direction::Up, item, backup).trying(tries).join(findings).await {
+            match Passage::of(self, Direction::Up, item, backup).trying(tries).join(parts.is_empty(), findings).await {
                 Ok(joined) => parts.push(Part { joined, begin, from_ms }),
                 Err(error) => {
                     meter.migration_ended(&item.name, Direction::Up, begin.elapsed(), false);
@@ -126,13 +132,23 @@ impl Run<'_> {
                 }
             }
         }
-        let committed = match self.check_history(work, &before).await {
-            Ok(()) => {
-                Failpoint::Checked.pass();
-                self.commit_all(work).await
+        let held = self.holds_just(&parts, work, &before).await;
+        let cause = match held {
+            Ok(true) => None,
+            Ok(false) => Some(Cause::Script(format!("one of them did what it must not: {}", Broken::Own.what()))),
+            Err(Error::Database { error, .. }) if !error.connection_lost => Some(Cause::Database(error)),
+            Err(error) => {
+                self.undone(work, parts);
+                return Err(error);
             }
-            Err(error) => Err(error),
         };
+        if let Some(cause) = cause {
+            self.session.abort().await?;
+            self.undone(work, parts);
+            return Err(self.not_committed(work, cause).await);
+        }
+        Failpoint::Checked.pass();
+        let committed = self.commit_all(work).await;
         if !matches!(committed, Ok(true)) {
             self.undone(work, parts);
             return committed.map(|_| None);
@@ -149,25 +165,26 @@ impl Run<'_> {
         Ok(Some(done))
     }
 
-    /// Looks whether the history has what it had, and the migrations: a later one finds those before it written in its own transaction.
-    async fn check_history(&self, work: &[Work], before: &[Applied]) -> Result<()> {
-        let Some(last) = work.last() else { return Ok(()) };
+    /// What the host's tables hold; of the journal, up to where `since` saw it end.
+    async fn own_rows(&self, since: Option<&OwnRows>) -> Result<OwnRows> {
+        let rows = self.history.digests(&self.session).await?.into_iter().collect();
+        let noted = self.session.noted(&self.own_tables(), self.run_id, since.map(|since| since.noted.up_to)).await?;
+        Ok(OwnRows { rows, noted })
+    }
+
+    /// Whether they hold what they held, and what was recorded of each migration: a later one finds those before it written in its own
+    /// transaction, and what it writes itself is not told by locks.
+    async fn holds_just(&self, parts: &[Part], work: &[Work], before: &OwnRows) -> Result<bool> {
+        let Some(last) = work.last() else { return Ok(true) };
         self.session.as_at_the_beginning(self.timeouts(last, Direction::Up)).await?;
-        let (run_id, now) = (self.run_id.to_string(), self.applied().await?);
-        let (recorded, others): (Vec<_>, Vec<_>) = now.iter().partition(|row| row.run_id == run_id);
-        let is_recorded = |item: &Work| {
-            recorded.iter().any(|row| {
-                row.version == item.version && row.checksum == item.checksum && row.filename == item.filename
-            })
-        };
-        let kept = before.iter().filter(|row| !work.iter().any(|item| item.version == row.version));
-        if recorded.len() == work.len() && work.iter().all(is_recorded) && kept.eq(others) {
-            return Ok(());
+        let now = self.own_rows(Some(before)).await?;
+        let mut expected = before.rows.clone();
+        for (item, part) in work.iter().zip(parts) {
+            expected.retain(|version, _| Version::parse(version).as_ref() != Some(&item.version));
+            expected.insert(item.version.to_string(), part.joined.row().to_owned());
         }
-        self.session.abort().await?;
-        Err(self
-            .not_committed(work, Cause::Script(format!("one of them did what it must not: {}", Broken::Own.what())))
-            .await)
+        let noted = Noted { beyond: i64::try_from(work.len()).unwrap_or(i64::MAX), ..before.noted.clone() };
+        Ok(now.rows == expected && now.noted == noted)
     }
 
     /// Commits, and says whether that took place.

@@ -19,6 +19,8 @@ pub(in crate::runner) struct Joined {
     /// What it will have been when that is committed.
     done: Done,
     steps: usize,
+    /// The digest of its row in the history.
+    row: String,
     told: Open,
 }
 
@@ -27,13 +29,13 @@ impl Passage<'_, '_> {
     ///
     /// # Errors
     /// What stopped it; the whole transaction is rolled back then.
-    pub(in crate::runner) async fn join(&self, findings: &mut Vec<Finding>) -> Result<Joined> {
+    pub(in crate::runner) async fn join(&self, is_first: bool, findings: &mut Vec<Finding>) -> Result<Joined> {
         let (run, item) = (&*self.run, self.item);
         let mut told = self.migration_begins();
         let span = spans::migration(&item.name, self.direction, &item.kind);
         let joined = async {
-            match run.config.stop.race(Box::pin(self.part_of_all(findings))).await {
-                Ok(Ok(course)) => Ok(course),
+            match run.config.stop.race(Box::pin(self.part_of_all(is_first, findings))).await {
+                Ok(Ok(ended)) => Ok(ended),
                 Ok(Err(stopped)) => Err(self.given_up(stopped, ALL_ROLLED_BACK).await),
                 Err(signal) => {
                     self.roll_back().await;
@@ -43,7 +45,7 @@ impl Passage<'_, '_> {
         };
         let joined = spans::within(span, Box::pin(joined)).await;
         match joined {
-            Ok(course) => Ok(Joined { done: self.done(&course), steps: course.steps.len(), told }),
+            Ok((course, row)) => Ok(Joined { done: self.done(&course), steps: course.steps.len(), row, told }),
             Err(error) => {
                 told.otherwise(self.migration_ended(&Err(error.clone())));
                 Err(error)
@@ -51,12 +53,13 @@ impl Passage<'_, '_> {
         }
     }
 
-    async fn part_of_all(&self, findings: &mut Vec<Finding>) -> Result<Course, Stopped> {
+    /// Returns its course, and the digest of its row in the history.
+    async fn part_of_all(&self, is_first: bool, findings: &mut Vec<Finding>) -> Result<(Course, String), Stopped> {
         let session = &self.run.session;
         session.as_at_the_beginning(self.timeouts()).await.map_err(Stopped::host("begin"))?;
         findings.extend(self.asked_before().await?);
         let begin = Instant::now();
-        let transaction = self.part_begins().await?;
+        let transaction = self.part_begins(!is_first).await?;
         let mut course = self.planned().await?;
         Failpoint::Planned.pass();
         if !course.is_atomic() {
@@ -75,17 +78,24 @@ impl Passage<'_, '_> {
         Failpoint::Recorded.pass();
         findings.extend(self.verified().await?);
         Failpoint::Verified.pass();
+        session.settle_for_good(&transaction).await.map_err(|error| Stopped::at("commit", error))?;
         self.check_recorded().await?;
+        let row = self.run.history.digest(session, &self.item.version).await.map_err(Stopped::host("history"))?;
         self.check("end", &transaction, &writes).await?;
         session.end_part(&transaction).await.map_err(|error| Stopped::at("commit", error))?;
-        Ok(course)
+        Ok((course, row))
     }
 }
 
 impl Joined {
+    /// The digest of its row in the history, as it was written.
+    pub(in crate::runner) fn row(&self) -> &str {
+        &self.row
+    }
+
     /// The transaction is committed: the migration is in effect.
     pub(in crate::runner) fn committed(self, events: &Events) -> Done {
-        let Self { done, steps, told } = self;
+        let Self { done, steps, told, .. } = self;
         events.tell(Event::Committed { migration: done.name.clone(), steps_done: steps, steps });
         let (migration, version) = (done.name.clone(), done.version.clone());
         told.end(Event::MigrationCommitted { migration, version, execution_time_ms: done.execution_time_ms });

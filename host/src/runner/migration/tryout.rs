@@ -53,7 +53,8 @@ impl Passage<'_, '_> {
         let run = &*self.run;
         let tried = async {
             findings.extend(self.asked_before().await?);
-            let transaction = self.part_begins().await?;
+            // Nothing is recorded in a transaction that is undone.
+            let transaction = self.part_begins(false).await?;
             let course = self.planned().await?;
             let mut committed_before = after_others;
             let mut for_its_transaction = false;
@@ -75,6 +76,8 @@ impl Passage<'_, '_> {
             }
             self.settle(&transaction).await?;
             findings.extend(self.verified().await?);
+            let settled = run.session.settle_for_good(&transaction).await;
+            settled.map_err(|error| Stopped::at("commit", error))?;
             self.check("end", &transaction, &OwnWrites::default()).await?;
             let ended = run.session.end_part(&transaction).await;
             ended.map_err(|error| Stopped::at("commit", error))?;
@@ -101,9 +104,9 @@ impl Passage<'_, '_> {
     }
 
     /// Begins the migration's part of the open transaction.
-    pub(super) async fn part_begins(&self) -> Result<Transaction, Stopped> {
+    pub(super) async fn part_begins(&self, shared: bool) -> Result<Transaction, Stopped> {
         let run = &*self.run;
-        run.session.begin_part(&run.own_tables(), self.seal()).await.map_err(Stopped::host("begin"))
+        run.session.begin_part(&run.own_tables(), self.seal(), shared).await.map_err(Stopped::host("begin"))
     }
 
     /// One step, or why it cannot be tried.
