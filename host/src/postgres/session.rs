@@ -369,7 +369,10 @@ impl Session {
             None => read_only.to_owned(),
             Some(seal) => seal.around(read_only),
         };
-        self.client().batch_execute(&format!("{sql}; DISCARD TEMP")).await.map_err(|e| db_error(&e).into())
+        self.client()
+            .batch_execute(&format!("{sql}; DISCARD TEMP"))
+            .await
+            .map_err(|e| put_off_again(db_error(&e)).into())
     }
 
     /// Ends a part of the open transaction, and commits nothing.
@@ -585,7 +588,7 @@ impl Session {
                 tracing::warn!(%error, "the session could not be reset");
                 Committed::Yes
             }
-            Err(error) => Committed::No(Box::new(error)),
+            Err(error) => Committed::No(Box::new(put_off_again(error))),
         }
     }
 
@@ -706,6 +709,18 @@ impl Session {
     pub fn is_closed(&self) -> bool {
         self.handle.client.is_closed()
     }
+}
+
+/// Why something fails that is run read-only at the end of a transaction.
+fn put_off_again(error: DbError) -> DbError {
+    if !error.is("25006") {
+        return error;
+    }
+    let message = format!(
+        "{}: what was put off until the end has put off something once more, which must not write",
+        error.message
+    );
+    DbError { message, ..error }
 }
 
 fn reset_sql(major: u32) -> String {
