@@ -2,7 +2,7 @@
 
 use std::{fs, time::Duration};
 
-use lockgate_tests::{Harm, Meant, Proxy, Scenario};
+use lockgate_tests::{Harm, Meant, Proxy, Scenario, components};
 
 async fn three(name: &str) -> Scenario {
     Scenario::new(name).await.tables(&["a", "b", "c"])
@@ -156,4 +156,24 @@ async fn constraints_that_cannot_be_set_back_are_let_be() {
     scenario.superuser().await.lines(hidden).await;
     scenario.run("up --atomic --no-backup").await.succeeds();
     assert_eq!(scenario.applied().await, ["001", "002"]);
+}
+
+#[tokio::test]
+async fn components_are_sealed_among_others() {
+    let scenario = Scenario::new("atomic_sealed").await.migration(
+        "001_behaviour",
+        "CREATE TABLE hostile_behaviour (behaviour text, statement text);
+         INSERT INTO hostile_behaviour VALUES ('good', 'COMMIT');",
+        "DROP TABLE hostile_behaviour;",
+    );
+    let scenario = scenario.component("002_guest", &components::hostile()).await.migration(
+        "003_after",
+        "CREATE TABLE after_it (i int PRIMARY KEY, j int REFERENCES after_it DEFERRABLE INITIALLY DEFERRED);
+         INSERT INTO after_it VALUES (1, 2), (2, 1); SET CONSTRAINTS ALL IMMEDIATE;",
+        "DROP TABLE after_it;",
+    );
+    scenario.run(ATOMIC).await.succeeds().prints("applied 002_guest").prints("applied 003_after");
+    assert_eq!(transactions(&scenario).await, "1");
+    scenario.run("history --verify").await.succeeds();
+    scenario.is_at_rest().await;
 }

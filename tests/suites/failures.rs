@@ -291,7 +291,7 @@ async fn what_is_written_to_the_history_uncounted_is_found_all_the_same() {
     for (up, says) in
         [(&forged, "it changed the tables in which the host keeps"), (&put_off, "has put off something once more")]
     {
-        scenario.write("migrations/002_b.up.sql", &format!("-- lockgate: irreversible\n{up}"));
+        scenario.write("migrations/002_b.up.sql", format!("-- lockgate: irreversible\n{up}"));
         for (verify, atomic) in [(false, false), (true, false), (false, true)] {
             if verify {
                 scenario.write("migrations/002_b.verify.sql", "SELECT true;");
@@ -314,7 +314,7 @@ async fn what_is_written_to_the_history_uncounted_is_found_all_the_same() {
         row,
     ] {
         for (file, up) in [("002_b", "CREATE TABLE b ()"), ("003_c", &hide(forged))] {
-            scenario.write(&format!("migrations/{file}.up.sql"), &format!("-- lockgate: irreversible\n{up};"));
+            scenario.write(&format!("migrations/{file}.up.sql"), format!("-- lockgate: irreversible\n{up};"));
         }
         scenario.run("up --atomic --no-backup").await.fails_with(1).says("one of them did what it must not");
         assert_eq!(scenario.lines("SELECT h::text FROM schema_migrations h").await, before);

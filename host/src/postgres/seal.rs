@@ -84,9 +84,9 @@ impl Seal {
         self.around("SET CONSTRAINTS ALL IMMEDIATE")
     }
 
-    /// Runs something that sets constraints, except for the seal's own.
+    /// Runs something that sets constraints, and may not write, except for the seal's own: what is put off of that is run before.
     pub(super) fn around(&self, sql: &str) -> String {
-        let (open, close) = (self.open(), self.close());
+        let (open, close) = (self.open_for_good(), self.close());
         format!("{open}; {sql}; SET CONSTRAINTS {} DEFERRED; {close}", self.constraint)
     }
 
