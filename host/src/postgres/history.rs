@@ -189,15 +189,15 @@ impl History {
         row.map(|row| row.get(0)).map_err(|e| Error::database("reading the history", db_error(&e)))
     }
 
-    /// The digest of each whole row, with its version as it is written.
+    /// The digest of each whole row, by its version.
     ///
     /// # Errors
-    /// When they cannot be read.
-    pub async fn digests(&self, session: &Session) -> Result<Vec<(String, String)>> {
+    /// When they cannot be read, or one has no version.
+    pub async fn digests(&self, session: &Session) -> Result<HashMap<Version, String>> {
         let sql = format!("SELECT version, {DIGEST_SQL} FROM {} t", self.table);
         let rows = session.client().query(&sql, &[]).await;
         let rows = rows.map_err(|e| Error::database("reading the history", db_error(&e)))?;
-        Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+        rows.iter().map(|row| Ok((version_of(row)?, row.get(1)))).collect()
     }
 
     /// The down scripts of these versions, as they were applied; only of those that have one.
@@ -513,14 +513,17 @@ pub(super) fn in_order(rows: &[Row]) -> Result<Vec<Applied>> {
     Ok(rows)
 }
 
-fn applied(row: &Row) -> Result<Applied> {
-    let text: String = row.get(0);
-    let version = Version::parse(&text).ok_or_else(|| Error::DamagedHistory {
+fn version_of(row: &Row) -> Result<Version> {
+    let text: &str = row.get(0);
+    Version::parse(text).ok_or_else(|| Error::DamagedHistory {
         what: format!("the history holds `{text}`, which is no version"),
         next: "find out who wrote that row; Lockgate writes none but digits, dots and `R__name`".into(),
-    })?;
+    })
+}
+
+fn applied(row: &Row) -> Result<Applied> {
     Ok(Applied {
-        version,
+        version: version_of(row)?,
         filename: row.get(1),
         description: row.get(2),
         kind: row.get(3),

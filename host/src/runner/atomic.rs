@@ -34,8 +34,8 @@ struct Part {
 
 /// What the host's tables hold.
 struct OwnRows {
-    /// The digest of each row of the history, by its version as it is written.
-    rows: HashMap<String, String>,
+    /// The digest of each row of the history.
+    rows: HashMap<Version, String>,
     noted: Noted,
 }
 
@@ -118,7 +118,13 @@ impl Run<'_> {
         let Config { so_far, meter, .. } = self.config;
         self.session.batch("beginning a transaction", "BEGIN").await?;
         Failpoint::Begun.pass();
-        let before = self.own_rows(None).await?;
+        let before = match self.own_rows(None).await {
+            Ok(before) => before,
+            Err(error) => {
+                self.session.abort().await?;
+                return Err(error);
+            }
+        };
         let mut parts: Vec<Part> = Vec::new();
         for item in work {
             let (begin, from_ms) = (Instant::now(), so_far.begun(&item.name, &item.kind));
@@ -167,7 +173,7 @@ impl Run<'_> {
 
     /// What the host's tables hold; of the journal, up to where `since` saw it end.
     async fn own_rows(&self, since: Option<&OwnRows>) -> Result<OwnRows> {
-        let rows = self.history.digests(&self.session).await?.into_iter().collect();
+        let rows = self.history.digests(&self.session).await?;
         let noted = self.session.noted(&self.own_tables(), self.run_id, since.map(|since| since.noted.up_to)).await?;
         Ok(OwnRows { rows, noted })
     }
@@ -180,8 +186,7 @@ impl Run<'_> {
         let now = self.own_rows(Some(before)).await?;
         let mut expected = before.rows.clone();
         for (item, part) in work.iter().zip(parts) {
-            expected.retain(|version, _| Version::parse(version).as_ref() != Some(&item.version));
-            expected.insert(item.version.to_string(), part.joined.row().to_owned());
+            expected.insert(item.version.clone(), part.joined.row().to_owned());
         }
         let noted = Noted { beyond: i64::try_from(work.len()).unwrap_or(i64::MAX), ..before.noted.clone() };
         Ok(now.rows == expected && now.noted == noted)
