@@ -118,8 +118,8 @@ pub(super) fn written_sql(own: &OwnTables) -> String {
     )
 }
 
-/// An expression of what journal and progress hold, up to the entry of the journal with this number, and how many entries of this run it has beyond it. An
-/// entry that is written anew is another row.
+/// Expressions of what journal and progress hold: the rows of the progress, which rows the entries of the journal up to this number are, and how
+/// many entries of this run there are beyond it. An entry that is written anew is another row.
 pub(super) fn noted_sql(own: &OwnTables, run_id: Uuid, up_to: &str) -> String {
     let OwnTables { journal, progress, .. } = own;
     format!(

@@ -30,28 +30,33 @@ pub(super) struct Beginning<'a, Seen> {
     seen: Option<Seen>,
 }
 
-/// Reads the folder while something else is done. What is wrong with the folder is told first, whatever becomes of that.
-async fn beside_reading<T>(config: &Config, work: impl Future<Output = Result<T>>) -> Result<(Folder, T)> {
-    let (dir, layout, span) = (config.dir.clone(), config.layout.clone(), tracing::Span::current());
-    let reading = move || span.in_scope(|| source::read(&dir, layout.as_deref()));
-    let reading = async {
-        tokio::task::spawn_blocking(reading).await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
-    };
-    // Without an end of its own: a folder that cannot be read ends it.
-    let working = async { Ok(work.await) };
-    let (folder, worked) = tokio::try_join!(reading, working)?;
-    Ok((folder, worked?))
+impl<'a, Seen> Beginning<'a, Seen> {
+    /// Reads the folder while it connects and sees. What is wrong with the folder is told first, whatever becomes of the connection.
+    async fn beside_reading(
+        config: &'a Config,
+        run_id: Uuid,
+        see: impl AsyncFnOnce(&Own<'_>, &str) -> Result<(Opening, Option<Seen>)>,
+    ) -> Result<(Folder, Self)> {
+        let (dir, layout, span) = (config.dir.clone(), config.layout.clone(), tracing::Span::current());
+        let reading = move || span.in_scope(|| source::read(&dir, layout.as_deref()));
+        let reading = async {
+            tokio::task::spawn_blocking(reading)
+                .await
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
+        };
+        let (started, tables) = (Instant::now(), Tables::of(config, run_id));
+        // Without an end of its own: a folder that cannot be read ends it.
+        let seeing = async { Ok(see(&tables.own(), &name(run_id)).await) };
+        let (folder, seen) = tokio::try_join!(reading, seeing)?;
+        let (opening, seen) = seen?;
+        Ok((folder, Self { config, run_id, started, opening, seen }))
+    }
 }
 
 impl<'a> Beginning<'a, Glimpse> {
     /// Reads the folder, and sees whether anything has changed in it.
     pub(super) async fn with_a_glimpse(config: &'a Config, run_id: Uuid) -> Result<(Folder, Self)> {
-        let glimpse = async {
-            let (started, tables) = (Instant::now(), Tables::of(config, run_id));
-            let (opening, seen) = tables.own().glimpse(&config.target, &name(run_id)).await?;
-            Ok(Self { config, run_id, started, opening, seen })
-        };
-        beside_reading(config, glimpse).await
+        Self::beside_reading(config, run_id, async |own, name| own.glimpse(&config.target, name).await).await
     }
 
     /// What `up` comes to where there is nothing to do; `None` where there may be, or more is to be told of the server.
@@ -81,12 +86,7 @@ impl<'a> Beginning<'a, Glimpse> {
 impl<'a> Beginning<'a, Look> {
     /// Reads the folder, and looks at all that there is.
     pub(super) async fn with_a_look(config: &'a Config, run_id: Uuid) -> Result<(Folder, Self)> {
-        let look = async {
-            let (started, tables) = (Instant::now(), Tables::of(config, run_id));
-            let (opening, seen) = tables.own().look(&config.target, &name(run_id)).await?;
-            Ok(Self { config, run_id, started, opening, seen })
-        };
-        beside_reading(config, look).await
+        Self::beside_reading(config, run_id, async |own, name| own.look(&config.target, name).await).await
     }
 
     /// The state of every migration, where the look tells all of it.

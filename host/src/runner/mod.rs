@@ -622,13 +622,9 @@ impl<'a> Run<'a> {
         backup: Option<Manifest>,
         findings: Vec<Finding>,
     ) -> Outcome {
-        if let Some(head) = &journal_head {
-            tracing::info!(head, "the journal's head");
-        }
-        let duration_ms = self.started.elapsed().as_millis();
         let way_back = self.way_back.clone();
-        let run_id = self.run_id;
-        Outcome { run_id, direction, done, backup, way_back, findings, version, journal_head, duration_ms }
+        let nothing = Outcome::of_nothing(self.run_id, direction, version, journal_head, self.started);
+        Outcome { done, backup, way_back, findings, ..nothing }
     }
 
     /// Under the lock: checks, backup, then one migration after the other.
