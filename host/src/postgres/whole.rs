@@ -7,10 +7,11 @@
 
 use std::{
     collections::HashMap,
+    ops::Range,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use futures_util::TryStreamExt;
+use futures_util::{TryStreamExt as _, future::try_join_all};
 use tokio_postgres::{SimpleQueryMessage, SimpleQueryRow};
 use uuid::Uuid;
 
@@ -19,7 +20,7 @@ use super::{
     history::{History, Record},
     journal::{Entry, Journal},
     lock::LockKey,
-    own::{OwnTables, OwnWrites, signature_sql, writes_sql, written_sql},
+    own::{Done, OwnTables, OwnWrites, done_sql, unlocked_sql},
     quote_literal,
     session::{Broken, ROLES_SQL, SETTINGS_SQL, Session, Standing, Timeouts, Transaction},
 };
@@ -44,7 +45,7 @@ const VERSION: &str = "lockgate.version";
 const LOST_TRANSACTION: &str = "lockgate: the transaction is lost";
 const LOST_ROLE: &str = "lockgate: the role is lost";
 const WRITTEN: &str = "lockgate: its own tables are written to";
-const LOST_QUESTIONS: &str = "lockgate: what was prepared is not the host's";
+const CHANGED: &str = "lockgate: its own tables may have been changed";
 
 /// What is the same in all messages of a run in one direction.
 pub struct Whole<'a> {
@@ -125,10 +126,10 @@ impl Prepared {
 struct Questions {
     /// The end of their names.
     id: Uuid,
-    /// When they were prepared, in seconds since 1970. Whoever puts another in the place of one does so later.
-    at: String,
-    /// The signature of the host's own tables when they were prepared: every message must leave it as it is.
-    signature: String,
+    /// Their names and when each was prepared, in seconds since 1970. Whoever puts another in the place of one does so later.
+    prepared: Vec<(String, String)>,
+    /// What the host's own tables were when they were prepared, as far as no lock tells: every message must leave it as it is.
+    unlocked: String,
 }
 
 impl Questions {
@@ -136,20 +137,17 @@ impl Questions {
         name(self.id, what)
     }
 
-    /// A statement that fails where one of them is another one by now: a script finds their names. It is not prepared itself.
-    fn intact_sql(&self) -> String {
-        let names = PREPARED.map(|what| quote_literal(&self.name(what))).join(", ");
-        format!(
-            "SELECT CASE WHEN (SELECT pg_catalog.count(*) FROM pg_catalog.pg_prepared_statement()
-                               WHERE name OPERATOR(pg_catalog.=) ANY (ARRAY[{names}]::pg_catalog.text[])
-                                 AND pg_catalog.extract('epoch', prepare_time) OPERATOR(pg_catalog.=) {}::pg_catalog.numeric)
-                              OPERATOR(pg_catalog.<>) {} THEN {} END",
-            quote_literal(&self.at),
-            PREPARED.len(),
-            fail(LOST_QUESTIONS)
-        )
+    /// Whether what [`PREPARED_SQL`] has answered has each of them as it was prepared: a script finds their names, and can put others in their
+    /// place.
+    fn are_intact<'a>(&self, answer: impl Iterator<Item = (&'a str, &'a str)>) -> bool {
+        let found: HashMap<&str, &str> = answer.collect();
+        self.prepared.iter().all(|(name, at)| found.get(name.as_str()) == Some(&at.as_str()))
     }
 }
+
+/// All that is prepared in the session. Not prepared itself, and no more than names and times: it is planned anew each time.
+const PREPARED_SQL: &str =
+    "SELECT name, pg_catalog.extract('epoch', prepare_time) FROM pg_catalog.pg_prepared_statement()";
 
 /// What is prepared.
 const PREPARED: [&str; 6] = ["begin", "guard", "unwritten", "record", "note", "end"];
@@ -179,16 +177,17 @@ mod behind {
     pub(super) const UNWRITTEN: usize = 2;
     pub(super) const HISTORY: usize = 4;
     pub(super) const JOURNAL: usize = 5;
+    pub(super) const PREPARED: usize = 8;
+    pub(super) const END: usize = 9;
 }
 
 impl Whole<'_> {
-    /// What is asked in each message, and the signature.
-    fn prepare_sql(&self, session: &Session, id: Uuid) -> String {
+    /// Prepares what is asked in each message; the last of the messages tells what was prepared, and what the host's own tables are. Each by
+    /// itself, because the server keeps the text of the whole message with each.
+    fn prepare_sql(&self, session: &Session, id: Uuid) -> Vec<String> {
         let own = self.own;
         let names = [&own.history, &own.journal, &own.progress, &own.seal].map(|name| quote_literal(name));
-        let [history, journal, progress, _] = &names;
-        let signature = signature_sql(names.each_ref().map(String::as_str));
-        let writes = [history, journal, progress].map(|name| writes_sql(name)).join(", ");
+        let unlocked = unlocked_sql(names.each_ref().map(String::as_str));
         let version = format!("pg_catalog.current_setting('{VERSION}')");
         let holds = self.history.holds_sql(&version);
         let run_id = quote_literal(&self.run_id.to_string());
@@ -201,42 +200,44 @@ impl Whole<'_> {
             "coalesce(pg_catalog.pg_current_xact_id_if_assigned()::pg_catalog.text OPERATOR(pg_catalog.=)
                       pg_catalog.current_setting('{TRANSACTION}', true), false)"
         );
+        let (lost, lost_role) = (fail(LOST_TRANSACTION), fail(LOST_ROLE));
+        let begin = format!(
+            "SELECT pg_catalog.set_config('{TRANSACTION}', pg_catalog.pg_current_xact_id()::pg_catalog.text, true), {SETTINGS_SQL},
+                    CASE WHEN {changed} THEN {lost} END, CASE WHEN NOT {} THEN {lost} END",
+            self.lock.taken_sql(),
+        );
+        let guard = format!(
+            "SELECT CASE WHEN NOT {is_ours} THEN {lost} WHEN ({ROLES_SQL}) OPERATOR(pg_catalog.<>) {roles} THEN {lost_role} END"
+        );
+        let is = |done: Done| format!("done.worst OPERATOR(pg_catalog.=) {}", done as u8);
+        let unwritten = format!(
+            "SELECT CASE WHEN {} THEN {} WHEN {} THEN {} END FROM {} done (worst)",
+            is(Done::Written),
+            fail(WRITTEN),
+            is(Done::Changed),
+            fail(CHANGED),
+            done_sql(own),
+        );
+        let record = match self.direction {
+            Direction::Up => self.history.recorded_sql(self.run_id, TOOK_SQL),
+            Direction::Down => self.history.forget_sql(&version),
+        };
+        let note = self.journal.noted_sql(TOOK_SQL);
+        let end = format!(
+            "SELECT {ROLES_SQL}, {recorded}, {TOOK_SQL}, {}, pg_catalog.pg_current_xact_id_if_assigned()::pg_catalog.text,
+                    {SETTINGS_SQL}, {unlocked}",
+            self.lock.held_sql(),
+        );
+        let prepared = PREPARED.into_iter().zip([begin, guard, unwritten, record, note, end]);
+        let prepared = prepared.map(|(what, sql)| format!("PREPARE {} AS {sql}", name(id, what)));
         // Planned here, once, and for catalogs that grow with every migration: as small as they are now, they would be read whole each time.
-        format!(
-            "BEGIN; SET LOCAL enable_seqscan = off; SET LOCAL plan_cache_mode = force_generic_plan;
-             PREPARE {begin} AS
-                 SELECT pg_catalog.set_config('{TRANSACTION}', pg_catalog.pg_current_xact_id()::pg_catalog.text, true),
-                        {writes}, {SETTINGS_SQL}, CASE WHEN {changed} THEN {lost} END, CASE WHEN NOT {lock_taken} THEN {lost} END;
-             PREPARE {guard} AS
-                 SELECT CASE WHEN NOT {is_ours} THEN {lost}
-                             WHEN ({ROLES_SQL}) OPERATOR(pg_catalog.<>) {roles} THEN {lost_role} END;
-             PREPARE {unwritten} AS SELECT CASE WHEN {written} THEN {lost_own} END;
-             PREPARE {end} AS
-                 SELECT {ROLES_SQL}, {recorded}, {TOOK_SQL}, {lock_held}, pg_catalog.pg_current_xact_id_if_assigned()::pg_catalog.text,
-                        {SETTINGS_SQL}, {signature}, {writes};
-             PREPARE {record} AS {record_sql};
-             PREPARE {note} AS {note_sql};
-             SET LOCAL {VERSION} = ''; EXPLAIN EXECUTE {begin}; EXPLAIN EXECUTE {end}; COMMIT; SELECT {signature},
-                 (SELECT pg_catalog.extract('epoch', prepare_time) FROM pg_catalog.pg_prepared_statement()
-                  WHERE name OPERATOR(pg_catalog.=) '{end}')",
-            begin = name(id, "begin"),
-            guard = name(id, "guard"),
-            unwritten = name(id, "unwritten"),
-            end = name(id, "end"),
-            record = name(id, "record"),
-            record_sql = match self.direction {
-                Direction::Up => self.history.recorded_sql(self.run_id, TOOK_SQL),
-                Direction::Down => self.history.forget_sql(&version),
-            },
-            note = name(id, "note"),
-            note_sql = self.journal.noted_sql(TOOK_SQL),
-            lock_taken = self.lock.taken_sql(),
-            lock_held = self.lock.held_sql(),
-            lost = fail(LOST_TRANSACTION),
-            lost_role = fail(LOST_ROLE),
-            written = written_sql(own),
-            lost_own = fail(WRITTEN),
-        )
+        let first = "BEGIN; SET LOCAL enable_seqscan = off; SET LOCAL plan_cache_mode = force_generic_plan".to_owned();
+        let last = format!(
+            "SET LOCAL {VERSION} = ''; EXPLAIN EXECUTE {}; EXPLAIN EXECUTE {}; COMMIT; {PREPARED_SQL}; SELECT {unlocked}",
+            name(id, "begin"),
+            name(id, "end"),
+        );
+        [first].into_iter().chain(prepared).chain([last]).collect()
     }
 
     /// Before the script.
@@ -258,32 +259,34 @@ impl Whole<'_> {
         };
         format!(
             "\n;EXECUTE {guard}; SET CONSTRAINTS ALL IMMEDIATE; EXECUTE {unwritten}; {version}; EXECUTE {record}; EXECUTE {note}({entry});
-             {version}; SET LOCAL enable_seqscan = off; {intact}; EXECUTE {end}",
+             {version}; SET LOCAL enable_seqscan = off; {PREPARED_SQL}; EXECUTE {end}",
             guard = questions.name("guard"),
             unwritten = questions.name("unwritten"),
             version = migration.version_sql(),
             note = questions.name("note"),
             entry = migration.entry.arguments(),
-            intact = questions.intact_sql(),
             end = questions.name("end"),
         )
-    }
-
-    fn writes(&self) -> OwnWrites {
-        match self.direction {
-            Direction::Up => OwnWrites { history_inserted: 1, journal: 1, ..OwnWrites::default() },
-            Direction::Down => OwnWrites { history_deleted: 1, journal: 1, ..OwnWrites::default() },
-        }
     }
 
     /// Prepares what is asked in each message; `None` where that is impossible.
     async fn prepare(&self, session: &Session) -> Option<Arc<Questions>> {
         let id = Uuid::now_v7();
-        let prepared = session.texts("preparing what is asked of each migration", &self.prepare_sql(session, id)).await;
-        let prepared = prepared.inspect_err(|error| tracing::debug!(%error, "migrations go step by step"));
-        let mut answer = prepared.ok()?.pop()?;
-        let (at, signature) = (answer.pop()??, answer.pop()??);
-        let questions = Arc::new(Questions { id, at, signature });
+        let messages = self.prepare_sql(session, id);
+        let asked = messages.iter().map(|sql| session.texts("preparing what is asked of each migration", sql));
+        let answered = try_join_all(asked).await;
+        let answered = answered.inspect_err(|error| tracing::debug!(%error, "migrations go step by step"));
+        let mut rows = answered.ok()?.pop()?;
+        let unlocked = rows.pop()?.pop()??;
+        let names = PREPARED.map(|what| name(id, what));
+        let prepared: Vec<(String, String)> = pairs(&rows)
+            .filter(|(name, _)| names.iter().any(|own| own == name))
+            .map(|(a, b)| (a.into(), b.into()))
+            .collect();
+        if prepared.len() < names.len() {
+            return None;
+        }
+        let questions = Arc::new(Questions { id, prepared, unlocked });
         session.prepared.all().insert(self.direction, Arc::clone(&questions));
         Some(questions)
     }
@@ -301,11 +304,11 @@ impl Whole<'_> {
         };
         let (head, tail) = (Self::head(&questions, migration), self.tail(&questions, migration));
         let statements = migration.script.statements().count();
-        let mut answers = Answers::default();
+        let mut answers = Answers::to(BEFORE..BEFORE + statements);
         let asked = answers.of(session, &format!("{head}{message}{tail}")).await;
         if let Err(error) = asked {
-            let begun = answers.rows.first().map(|begin| text(begin, 0)).unwrap_or_default();
-            return Err(match self.stopped(error, answers.done, statements, &head, migration.script) {
+            let begun = answers.row(BEFORE - 1).map(|begin| text(begin, 0)).unwrap_or_default();
+            return Err(match Self::stopped(session, error, answers.done, statements, &head, migration.script) {
                 Stopped::Broken(Broken::Transaction) => Self::lost(session, &questions, &begun).await,
                 Stopped::Unfit => {
                     session.prepared.forget();
@@ -314,17 +317,25 @@ impl Whole<'_> {
                 other => other,
             });
         }
-        let script = BEFORE..BEFORE + statements;
-        let rows = answers.touched.get(script.clone()).map_or(0, |rows| rows.iter().sum());
-        if answers.touched.get(script.end + behind::HISTORY) != Some(&1) {
+        let behind = answers.script.end;
+        let rows = answers.touched.get(answers.script.clone()).map_or(0, |rows| rows.iter().sum());
+        if [behind::HISTORY, behind::JOURNAL].iter().any(|i| answers.touched.get(behind + i) != Some(&1)) {
             return Err(Stopped::Unrecorded);
         }
-        let (Some(begin), Some(end)) = (answers.rows.first(), answers.rows.last()) else { return Err(Stopped::Unfit) };
+        if !questions.are_intact(answers.pairs(behind + behind::PREPARED)) {
+            tracing::warn!("what the host had prepared was replaced; the migration is run once more, step by step");
+            session.prepared.forget();
+            return Err(Stopped::Unfit);
+        }
+        let (Some(begin), Some(end)) = (answers.row(BEFORE - 1), answers.row(behind + behind::END)) else {
+            return Err(Stopped::Unfit);
+        };
+        // That nobody has written to the host's own tables, nor changed them otherwise, the locks have told.
         let transaction = Transaction {
             id: text(begin, 0),
-            signature: questions.signature.clone(),
-            writes: [1, 2, 3].map(|i| counts(begin.get(i))),
-            settings: text(begin, 4),
+            signature: questions.unlocked.clone(),
+            writes: [const { None }; 3],
+            settings: text(begin, 1),
             shared: false,
             seal: None,
         };
@@ -334,16 +345,13 @@ impl Whole<'_> {
             transaction: end.get(4).map(str::to_owned),
             settings: text(end, 5),
             signature: text(end, 6),
-            writes: [7, 8, 9].map(|i| counts(end.get(i))),
+            writes: [const { None }; 3],
             sealed: true,
         };
         if standing.signature != transaction.signature {
-            // Who has changed them, the migration or somebody else since it was prepared, is found out step by step.
-            tracing::warn!("the host's own tables were changed; the migration is run once more, step by step");
-            session.prepared.forget();
-            return Err(Stopped::Unfit);
+            return Err(Self::changed(session));
         }
-        session.compare(&transaction, &standing, &self.writes()).map_err(Stopped::Broken)?;
+        session.compare(&transaction, &standing, &OwnWrites::default()).map_err(Stopped::Broken)?;
         if !is_true(end, 1) {
             return Err(Stopped::Unrecorded);
         }
@@ -351,19 +359,34 @@ impl Whole<'_> {
         Ok(Ran { rows, took_ms, transaction })
     }
 
+    /// Who has changed the host's own tables, the migration or somebody else, is found out step by step.
+    fn changed(session: &Session) -> Stopped {
+        tracing::warn!("the host's own tables may have been changed; the migration is run once more, step by step");
+        session.prepared.forget();
+        Stopped::Unfit
+    }
+
     /// What it means that the transaction of this number is not the one that is open: the script has ended it, or has only set back all that is
     /// set, and with it by what it is known. The number is told by what was prepared, which must be the host's still.
     async fn lost(session: &Session, questions: &Questions, begun: &str) -> Stopped {
         let status = format!("SELECT pg_catalog.pg_xact_status({}::pg_catalog.xid8)", quote_literal(begun));
         // Whoever asked rolls back what is open.
-        let sql = format!("ROLLBACK; {}; {status}; BEGIN", questions.intact_sql());
-        let rows = session.texts("asking what became of a transaction", &sql).await.unwrap_or_default();
-        let status = rows.into_iter().flatten().flatten().next_back();
-        if status.as_deref() == Some("aborted") { Stopped::Unfit } else { Stopped::Broken(Broken::Transaction) }
+        let sql = format!("ROLLBACK; {PREPARED_SQL}; {status}; BEGIN");
+        let mut rows = session.texts("asking what became of a transaction", &sql).await.unwrap_or_default();
+        let status = rows.pop().into_iter().flatten().flatten().next_back();
+        let is_aborted = status.as_deref() == Some("aborted") && questions.are_intact(pairs(&rows));
+        if is_aborted { Stopped::Unfit } else { Stopped::Broken(Broken::Transaction) }
     }
 
     /// What an error means, by the statement that the server was at.
-    fn stopped(&self, mut error: DbError, done: usize, statements: usize, head: &str, script: &Script) -> Stopped {
+    fn stopped(
+        session: &Session,
+        mut error: DbError,
+        done: usize,
+        statements: usize,
+        head: &str,
+        script: &Script,
+    ) -> Stopped {
         let before = u32::try_from(head.chars().count()).unwrap_or(u32::MAX);
         // A message that cannot be read whole is refused before anything of it is done.
         let unread = done == 0 && error.is("42601") && error.position.is_some_and(|position| position > before);
@@ -378,11 +401,8 @@ impl Whole<'_> {
         error.position = None;
         match n - statements {
             _ if error.is(GONE) => Stopped::Unfit,
-            _ if error.message.contains(LOST_QUESTIONS) => {
-                tracing::warn!("what the host had prepared was replaced; the migration is run once more, step by step");
-                Stopped::Unfit
-            }
             behind::UNWRITTEN if error.message.contains(WRITTEN) => Stopped::Broken(Broken::Own),
+            behind::UNWRITTEN if error.message.contains(CHANGED) => Self::changed(session),
             behind::GUARD if error.message.contains(LOST_ROLE) => Stopped::Broken(Broken::Role),
             behind::GUARD if error.message.contains(LOST_TRANSACTION) => Stopped::Broken(Broken::Transaction),
             behind::PUT_OFF => Stopped::PutOff(error.into()),
@@ -394,17 +414,22 @@ impl Whole<'_> {
 }
 
 /// What the server answers to a message, as far as it goes.
-#[derive(Default)]
 struct Answers {
+    /// The numbers of the script's statements.
+    script: Range<usize>,
     /// The statements that are done.
     done: usize,
     /// How many rows each of them has touched.
     touched: Vec<u64>,
-    /// The rows of the host's questions: the first, and the last so far.
-    rows: Vec<SimpleQueryRow>,
+    /// The rows of the host's questions, each with the number of its statement. What a script selects is nobody's to keep.
+    rows: Vec<(usize, SimpleQueryRow)>,
 }
 
 impl Answers {
+    fn to(script: Range<usize>) -> Self {
+        Self { script, done: 0, touched: Vec::new(), rows: Vec::new() }
+    }
+
     async fn of(&mut self, session: &Session, sql: &str) -> Result<(), DbError> {
         let client = session.client();
         let answers = client.simple_query_raw(sql).await.map_err(|e| db_error(&e))?;
@@ -415,16 +440,33 @@ impl Answers {
                     self.done += 1;
                     self.touched.push(touched);
                 }
-                SimpleQueryMessage::Row(row) => {
-                    // What a script selects is nobody's to keep.
-                    self.rows.truncate(1);
-                    self.rows.push(row);
-                }
+                SimpleQueryMessage::Row(row) if !self.script.contains(&self.done) => self.rows.push((self.done, row)),
                 _ => {}
             }
         }
         Ok(())
     }
+
+    fn rows_of(&self, statement: usize) -> impl Iterator<Item = &SimpleQueryRow> {
+        self.rows.iter().filter(move |(of, _)| *of == statement).map(|(_, row)| row)
+    }
+
+    fn row(&self, statement: usize) -> Option<&SimpleQueryRow> {
+        self.rows_of(statement).next()
+    }
+
+    /// The rows of two columns of a statement.
+    fn pairs(&self, statement: usize) -> impl Iterator<Item = (&str, &str)> {
+        self.rows_of(statement).filter_map(|row| Some((row.try_get(0).ok()??, row.try_get(1).ok()??)))
+    }
+}
+
+/// The same, of rows that were read.
+fn pairs(rows: &[Vec<Option<String>>]) -> impl Iterator<Item = (&str, &str)> {
+    rows.iter().filter_map(|row| match row.as_slice() {
+        [Some(a), Some(b)] => Some((a.as_str(), b.as_str())),
+        _ => None,
+    })
 }
 
 fn text(row: &SimpleQueryRow, i: usize) -> String {
@@ -433,9 +475,4 @@ fn text(row: &SimpleQueryRow, i: usize) -> String {
 
 fn is_true(row: &SimpleQueryRow, i: usize) -> bool {
     row.try_get(i).ok().flatten() == Some("t")
-}
-
-/// The numbers of an array, as the server writes it.
-fn counts(array: Option<&str>) -> Option<Vec<i64>> {
-    array?.trim_matches(['{', '}']).split(',').map(|n| n.parse().ok()).collect()
 }
