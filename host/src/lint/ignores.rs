@@ -136,14 +136,15 @@ fn after_word<'a>(text: &'a str, word: &str) -> Option<&'a str> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{PgVersion, Subject, check};
+    use super::super::{Asked, Subject, check};
     use super::*;
 
     /// `rule line` of what is found in a way up.
     fn found(up: &str) -> Vec<String> {
-        let subject = Subject::for_tests(&format!("-- lockgate: irreversible\n{up}"), None);
         let settings = Settings::default();
-        let report = check(&[subject], &settings, PgVersion::of(None, &settings), None);
+        let asked = Asked::of(None, &settings);
+        let subject = Subject::for_tests(&format!("-- lockgate: irreversible\n{up}"), None, asked);
+        let report = check(&[subject], asked, None);
         report.findings.iter().map(|finding| format!("{} {}", finding.rule, finding.line - 1)).collect()
     }
 

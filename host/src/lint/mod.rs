@@ -34,6 +34,15 @@ struct View<'a> {
     relations: Option<&'a Relations>,
 }
 
+/// What is asked: the rules that are on, and for which version.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'a> {
+    /// Which are on.
+    pub settings: &'a Settings,
+    /// Of PostgreSQL.
+    pub pg_version: PgVersion,
+}
+
 /// What a rule of ours found: where, as the offset of a byte in a script, and what to say of it.
 struct Found<'a> {
     part: &'a Part,
@@ -117,6 +126,13 @@ pub enum VersionSource {
     OldestSupported,
 }
 
+impl<'a> Asked<'a> {
+    /// What is configured, of the server where there is one.
+    pub fn of(server: Option<u32>, settings: &'a Settings) -> Self {
+        Self { settings, pg_version: PgVersion::of(server, settings) }
+    }
+}
+
 impl PgVersion {
     /// Of the server, else as it is configured, else the oldest that is supported.
     pub fn of(server: Option<u32>, settings: &Settings) -> Self {
@@ -153,14 +169,9 @@ pub fn locks(subjects: &[Subject]) -> impl Iterator<Item = &Locks> {
 }
 
 /// Asks every rule that is not off about every migration. Without a database, what depends on one is left out, and that is told.
-pub fn check(
-    subjects: &[Subject],
-    settings: &Settings,
-    pg_version: PgVersion,
-    relations: Option<&Relations>,
-) -> Report {
-    let found =
-        parallel::map(subjects, SUBJECTS_A_THREAD, |subject| check_one(subject, settings, pg_version, relations));
+pub fn check(subjects: &[Subject], asked: Asked<'_>, relations: Option<&Relations>) -> Report {
+    let Asked { settings, pg_version } = asked;
+    let found = parallel::map(subjects, SUBJECTS_A_THREAD, |subject| check_one(subject, settings, relations));
     let mut findings = found.concat();
     findings.sort_by(|a, b| (&a.file, a.line, a.column).cmp(&(&b.file, b.line, b.column)));
     let skipped = match relations {
@@ -181,15 +192,13 @@ pub fn check(
 }
 
 /// The same for one migration: in order of place within each file.
-fn check_one(
-    subject: &Subject,
-    settings: &Settings,
-    pg_version: PgVersion,
-    relations: Option<&Relations>,
-) -> Vec<Finding> {
+fn check_one(subject: &Subject, settings: &Settings, relations: Option<&Relations>) -> Vec<Finding> {
     let mut found: Vec<(Rule, Found<'_>)> = Vec::new();
     for part in subject.parts() {
-        found.extend(squawk::check(part, settings, pg_version.major));
+        found.extend(part.squawk().iter().map(|said| {
+            let (message, help) = (said.message.clone(), said.help.clone());
+            (said.rule, Found { part, offset: said.offset, message, help })
+        }));
     }
     let view = View { subject, settings, relations };
     for (rule, check) in OWN.iter().filter(|(rule, _)| settings.level(*rule) != Level::Off) {
@@ -223,12 +232,13 @@ impl Found<'_> {
 
 #[cfg(test)]
 mod tests_of {
-    use super::{PgVersion, Relations, Settings, Subject, check};
+    use super::{Asked, Relations, Settings, Subject, check};
 
     /// `line:column` of what one rule finds.
     pub(super) fn found(rule: &str, up: &str, down: Option<&str>, relations: Option<&Relations>) -> Vec<String> {
-        let (subject, settings) = (Subject::for_tests(up, down), Settings::default());
-        let report = check(&[subject], &settings, PgVersion::of(None, &settings), relations);
+        let settings = Settings::default();
+        let asked = Asked::of(None, &settings);
+        let report = check(&[Subject::for_tests(up, down, asked)], asked, relations);
         let of_rule = report.findings.iter().filter(|finding| finding.rule.to_string() == rule);
         of_rule.map(|finding| format!("{}:{}", finding.line, finding.column)).collect()
     }
@@ -239,8 +249,8 @@ mod tests {
     use super::*;
 
     fn checked(up: &str, settings: &Settings) -> Report {
-        let subject = Subject::for_tests(up, None);
-        check(&[subject], settings, PgVersion::of(None, settings), None)
+        let asked = Asked::of(None, settings);
+        check(&[Subject::for_tests(up, None, asked)], asked, None)
     }
 
     #[test]

@@ -3,49 +3,56 @@
 use squawk_linter::Linter;
 
 use super::{
-    Found, Level, Rule, Settings,
+    Asked, Level, Rule,
     defaults::{About, SQUAWK},
-    subject::{Part, Side},
+    subject::Side,
     whole::Whole,
 };
 
+/// What a rule of squawk's has to say, and where: as the offset of a byte in the script.
+#[derive(Debug)]
+pub(super) struct Said {
+    pub(super) rule: Rule,
+    pub(super) offset: usize,
+    pub(super) message: String,
+    pub(super) help: Option<String>,
+}
+
 /// What squawk's rules have to say of a script.
-pub(super) fn check<'a>(part: &'a Part, settings: &Settings, pg_major: u32) -> Vec<(Rule, Found<'a>)> {
-    let asked = SQUAWK.iter().filter(|(rule, _, about)| {
-        settings.level(Rule::Squawk(*rule)) != Level::Off && (part.side == Side::Up || *about == About::Locks)
+pub(super) fn ask(whole: &Whole, side: Side, in_transaction: bool, asked: Asked<'_>) -> Vec<Said> {
+    let rules = SQUAWK.iter().filter(|(rule, _, about)| {
+        asked.settings.level(Rule::Squawk(*rule)) != Level::Off && (side == Side::Up || *about == About::Locks)
     });
-    let asked: Vec<squawk_linter::Rule> = asked.map(|(rule, ..)| *rule).collect();
-    if asked.is_empty() {
+    let rules: Vec<squawk_linter::Rule> = rules.map(|(rule, ..)| *rule).collect();
+    if rules.is_empty() {
         return Vec::new();
     }
-    let Some(Whole { text, parsed }) = part.whole() else {
-        tracing::debug!(file = part.file(), "too much of it for squawk's rules");
-        return Vec::new();
-    };
-    let mut linter = Linter::from(asked.iter().copied());
+    let mut linter = Linter::from(rules.iter().copied());
     // A number that a server gave is one that squawk reads.
-    linter.settings.pg_version = pg_major.to_string().parse().unwrap_or_default();
-    linter.settings.assume_in_transaction = part.in_transaction;
-    let violations = linter.lint(parsed, text);
-    let found = violations.into_iter().filter(|violation| asked.contains(&violation.code)).map(|violation| {
-        let offset = usize::from(violation.text_range.start());
+    linter.settings.pg_version = asked.pg_version.major.to_string().parse().unwrap_or_default();
+    linter.settings.assume_in_transaction = in_transaction;
+    let violations = linter.lint(&whole.parsed, &whole.text);
+    let said = violations.into_iter().filter(|violation| rules.contains(&violation.code)).map(|violation| {
         let one_line = |text: String| text.split_whitespace().collect::<Vec<_>>().join(" ");
-        let (message, help) = (one_line(violation.message), violation.help.map(one_line));
-        (Rule::Squawk(violation.code), Found { part, offset, message, help })
+        Said {
+            rule: Rule::Squawk(violation.code),
+            offset: usize::from(violation.text_range.start()),
+            message: one_line(violation.message),
+            help: violation.help.map(one_line),
+        }
     });
-    found.collect()
+    said.collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::{PgVersion, Subject, VersionSource};
+    use super::super::{Asked, PgVersion, Settings, Subject, VersionSource};
     use super::*;
 
     /// `rule line:column` of what is found.
     fn found(up: &str, down: Option<&str>, settings: &Settings, major: u32) -> Vec<String> {
-        let subject = Subject::for_tests(up, down);
-        let version = PgVersion { major, from: VersionSource::Configuration };
-        let report = super::super::check(&[subject], settings, version, None);
+        let asked = Asked { settings, pg_version: PgVersion { major, from: VersionSource::Configuration } };
+        let report = super::super::check(&[Subject::for_tests(up, down, asked)], asked, None);
         let line = |f: &super::super::Finding| format!("{} {}:{}", f.rule, f.line, f.column);
         report.findings.iter().filter(|f| matches!(f.rule, Rule::Squawk(_))).map(line).collect()
     }

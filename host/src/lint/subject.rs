@@ -5,8 +5,10 @@ use std::{fs, path::Path};
 use squawk_syntax::{SourceFile, SyntaxKind, ast::AstNode};
 
 use super::{
+    Asked,
     ignores::Ignores,
     objects::{Objects, objects},
+    squawk::{self, Said},
     whole::Whole,
 };
 use crate::{
@@ -47,11 +49,9 @@ pub(super) struct Part {
     /// Where each piece of the text is: what it includes is in another file.
     places: Places,
     statements: Vec<Statement>,
-    /// None where there is too much of it.
-    whole: Option<Whole>,
+    /// What squawk's rules say of it: the parsed script is large, and not kept for them.
+    squawk: Vec<Said>,
     ignores: Ignores,
-    /// Whether its statements share transactions.
-    pub(super) in_transaction: bool,
 }
 
 /// One statement.
@@ -71,20 +71,20 @@ pub(super) struct Statement {
 
 impl Subject {
     /// A migration of the folder; `None` of a component, whose code tells nothing before it runs.
-    pub fn of(migration: &Migration) -> Option<Self> {
+    pub fn of(migration: &Migration, asked: Asked<'_>) -> Option<Self> {
         let files = migration.scripts()?;
         let irreversible = files.up.as_ref().is_some_and(|up| up.directives().irreversible);
         Some(Self {
-            up: files.up.as_ref().map(|script| Part::of(script, Side::Up)),
-            down: files.down.as_ref().map(|script| Part::of(script, Side::Down)),
+            up: files.up.as_ref().map(|script| Part::of(script, Side::Up, asked)),
+            down: files.down.as_ref().map(|script| Part::of(script, Side::Down, asked)),
             goes_both_ways: files.up.is_some() && !irreversible,
             asked_for: None,
         })
     }
 
     /// The same of many, in their order.
-    pub fn of_all(migrations: &[&Migration]) -> Vec<Self> {
-        parallel::map(migrations, super::SUBJECTS_A_THREAD, |migration| Self::of(migration))
+    pub fn of_all(migrations: &[&Migration], asked: Asked<'_>) -> Vec<Self> {
+        parallel::map(migrations, super::SUBJECTS_A_THREAD, |migration| Self::of(migration, asked))
             .into_iter()
             .flatten()
             .collect()
@@ -95,17 +95,18 @@ impl Subject {
     ///
     /// # Errors
     /// When one cannot be read, or holds what cannot be run; all of them at once.
-    pub fn of_files(migrations: &[Migration], files: &[impl AsRef<Path>]) -> Result<Vec<Self>> {
+    pub fn of_files(migrations: &[Migration], files: &[impl AsRef<Path>], asked: Asked<'_>) -> Result<Vec<Self>> {
         let (mut subjects, mut problems): (Vec<Self>, Vec<Problem>) = (Vec::new(), Vec::new());
         for path in files.iter().map(AsRef::as_ref) {
             let file = path.display().to_string();
             if subjects.iter_mut().any(|subject| subject.ask_for(path)) {
                 continue;
             }
-            let of_folder = migrations.iter().filter_map(Self::of).find(|subject| subject.has(path));
+            let of_folder =
+                migrations.iter().filter_map(|migration| Self::of(migration, asked)).find(|subject| subject.has(path));
             let subject = match of_folder {
                 Some(subject) => Ok(subject),
-                None => Self::alone(path),
+                None => Self::alone(path, asked),
             };
             match subject {
                 Ok(subject) => {
@@ -121,7 +122,7 @@ impl Subject {
         if problems.is_empty() { Ok(subjects) } else { Err(Error::Folder(problems)) }
     }
 
-    fn alone(path: &Path) -> Result<Self, Vec<Problem>> {
+    fn alone(path: &Path, asked: Asked<'_>) -> Result<Self, Vec<Problem>> {
         let name = path.display().to_string();
         let (this, other, side) = match (name.strip_suffix(".up.sql"), name.strip_suffix(".down.sql")) {
             (Some(stem), _) => (read(path)?, Some(format!("{stem}.down.sql")), Side::Up),
@@ -137,8 +138,8 @@ impl Subject {
         let irreversible = up.as_ref().is_some_and(|up| up.directives().irreversible);
         Ok(Self {
             goes_both_ways: pair && up.is_some() && !irreversible,
-            up: up.map(|script| Part::of(&script, Side::Up)),
-            down: down.map(|script| Part::of(&script, Side::Down)),
+            up: up.map(|script| Part::of(&script, Side::Up, asked)),
+            down: down.map(|script| Part::of(&script, Side::Down, asked)),
             asked_for: None,
         })
     }
@@ -171,13 +172,13 @@ impl Subject {
     }
 
     #[cfg(test)]
-    pub(crate) fn for_tests(up: &str, down: Option<&str>) -> Self {
+    pub(crate) fn for_tests(up: &str, down: Option<&str>, asked: Asked<'_>) -> Self {
         let script = |text: &str, file: &str| Script::parse(text, crate::sql::Origin::File(file.into())).unwrap();
         let up = script(up, "m/001_a.up.sql");
         Self {
             goes_both_ways: !up.directives().irreversible,
-            up: Some(Part::of(&up, Side::Up)),
-            down: down.map(|down| Part::of(&script(down, "m/001_a.down.sql"), Side::Down)),
+            up: Some(Part::of(&up, Side::Up, asked)),
+            down: down.map(|down| Part::of(&script(down, "m/001_a.down.sql"), Side::Down, asked)),
             asked_for: None,
         }
     }
@@ -197,7 +198,7 @@ fn is_same(a: &Path, b: &Path) -> bool {
 }
 
 impl Part {
-    fn of(script: &Script, side: Side) -> Self {
+    fn of(script: &Script, side: Side, asked: Asked<'_>) -> Self {
         let text = script.text().to_owned();
         let file = script.path().map(|path| path.display().to_string()).unwrap_or_default();
         let steps = script.steps();
@@ -245,11 +246,15 @@ impl Part {
             let looked_at = statements.iter().filter(|statement| !statement.holds_data && statement.unread.is_none());
             Whole::of(&text, looked_at.map(|statement| statement.start..statement.end))
         });
-        Self { side, file, text, places: script.places().clone(), statements, whole, ignores, in_transaction }
+        if whole.is_none() {
+            tracing::debug!(file, "too much of it for squawk's rules");
+        }
+        let squawk = whole.map_or_else(Vec::new, |whole| squawk::ask(&whole, side, in_transaction, asked));
+        Self { side, file, text, places: script.places().clone(), statements, squawk, ignores }
     }
 
-    pub(super) fn whole(&self) -> Option<&Whole> {
-        self.whole.as_ref()
+    pub(super) fn squawk(&self) -> &[Said] {
+        &self.squawk
     }
 
     pub(super) fn file(&self) -> &str {

@@ -9,7 +9,7 @@ use super::Run;
 use crate::{
     config::Config,
     error::{Problem, Result},
-    lint::{self, PgVersion, Report, Subject},
+    lint::{self, Asked, Report, Subject},
     locks::Relations,
     source,
 };
@@ -35,20 +35,19 @@ pub async fn lint(config: &Config, run_id: Uuid, files: &[PathBuf], online: bool
         Err(_) if !files.is_empty() => source::Folder::default(),
         folder => folder?,
     };
+    let run = if online { Some(Run::begin(config, run_id).await?) } else { None };
+    let server = run.as_ref().map(|run| run.session.server.major());
+    let asked = Asked::of(server, &config.lint);
     let (subjects, problems): (Vec<Subject>, Vec<Problem>) = if files.is_empty() {
         let unfit = folder.migrations.iter().flat_map(|migration| migration.problems().to_vec());
         let problems = folder.problems_beside(|_| false).into_iter().chain(unfit).collect();
-        (Subject::of_all(&folder.migrations.iter().collect::<Vec<_>>()), problems)
+        (Subject::of_all(&folder.migrations.iter().collect::<Vec<_>>(), asked), problems)
     } else {
-        (Subject::of_files(&folder.migrations, files)?, Vec::new())
+        (Subject::of_files(&folder.migrations, files, asked)?, Vec::new())
     };
-    let (server, relations) = if online {
-        let run = Run::begin(config, run_id).await?;
-        let relations = Relations::read(&run.session, lint::locks(&subjects)).await?;
-        (Some(run.session.server.major()), Some(relations))
-    } else {
-        (None, None)
+    let relations = match &run {
+        Some(run) => Some(Relations::read(&run.session, lint::locks(&subjects)).await?),
+        None => None,
     };
-    let version = PgVersion::of(server, &config.lint);
-    Ok(Linted { report: lint::check(&subjects, &config.lint, version, relations.as_ref()), problems })
+    Ok(Linted { report: lint::check(&subjects, asked, relations.as_ref()), problems })
 }

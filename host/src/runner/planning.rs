@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{Run, course::Course, not_planned, work::Work};
 use crate::{
     error::{Error, Finding, NOTHING_CHANGED, Result, Severity, Stage},
-    lint::{self, Level, PgVersion, Rule, Subject},
+    lint::{self, Asked, Level, Rule, Subject},
     locks::{self, Locks, Names, Placed, Relations},
     migration::{Direction, Version},
     runner::outcome::{Plan, Planned, PlannedLock, PlannedStatement, PlannedStep},
@@ -36,13 +36,12 @@ impl Run<'_> {
             let statements = course.as_ref().map(statements).unwrap_or_default();
             drawn.push(Drawn { item, course, statements });
         }
-        let subjects = if direction == Direction::Up { subjects(folder, work) } else { Vec::new() };
+        let asked = self.asked();
+        let subjects = if direction == Direction::Up { subjects(folder, work, asked) } else { Vec::new() };
         // One question for the relations of all statements, whoever wants to know.
         let of_steps = drawn.iter().flat_map(|drawn| &drawn.statements).map(|(_, _, locks)| locks);
         let relations = Relations::read(&self.session, of_steps.chain(lint::locks(&subjects))).await?;
-        let version = PgVersion::of(Some(self.session.server.major()), &self.config.lint);
-        let lint =
-            (direction == Direction::Up).then(|| lint::check(&subjects, &self.config.lint, version, Some(&relations)));
+        let lint = (direction == Direction::Up).then(|| lint::check(&subjects, asked, Some(&relations)));
         let migrations = drawn.into_iter().map(|drawn| drawn.placed(&relations)).collect();
         Ok(Plan { direction, migrations, backup, findings, lint })
     }
@@ -64,10 +63,9 @@ impl Run<'_> {
 
     /// Asks the rules about what is to be applied, and stops the run on what the configuration calls an error.
     pub(super) async fn lint(&self, folder: &Folder, work: &[Work]) -> Result<Vec<Finding>> {
-        let subjects = subjects(folder, work);
+        let subjects = subjects(folder, work, self.asked());
         let relations = Relations::read(&self.session, lint::locks(&subjects)).await?;
-        let version = PgVersion::of(Some(self.session.server.major()), &self.config.lint);
-        let report = lint::check(&subjects, &self.config.lint, version, Some(&relations));
+        let report = lint::check(&subjects, self.asked(), Some(&relations));
         if report.errors > 0 {
             let errors = report.findings.iter().filter(|finding| finding.level == Level::Error);
             let findings = errors.map(lint::Finding::of_a_run).collect();
@@ -86,15 +84,19 @@ impl Run<'_> {
         }
         Ok(findings)
     }
+
+    fn asked(&self) -> Asked<'_> {
+        Asked::of(Some(self.session.server.major()), &self.config.lint)
+    }
 }
 
 /// The SQL of what is to be applied. What an earlier run has begun must go on as it is, whatever anybody thinks of it.
-fn subjects(folder: &Folder, work: &[Work]) -> Vec<Subject> {
+fn subjects(folder: &Folder, work: &[Work], asked: Asked<'_>) -> Vec<Subject> {
     let by_version: BTreeMap<&Version, &Migration> =
         folder.migrations.iter().map(|migration| (&migration.version, migration)).collect();
     let fresh = work.iter().filter(|item| item.started.is_none());
     let migrations: Vec<&Migration> = fresh.filter_map(|item| by_version.get(&item.version).copied()).collect();
-    Subject::of_all(&migrations)
+    Subject::of_all(&migrations, asked)
 }
 
 /// The statements of all steps, each with the number of its transaction and its locks.

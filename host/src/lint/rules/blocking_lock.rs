@@ -116,7 +116,10 @@ fn told<'a>(part: &'a Part, statement: &Statement, placed: &Placed, held: Option
 #[cfg(test)]
 mod tests {
     use super::super::super::tests_of::found;
-    use crate::locks::Relations;
+    use crate::{
+        lint::{Asked, Settings, Subject},
+        locks::Relations,
+    };
 
     const MB: u64 = 1_000_000;
 
@@ -190,7 +193,8 @@ mod tests {
     fn the_next_statement_that_takes_long_is_the_one_that_is_told() {
         let script = "ALTER TABLE big ADD COLUMN n int;\nSELECT 1;\nUPDATE many SET n = 1;\nALTER TABLE big ADD COLUMN m int;\n\
                       DO $$ BEGIN END $$;\nALTER TABLE big ADD COLUMN o int";
-        let subject = crate::lint::Subject::for_tests(script, Some("SELECT 1"));
+        let settings = Settings::default();
+        let subject = Subject::for_tests(script, Some("SELECT 1"), Asked::of(None, &settings));
         let part = subject.up.as_ref().unwrap();
         let line = |offset: usize| part.walk().to(offset).1;
         let takes_long = [false, false, true, false, true, false].into_iter();
