@@ -12,6 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
 use futures_util::TryStreamExt;
 use lockgate::{
     migration::{Checksum, Direction},
@@ -64,13 +65,14 @@ async fn starts() -> Result<()> {
 }
 
 async fn start(language: &str, bytes: &[u8], rounds: usize) -> Result<()> {
+    let given = Bytes::copy_from_slice(bytes);
     let folder = tempfile::tempdir()?;
     let digest = Checksum::of_bytes(bytes);
     let once = async |cached: bool| -> Result<Duration> {
         let begin = Instant::now();
         let cache = cached.then(|| Cache::open(&folder.path().join("cache"))).transpose()?;
         let engine = Engine::with_cache(cache)?;
-        ComponentProgram::load(&engine, bytes.to_vec(), &digest, Rights::default()).await?;
+        ComponentProgram::load(&engine, given.clone(), &digest, Rights::default()).await?;
         Ok(begin.elapsed())
     };
     let cold = median(rounds, async || once(false).await).await?;

@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
 use tokio::sync::Semaphore;
 use wasmtime::{
     Config,
@@ -101,7 +102,7 @@ impl Engine {
     ///
     /// # Errors
     /// One sentence: what it is or needs, and what this host offers.
-    pub async fn warm(&self, bytes: Vec<u8>, digest: &Checksum, limits: &Limits) -> Result<Compiled, String> {
+    pub async fn warm(&self, bytes: Bytes, digest: &Checksum, limits: &Limits) -> Result<Compiled, String> {
         let (component, compiled) = self.component(bytes, digest, limits).await?;
         self.link(&component)?;
         Ok(compiled)
@@ -113,7 +114,7 @@ impl Engine {
     /// As [`Engine::warm`].
     pub(super) async fn load(
         &self,
-        bytes: Vec<u8>,
+        bytes: Bytes,
         digest: &Checksum,
         limits: &Limits,
     ) -> Result<MigrationPre<State>, String> {
@@ -125,7 +126,7 @@ impl Engine {
 
     async fn component(
         &self,
-        bytes: Vec<u8>,
+        bytes: Bytes,
         digest: &Checksum,
         limits: &Limits,
     ) -> Result<(Component, Compiled), String> {
@@ -266,7 +267,7 @@ mod tests {
 
     async fn refusal(bytes: &[u8]) -> String {
         let digest = Checksum::of_bytes(bytes);
-        let loaded = Engine::new().unwrap().load(bytes.to_vec(), &digest, &Limits::default()).await;
+        let loaded = Engine::new().unwrap().load(bytes.to_vec().into(), &digest, &Limits::default()).await;
         match loaded {
             Ok(_) => panic!("it was accepted"),
             Err(text) => text,
@@ -294,7 +295,7 @@ mod tests {
         let engine = Engine::new().unwrap();
         let limits = Limits { compile_max_s: 0, ..Limits::default() };
         // Large enough for the compiler never to be done at once.
-        let bytes = include_bytes!("../../../migrations/003_normalize_phone_numbers.wasm").to_vec();
+        let bytes = Bytes::from_static(include_bytes!("../../../migrations/003_normalize_phone_numbers.wasm"));
         let text = engine.warm(bytes.clone(), &Checksum::of_bytes(&bytes), &limits).await.unwrap_err();
         assert!(text.contains("time to compile it, 0 s (raise it with `compile_max_s`"), "{text}");
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use wasmtime::{Store, UpdateDeadline, WasmBacktrace, component::Resource};
 
 use super::{
@@ -37,9 +38,14 @@ impl ComponentProgram {
     ///
     /// # Errors
     /// Why it cannot run here, in one sentence.
-    pub async fn load(engine: &Engine, bytes: Vec<u8>, digest: &Checksum, rights: Rights) -> Result<Self, String> {
+    pub async fn load(
+        engine: &Engine,
+        bytes: impl Into<Bytes>,
+        digest: &Checksum,
+        rights: Rights,
+    ) -> Result<Self, String> {
         let rights = Arc::new(rights);
-        let pre = engine.load(bytes, digest, &rights.limits).await?;
+        let pre = engine.load(bytes.into(), digest, &rights.limits).await?;
         let mut program = Self { engine: engine.clone(), rights, pre, description: Description::default() };
         let description =
             program.call(Reached::call, async |store, guest| guest.program().call_describe(store).await.map(Ok)).await;

@@ -63,6 +63,6 @@ fn component(
         filename: name.to_owned(),
         kind: Kind::Component,
         checksum,
-        content: Ok(Content::Component(bytes)).into(),
+        content: Ok(Content::Component(bytes.into())).into(),
     })
 }

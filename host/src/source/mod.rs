@@ -13,6 +13,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use bytes::Bytes;
+
 pub(crate) use self::layout::change_set;
 use self::{
     content::Lazy,
@@ -52,7 +54,7 @@ pub enum Content {
     /// SQL files.
     Sql(Box<SqlFiles>),
     /// The bytes of a component.
-    Component(Vec<u8>),
+    Component(Bytes),
 }
 
 impl Migration {

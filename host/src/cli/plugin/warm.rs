@@ -95,7 +95,7 @@ async fn warm(
     let at = file.display().to_string();
     let (bytes, digest) = read?;
     let limits = context.config.limits_of(&stem(file));
-    match engine.warm(bytes, &digest, limits).await {
+    match engine.warm(bytes.into(), &digest, limits).await {
         Ok(compiled) if compiled.kept => Ok(Warmed {
             file: at,
             cached_already: compiled.from_cache,
