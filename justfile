@@ -198,9 +198,10 @@ first-look:
 [group('develop')]
 ci: lint features doc public-api (plugins target / "plugins") test test-newest fuzz-scripts torture languages browser book tutorial ship first-look
 
-# the command itself; the first build takes some minutes and shows its progress
+# the command itself; the first build takes some minutes and shows its progress. With the features that the tests ask of its dependencies: with
+# its own alone, all of them would be built a second time for `just test`. Failpoints are among them, and do nothing but under the fault harness.
 _lockgate:
-    @{{ if env("LOCKGATE_BIN", "") != "" { "true" } else { "cargo build --locked --package lockgate " + if path_exists(lockgate) == "true" { "--quiet" } else { "" } } }}
+    @{{ if env("LOCKGATE_BIN", "") != "" { "true" } else { "cargo build --locked --workspace --bin lockgate " + if path_exists(lockgate) == "true" { "--quiet" } else { "" } } }}
 
 # PostgreSQL's programs, installed if the machine has none
 _postgres:

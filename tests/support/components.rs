@@ -119,7 +119,7 @@ pub(crate) fn of_module(mut module: Vec<u8>, imports: &str, packages: &str) -> V
     let mut resolve = Resolve::default();
     let package = resolve.push_str("made_up.wit", &wit).unwrap();
     let world = resolve.select_world(&[package], Some("migration")).unwrap();
-    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8, false).unwrap();
+    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
     ComponentEncoder::default().module(&module).unwrap().validate(true).encode().unwrap()
 }
 
@@ -135,7 +135,7 @@ fn of_wit(wit: &str, world: &str) -> Vec<u8> {
     let package = resolve.push_str("made_up.wit", wit).unwrap();
     let world = resolve.select_world(&[package], Some(world)).unwrap();
     let mut module = dummy_module(&resolve, world, ManglingAndAbi::Standard32);
-    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8, false).unwrap();
+    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
     ComponentEncoder::default().module(&module).unwrap().validate(true).encode().unwrap()
 }
 

@@ -55,7 +55,7 @@ pub(super) fn build(tools: &Tools, crate_dir: &Path) -> Result<Vec<u8>, BuildErr
     let component = ComponentEncoder::default()
         .validate(true)
         .module(&module)
-        .and_then(|encoder| encoder.encode())
+        .and_then(|mut encoder| encoder.encode())
         .map_err(|error| BuildError::Encode(format!("{error:#}")))?;
     let mut producers = Producers::empty();
     producers.add("language", "Rust", "");
