@@ -107,82 +107,14 @@ pub(super) fn writes_sql(table: &str) -> String {
 /// Only where the host has not written yet. It looks through the locks of all sessions (20 µs on a server with little to do), so once a
 /// transaction.
 pub(super) fn written_sql(own: &OwnTables) -> String {
-    format!("coalesce({} OPERATOR(pg_catalog.=) {}, false)", done_sql(own), Done::Written as u8)
-}
-
-/// What a transaction has done to the host's own tables, as its locks tell; the worse is the greater.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Done {
-    /// What they are may have been changed: one of them is locked as for that, or a catalog is, as for a statement that writes to it by hand.
-    Changed = 1,
-    /// They were written to.
-    Written = 2,
-}
-
-/// An expression of the worst of [`Done`] as a number; NULL where there is nothing. See [`written_sql`].
-///
-/// Whoever changes a table otherwise than by [`unlocked_sql`] takes a lock on it that keeps writers out, and keeps it to the end; so does a
-/// statement that writes to a catalog, other than the DDL that does so by itself. What is measured of a table (`ANALYZE`) takes a weaker one.
-pub(super) fn done_sql(own: &OwnTables) -> String {
-    let OwnTables { history, journal, progress, seal } = own;
-    let oids = |names: &[&String]| {
-        let oids: Vec<String> = names
-            .iter()
-            .map(|name| format!("pg_catalog.to_regclass({})::pg_catalog.oid", quote_literal(name)))
-            .collect();
-        oids.join(", ")
-    };
-    let catalogs: Vec<String> = CATALOG
-        .iter()
-        .map(|(catalog, ..)| *catalog)
-        .chain(["pg_proc"])
-        .map(|catalog| format!("'pg_catalog.{catalog}'::pg_catalog.regclass::pg_catalog.oid"))
-        .collect();
-    let one_of = |what: &str, these: &str| format!("{what} OPERATOR(pg_catalog.=) ANY (ARRAY[{these}])");
-    // Names are looked up once, not for each lock.
-    let table_of =
-        |these: &str| format!("relation OPERATOR(pg_catalog.=) ANY ((SELECT ARRAY[{these}])::pg_catalog.oid[])");
+    let OwnTables { history, journal, progress, .. } = own;
+    let oids = [history, journal, progress]
+        .map(|name| format!("pg_catalog.to_regclass({})::pg_catalog.oid", quote_literal(name)))
+        .join(", ");
     format!(
-        "(SELECT pg_catalog.max(CASE WHEN {} AND {} THEN {}
-                                     WHEN {} AND {} OR {} AND {} THEN {} END)
-          FROM pg_catalog.pg_lock_status() WHERE pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid())",
-        table_of(&oids(&[history, journal, progress])),
-        one_of("mode", "'RowExclusiveLock'"),
-        Done::Written as u8,
-        table_of(&oids(&[history, journal, progress, seal])),
-        one_of("mode", "'ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock'"),
-        one_of("relation", &catalogs.join(", ")),
-        one_of(
-            "mode",
-            "'RowExclusiveLock', 'ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock'"
-        ),
-        Done::Changed as u8,
-    )
-}
-
-/// An expression that changes when a table of one of these names (expressions themselves) is changed in a way that takes no lock on it which
-/// [`done_sql`] would see, in the open transaction or in a later one: its name, its privileges and those of its columns, its children, the
-/// functions of its triggers. A row of the catalog that is no older than the transaction is one that was changed.
-///
-/// A quarter of the work of a whole [`signature_sql`].
-pub(super) fn unlocked_sql(names: [&str; 4]) -> String {
-    let oids = names.map(|name| format!("pg_catalog.to_regclass({name})::pg_catalog.oid")).join(", ");
-    let is_own = |column: &str| format!("{column} OPERATOR(pg_catalog.=) ANY (own.oids)");
-    let is_young = |xmin: &str| format!("pg_catalog.age({xmin}) OPERATOR(pg_catalog.<=) 0");
-    format!(
-        "(SELECT pg_catalog.concat_ws(' ', own.oids,
-                 (SELECT pg_catalog.count(*) FROM pg_catalog.pg_inherits WHERE {}),
-                 EXISTS (SELECT FROM pg_catalog.pg_class WHERE {} AND {young}),
-                 EXISTS (SELECT FROM pg_catalog.pg_attribute WHERE {} AND {young}),
-                 EXISTS (SELECT FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_proc p ON t.tgfoid OPERATOR(pg_catalog.=) p.oid
-                         WHERE {} AND NOT t.tgisinternal AND {}))
-          FROM (SELECT ARRAY[{oids}] OFFSET 0) own (oids))",
-        is_own("inhparent"),
-        is_own("oid"),
-        is_own("attrelid"),
-        is_own("t.tgrelid"),
-        is_young("p.xmin"),
-        young = is_young("xmin"),
+        "EXISTS (SELECT FROM pg_catalog.pg_lock_status()
+                 WHERE pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid() AND mode OPERATOR(pg_catalog.=) 'RowExclusiveLock'
+                   AND relation OPERATOR(pg_catalog.=) ANY (ARRAY[{oids}]))"
     )
 }
 

@@ -20,7 +20,7 @@ use super::{
     history::{History, Record},
     journal::{Entry, Journal},
     lock::LockKey,
-    own::{Done, OwnTables, OwnWrites, done_sql, unlocked_sql},
+    own::{OwnTables, OwnWrites, signature_sql, writes_sql, written_sql},
     quote_literal,
     session::{Broken, ROLES_SQL, SETTINGS_SQL, Session, Standing, Timeouts, Transaction},
 };
@@ -45,7 +45,6 @@ const VERSION: &str = "lockgate.version";
 const LOST_TRANSACTION: &str = "lockgate: the transaction is lost";
 const LOST_ROLE: &str = "lockgate: the role is lost";
 const WRITTEN: &str = "lockgate: its own tables are written to";
-const CHANGED: &str = "lockgate: its own tables may have been changed";
 
 /// What is the same in all messages of a run in one direction.
 pub struct Whole<'a> {
@@ -128,8 +127,8 @@ struct Questions {
     id: Uuid,
     /// Their names and when each was prepared, in seconds since 1970. Whoever puts another in the place of one does so later.
     prepared: Vec<(String, String)>,
-    /// What the host's own tables were when they were prepared, as far as no lock tells: every message must leave it as it is.
-    unlocked: String,
+    /// The signature of the host's own tables when they were prepared: every message must leave it as it is.
+    signature: String,
 }
 
 impl Questions {
@@ -187,7 +186,9 @@ impl Whole<'_> {
     fn prepare_sql(&self, session: &Session, id: Uuid) -> Vec<String> {
         let own = self.own;
         let names = [&own.history, &own.journal, &own.progress, &own.seal].map(|name| quote_literal(name));
-        let unlocked = unlocked_sql(names.each_ref().map(String::as_str));
+        let [history, journal, progress, _] = &names;
+        let signature = signature_sql(names.each_ref().map(String::as_str));
+        let writes = [history, journal, progress].map(|name| writes_sql(name)).join(", ");
         let version = format!("pg_catalog.current_setting('{VERSION}')");
         let holds = self.history.holds_sql(&version);
         let run_id = quote_literal(&self.run_id.to_string());
@@ -202,22 +203,14 @@ impl Whole<'_> {
         );
         let (lost, lost_role) = (fail(LOST_TRANSACTION), fail(LOST_ROLE));
         let begin = format!(
-            "SELECT pg_catalog.set_config('{TRANSACTION}', pg_catalog.pg_current_xact_id()::pg_catalog.text, true), {SETTINGS_SQL},
-                    CASE WHEN {changed} THEN {lost} END, CASE WHEN NOT {} THEN {lost} END",
+            "SELECT pg_catalog.set_config('{TRANSACTION}', pg_catalog.pg_current_xact_id()::pg_catalog.text, true),
+                    {writes}, {SETTINGS_SQL}, CASE WHEN {changed} THEN {lost} END, CASE WHEN NOT {} THEN {lost} END",
             self.lock.taken_sql(),
         );
         let guard = format!(
             "SELECT CASE WHEN NOT {is_ours} THEN {lost} WHEN ({ROLES_SQL}) OPERATOR(pg_catalog.<>) {roles} THEN {lost_role} END"
         );
-        let is = |done: Done| format!("done.worst OPERATOR(pg_catalog.=) {}", done as u8);
-        let unwritten = format!(
-            "SELECT CASE WHEN {} THEN {} WHEN {} THEN {} END FROM {} done (worst)",
-            is(Done::Written),
-            fail(WRITTEN),
-            is(Done::Changed),
-            fail(CHANGED),
-            done_sql(own),
-        );
+        let unwritten = format!("SELECT CASE WHEN {} THEN {} END", written_sql(own), fail(WRITTEN));
         let record = match self.direction {
             Direction::Up => self.history.recorded_sql(self.run_id, TOOK_SQL),
             Direction::Down => self.history.forget_sql(&version),
@@ -225,7 +218,7 @@ impl Whole<'_> {
         let note = self.journal.noted_sql(TOOK_SQL);
         let end = format!(
             "SELECT {ROLES_SQL}, {recorded}, {TOOK_SQL}, {}, pg_catalog.pg_current_xact_id_if_assigned()::pg_catalog.text,
-                    {SETTINGS_SQL}, {unlocked}",
+                    {SETTINGS_SQL}, {signature}, {writes}",
             self.lock.held_sql(),
         );
         let prepared = PREPARED.into_iter().zip([begin, guard, unwritten, record, note, end]);
@@ -233,7 +226,7 @@ impl Whole<'_> {
         // Planned here, once, and for catalogs that grow with every migration: as small as they are now, they would be read whole each time.
         let first = "BEGIN; SET LOCAL enable_seqscan = off; SET LOCAL plan_cache_mode = force_generic_plan".to_owned();
         let last = format!(
-            "SET LOCAL {VERSION} = ''; EXPLAIN EXECUTE {}; EXPLAIN EXECUTE {}; COMMIT; {PREPARED_SQL}; SELECT {unlocked}",
+            "SET LOCAL {VERSION} = ''; EXPLAIN EXECUTE {}; EXPLAIN EXECUTE {}; COMMIT; {PREPARED_SQL}; SELECT {signature}",
             name(id, "begin"),
             name(id, "end"),
         );
@@ -269,6 +262,13 @@ impl Whole<'_> {
         )
     }
 
+    fn writes(&self) -> OwnWrites {
+        match self.direction {
+            Direction::Up => OwnWrites { history_inserted: 1, journal: 1, ..OwnWrites::default() },
+            Direction::Down => OwnWrites { history_deleted: 1, journal: 1, ..OwnWrites::default() },
+        }
+    }
+
     /// Prepares what is asked in each message; `None` where that is impossible.
     async fn prepare(&self, session: &Session) -> Option<Arc<Questions>> {
         let id = Uuid::now_v7();
@@ -277,7 +277,7 @@ impl Whole<'_> {
         let answered = try_join_all(asked).await;
         let answered = answered.inspect_err(|error| tracing::debug!(%error, "migrations go step by step"));
         let mut rows = answered.ok()?.pop()?;
-        let unlocked = rows.pop()?.pop()??;
+        let signature = rows.pop()?.pop()??;
         let names = PREPARED.map(|what| name(id, what));
         let prepared: Vec<(String, String)> = pairs(&rows)
             .filter(|(name, _)| names.iter().any(|own| own == name))
@@ -286,7 +286,7 @@ impl Whole<'_> {
         if prepared.len() < names.len() {
             return None;
         }
-        let questions = Arc::new(Questions { id, prepared, unlocked });
+        let questions = Arc::new(Questions { id, prepared, signature });
         session.prepared.all().insert(self.direction, Arc::clone(&questions));
         Some(questions)
     }
@@ -308,7 +308,7 @@ impl Whole<'_> {
         let asked = answers.of(session, &format!("{head}{message}{tail}")).await;
         if let Err(error) = asked {
             let begun = answers.row(BEFORE - 1).map(|begin| text(begin, 0)).unwrap_or_default();
-            return Err(match Self::stopped(session, error, answers.done, statements, &head, migration.script) {
+            return Err(match Self::stopped(error, answers.done, statements, &head, migration.script) {
                 Stopped::Broken(Broken::Transaction) => Self::lost(session, &questions, &begun).await,
                 Stopped::Unfit => {
                     session.prepared.forget();
@@ -330,12 +330,11 @@ impl Whole<'_> {
         let (Some(begin), Some(end)) = (answers.row(BEFORE - 1), answers.row(behind + behind::END)) else {
             return Err(Stopped::Unfit);
         };
-        // That nobody has written to the host's own tables, nor changed them otherwise, the locks have told.
         let transaction = Transaction {
             id: text(begin, 0),
-            signature: questions.unlocked.clone(),
-            writes: [const { None }; 3],
-            settings: text(begin, 1),
+            signature: questions.signature.clone(),
+            writes: [1, 2, 3].map(|i| counts(begin.get(i))),
+            settings: text(begin, 4),
             shared: false,
             seal: None,
         };
@@ -345,25 +344,21 @@ impl Whole<'_> {
             transaction: end.get(4).map(str::to_owned),
             settings: text(end, 5),
             signature: text(end, 6),
-            writes: [const { None }; 3],
+            writes: [7, 8, 9].map(|i| counts(end.get(i))),
             sealed: true,
         };
         if standing.signature != transaction.signature {
-            return Err(Self::changed(session));
+            // Who has changed them, the migration or somebody else since it was prepared, is found out step by step.
+            tracing::warn!("the host's own tables were changed; the migration is run once more, step by step");
+            session.prepared.forget();
+            return Err(Stopped::Unfit);
         }
-        session.compare(&transaction, &standing, &OwnWrites::default()).map_err(Stopped::Broken)?;
+        session.compare(&transaction, &standing, &self.writes()).map_err(Stopped::Broken)?;
         if !is_true(end, 1) {
             return Err(Stopped::Unrecorded);
         }
         let took_ms = text(end, 2).parse().unwrap_or_default();
         Ok(Ran { rows, took_ms, transaction })
-    }
-
-    /// Who has changed the host's own tables, the migration or somebody else, is found out step by step.
-    fn changed(session: &Session) -> Stopped {
-        tracing::warn!("the host's own tables may have been changed; the migration is run once more, step by step");
-        session.prepared.forget();
-        Stopped::Unfit
     }
 
     /// What it means that the transaction of this number is not the one that is open: the script has ended it, or has only set back all that is
@@ -379,14 +374,7 @@ impl Whole<'_> {
     }
 
     /// What an error means, by the statement that the server was at.
-    fn stopped(
-        session: &Session,
-        mut error: DbError,
-        done: usize,
-        statements: usize,
-        head: &str,
-        script: &Script,
-    ) -> Stopped {
+    fn stopped(mut error: DbError, done: usize, statements: usize, head: &str, script: &Script) -> Stopped {
         let before = u32::try_from(head.chars().count()).unwrap_or(u32::MAX);
         // A message that cannot be read whole is refused before anything of it is done.
         let unread = done == 0 && error.is("42601") && error.position.is_some_and(|position| position > before);
@@ -402,7 +390,6 @@ impl Whole<'_> {
         match n - statements {
             _ if error.is(GONE) => Stopped::Unfit,
             behind::UNWRITTEN if error.message.contains(WRITTEN) => Stopped::Broken(Broken::Own),
-            behind::UNWRITTEN if error.message.contains(CHANGED) => Self::changed(session),
             behind::GUARD if error.message.contains(LOST_ROLE) => Stopped::Broken(Broken::Role),
             behind::GUARD if error.message.contains(LOST_TRANSACTION) => Stopped::Broken(Broken::Transaction),
             behind::PUT_OFF => Stopped::PutOff(error.into()),
@@ -475,4 +462,9 @@ fn text(row: &SimpleQueryRow, i: usize) -> String {
 
 fn is_true(row: &SimpleQueryRow, i: usize) -> bool {
     row.try_get(i).ok().flatten() == Some("t")
+}
+
+/// The numbers of an array, as the server writes it.
+fn counts(array: Option<&str>) -> Option<Vec<i64>> {
+    array?.trim_matches(['{', '}']).split(',').map(|n| n.parse().ok()).collect()
 }
