@@ -102,9 +102,8 @@ impl Subject {
             if subjects.iter_mut().any(|subject| subject.ask_for(path)) {
                 continue;
             }
-            let of_folder =
-                migrations.iter().filter_map(|migration| Self::of(migration, asked)).find(|subject| subject.has(path));
-            let subject = match of_folder {
+            let of_folder = migrations.iter().find(|migration| is_of(migration, path));
+            let subject = match of_folder.and_then(|migration| Self::of(migration, asked)) {
                 Some(subject) => Ok(subject),
                 None => Self::alone(path, asked),
             };
@@ -148,10 +147,6 @@ impl Subject {
         self.up.iter().chain(&self.down)
     }
 
-    fn has(&self, path: &Path) -> bool {
-        self.parts().any(|part| is_same(Path::new(&part.file), path))
-    }
-
     /// Has it tell of this file, if it is one of its own.
     fn ask_for(&mut self, path: &Path) -> bool {
         let own = self.parts().map(|part| part.file.clone()).find(|file| is_same(Path::new(file), path));
@@ -191,6 +186,13 @@ fn read(path: &Path) -> Result<Script, Vec<Problem>> {
     })?;
     let beside = path.parent().unwrap_or(Path::new("."));
     Script::parse_file(&text, path, beside, Directives::default()).map(|(script, _)| script)
+}
+
+/// Whether a file is a script of the migration.
+fn is_of(migration: &Migration, path: &Path) -> bool {
+    let files = migration.scripts();
+    let scripts = files.into_iter().flat_map(|files| [&files.up, &files.down]).flatten();
+    scripts.filter_map(Script::path).any(|own| is_same(own, path))
 }
 
 fn is_same(a: &Path, b: &Path) -> bool {
