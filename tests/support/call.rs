@@ -188,11 +188,12 @@ fn binary() -> &'static Path {
         }
         let this = env::current_exe().unwrap();
         let profile = this.ancestors().nth(2).unwrap();
-        // A test depends on no other crate's command, so one that is out of date is built here.
+        // A test depends on no other crate's command, so one that is out of date is built here: as `just` does, with the features of the
+        // workspace, or all that it depends on would be built once more.
         if let Some(cargo) = env::var_os("CARGO") {
             let mut build = std::process::Command::new(cargo);
             build
-                .args(["build", "--quiet", "--package", "lockgate", "--bin", "lockgate"])
+                .args(["build", "--quiet", "--locked", "--workspace", "--bin", "lockgate"])
                 .current_dir(env!("CARGO_MANIFEST_DIR"));
             if profile.ends_with("release") {
                 build.arg("--release");
@@ -205,7 +206,7 @@ fn binary() -> &'static Path {
         let path = profile.join("lockgate");
         assert!(
             path.is_file(),
-            "`{}` is missing: run `cargo build -p lockgate`, or name one in LOCKGATE_BIN",
+            "`{}` is missing: run `cargo build --workspace --bin lockgate`, or name one in LOCKGATE_BIN",
             path.display()
         );
         path
