@@ -245,6 +245,38 @@ async fn a_lock_that_is_given_back_at_the_commit_ends_the_run() {
 }
 
 #[tokio::test]
+async fn what_follows_a_commit_that_fails_is_not_begun() {
+    // What is put off again and again fails at the COMMIT, behind which the next migration was sent.
+    let up = "CREATE TABLE t (i int);
+         CREATE FUNCTION again() RETURNS trigger LANGUAGE plpgsql AS $f$
+         BEGIN SET CONSTRAINTS ALL DEFERRED; INSERT INTO t VALUES (NEW.i + 1); RETURN NULL; END $f$;
+         CREATE CONSTRAINT TRIGGER again AFTER INSERT ON t DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION again();
+         INSERT INTO t VALUES (1);";
+    let scenario = Scenario::new("follows")
+        .await
+        .migration("001_a", "CREATE SEQUENCE calls;", "DROP SEQUENCE calls;")
+        .migration("002_b", up, "DROP TABLE t; DROP FUNCTION again;")
+        // A number that was taken stays so, whatever is rolled back.
+        .migration("003_c", "CREATE TABLE c (); SELECT nextval('calls');", "DROP TABLE c;");
+    scenario
+        .up()
+        .await
+        .fails_with(1)
+        .says("migration `002_b` failed in up")
+        .says("has put off something once more")
+        .says("state: rolled back; the database is at version 001; the lock is released");
+    assert_eq!(scenario.applied().await, ["001"]);
+    assert_eq!(scenario.value("SELECT is_called FROM calls").await, "f");
+    assert_eq!(scenario.journal().await, ["run_started", "backup_skipped", "applied 001", "failed 002"]);
+    scenario.is_at_rest().await;
+
+    scenario.write("migrations/002_b.up.sql", "CREATE TABLE b ();");
+    scenario.write("migrations/002_b.down.sql", "DROP TABLE b;");
+    scenario.up().await.succeeds().prints("applied 002_b").prints("applied 003_c");
+    assert_eq!(scenario.value("SELECT last_value FROM calls").await, "1");
+}
+
+#[tokio::test]
 async fn a_sequence_that_is_used_up_does_not_end_the_journal() {
     let scenario = Scenario::new("used_up").await.tables(&["a", "b"]);
     scenario.run("up --to 1 --no-backup").await.succeeds();

@@ -3,7 +3,7 @@
 use futures_util::TryStreamExt;
 use tokio_postgres::SimpleQueryMessage;
 
-use super::{handle::db_error, session::Session};
+use super::{handle::db_error, session::Session, whole::Message};
 use crate::{
     error::{DbError, ProgramError},
     sql::{Origin, Parcel, Script},
@@ -52,8 +52,21 @@ impl Session {
 
     /// Runs statements in one message and counts those that are done; returns the rows that they touched.
     pub(super) async fn run_message(&self, sql: &str, done: &mut usize) -> Result<u64, DbError> {
+        self.run_message_before(sql, None, done).await
+    }
+
+    /// The same, with another message sent right behind it.
+    pub(super) async fn run_message_before(
+        &self,
+        sql: &str,
+        next: Option<Message>,
+        done: &mut usize,
+    ) -> Result<u64, DbError> {
         let client = self.client();
         let answers = client.simple_query_raw(sql).await.map_err(|e| db_error(&e))?;
+        if let Some(next) = next {
+            next.send_ahead(self).await;
+        }
         let mut answers = std::pin::pin!(answers);
         let mut rows = 0;
         while let Some(answer) = answers.try_next().await.map_err(|e| db_error(&e))? {

@@ -17,7 +17,7 @@ use super::{
     quote_literal,
     recorded::Recorder,
     seal::Seal,
-    whole::Prepared,
+    whole::{Ahead, Message, Prepared},
 };
 use crate::{
     error::{DbError, Error, ProgramError, Result},
@@ -246,6 +246,8 @@ pub struct Session {
     pub(super) recorder: Option<Arc<dyn Recorder>>,
     /// What is asked in every migration of one script.
     pub(super) prepared: Prepared,
+    /// The one of them that was sent behind the last COMMIT.
+    pub(super) ahead: Ahead,
     /// What the server said of itself.
     pub server: Server,
 }
@@ -254,8 +256,8 @@ impl Session {
     /// One that was prepared.
     pub(super) fn of(opening: Opening, server: Server) -> Self {
         let Opening { handle, cancel, tls, driver, target, .. } = opening;
-        let prepared = Prepared::default();
-        Self { handle, cancel, tls, driver, target, recorder: None, prepared, server }
+        let (prepared, ahead) = (Prepared::default(), Ahead::default());
+        Self { handle, cancel, tls, driver, target, recorder: None, prepared, ahead, server }
     }
 
     /// For programs and for the host's own statements with parameters.
@@ -565,14 +567,14 @@ impl Session {
     /// Commits, and tells a refusal from a lost answer.
     ///
     /// A trigger that put itself off until now finds the transaction read-only, which cannot be undone in it: what was checked is
-    /// what is committed.
-    pub async fn commit(&self, seal: Option<&Seal>) -> Committed {
+    /// what is committed. The next migration's message is sent without waiting for the answer.
+    pub async fn commit(&self, seal: Option<&Seal>, next: Option<Message>) -> Committed {
         let open = seal.map_or(String::new(), |seal| format!("{}; ", seal.open_for_good()));
         let commit = format!("{open}{SYNCHRONOUS_COMMIT}; SET LOCAL transaction_read_only = on; COMMIT");
         let statements = if seal.is_some() { 5 } else { 3 };
         let mut done = 0;
         let reset = reset_sql(self.server.major());
-        let committed = self.run_message(&format!("{commit}; {reset}"), &mut done).await;
+        let committed = self.run_message_before(&format!("{commit}; {reset}"), next, &mut done).await;
         match committed {
             Ok(_) => {
                 self.transaction_ends(true);
@@ -601,6 +603,7 @@ impl Session {
 
     /// Rolls back, whatever the session is doing.
     pub async fn abort(&self) -> Result<()> {
+        self.ahead.forget();
         self.transaction_ends(false);
         self.undo("rolling back", "ROLLBACK").await
     }

@@ -1,6 +1,9 @@
 //! A migration of one script in one message: the beginning of its transaction, the script, what history and journal have of it, and the
 //! checks. Only the COMMIT has a message of its own: it is sent when the checks have told that nothing is broken.
 //!
+//! Where another such migration follows, its message is sent right behind that COMMIT, and the server goes on without waiting for the host.
+//! It does nothing of it where the COMMIT did not take place.
+//!
 //! What the host asks in each such message is prepared once. Behind the script the server itself looks whether the transaction and the role
 //! are still the host's, and behind what the script has put off, whether the host's tables are; it stops there if they are not. What puts itself off
 //! once more finds the transaction read-only at its COMMIT.
@@ -8,11 +11,13 @@
 use std::{
     collections::HashMap,
     ops::Range,
+    panic::resume_unwind,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use futures_util::{TryStreamExt as _, future::try_join_all};
-use tokio_postgres::{SimpleQueryMessage, SimpleQueryRow};
+use tokio::task::JoinHandle;
+use tokio_postgres::{SimpleQueryMessage, SimpleQueryRow, SimpleQueryStream};
 use uuid::Uuid;
 
 use super::{
@@ -26,7 +31,7 @@ use super::{
 };
 use crate::{
     error::{DbError, Error, ProgramError},
-    migration::Direction,
+    migration::{Direction, Version},
     sql::Script,
 };
 
@@ -40,6 +45,9 @@ const TRANSACTION: &str = "lockgate.transaction";
 
 /// Where the migration's version is kept while the host asks: what is prepared without parameters is planned once.
 const VERSION: &str = "lockgate.version";
+
+/// Where the number of the transaction is kept that must be committed before this one, if there is one.
+const FORMER: &str = "lockgate.former";
 
 /// What the server says where the transaction or the role is not the host's any more.
 const LOST_TRANSACTION: &str = "lockgate: the transaction is lost";
@@ -121,6 +129,69 @@ impl Prepared {
     }
 }
 
+/// The message that was sent behind the last COMMIT, of the migration with this version.
+#[derive(Default)]
+pub(super) struct Ahead(Mutex<Option<(Version, Sent)>>);
+
+impl Ahead {
+    fn put(&self, version: Version, sent: Sent) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((version, sent));
+    }
+
+    fn take(&self, version: &Version) -> Option<Sent> {
+        let ahead = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        ahead.filter(|(of, _)| of == version).map(|(_, sent)| sent)
+    }
+
+    /// Whatever comes of it is rolled back.
+    pub(super) fn forget(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+}
+
+/// The message of a migration.
+pub struct Message {
+    version: Version,
+    questions: Arc<Questions>,
+    sql: String,
+    /// The characters before the script.
+    before: u32,
+    /// The script's statements.
+    statements: usize,
+}
+
+/// A message on its way. Its answers are read as they come, whatever else the host does meanwhile.
+struct Sent {
+    questions: Arc<Questions>,
+    before: u32,
+    statements: usize,
+    answered: JoinHandle<(Answers, Result<(), DbError>)>,
+}
+
+impl Message {
+    /// Sends it behind a COMMIT that was sent just now.
+    pub(super) async fn send_ahead(self, session: &Session) {
+        let version = self.version.clone();
+        session.ahead.put(version, self.send(session).await);
+    }
+
+    async fn send(self, session: &Session) -> Sent {
+        let Self { questions, sql, before, statements, .. } = self;
+        let asked = session.client().simple_query_raw(&sql).await.map_err(|e| db_error(&e));
+        let open = session.handle().questions.clone();
+        let mut answers = Answers::to(BEFORE..BEFORE + statements);
+        let answered = tokio::spawn(async move {
+            let _open = open.ask();
+            let answered = match asked {
+                Ok(stream) => answers.of(stream).await,
+                Err(error) => Err(error),
+            };
+            (answers, answered)
+        });
+        Sent { questions, before, statements, answered }
+    }
+}
+
 /// What is asked in each message.
 struct Questions {
     /// The end of their names.
@@ -166,8 +237,8 @@ fn fail(what: &str) -> String {
     )
 }
 
-/// Before the script: BEGIN, two time-outs, how it commits, the version, and the first question.
-const BEFORE: usize = 6;
+/// Before the script: BEGIN, two time-outs, how it commits, the version, what must be committed before, and the first question.
+const BEFORE: usize = 7;
 
 /// The statements behind the script, by their numbers.
 mod behind {
@@ -202,9 +273,15 @@ impl Whole<'_> {
                       pg_catalog.current_setting('{TRANSACTION}', true), false)"
         );
         let (lost, lost_role) = (fail(LOST_TRANSACTION), fail(LOST_ROLE));
+        let former = format!("pg_catalog.current_setting('{FORMER}')");
+        let follows = format!(
+            "CASE WHEN {former} OPERATOR(pg_catalog.=) '' THEN true
+             ELSE pg_catalog.pg_xact_status({former}::pg_catalog.xid8) OPERATOR(pg_catalog.=) 'committed' END"
+        );
         let begin = format!(
             "SELECT pg_catalog.set_config('{TRANSACTION}', pg_catalog.pg_current_xact_id()::pg_catalog.text, true),
-                    {writes}, {SETTINGS_SQL}, CASE WHEN {changed} THEN {lost} END, CASE WHEN NOT {} THEN {lost} END",
+                    {writes}, {SETTINGS_SQL}, CASE WHEN {changed} THEN {lost} END, CASE WHEN NOT {} THEN {lost} END,
+                    CASE WHEN {follows} THEN NULL ELSE {lost} END",
             self.lock.taken_sql(),
         );
         let guard = format!(
@@ -226,19 +303,20 @@ impl Whole<'_> {
         // Planned here, once, and for catalogs that grow with every migration: as small as they are now, they would be read whole each time.
         let first = "BEGIN; SET LOCAL enable_seqscan = off; SET LOCAL plan_cache_mode = force_generic_plan".to_owned();
         let last = format!(
-            "SET LOCAL {VERSION} = ''; EXPLAIN EXECUTE {}; EXPLAIN EXECUTE {}; COMMIT; {PREPARED_SQL}; SELECT {signature}",
+            "SET LOCAL {VERSION} = ''; SET LOCAL {FORMER} = ''; EXPLAIN EXECUTE {}; EXPLAIN EXECUTE {}; COMMIT; {PREPARED_SQL}; SELECT {signature}",
             name(id, "begin"),
             name(id, "end"),
         );
         [first].into_iter().chain(prepared).chain([last]).collect()
     }
 
-    /// Before the script.
-    fn head(questions: &Questions, migration: &Migration<'_>) -> String {
+    /// Before the script. `former` is the transaction that must be committed before, or empty.
+    fn head(questions: &Questions, migration: &Migration<'_>, former: &str) -> String {
         format!(
-            "BEGIN; {}; SET LOCAL synchronous_commit = on; {}; EXECUTE {};\n",
+            "BEGIN; {}; SET LOCAL synchronous_commit = on; {}; SET LOCAL {FORMER} = {}; EXECUTE {};\n",
             migration.timeouts.sql("SET LOCAL"),
             migration.version_sql(),
+            quote_literal(former),
             questions.name("begin"),
         )
     }
@@ -291,24 +369,52 @@ impl Whole<'_> {
         Some(questions)
     }
 
-    /// Runs a migration, all but its COMMIT: one round trip, and another the first time in a session.
-    ///
-    /// # Errors
-    /// Why nothing of it must be committed. Unless the connection is lost, the transaction is still to be rolled back.
-    pub async fn run(&self, session: &Session, migration: &Migration<'_>) -> Result<Ran, Stopped> {
-        let Some(message) = migration.script.message() else { return Err(Stopped::Unfit) };
+    fn message(&self, questions: Arc<Questions>, migration: &Migration<'_>, former: &str) -> Option<Message> {
+        let script = migration.script.message()?;
+        let head = Self::head(&questions, migration, former);
+        let tail = self.tail(&questions, migration);
+        Some(Message {
+            version: migration.record.version.clone(),
+            sql: format!("{head}{script}{tail}"),
+            before: u32::try_from(head.chars().count()).unwrap_or(u32::MAX),
+            statements: migration.script.statements().count(),
+            questions,
+        })
+    }
+
+    /// The message of a migration that is to be sent behind the COMMIT of `former`: with it, the migration begins. None where what is asked in
+    /// it is not prepared yet.
+    pub fn behind(&self, session: &Session, former: &Transaction, migration: &Migration<'_>) -> Option<Message> {
+        let questions = session.prepared.all().get(&self.direction).cloned()?;
+        self.message(questions, migration, &former.id)
+    }
+
+    /// Begins a migration.
+    async fn begin(&self, session: &Session, migration: &Migration<'_>) -> Result<Sent, Stopped> {
         let prepared = session.prepared.all().get(&self.direction).cloned();
         let questions = match prepared {
             Some(questions) => questions,
             None => self.prepare(session).await.ok_or(Stopped::Unfit)?,
         };
-        let (head, tail) = (Self::head(&questions, migration), self.tail(&questions, migration));
-        let statements = migration.script.statements().count();
-        let mut answers = Answers::to(BEFORE..BEFORE + statements);
-        let asked = answers.of(session, &format!("{head}{message}{tail}")).await;
+        let message = self.message(questions, migration, "").ok_or(Stopped::Unfit)?;
+        Ok(message.send(session).await)
+    }
+
+    /// Runs a migration, all but its COMMIT: one round trip, and another the first time in a session. One that was sent behind the last COMMIT
+    /// is under way already.
+    ///
+    /// # Errors
+    /// Why nothing of it must be committed. Unless the connection is lost, the transaction is still to be rolled back.
+    pub async fn run(&self, session: &Session, migration: &Migration<'_>) -> Result<Ran, Stopped> {
+        let sent = match session.ahead.take(migration.record.version) {
+            Some(sent) => sent,
+            None => self.begin(session, migration).await?,
+        };
+        let Sent { questions, before, statements, answered } = sent;
+        let (answers, asked) = answered.await.unwrap_or_else(|panic| resume_unwind(panic.into_panic()));
         if let Err(error) = asked {
             let begun = answers.row(BEFORE - 1).map(|begin| text(begin, 0)).unwrap_or_default();
-            return Err(match Self::stopped(error, answers.done, statements, &head, migration.script) {
+            return Err(match Self::stopped(error, answers.done, statements, before, migration.script) {
                 Stopped::Broken(Broken::Transaction) => Self::lost(session, &questions, &begun).await,
                 Stopped::Unfit => {
                     session.prepared.forget();
@@ -374,8 +480,7 @@ impl Whole<'_> {
     }
 
     /// What an error means, by the statement that the server was at.
-    fn stopped(mut error: DbError, done: usize, statements: usize, head: &str, script: &Script) -> Stopped {
-        let before = u32::try_from(head.chars().count()).unwrap_or(u32::MAX);
+    fn stopped(mut error: DbError, done: usize, statements: usize, before: u32, script: &Script) -> Stopped {
         // A message that cannot be read whole is refused before anything of it is done.
         let unread = done == 0 && error.is("42601") && error.position.is_some_and(|position| position > before);
         if done < BEFORE && !unread && !error.connection_lost {
@@ -417,9 +522,7 @@ impl Answers {
         Self { script, done: 0, touched: Vec::new(), rows: Vec::new() }
     }
 
-    async fn of(&mut self, session: &Session, sql: &str) -> Result<(), DbError> {
-        let client = session.client();
-        let answers = client.simple_query_raw(sql).await.map_err(|e| db_error(&e))?;
+    async fn of(&mut self, answers: SimpleQueryStream) -> Result<(), DbError> {
         let mut answers = std::pin::pin!(answers);
         while let Some(answer) = answers.try_next().await.map_err(|e| db_error(&e))? {
             match answer {

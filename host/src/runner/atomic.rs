@@ -195,7 +195,7 @@ impl Run<'_> {
     /// Commits, and says whether that took place.
     async fn commit_all(&mut self, work: &[Work]) -> Result<bool> {
         let (Some(first), Some(last)) = (work.first(), work.last()) else { return Ok(true) };
-        match self.session.commit(None).await {
+        match self.session.commit(None, None).await {
             Committed::Yes => return Ok(true),
             Committed::No(error) => {
                 self.session.abort().await?;

@@ -32,7 +32,6 @@ use crate::{
     migration::{Direction, Kind},
     postgres::{
         Broken, Committed, How, OwnTables, OwnWrites, Timeouts, Transaction, Watch,
-        history::Record,
         journal::{Entry, Event},
         progress::{Position, Started},
         seal::Seal,
@@ -125,13 +124,20 @@ pub(super) struct Passage<'r, 'c> {
     direction: Direction,
     item: &'r Work,
     backup: Option<&'r Manifest>,
+    /// The migration that is run after this.
+    next: Option<&'r Work>,
     /// How often the part under way has been tried.
     tries: u32,
 }
 
 impl<'r, 'c> Passage<'r, 'c> {
     pub(super) fn of(run: &'r mut Run<'c>, direction: Direction, item: &'r Work, backup: Option<&'r Manifest>) -> Self {
-        Self { run, direction, item, backup, tries: 1 }
+        Self { run, direction, item, backup, next: None, tries: 1 }
+    }
+
+    /// Where another one is run after it, at once.
+    pub(super) fn before(self, next: Option<&'r Work>) -> Self {
+        Self { next, ..self }
     }
 
     /// Where it is not the first time that it is tried.
@@ -431,7 +437,8 @@ impl<'r, 'c> Passage<'r, 'c> {
     /// Commits what was worked and checked.
     async fn commit(&self, transaction: &Transaction, worked: Worked, left: &str) -> Result<Worked, Halt> {
         let span = spans::commit();
-        let committed = self.run.session.commit(transaction.seal()).instrument(span.clone()).await;
+        let next = worked.ended.as_ref().and_then(|_| self.next_message(transaction));
+        let committed = self.run.session.commit(transaction.seal(), next).instrument(span.clone()).await;
         match &committed {
             Committed::Yes => {}
             Committed::No(_) => spans::fails(&span, ExitCode::MigrationFailed),
@@ -563,7 +570,7 @@ impl<'r, 'c> Passage<'r, 'c> {
         let mut writes = OwnWrites { journal: 1, ..OwnWrites::default() };
         let event = match self.direction {
             Direction::Up => {
-                let recorded = run.history.record(&run.session, run.run_id, &self.history_record(took)).await;
+                let recorded = run.history.record(&run.session, run.run_id, &item.record(took, self.backup)).await;
                 writes.history_deleted = recorded.map_err(Stopped::host("history"))?;
                 writes.history_inserted = 1;
                 Event::Applied
@@ -582,22 +589,6 @@ impl<'r, 'c> Passage<'r, 'c> {
         let entry = self.entry(event).took(took);
         run.journal.append(&run.session, &entry).await.map_err(Stopped::host("journal"))?;
         Ok(writes)
-    }
-
-    /// The row of the history.
-    fn history_record(&self, took: Duration) -> Record<'_> {
-        let item = self.item;
-        Record {
-            version: &item.version,
-            filename: &item.filename,
-            description: &item.description,
-            kind: &item.kind,
-            checksum: &item.checksum,
-            up_script: item.up_script.as_deref(),
-            down_script: item.down_script.as_deref(),
-            execution_time_ms: i64::try_from(took.as_millis()).unwrap_or(i64::MAX),
-            backup_id: self.backup.map(|b| b.id.as_str()),
-        }
     }
 
     async fn verified(&self) -> Result<Vec<Finding>, Stopped> {

@@ -699,7 +699,7 @@ impl<'a> Run<'a> {
             so_far.found(findings);
             let (begin, from_ms) = (Instant::now(), so_far.begun(&item.name, &item.kind));
             meter.migration_began(&item.name, direction);
-            let passed = Passage::of(self, direction, item, backup).run(findings).await;
+            let passed = Passage::of(self, direction, item, backup).before(work.get(i + 1)).run(findings).await;
             meter.migration_ended(&item.name, direction, begin.elapsed(), passed.is_ok());
             let passed = passed?;
             so_far.passed(&passed, from_ms);

@@ -1,13 +1,19 @@
 //! Migrations made ready to run.
 
+use std::time::Duration;
+
 use super::course::Course;
 use crate::{
+    backup::Manifest,
     config::Config,
     error::{Cause, Error, NOTHING_CHANGED, Problem, Result},
     migration::{Checksum, Kind, Version},
     parallel,
     plugin::Compiling,
-    postgres::{history::Applied, progress::Started},
+    postgres::{
+        history::{Applied, Record},
+        progress::Started,
+    },
     source::{self, Folder, Migration},
     sql::{Script, SqlProgram},
     step::Program,
@@ -58,6 +64,21 @@ impl Work {
         }
         self.started = Some(started);
         Ok(())
+    }
+
+    /// The row that the history has of it.
+    pub(super) fn record<'w>(&'w self, took: Duration, backup: Option<&'w Manifest>) -> Record<'w> {
+        Record {
+            version: &self.version,
+            filename: &self.filename,
+            description: &self.description,
+            kind: &self.kind,
+            checksum: &self.checksum,
+            up_script: self.up_script.as_deref(),
+            down_script: self.down_script.as_deref(),
+            execution_time_ms: i64::try_from(took.as_millis()).unwrap_or(i64::MAX),
+            backup_id: backup.map(|b| b.id.as_str()),
+        }
     }
 
     /// Whose fault it is when the migration breaks a rule of the host's.

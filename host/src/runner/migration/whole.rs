@@ -11,10 +11,11 @@ use crate::{
     failpoint::Failpoint,
     migration::Direction,
     postgres::{
-        journal::Event,
-        whole::{Migration, Ran, Stopped, Whole},
+        OwnTables, Transaction,
+        journal::{Entry, Event},
+        whole::{Message, Migration, Ran, Stopped, Whole},
     },
-    runner::course::Course,
+    runner::{course::Course, work::Work},
     sql::Script,
     telemetry::spans,
 };
@@ -23,10 +24,47 @@ impl Passage<'_, '_> {
     /// The script, where the migration is that and no more, and is run for the first time. What is measured, or tried again after something
     /// went wrong, goes step by step.
     pub(super) fn one_script(&self) -> Option<&Script> {
-        let item = self.item;
-        let new = self.tries == 1 && item.started.is_none() && !item.half_applied;
+        self.one_script_of(self.item).filter(|_| self.tries == 1)
+    }
+
+    fn one_script_of<'w>(&self, item: &'w Work) -> Option<&'w Script> {
+        let new = item.started.is_none() && !item.half_applied;
         let plain = new && !item.version.is_repeatable() && !self.run.session.is_recorded();
         item.program.one_script(self.direction).filter(|_| plain)
+    }
+
+    /// What is the same in all messages, of the host's own tables by these names.
+    fn in_one_message<'w>(&'w self, own: &'w OwnTables) -> Whole<'w> {
+        let run = &*self.run;
+        Whole {
+            history: &run.history,
+            journal: &run.journal,
+            own,
+            lock: run.lock,
+            direction: self.direction,
+            run_id: run.run_id,
+        }
+    }
+
+    fn as_one_script<'w>(&self, item: &'w Work, script: &'w Script) -> Migration<'w>
+    where
+        Self: 'w,
+    {
+        let event = if self.direction == Direction::Up { Event::Applied } else { Event::Reverted };
+        Migration {
+            timeouts: self.run.timeouts(item, self.direction),
+            script,
+            record: item.record(Duration::ZERO, self.backup),
+            entry: Entry::of(event).migration(&item.version, self.direction).attempt(1),
+        }
+    }
+
+    /// The message of the migration that comes next, if it has one, to be sent behind the COMMIT of this. Nothing is begun any more where the
+    /// run is to stop.
+    pub(super) fn next_message(&self, former: &Transaction) -> Option<Message> {
+        let item = self.next.filter(|_| self.run.config.stop.asked().is_none())?;
+        let migration = self.as_one_script(item, self.one_script_of(item)?);
+        self.in_one_message(&self.run.own_tables()).behind(&self.run.session, former, &migration)
     }
 
     /// Runs it; `None` where it could not be begun so, and nothing of it was.
@@ -36,21 +74,7 @@ impl Passage<'_, '_> {
         let name = course.name_of(0);
         let told = self.step_begins(&course, 0);
         let own = run.own_tables();
-        let whole = Whole {
-            history: &run.history,
-            journal: &run.journal,
-            own: &own,
-            lock: run.lock,
-            direction: self.direction,
-            run_id: run.run_id,
-        };
-        let event = if self.direction == Direction::Up { Event::Applied } else { Event::Reverted };
-        let migration = Migration {
-            timeouts: self.timeouts(),
-            script,
-            record: self.history_record(Duration::ZERO),
-            entry: self.entry(event),
-        };
+        let (whole, migration) = (self.in_one_message(&own), self.as_one_script(item, script));
         let span = spans::step(&name, course.kind_of(0));
         let asked = whole.run(&run.session, &migration).instrument(span.clone());
         let left = self.left(None);
