@@ -206,7 +206,9 @@ fn text(examples: &[(&str, &str)]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Cli, command};
+    use std::ffi::OsString;
+
+    use super::super::{Cli, command, command_of, schema::called};
 
     /// All commands, each with the words that call it.
     fn all(command: &clap::Command, path: &str, found: &mut Vec<(String, clap::Command)>) {
@@ -242,9 +244,14 @@ mod tests {
             assert!(!calls.is_empty() && help.contains("Example"), "`{path}` has no example in its help");
             for call in calls {
                 let call = call.split_once("  ").map_or(call, |(call, _)| call);
-                let words = [vec!["lockgate".to_owned()], words(call)].concat();
-                let parsed = command().try_get_matches_from(words).and_then(|matches| Cli::from_arg_matches(&matches));
-                assert!(parsed.is_ok(), "`lockgate {call}`: {}", parsed.err().unwrap());
+                let words: Vec<OsString> =
+                    [vec!["lockgate".to_owned()], words(call)].concat().into_iter().map(OsString::from).collect();
+                let parsed = [command(), command_of(&words)].map(|command| {
+                    let matches = command.try_get_matches_from(&words)?;
+                    <Cli>::from_arg_matches(&matches).map(|_| called(&matches))
+                });
+                let [whole, meant] = parsed.map(|parsed| parsed.unwrap_or_else(|e| panic!("`lockgate {call}`: {e}")));
+                assert_eq!(whole, meant, "`lockgate {call}`");
             }
         }
     }

@@ -41,11 +41,12 @@ mod words;
 
 use std::{
     collections::BTreeSet,
+    ffi::OsString,
     io::{self, IsTerminal},
     path::Path,
 };
 
-use clap::{CommandFactory, Parser};
+use clap::{CommandFactory, Parser, Subcommand};
 use tracing::Instrument as _;
 use uuid::Uuid;
 
@@ -70,15 +71,19 @@ use crate::{
 /// Migrates PostgreSQL: SQL files and sandboxed WebAssembly components, with lock, preflight, backup and verification.
 #[derive(Parser)]
 #[command(name = "lockgate", version, propagate_version = true, arg_required_else_help = true, after_help = after_help())]
-struct Cli {
+struct Cli<C: Subcommand = Command> {
     #[command(flatten)]
     global: Global,
     /// The same as after the command, where the help has it: scripts have it before.
     #[arg(id = "dry_run_before", long = "dry-run", hide = true)]
     dry_run: bool,
     #[command(subcommand)]
-    command: Command,
+    command: C,
 }
+
+/// In the place of all commands where none is to be built.
+#[derive(Subcommand)]
+enum NoCommand {}
 
 /// What the help ends with.
 fn after_help() -> String {
@@ -98,7 +103,18 @@ fn command() -> clap::Command {
     fn without_values(command: clap::Command) -> clap::Command {
         command.mut_args(|argument| argument.hide_env_values(true)).mut_subcommands(without_values)
     }
-    without_values(examples::added_to(lint::added_to(Cli::command())))
+    without_values(examples::added_to(lint::added_to(<Cli>::command())))
+}
+
+/// The command line with those commands only that some word of it may mean. All options are copied into each command before one is read: of
+/// the time that the whole takes, that is most. What it reads is what the whole would; what it cannot read, or is asked about, it knows too
+/// little to tell.
+fn command_of(words: &[OsString]) -> clap::Command {
+    let all = Command::augment_subcommands(clap::Command::default());
+    let meant = all.get_subcommands().filter(|command| {
+        command.get_name_and_visible_aliases().iter().any(|name| words.iter().any(|word| word == name))
+    });
+    lint::added_to(Cli::<NoCommand>::command().subcommands(meant.cloned()))
 }
 
 /// The names of all commands that can be called, such as `backup list`, in the order of the help.

@@ -175,7 +175,7 @@ mod tests {
     #[test]
     fn every_command_that_prints_something_has_a_schema() {
         let mut commands = BTreeSet::new();
-        leaves(&Cli::command(), "", &mut commands);
+        leaves(&<Cli>::command(), "", &mut commands);
         let mut described: BTreeSet<String> =
             documents().iter().map(|document| document.command().to_owned()).collect();
         described.extend(WITHOUT.map(str::to_owned));

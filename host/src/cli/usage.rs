@@ -3,21 +3,22 @@
 use std::{
     collections::BTreeSet,
     env,
-    ffi::OsStr,
+    ffi::{OsStr, OsString},
     io::{self, IsTerminal, Write},
 };
 
 use clap::{
-    Arg, ArgMatches, Command, FromArgMatches,
+    Arg, ArgMatches, Args as _, Command, FromArgMatches as _,
     builder::Resettable,
     error::{ContextKind, ContextValue, ErrorKind},
     parser::ValueSource,
 };
 
 use super::{
-    Cli, command,
+    Cli, command, command_of,
     console::{ColorWhen, write},
     contradictions,
+    global::Global,
     told::Told,
 };
 use crate::error::ExitCode;
@@ -27,31 +28,51 @@ use crate::error::ExitCode;
 /// # Errors
 /// That code.
 pub fn parse(color: ColorWhen, told: &Told) -> Result<(ArgMatches, Cli), u8> {
-    let mut command = heeding(command(), |value| !value.is_empty());
-    let mut parsed = command.try_get_matches_from_mut(env::args_os());
+    let words: Vec<OsString> = env::args_os().collect();
+    match read(&mut heeding_what_is_set(command_of(&words)), &words) {
+        Ok(read) if contradictions::giving_way(&read.0).is_empty() => return Ok(read),
+        Err(version) if version.kind() == ErrorKind::DisplayVersion => return Err(say(&version, color, told)),
+        _ => {}
+    }
+    let mut command = heeding_what_is_set(command());
+    let mut parsed = command.try_get_matches_from_mut(&words);
     let giving_way = parsed.as_ref().map(contradictions::giving_way).unwrap_or_default();
     if !giving_way.is_empty() {
-        command = heeding(super::command(), |value| !value.is_empty());
+        command = heeding_what_is_set(super::command());
         for id in giving_way {
             command = command.mut_arg(id, |option| option.env(Resettable::Reset));
         }
-        parsed = command.try_get_matches_from_mut(env::args_os());
+        parsed = command.try_get_matches_from_mut(&words);
     }
-    let parsed = parsed.and_then(|matches| contradictions::check(&command, &matches).map(|()| matches));
-    let parsed = parsed.and_then(|matches| Cli::from_arg_matches(&matches).map(|cli| (matches, cli)));
+    let parsed = parsed.and_then(|matches| understood(&command, matches));
     parsed.map_err(|error| say(&by_its_source(error, &command), color, told))
+}
+
+fn read(command: &mut Command, words: &[OsString]) -> Result<(ArgMatches, Cli), clap::Error> {
+    let matches = command.try_get_matches_from_mut(words)?;
+    understood(command, matches)
+}
+
+fn understood(command: &Command, matches: ArgMatches) -> Result<(ArgMatches, Cli), clap::Error> {
+    contradictions::check(command, &matches)?;
+    let cli = Cli::from_arg_matches(&matches)?;
+    Ok((matches, cli))
 }
 
 /// The options of every command, by their names in the program, that a variable has set.
 pub fn by_variable(matches: &ArgMatches) -> BTreeSet<String> {
-    let command = command();
-    let global = command.get_arguments().filter(|argument| argument.is_global_set());
-    let ids = global.map(|argument| argument.get_id().as_str());
+    let command = Global::augment_args(Command::default());
+    let ids = command.get_arguments().map(|argument| argument.get_id().as_str());
     ids.filter(|id| matches.value_source(id) == Some(ValueSource::EnvVariable)).map(str::to_owned).collect()
 }
 
-/// The command that heeds those variables only whose values are fit. An empty variable counts as none, as in the shell's
-/// `${LOCKGATE_DIR:-migrations}`: files of settings for containers write what is not set so.
+/// An empty variable counts as none, as in the shell's `${LOCKGATE_DIR:-migrations}`: files of settings for containers write what is not
+/// set so.
+fn heeding_what_is_set(command: Command) -> Command {
+    heeding(command, |value| !value.is_empty())
+}
+
+/// The command that heeds those variables only whose values are fit.
 fn heeding(command: Command, fit: fn(&OsStr) -> bool) -> Command {
     let heed = |argument: Arg| {
         let unfit = argument.get_env().and_then(env::var_os).is_some_and(|value| !fit(&value));
