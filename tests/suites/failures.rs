@@ -289,9 +289,18 @@ async fn a_sequence_that_is_used_up_does_not_end_the_journal() {
 async fn a_history_of_other_types_is_read() {
     let scenario = Scenario::new("other_types").await.tables(&["a"]);
     scenario.up().await.succeeds();
-    scenario.lines("ALTER TABLE schema_migrations ALTER run_id TYPE text, ALTER applied_at TYPE timestamp").await;
+    let other = "ALTER TABLE schema_migrations ALTER run_id TYPE text, ALTER applied_at TYPE timestamp, ALTER execution_time_ms TYPE int";
+    scenario.lines(other).await;
     scenario.run("status").await.succeeds().prints("001 ");
     scenario.run("up --no-backup").await.succeeds();
+    scenario.run("down 001 --dry-run").await.succeeds();
+
+    let nobody =
+        "ALTER TABLE schema_migrations ALTER applied_by DROP NOT NULL; UPDATE schema_migrations SET applied_by = NULL";
+    scenario.lines(nobody).await;
+    for command in ["status", "down 001 --no-backup --yes"] {
+        scenario.run(command).await.fails_with(5).says("a value of the history's column `applied_by` cannot be read");
+    }
 }
 
 #[tokio::test]

@@ -81,10 +81,6 @@ struct Cli<C: Subcommand = Command> {
     command: C,
 }
 
-/// In the place of all commands where none is to be built.
-#[derive(Subcommand)]
-enum NoCommand {}
-
 /// What the help ends with.
 fn after_help() -> String {
     let codes: String =
@@ -114,7 +110,7 @@ fn command_of(words: &[OsString]) -> clap::Command {
     let meant = all.get_subcommands().filter(|command| {
         command.get_name_and_visible_aliases().iter().any(|name| words.iter().any(|word| word == name))
     });
-    lint::added_to(Cli::<NoCommand>::command().subcommands(meant.cloned()))
+    lint::added_to(Cli::<()>::command().subcommands(meant.cloned()))
 }
 
 /// The names of all commands that can be called, such as `backup list`, in the order of the help.
@@ -356,13 +352,13 @@ mod tests {
 
     #[test]
     fn the_command_line_is_sound() {
-        Cli::command().debug_assert();
+        <Cli>::command().debug_assert();
     }
 
     #[test]
     fn options_work_before_and_after_the_command() {
         for line in ["lockgate -v up", "lockgate up -v", "lockgate --no-backup up -v", "lockgate up --dry-run -v"] {
-            assert!(Cli::try_parse_from(line.split(' ')).unwrap().global.verbose == 1, "{line}");
+            assert!(<Cli>::try_parse_from(line.split(' ')).unwrap().global.verbose == 1, "{line}");
         }
     }
 }

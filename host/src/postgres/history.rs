@@ -1,9 +1,9 @@
 //! `schema_migrations`: which migrations are applied.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, error::Error as _};
 
 use serde::Serialize;
-use tokio_postgres::Row;
+use tokio_postgres::{Row, types::FromSql};
 
 use super::{
     handle::db_error,
@@ -243,7 +243,7 @@ impl History {
     fn select(&self, scripts: &str) -> String {
         format!(
             "SELECT version, filename, description, kind, checksum,
-                    applied_at::timestamptz, execution_time_ms, applied_by, run_id::uuid, backup_id, {scripts}
+                    applied_at::timestamptz, execution_time_ms::bigint, applied_by, run_id::uuid, backup_id, {scripts}
              FROM {}",
             self.table
         )
@@ -513,8 +513,19 @@ pub(super) fn in_order(rows: &[Row]) -> Result<Vec<Applied>> {
     Ok(rows)
 }
 
+/// A value of a row, where the table may be altered so that it is none of this type, or none at all.
+fn value<'r, T: FromSql<'r>>(row: &'r Row, i: usize) -> Result<T> {
+    row.try_get(i).map_err(|error| {
+        let cause = error.source().map(ToString::to_string).unwrap_or_default();
+        Error::DamagedHistory {
+            what: format!("a value of the history's column `{}` cannot be read: {cause}", row.columns()[i].name()),
+            next: "find out who has altered the table, and give the column back its type and its values".into(),
+        }
+    })
+}
+
 fn version_of(row: &Row) -> Result<Version> {
-    let text: &str = row.get(0);
+    let text: &str = value(row, 0)?;
     Version::parse(text).ok_or_else(|| Error::DamagedHistory {
         what: format!("the history holds `{text}`, which is no version"),
         next: "find out who wrote that row; Lockgate writes none but digits, dots and `R__name`".into(),
@@ -524,17 +535,17 @@ fn version_of(row: &Row) -> Result<Version> {
 fn applied(row: &Row) -> Result<Applied> {
     Ok(Applied {
         version: version_of(row)?,
-        filename: row.get(1),
-        description: row.get(2),
-        kind: row.get(3),
-        checksum: Checksum::recorded(row.get::<_, String>(4)),
-        applied_at: row.get::<_, Instant>(5).0,
-        execution_time_ms: row.get(6),
-        applied_by: row.get(7),
-        run_id: row.get::<_, Id>(8).0,
-        backup_id: row.get(9),
-        down_script: row.get(10),
-        up_script: row.get(11),
+        filename: value(row, 1)?,
+        description: value(row, 2)?,
+        kind: value(row, 3)?,
+        checksum: Checksum::recorded(value::<String>(row, 4)?),
+        applied_at: value::<Instant>(row, 5)?.0,
+        execution_time_ms: value(row, 6)?,
+        applied_by: value(row, 7)?,
+        run_id: value::<Id>(row, 8)?.0,
+        backup_id: value(row, 9)?,
+        down_script: value(row, 10)?,
+        up_script: value(row, 11)?,
     })
 }
 
