@@ -74,6 +74,34 @@ async fn sigterm_rolls_back_and_says_so() {
 }
 
 #[tokio::test]
+async fn sigterm_during_a_commit_ends_the_run_behind_it() {
+    let up = format!(
+        "CREATE TABLE b (i int);
+         CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS $f$
+         BEGIN
+             IF NEW.i = 1 THEN SET CONSTRAINTS ALL DEFERRED; INSERT INTO b VALUES (2); ELSE {}; END IF;
+             RETURN NULL;
+         END $f$;
+         CREATE CONSTRAINT TRIGGER wait AFTER INSERT ON b DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION wait();
+         INSERT INTO b VALUES (1);",
+        GATE.replace("SELECT", "PERFORM").trim_end_matches(';')
+    );
+    let (scenario, gate) = gated("sigterm_commit").await;
+    scenario.write("migrations/002_b.up.sql", up);
+    scenario.write("migrations/002_b.down.sql", "DROP TABLE b; DROP FUNCTION wait;");
+    // Long enough to be stopped.
+    scenario.write("migrations/003_c.up.sql", "CREATE TABLE c (); SELECT pg_sleep(20);");
+    let run = run_to_the_gate(&scenario, &gate).await;
+    run.terminate();
+    gate.lines("SELECT pg_advisory_unlock(7)").await;
+    run.end().await.fails_with(1).says("stopped by SIGTERM").says("state: rolled back; the database is at version 002");
+    assert_eq!(scenario.applied().await, ["001", "002"]);
+    scenario.write("migrations/003_c.up.sql", "CREATE TABLE c ();");
+    scenario.up().await.succeeds().prints("applied 003_c");
+    scenario.is_at_rest().await;
+}
+
+#[tokio::test]
 async fn a_closed_terminal_rolls_back_unless_it_is_to_be_outlived() {
     let (scenario, gate) = gated("sighup").await;
     // Whoever runs the tests may outlive a terminal, and so would all of theirs.

@@ -244,36 +244,97 @@ async fn a_lock_that_is_given_back_at_the_commit_ends_the_run() {
     assert_eq!(scenario.applied().await, ["001", "002"]);
 }
 
-#[tokio::test]
-async fn what_follows_a_commit_that_fails_is_not_begun() {
-    // What is put off again and again fails at the COMMIT, behind which the next migration was sent.
-    let up = "CREATE TABLE t (i int);
-         CREATE FUNCTION again() RETURNS trigger LANGUAGE plpgsql AS $f$
-         BEGIN SET CONSTRAINTS ALL DEFERRED; INSERT INTO t VALUES (NEW.i + 1); RETURN NULL; END $f$;
-         CREATE CONSTRAINT TRIGGER again AFTER INSERT ON t DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION again();
-         INSERT INTO t VALUES (1);";
-    let scenario = Scenario::new("follows")
+/// A script with a table, into which it writes, and a function that is called in the COMMIT: what it has put off is put off once more.
+fn at_the_commit(what: &str) -> String {
+    format!(
+        "CREATE TABLE t (i int);
+         CREATE FUNCTION at_the_commit() RETURNS trigger LANGUAGE plpgsql AS $f$
+         DECLARE n text;
+         BEGIN
+             IF NEW.i = 1 THEN
+                 SET CONSTRAINTS ALL DEFERRED; INSERT INTO t VALUES (2);
+             ELSE
+                 {what};
+             END IF;
+             RETURN NULL;
+         END $f$;
+         CREATE CONSTRAINT TRIGGER at_the_commit AFTER INSERT ON t DEFERRABLE INITIALLY DEFERRED
+             FOR EACH ROW EXECUTE FUNCTION at_the_commit();
+         INSERT INTO t VALUES (1);"
+    )
+}
+
+/// Three migrations, the second of which does this at its COMMIT, behind which the third was sent.
+async fn three(name: &str, second: &str) -> Scenario {
+    Scenario::new(name)
         .await
         .migration("001_a", "CREATE SEQUENCE calls;", "DROP SEQUENCE calls;")
-        .migration("002_b", up, "DROP TABLE t; DROP FUNCTION again;")
+        .migration("002_b", &at_the_commit(second), "DROP TABLE t; DROP FUNCTION at_the_commit;")
         // A number that was taken stays so, whatever is rolled back.
-        .migration("003_c", "CREATE TABLE c (); SELECT nextval('calls');", "DROP TABLE c;");
-    scenario
-        .up()
-        .await
-        .fails_with(1)
-        .says("migration `002_b` failed in up")
-        .says("has put off something once more")
-        .says("state: rolled back; the database is at version 001; the lock is released");
-    assert_eq!(scenario.applied().await, ["001"]);
-    assert_eq!(scenario.value("SELECT is_called FROM calls").await, "f");
-    assert_eq!(scenario.journal().await, ["run_started", "backup_skipped", "applied 001", "failed 002"]);
-    scenario.is_at_rest().await;
+        .migration("003_c", "CREATE TABLE c (); SELECT nextval('public.calls');", "DROP TABLE c;")
+}
 
-    scenario.write("migrations/002_b.up.sql", "CREATE TABLE b ();");
-    scenario.write("migrations/002_b.down.sql", "DROP TABLE b;");
-    scenario.up().await.succeeds().prints("applied 002_b").prints("applied 003_c");
+#[tokio::test]
+async fn what_follows_a_commit_that_fails_is_not_begun() {
+    let write = "INSERT INTO t VALUES (3)";
+    // Whoever knows what the host has prepared can put other statements in their places as late as that.
+    let replace = "FOR n IN SELECT name FROM pg_prepared_statements WHERE name LIKE 'lockgate%' LOOP
+                       EXECUTE 'DEALLOCATE ' || n; EXECUTE 'PREPARE ' || n || ' AS SELECT 1';
+                   END LOOP;
+                   RAISE EXCEPTION 'no commit'";
+    for (i, (second, says)) in
+        [(write, "has put off something once more"), (replace, "no commit")].into_iter().enumerate()
+    {
+        let scenario = three(&format!("follows_{i}"), second).await;
+        scenario
+            .up()
+            .await
+            .fails_with(1)
+            .says("migration `002_b` failed in up")
+            .says(says)
+            .says("state: rolled back; the database is at version 001; the lock is released");
+        assert_eq!(scenario.applied().await, ["001"]);
+        assert_eq!(scenario.value("SELECT is_called FROM calls").await, "f");
+        assert_eq!(scenario.journal().await, ["run_started", "backup_skipped", "applied 001", "failed 002"]);
+        scenario.is_at_rest().await;
+
+        scenario.write("migrations/002_b.up.sql", "CREATE TABLE b ();");
+        scenario.write("migrations/002_b.down.sql", "DROP TABLE b;");
+        scenario.up().await.succeeds().prints("applied 002_b").prints("applied 003_c");
+        assert_eq!(scenario.value("SELECT last_value FROM calls").await, "1");
+    }
+}
+
+#[tokio::test]
+async fn what_follows_a_commit_has_nothing_of_the_session_before() {
+    // What is set in the COMMIT is set back by the host behind it; that takes longer than it may, the first time.
+    let second = "PERFORM set_config('statement_timeout', '1', false), set_config('search_path', 'alien', false)";
+    let scenario = three("nothing_of_it", second).await;
+    let tables: String =
+        (0..300).map(|n| format!("CREATE TEMPORARY TABLE temporary_{n} (id int PRIMARY KEY);")).collect();
+    let up = format!("CREATE SCHEMA alien; {tables} {}", at_the_commit(second));
+    scenario.write("migrations/002_b.up.sql", up);
+    scenario
+        .write("migrations/002_b.down.sql", "DROP SCHEMA alien CASCADE; DROP TABLE t; DROP FUNCTION at_the_commit;");
+    scenario.up().await.succeeds().prints("applied 003_c");
+    assert_eq!(scenario.lines("SELECT to_regclass('public.c'), to_regclass('alien.c')").await, ["c|"]);
     assert_eq!(scenario.value("SELECT last_value FROM calls").await, "1");
+    scenario.is_at_rest().await;
+}
+
+#[tokio::test]
+async fn what_a_script_says_is_told_after_the_commit_before_it() {
+    let mut scenario = Scenario::new("says").await;
+    for n in 1..=4 {
+        let up = format!("CREATE TABLE t{n} (); DO $$ BEGIN RAISE WARNING 'I am script {n}'; END $$;");
+        scenario = scenario.migration(&format!("00{n}_t{n}"), &up, &format!("DROP TABLE t{n};"));
+    }
+    let outcome = scenario.run("-v up --no-backup").await.succeeds();
+    let place = |what: &str| outcome.stderr.find(what).unwrap_or_else(|| panic!("{what}: {}", outcome.stderr));
+    for n in 2..=4 {
+        let committed = outcome.stderr.match_indices("committed").nth(n - 2).unwrap().0;
+        assert!(committed < place(&format!("I am script {n}")), "{}", outcome.stderr);
+    }
 }
 
 #[tokio::test]

@@ -41,3 +41,21 @@ async fn a_script_takes_one_up_and_one_down() {
     // The COMMIT of the one before and the script; only the last COMMIT goes alone.
     assert_eq!([ups[1] - ups[0], downs[1] - downs[0]], [10, 10], "{ups:?} {downs:?}");
 }
+
+#[tokio::test]
+async fn a_large_script_waits_for_the_commit_before_it() {
+    let scenario = tables(Scenario::new("trips_of_a_large_one").await, 1..=3);
+    scenario.up().await.succeeds();
+    let mut trips = Vec::new();
+    for large in [false, true] {
+        for revert in ["down --to 1", "down 001"] {
+            scenario.run(&format!("{revert} --no-backup --yes")).await.succeeds();
+        }
+        if large {
+            let script = format!("CREATE TABLE t3 (id int); -- {}", "-".repeat(64 * 1024));
+            scenario.write("migrations/003_t3.up.sql", script);
+        }
+        trips.push(of(&scenario, "up --no-backup", 2).await);
+    }
+    assert_eq!(trips[1], trips[0] + 1, "{trips:?}");
+}

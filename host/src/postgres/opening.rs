@@ -73,7 +73,11 @@ impl Opening {
         let driver = async move {
             while let Some(message) = poll_fn(|cx| connection.poll_message(cx)).await {
                 match message {
-                    Ok(AsyncMessage::Notice(notice)) => notices.log(&notice),
+                    Ok(AsyncMessage::Notice(notice)) => {
+                        // Whoever was answered before goes on first, and says so: the notice may be of what was sent behind.
+                        tokio::task::yield_now().await;
+                        notices.log(&notice);
+                    }
                     Ok(_) => {}
                     Err(error) => {
                         tracing::debug!(%error, "the connection ended");

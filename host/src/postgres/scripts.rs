@@ -1,9 +1,9 @@
 //! Scripts on their way to the server: a file whole, but for the data of its COPYs; a component's SQL one statement a message.
 
 use futures_util::TryStreamExt;
-use tokio_postgres::SimpleQueryMessage;
+use tokio_postgres::{SimpleQueryMessage, SimpleQueryStream};
 
-use super::{handle::db_error, session::Session, whole::Message};
+use super::{handle::db_error, session::Session};
 use crate::{
     error::{DbError, ProgramError},
     sql::{Origin, Parcel, Script},
@@ -51,31 +51,9 @@ impl Session {
     }
 
     /// Runs statements in one message and counts those that are done; returns the rows that they touched.
-    pub(super) async fn run_message(&self, sql: &str, done: &mut usize) -> Result<u64, DbError> {
-        self.run_message_before(sql, None, done).await
-    }
-
-    /// The same, with another message sent right behind it.
-    pub(super) async fn run_message_before(
-        &self,
-        sql: &str,
-        next: Option<Message>,
-        done: &mut usize,
-    ) -> Result<u64, DbError> {
+    async fn run_message(&self, sql: &str, done: &mut usize) -> Result<u64, DbError> {
         let client = self.client();
-        let answers = client.simple_query_raw(sql).await.map_err(|e| db_error(&e))?;
-        if let Some(next) = next {
-            next.send_ahead(self).await;
-        }
-        let mut answers = std::pin::pin!(answers);
-        let mut rows = 0;
-        while let Some(answer) = answers.try_next().await.map_err(|e| db_error(&e))? {
-            if let SimpleQueryMessage::CommandComplete(touched) = answer {
-                *done += 1;
-                rows += touched;
-            }
-        }
-        Ok(rows)
+        counted(client.simple_query_raw(sql).await, done).await
     }
 
     pub(super) async fn copy(&self, sql: &str, data: &str) -> Result<u64, DbError> {
@@ -83,4 +61,20 @@ impl Session {
         copy.write_all(data.as_bytes()).await?;
         copy.finish().await
     }
+}
+
+/// Counts the statements of a message that are done; returns the rows that they touched.
+pub(super) async fn counted(
+    asked: Result<SimpleQueryStream, tokio_postgres::Error>,
+    done: &mut usize,
+) -> Result<u64, DbError> {
+    let mut answers = std::pin::pin!(asked.map_err(|e| db_error(&e))?);
+    let mut rows = 0;
+    while let Some(answer) = answers.try_next().await.map_err(|e| db_error(&e))? {
+        if let SimpleQueryMessage::CommandComplete(touched) = answer {
+            *done += 1;
+            rows += touched;
+        }
+    }
+    Ok(rows)
 }

@@ -16,6 +16,7 @@ use super::{
     own::{OwnTables, OwnWrites, noted_sql, signature_sql, state_sql, writes_sql, written_sql},
     quote_literal,
     recorded::Recorder,
+    scripts::counted,
     seal::Seal,
     whole::{Ahead, Message, Prepared},
 };
@@ -266,7 +267,11 @@ impl Session {
     }
 
     /// The driver's client, for the rest of `postgres/`.
+    ///
+    /// # Panics
+    /// Where a migration is under way that was sent behind a COMMIT, and nobody has taken it up: what is asked now would be done within it.
     pub(super) fn client(&self) -> Asked<'_> {
+        assert!(!self.ahead.is_under_way(), "the session is the next migration's");
         self.handle.asked()
     }
 
@@ -574,7 +579,12 @@ impl Session {
         let statements = if seal.is_some() { 5 } else { 3 };
         let mut done = 0;
         let reset = reset_sql(self.server.major());
-        let committed = self.run_message_before(&format!("{commit}; {reset}"), next, &mut done).await;
+        let set_back = next.as_ref().map_or(String::new(), |next| format!("; {}", next.set_back_sql()));
+        let asked = self.client().simple_query_raw(&format!("{commit}; {reset}{set_back}")).await;
+        if let Some(next) = next {
+            next.send_ahead(self).await;
+        }
+        let committed = counted(asked, &mut done).await;
         match committed {
             Ok(_) => {
                 self.transaction_ends(true);
@@ -587,7 +597,8 @@ impl Session {
             }
             Err(error) if done >= statements => {
                 self.transaction_ends(true);
-                tracing::warn!(%error, "the session could not be reset");
+                tracing::warn!(%error, "the session could not be reset; once more");
+                self.reset_or_give_up().await;
                 Committed::Yes
             }
             Err(error) => Committed::No(Box::new(put_off_again(error))),
@@ -598,6 +609,17 @@ impl Session {
     async fn reset(&self) {
         if let Err(error) = self.batch("resetting the session", &reset_sql(self.server.major())).await {
             tracing::warn!(%error, "the session could not be reset");
+        }
+    }
+
+    /// The same where it has failed once, and what was sent behind it has stopped for that reason. The next migration has a session of its own
+    /// where it fails again.
+    async fn reset_or_give_up(&self) {
+        let roll_back = if self.ahead.forget() { "ROLLBACK; " } else { "" };
+        let sql = format!("{roll_back}{}", reset_sql(self.server.major()));
+        if let Err(error) = self.batch("resetting the session", &sql).await {
+            tracing::warn!(%error, "the session could not be reset; the connection is given up");
+            self.driver.abort();
         }
     }
 
@@ -727,5 +749,6 @@ fn put_off_again(error: DbError) -> DbError {
 }
 
 fn reset_sql(major: u32) -> String {
-    format!("CLOSE ALL; DISCARD TEMP; RESET ALL; {}", settings_sql(major))
+    // Before anything that a time-out may end.
+    format!("RESET ALL; CLOSE ALL; DISCARD TEMP; {}", settings_sql(major))
 }

@@ -2,7 +2,7 @@
 //! checks. Only the COMMIT has a message of its own: it is sent when the checks have told that nothing is broken.
 //!
 //! Where another such migration follows, its message is sent right behind that COMMIT, and the server goes on without waiting for the host.
-//! It does nothing of it where the COMMIT did not take place.
+//! It begins by asking whether that COMMIT has taken place, and does nothing where it has not.
 //!
 //! What the host asks in each such message is prepared once. Behind the script the server itself looks whether the transaction and the role
 //! are still the host's, and behind what the script has put off, whether the host's tables are; it stops there if they are not. What puts itself off
@@ -46,12 +46,13 @@ const TRANSACTION: &str = "lockgate.transaction";
 /// Where the migration's version is kept while the host asks: what is prepared without parameters is planned once.
 const VERSION: &str = "lockgate.version";
 
-/// Where the number of the transaction is kept that must be committed before this one, if there is one.
-const FORMER: &str = "lockgate.former";
+/// Where the number of the transaction is kept after whose end the session was set back last.
+const SET_BACK: &str = "lockgate.set_back";
 
 /// What the server says where the transaction or the role is not the host's any more.
 const LOST_TRANSACTION: &str = "lockgate: the transaction is lost";
 const LOST_ROLE: &str = "lockgate: the role is lost";
+const NOT_COMMITTED: &str = "lockgate: the transaction before is not committed";
 const WRITTEN: &str = "lockgate: its own tables are written to";
 
 /// What is the same in all messages of a run in one direction.
@@ -108,6 +109,8 @@ pub enum Stopped {
     PutOff(ProgramError),
     /// The host could not record it.
     Record(&'static str, Error),
+    /// It was sent behind a COMMIT that has not taken place.
+    TooSoon,
     /// It touched what is not its own.
     Broken(Broken),
     /// The history does not have it as it was written.
@@ -129,57 +132,75 @@ impl Prepared {
     }
 }
 
-/// The message that was sent behind the last COMMIT, of the migration with this version.
+/// More is not sent behind a COMMIT: it would take longer than the answer, which what is said next would have to wait for.
+const AHEAD_MAX: usize = 64 * 1024;
+
+/// The message that was sent behind the last COMMIT. Until it is taken, or its transaction is rolled back, the session is that transaction's.
 #[derive(Default)]
 pub(super) struct Ahead(Mutex<Option<(Version, Sent)>>);
 
 impl Ahead {
-    fn put(&self, version: Version, sent: Sent) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((version, sent));
-    }
-
     fn take(&self, version: &Version) -> Option<Sent> {
-        let ahead = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-        ahead.filter(|(of, _)| of == version).map(|(_, sent)| sent)
+        self.sent().take_if(|(of, _)| of == version).map(|(_, sent)| sent)
     }
 
-    /// Whatever comes of it is rolled back.
-    pub(super) fn forget(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+    /// Whether there is one.
+    pub(super) fn is_under_way(&self) -> bool {
+        self.sent().is_some()
+    }
+
+    /// Its transaction is about to be rolled back. Whether there was one.
+    pub(super) fn forget(&self) -> bool {
+        self.sent().take().is_some()
+    }
+
+    fn sent(&self) -> MutexGuard<'_, Option<(Version, Sent)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// The message of a migration.
 pub struct Message {
     version: Version,
-    questions: Arc<Questions>,
     sql: String,
+    /// The transaction behind whose COMMIT it is to be sent.
+    former: Option<String>,
+    parts: Parts,
+}
+
+/// What the answers to a message are understood by.
+struct Parts {
+    questions: Arc<Questions>,
     /// The characters before the script.
-    before: u32,
-    /// The script's statements.
-    statements: usize,
+    head: u32,
+    /// The numbers of the script's statements.
+    script: Range<usize>,
 }
 
 /// A message on its way. Its answers are read as they come, whatever else the host does meanwhile.
 struct Sent {
-    questions: Arc<Questions>,
-    before: u32,
-    statements: usize,
+    parts: Parts,
     answered: JoinHandle<(Answers, Result<(), DbError>)>,
 }
 
 impl Message {
+    /// What is to be set behind the COMMIT when the session has been set back.
+    pub(super) fn set_back_sql(&self) -> String {
+        format!("SET {SET_BACK} = {}", quote_literal(self.former.as_deref().unwrap_or_default()))
+    }
+
     /// Sends it behind a COMMIT that was sent just now.
     pub(super) async fn send_ahead(self, session: &Session) {
         let version = self.version.clone();
-        session.ahead.put(version, self.send(session).await);
+        let sent = self.send(session).await;
+        *session.ahead.sent() = Some((version, sent));
     }
 
     async fn send(self, session: &Session) -> Sent {
-        let Self { questions, sql, before, statements, .. } = self;
+        let Self { sql, parts, .. } = self;
         let asked = session.client().simple_query_raw(&sql).await.map_err(|e| db_error(&e));
         let open = session.handle().questions.clone();
-        let mut answers = Answers::to(BEFORE..BEFORE + statements);
+        let mut answers = Answers::to(parts.script.clone());
         let answered = tokio::spawn(async move {
             let _open = open.ask();
             let answered = match asked {
@@ -188,7 +209,25 @@ impl Message {
             };
             (answers, answered)
         });
-        Sent { questions, before, statements, answered }
+        Sent { parts, answered }
+    }
+}
+
+impl Sent {
+    async fn answered(self) -> (Parts, Answers, Result<(), DbError>) {
+        let Self { parts, answered } = self;
+        match answered.await {
+            Ok((answers, asked)) => (parts, answers, asked),
+            Err(ended) => match ended.try_into_panic() {
+                Ok(panic) => resume_unwind(panic),
+                // The program ends.
+                Err(_) => {
+                    let lost = DbError { connection_lost: true, ..DbError::default() };
+                    let answers = Answers::to(parts.script.clone());
+                    (parts, answers, Err(lost))
+                }
+            },
+        }
     }
 }
 
@@ -237,8 +276,8 @@ fn fail(what: &str) -> String {
     )
 }
 
-/// Before the script: BEGIN, two time-outs, how it commits, the version, what must be committed before, and the first question.
-const BEFORE: usize = 7;
+/// Before the script: BEGIN, two time-outs, how it commits, the version, and the first question.
+const BEFORE: usize = 6;
 
 /// The statements behind the script, by their numbers.
 mod behind {
@@ -273,15 +312,9 @@ impl Whole<'_> {
                       pg_catalog.current_setting('{TRANSACTION}', true), false)"
         );
         let (lost, lost_role) = (fail(LOST_TRANSACTION), fail(LOST_ROLE));
-        let former = format!("pg_catalog.current_setting('{FORMER}')");
-        let follows = format!(
-            "CASE WHEN {former} OPERATOR(pg_catalog.=) '' THEN true
-             ELSE pg_catalog.pg_xact_status({former}::pg_catalog.xid8) OPERATOR(pg_catalog.=) 'committed' END"
-        );
         let begin = format!(
             "SELECT pg_catalog.set_config('{TRANSACTION}', pg_catalog.pg_current_xact_id()::pg_catalog.text, true),
-                    {writes}, {SETTINGS_SQL}, CASE WHEN {changed} THEN {lost} END, CASE WHEN NOT {} THEN {lost} END,
-                    CASE WHEN {follows} THEN NULL ELSE {lost} END",
+                    {writes}, {SETTINGS_SQL}, CASE WHEN {changed} THEN {lost} END, CASE WHEN NOT {} THEN {lost} END",
             self.lock.taken_sql(),
         );
         let guard = format!(
@@ -303,20 +336,29 @@ impl Whole<'_> {
         // Planned here, once, and for catalogs that grow with every migration: as small as they are now, they would be read whole each time.
         let first = "BEGIN; SET LOCAL enable_seqscan = off; SET LOCAL plan_cache_mode = force_generic_plan".to_owned();
         let last = format!(
-            "SET LOCAL {VERSION} = ''; SET LOCAL {FORMER} = ''; EXPLAIN EXECUTE {}; EXPLAIN EXECUTE {}; COMMIT; {PREPARED_SQL}; SELECT {signature}",
+            "SET LOCAL {VERSION} = ''; EXPLAIN EXECUTE {}; EXPLAIN EXECUTE {}; COMMIT; {PREPARED_SQL}; SELECT {signature}",
             name(id, "begin"),
             name(id, "end"),
         );
         [first].into_iter().chain(prepared).chain([last]).collect()
     }
 
-    /// Before the script. `former` is the transaction that must be committed before, or empty.
-    fn head(questions: &Questions, migration: &Migration<'_>, former: &str) -> String {
+    /// Before the script. Behind a COMMIT, it is asked first whether that has taken place and the session was set back: not by what is prepared,
+    /// which that transaction may have replaced at its very end.
+    fn head(questions: &Questions, migration: &Migration<'_>, former: Option<&str>) -> String {
+        let follows = former.map(quote_literal).map(|former| {
+            format!(
+                " SELECT CASE WHEN pg_catalog.pg_xact_status({former}::pg_catalog.xid8) OPERATOR(pg_catalog.=) 'committed'
+                               AND pg_catalog.current_setting('{SET_BACK}', true) OPERATOR(pg_catalog.=) {former}
+                         THEN NULL ELSE {} END;",
+                fail(NOT_COMMITTED)
+            )
+        });
         format!(
-            "BEGIN; {}; SET LOCAL synchronous_commit = on; {}; SET LOCAL {FORMER} = {}; EXECUTE {};\n",
+            "BEGIN;{} {}; SET LOCAL synchronous_commit = on; {}; EXECUTE {};\n",
+            follows.unwrap_or_default(),
             migration.timeouts.sql("SET LOCAL"),
             migration.version_sql(),
-            quote_literal(former),
             questions.name("begin"),
         )
     }
@@ -369,24 +411,39 @@ impl Whole<'_> {
         Some(questions)
     }
 
-    fn message(&self, questions: Arc<Questions>, migration: &Migration<'_>, former: &str) -> Option<Message> {
+    fn message(
+        &self,
+        questions: Arc<Questions>,
+        migration: &Migration<'_>,
+        former: Option<&Transaction>,
+    ) -> Option<Message> {
         let script = migration.script.message()?;
-        let head = Self::head(&questions, migration, former);
+        let former = former.map(|former| former.id.clone());
+        let head = Self::head(&questions, migration, former.as_deref());
         let tail = self.tail(&questions, migration);
+        let before = BEFORE + usize::from(former.is_some());
         Some(Message {
             version: migration.record.version.clone(),
             sql: format!("{head}{script}{tail}"),
-            before: u32::try_from(head.chars().count()).unwrap_or(u32::MAX),
-            statements: migration.script.statements().count(),
-            questions,
+            former,
+            parts: Parts {
+                questions,
+                head: u32::try_from(head.chars().count()).unwrap_or(u32::MAX),
+                script: before..before + migration.script.statements().count(),
+            },
         })
     }
 
-    /// The message of a migration that is to be sent behind the COMMIT of `former`: with it, the migration begins. None where what is asked in
-    /// it is not prepared yet.
+    /// The message of a migration that is to be sent behind the COMMIT of `former`: with it, the migration begins. None where it is large, or
+    /// what is asked in it is not prepared yet.
     pub fn behind(&self, session: &Session, former: &Transaction, migration: &Migration<'_>) -> Option<Message> {
+        let Migration { script, record, .. } = migration;
+        let kept = [record.up_script, record.down_script].into_iter().flatten().map(str::len).sum::<usize>();
+        if script.text().len() + kept > AHEAD_MAX {
+            return None;
+        }
         let questions = session.prepared.all().get(&self.direction).cloned()?;
-        self.message(questions, migration, &former.id)
+        self.message(questions, migration, Some(former))
     }
 
     /// Begins a migration.
@@ -396,7 +453,7 @@ impl Whole<'_> {
             Some(questions) => questions,
             None => self.prepare(session).await.ok_or(Stopped::Unfit)?,
         };
-        let message = self.message(questions, migration, "").ok_or(Stopped::Unfit)?;
+        let message = self.message(questions, migration, None).ok_or(Stopped::Unfit)?;
         Ok(message.send(session).await)
     }
 
@@ -410,12 +467,12 @@ impl Whole<'_> {
             Some(sent) => sent,
             None => self.begin(session, migration).await?,
         };
-        let Sent { questions, before, statements, answered } = sent;
-        let (answers, asked) = answered.await.unwrap_or_else(|panic| resume_unwind(panic.into_panic()));
+        let (parts, answers, asked) = sent.answered().await;
+        let Parts { questions, script: Range { start: before, end: behind }, .. } = &parts;
         if let Err(error) = asked {
-            let begun = answers.row(BEFORE - 1).map(|begin| text(begin, 0)).unwrap_or_default();
-            return Err(match Self::stopped(error, answers.done, statements, before, migration.script) {
-                Stopped::Broken(Broken::Transaction) => Self::lost(session, &questions, &begun).await,
+            let begun = answers.row(before - 1).map(|begin| text(begin, 0)).unwrap_or_default();
+            return Err(match parts.stopped(error, answers.done, migration.script) {
+                Stopped::Broken(Broken::Transaction) => Self::lost(session, questions, &begun).await,
                 Stopped::Unfit => {
                     session.prepared.forget();
                     Stopped::Unfit
@@ -423,7 +480,6 @@ impl Whole<'_> {
                 other => other,
             });
         }
-        let behind = answers.script.end;
         let rows = answers.touched.get(answers.script.clone()).map_or(0, |rows| rows.iter().sum());
         if [behind::HISTORY, behind::JOURNAL].iter().any(|i| answers.touched.get(behind + i) != Some(&1)) {
             return Err(Stopped::Unrecorded);
@@ -433,7 +489,7 @@ impl Whole<'_> {
             session.prepared.forget();
             return Err(Stopped::Unfit);
         }
-        let (Some(begin), Some(end)) = (answers.row(BEFORE - 1), answers.row(behind + behind::END)) else {
+        let (Some(begin), Some(end)) = (answers.row(before - 1), answers.row(behind + behind::END)) else {
             return Err(Stopped::Unfit);
         };
         let transaction = Transaction {
@@ -478,21 +534,23 @@ impl Whole<'_> {
         let is_aborted = status.as_deref() == Some("aborted") && questions.are_intact(pairs(&rows));
         if is_aborted { Stopped::Unfit } else { Stopped::Broken(Broken::Transaction) }
     }
+}
 
+impl Parts {
     /// What an error means, by the statement that the server was at.
-    fn stopped(mut error: DbError, done: usize, statements: usize, before: u32, script: &Script) -> Stopped {
+    fn stopped(&self, mut error: DbError, done: usize, script: &Script) -> Stopped {
+        let (Range { start: before, end: behind }, head) = (self.script.clone(), self.head);
         // A message that cannot be read whole is refused before anything of it is done.
-        let unread = done == 0 && error.is("42601") && error.position.is_some_and(|position| position > before);
-        if done < BEFORE && !unread && !error.connection_lost {
-            return Stopped::Unfit;
+        let unread = done == 0 && error.is("42601") && error.position.is_some_and(|position| position > head);
+        if done < before && !unread && !error.connection_lost {
+            return if error.message.contains(NOT_COMMITTED) { Stopped::TooSoon } else { Stopped::Unfit };
         }
-        let n = done.saturating_sub(BEFORE);
-        if n < statements || unread {
-            error.position = error.position.map(|position| position.saturating_sub(before));
-            return Stopped::Script(script.error(0, n, error));
+        if done < behind || unread {
+            error.position = error.position.map(|position| position.saturating_sub(head));
+            return Stopped::Script(script.error(0, done.saturating_sub(before), error));
         }
         error.position = None;
-        match n - statements {
+        match done - behind {
             _ if error.is(GONE) => Stopped::Unfit,
             behind::UNWRITTEN if error.message.contains(WRITTEN) => Stopped::Broken(Broken::Own),
             behind::GUARD if error.message.contains(LOST_ROLE) => Stopped::Broken(Broken::Role),

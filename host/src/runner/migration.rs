@@ -191,7 +191,8 @@ impl<'r, 'c> Passage<'r, 'c> {
                 },
             };
             if let Some(verified) = worked.ended {
-                let duration_ms = begin.elapsed().as_millis();
+                // What was sent ahead had begun before.
+                let duration_ms = begin.elapsed().max(worked.course.position.took).as_millis();
                 tracing::info!(migration = item.name, %direction, duration_ms, "committed");
                 findings.extend(verified);
                 return Ok(self.done(&worked.course));

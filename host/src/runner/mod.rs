@@ -700,7 +700,9 @@ impl<'a> Run<'a> {
             let (begin, from_ms) = (Instant::now(), so_far.begun(&item.name, &item.kind));
             meter.migration_began(&item.name, direction);
             let passed = Passage::of(self, direction, item, backup).before(work.get(i + 1)).run(findings).await;
-            meter.migration_ended(&item.name, direction, begin.elapsed(), passed.is_ok());
+            // What was sent ahead had begun before.
+            let took = begin.elapsed().max(passed.as_ref().map(Done::took).unwrap_or_default());
+            meter.migration_ended(&item.name, direction, took, passed.is_ok());
             let passed = passed?;
             so_far.passed(&passed, from_ms);
             done.push(passed);

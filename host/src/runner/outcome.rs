@@ -1,6 +1,6 @@
 //! What commands return, for people and programs to read.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use uuid::Uuid;
@@ -75,6 +75,13 @@ pub struct Done {
     pub kind: String,
     /// The steps' duration, in milliseconds.
     pub execution_time_ms: u128,
+}
+
+impl Done {
+    /// How long the steps took.
+    pub(super) fn took(&self) -> Duration {
+        Duration::from_millis(u64::try_from(self.execution_time_ms).unwrap_or(u64::MAX))
+    }
 }
 
 /// What a run would do.

@@ -93,6 +93,12 @@ impl Passage<'_, '_> {
                         let committed = broken.has_committed();
                         (name, ProgramError { at: None, cause: item.fault(broken.what()) }, committed)
                     }
+                    Stopped::TooSoon => {
+                        let what =
+                            "it was sent behind a COMMIT that has not taken place, though the server has said so"
+                                .into();
+                        ("begin".to_owned(), ProgramError { at: None, cause: Cause::Host(what) }, false)
+                    }
                     Stopped::Unrecorded => {
                         let what = "it changed what the host had written into the history".into();
                         ("end".to_owned(), ProgramError { at: None, cause: Cause::Script(what) }, false)
