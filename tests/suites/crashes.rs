@@ -155,16 +155,25 @@ async fn without_retries_a_lost_connection_is_told_and_rolled_back() {
     the_next_run_finishes(&scenario, &gate).await;
 }
 
-/// One migration, whose COMMIT comes to harm; afterwards the server can be reached.
+/// Two migrations, of which the first one's COMMIT comes to harm; afterwards the server can be reached.
 async fn survives(name: &str, harm: Harm) -> Outcome {
+    survives_at(name, 0, harm).await
+}
+
+/// The same of the COMMIT with this number, counted from 0: behind the last one, nothing was sent.
+async fn survives_at(name: &str, nth: usize, harm: Harm) -> Outcome {
     let scenario = Scenario::new(name).await.tables(&["a", "b"]);
-    let proxy = Proxy::before(scenario.host(), scenario.port(), Meant::Commit(0), harm, false).await;
+    let proxy = Proxy::before(scenario.host(), scenario.port(), Meant::Commit(nth), harm, false).await;
     let outcome = scenario.run_through(&proxy, "up --no-backup").await.succeeds();
     assert!(proxy.has_harmed());
     assert_eq!(scenario.applied().await, ["001", "002"]);
     let journal = scenario.journal().await;
     let count = |event: &str| journal.iter().filter(|noted| *noted == event).count();
-    assert_eq!([count("applied 001"), count("applied 002"), count("resolved 001")], [1; 3], "{journal:?}");
+    assert_eq!(
+        [count("applied 001"), count("applied 002"), count(&format!("resolved 00{}", nth + 1))],
+        [1; 3],
+        "{journal:?}"
+    );
     scenario.is_at_rest().await;
     outcome.prints("applied 001_a").prints("applied 002_b")
 }
@@ -187,17 +196,21 @@ async fn a_commit_that_comes_late_is_not_carried_out_beside_another() {
 
 #[tokio::test]
 async fn a_commit_that_is_swallowed_is_noticed() {
-    survives("swallowed_commit", Harm::Swallowed)
-        .await
-        .says("the server waits for the client, and the client for the server")
-        .says("the history tells where it stands");
+    for nth in [0, 1] {
+        survives_at(&format!("swallowed_commit_{nth}"), nth, Harm::Swallowed)
+            .await
+            .says("the server waits for the client, and the client for the server")
+            .says("the history tells where it stands");
+    }
 }
 
 #[tokio::test]
 async fn an_answer_that_is_swallowed_is_noticed() {
-    survives("swallowed_answer", Harm::AnswerSwallowed)
-        .await
-        .says("the connection was lost during its COMMIT, which took place");
+    for nth in [0, 1] {
+        survives_at(&format!("swallowed_answer_{nth}"), nth, Harm::AnswerSwallowed)
+            .await
+            .says("the connection was lost during its COMMIT, which took place");
+    }
 }
 
 #[tokio::test]

@@ -307,7 +307,7 @@ async fn what_follows_a_commit_that_fails_is_not_begun() {
 
 #[tokio::test]
 async fn what_follows_a_commit_has_nothing_of_the_session_before() {
-    // What is set in the COMMIT is set back by the host behind it; that takes longer than it may, the first time.
+    // What is set in the COMMIT is set back by the host behind it, however long that takes.
     let second = "PERFORM set_config('statement_timeout', '1', false), set_config('search_path', 'alien', false)";
     let scenario = three("nothing_of_it", second).await;
     let tables: String =
@@ -360,7 +360,7 @@ async fn a_history_of_other_types_is_read() {
         "ALTER TABLE schema_migrations ALTER applied_by DROP NOT NULL; UPDATE schema_migrations SET applied_by = NULL";
     scenario.lines(nobody).await;
     for command in ["status", "down 001 --no-backup --yes"] {
-        scenario.run(command).await.fails_with(5).says("a value of the history's column `applied_by` cannot be read");
+        scenario.run(command).await.fails_with(5).says("a value of Lockgate's own column `applied_by` cannot be read");
     }
 }
 

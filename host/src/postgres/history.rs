@@ -1,14 +1,14 @@
 //! `schema_migrations`: which migrations are applied.
 
-use std::{collections::HashMap, error::Error as _};
+use std::collections::HashMap;
 
 use serde::Serialize;
-use tokio_postgres::{Row, types::FromSql};
+use tokio_postgres::Row;
 
 use super::{
     handle::db_error,
     quote_copy, quote_ident, quote_literal,
-    raw::{Id, Instant},
+    raw::{Id, Instant, value},
     session::Session,
     tables,
 };
@@ -197,7 +197,7 @@ impl History {
         let sql = format!("SELECT version, {DIGEST_SQL} FROM {} t", self.table);
         let rows = session.client().query(&sql, &[]).await;
         let rows = rows.map_err(|e| Error::database("reading the history", db_error(&e)))?;
-        rows.iter().map(|row| Ok((version_of(row)?, row.get(1)))).collect()
+        rows.iter().map(|row| Ok((version_of(row)?, value(row, 1)?))).collect()
     }
 
     /// The down scripts of these versions, as they were applied; only of those that have one.
@@ -212,7 +212,7 @@ impl History {
         let versions: Vec<&str> = versions.iter().map(|version| version.as_str()).collect();
         let rows =
             session.client().query(&sql, &[&versions]).await.map_err(|e| self.unreadable(session, db_error(&e)))?;
-        Ok(rows.iter().filter_map(|row| Some((Version::parse(row.get(0))?, row.get(1)))).collect())
+        rows.iter().map(|row| Ok((version_of(row)?, value(row, 1)?))).collect()
     }
 
     async fn read_by(&self, session: &Session, sql: &str) -> Result<Option<Vec<Applied>>> {
@@ -511,17 +511,6 @@ pub(super) fn in_order(rows: &[Row]) -> Result<Vec<Applied>> {
     let mut rows = rows.iter().map(applied).collect::<Result<Vec<_>>>()?;
     rows.sort_by(|a, b| a.version.cmp(&b.version));
     Ok(rows)
-}
-
-/// A value of a row, where the table may be altered so that it is none of this type, or none at all.
-fn value<'r, T: FromSql<'r>>(row: &'r Row, i: usize) -> Result<T> {
-    row.try_get(i).map_err(|error| {
-        let cause = error.source().map(ToString::to_string).unwrap_or_default();
-        Error::DamagedHistory {
-            what: format!("a value of the history's column `{}` cannot be read: {cause}", row.columns()[i].name()),
-            next: "find out who has altered the table, and give the column back its type and its values".into(),
-        }
-    })
 }
 
 fn version_of(row: &Row) -> Result<Version> {

@@ -18,6 +18,11 @@ pub(super) struct Notices {
 }
 
 impl Notices {
+    /// Whether the next one may be shown.
+    pub(super) fn shows_next(&self) -> bool {
+        self.seen < LINES_MAX || self.window.is_none_or(|begin| begin.elapsed() >= WINDOW)
+    }
+
     pub(super) fn log(&mut self, notice: &DbError) {
         if let Some(left_out) = self.turn(Instant::now()) {
             tracing::info!(left_out, "server: more notices than are shown");

@@ -74,8 +74,11 @@ impl Opening {
             while let Some(message) = poll_fn(|cx| connection.poll_message(cx)).await {
                 match message {
                     Ok(AsyncMessage::Notice(notice)) => {
-                        // Whoever was answered before goes on first, and says so: the notice may be of what was sent behind.
-                        tokio::task::yield_now().await;
+                        // On the one thread of a command, whoever was answered before goes on first, and says so: the notice may be of what was
+                        // sent behind.
+                        if notices.shows_next() {
+                            tokio::task::yield_now().await;
+                        }
                         notices.log(&notice);
                     }
                     Ok(_) => {}

@@ -336,32 +336,32 @@ fn paused_at_sql(at: &str) -> String {
 fn started(row: &tokio_postgres::Row) -> Option<Started> {
     let number = |n: i64| u64::try_from(n).ok();
     Some(Started {
-        version: Version::parse(row.get(0))?,
-        filename: row.get(1),
-        description: row.get(2),
-        kind: row.get(3),
-        checksum: Checksum::recorded(row.get::<_, String>(4)),
-        direction: match row.get(5) {
+        version: Version::parse(row.try_get(0).ok()?)?,
+        filename: row.try_get(1).ok()?,
+        description: row.try_get(2).ok()?,
+        kind: row.try_get(3).ok()?,
+        checksum: Checksum::recorded(row.try_get::<_, String>(4).ok()?),
+        direction: match row.try_get(5).ok()? {
             "up" => Direction::Up,
             _ => Direction::Down,
         },
-        steps: from_json(row.get(6))?,
+        steps: from_json(row.try_get(6).ok()?)?,
         position: Position {
-            steps_done: usize::try_from(row.get::<_, i32>(7)).ok()?,
-            attempted: row.get(8),
-            batches: number(row.get(9))?,
-            checkpoint: row.get(10),
-            done: number(row.get(11))?,
-            total: row.get::<_, Option<i64>>(12).and_then(number),
-            took: Duration::from_millis(number(row.get(13))?),
+            steps_done: usize::try_from(row.try_get::<_, i32>(7).ok()?).ok()?,
+            attempted: row.try_get(8).ok()?,
+            batches: number(row.try_get(9).ok()?)?,
+            checkpoint: row.try_get(10).ok()?,
+            done: number(row.try_get(11).ok()?)?,
+            total: row.try_get::<_, Option<i64>>(12).ok()?.and_then(number),
+            took: Duration::from_millis(number(row.try_get(13).ok()?)?),
         },
-        run_id: row.get(14),
-        started_at: row.get(15),
-        worker: match (row.get(16), row.get::<_, Option<String>>(17)) {
+        run_id: row.try_get(14).ok()?,
+        started_at: row.try_get(15).ok()?,
+        worker: match (row.try_get(16).ok()?, row.try_get::<_, Option<String>>(17).ok()?) {
             (Some(pid), Some(started)) => Some(Process { pid, started }),
             _ => None,
         },
-        paused: match (row.get(18), row.get(19)) {
+        paused: match (row.try_get(18).ok()?, row.try_get(19).ok()?) {
             (Some(by), Some(at)) => Some(Paused { by, at }),
             _ => None,
         },

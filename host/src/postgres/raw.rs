@@ -1,7 +1,28 @@
 //! Values that are told raw and made text here: of many rows that is sooner done than by the server, and a cast to text is more for a session to
 //! look up that has just begun.
 
-use tokio_postgres::types::{FromSql, Type};
+use std::error::Error as _;
+
+use tokio_postgres::{
+    Row,
+    types::{FromSql, Type},
+};
+
+use crate::error::{Error, Result};
+
+/// A value of a row of the host's own tables. Whoever has altered the table may have left none of this type, or none at all.
+///
+/// # Errors
+/// [`Error::DamagedHistory`], with the column.
+pub(super) fn value<'r, T: FromSql<'r>>(row: &'r Row, i: usize) -> Result<T> {
+    row.try_get(i).map_err(|error| {
+        let cause = error.source().map(ToString::to_string).unwrap_or_default();
+        Error::DamagedHistory {
+            what: format!("a value of Lockgate's own column `{}` cannot be read: {cause}", row.columns()[i].name()),
+            next: "find out who has altered the table, and give the column back its type and its values".into(),
+        }
+    })
+}
 
 /// An instant as RFC 3339, to the millisecond. That of a thousand rows is sooner told here than by the server.
 pub(super) struct Instant(pub(super) String);

@@ -580,7 +580,9 @@ impl Session {
         let mut done = 0;
         let reset = reset_sql(self.server.major());
         let set_back = next.as_ref().map_or(String::new(), |next| format!("; {}", next.set_back_sql()));
-        let asked = self.client().simple_query_raw(&format!("{commit}; {reset}{set_back}")).await;
+        // For as long as the question is open: who waits for an answer that does not come is told so by another session.
+        let client = self.client();
+        let asked = client.simple_query_raw(&format!("{commit}; {reset}{set_back}")).await;
         if let Some(next) = next {
             next.send_ahead(self).await;
         }
@@ -592,6 +594,8 @@ impl Session {
             }
             Err(error) if error.sqlstate.is_none() || error.connection_lost => {
                 self.transaction_ends(true);
+                // Its transaction ends with the connection.
+                self.ahead.forget();
                 // It may have been lost behind the COMMIT.
                 if done >= statements { Committed::Yes } else { Committed::Unknown }
             }
@@ -612,12 +616,16 @@ impl Session {
         }
     }
 
-    /// The same where it has failed once, and what was sent behind it has stopped for that reason. The next migration has a session of its own
-    /// where it fails again.
+    /// The same where it has failed once, and what was sent behind it has stopped for that reason. Where it fails again, the connection is given
+    /// up: what was left in it must not reach the next migration, which begins in another session.
     async fn reset_or_give_up(&self) {
-        let roll_back = if self.ahead.forget() { "ROLLBACK; " } else { "" };
-        let sql = format!("{roll_back}{}", reset_sql(self.server.major()));
-        if let Err(error) = self.batch("resetting the session", &sql).await {
+        let reset = async {
+            if self.ahead.forget() {
+                self.undo("rolling back", "ROLLBACK").await?;
+            }
+            self.batch("resetting the session", &reset_sql(self.server.major())).await
+        };
+        if let Err(error) = reset.await {
             tracing::warn!(%error, "the session could not be reset; the connection is given up");
             self.driver.abort();
         }
@@ -749,6 +757,6 @@ fn put_off_again(error: DbError) -> DbError {
 }
 
 fn reset_sql(major: u32) -> String {
-    // Before anything that a time-out may end.
-    format!("RESET ALL; CLOSE ALL; DISCARD TEMP; {}", settings_sql(major))
+    // The time-outs first: those that the migration has left, then those of the role and the database, which would end what comes behind.
+    format!("SET statement_timeout = 0; RESET ALL; {}; CLOSE ALL; DISCARD TEMP", settings_sql(major))
 }

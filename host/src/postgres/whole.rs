@@ -438,7 +438,10 @@ impl Whole<'_> {
     /// what is asked in it is not prepared yet.
     pub fn behind(&self, session: &Session, former: &Transaction, migration: &Migration<'_>) -> Option<Message> {
         let Migration { script, record, .. } = migration;
-        let kept = [record.up_script, record.down_script].into_iter().flatten().map(str::len).sum::<usize>();
+        let kept = match self.direction {
+            Direction::Up => [record.up_script, record.down_script].into_iter().flatten().map(str::len).sum(),
+            Direction::Down => 0,
+        };
         if script.text().len() + kept > AHEAD_MAX {
             return None;
         }

@@ -14,7 +14,7 @@ use super::{Journal, TABLE};
 use crate::{
     error::{Error, Result},
     migration::{Checksum, Version},
-    postgres::{handle::db_error, history::History, quote_ident, session::Session},
+    postgres::{handle::db_error, history::History, quote_ident, raw::value, session::Session},
 };
 
 /// The hash before the first entry.
@@ -235,9 +235,10 @@ impl Journal {
         let walked = async {
             let mut rows = pin!(rows.map_err(failed)?);
             while let Some(row) = rows.try_next().await.map_err(failed)? {
-                let computed = Checksum::of_bytes(row.get(3)).as_str().to_owned();
+                let computed = Checksum::of_bytes(value(&row, 3)?).as_str().to_owned();
+                let (id, previous, hash) = (value(&row, 0)?, value(&row, 1)?, value(&row, 2)?);
                 // The rest is not looked at, but it is on its way.
-                whole = whole && walk.step(Link { id: row.get(0), previous: row.get(1), hash: row.get(2), computed });
+                whole = whole && walk.step(Link { id, previous, hash, computed });
             }
             Ok(())
         };

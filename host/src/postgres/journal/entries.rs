@@ -1,12 +1,13 @@
 //! The journal, read back.
 
 use serde::Serialize;
+use tokio_postgres::Row;
 
 use super::Journal;
 use crate::{
     error::{Error, Result},
     migration::Version,
-    postgres::{handle::db_error, session::Session},
+    postgres::{handle::db_error, raw::value, session::Session},
 };
 
 /// An entry as it was written.
@@ -103,26 +104,26 @@ impl Journal {
         let limit = wanted.limit.map(i64::from);
         let rows = session.client().query(&sql, &[&limit, &wanted.version.map(Version::as_str), &wanted.run]).await;
         let rows = rows.map_err(|e| Error::database("reading the journal", db_error(&e)))?;
-        Ok(rows
-            .iter()
-            .map(|row| Recorded {
-                id: row.get(0),
-                at: row.get(1),
-                run_id: row.get(2),
-                event: row.get(3),
-                version: row.get(4),
-                direction: row.get(5),
-                attempt: row.get(6),
-                step: row.get(7),
-                duration_ms: row.get(8),
-                detail: row.get(9),
-                db_user: row.get(10),
-                os_user: row.get(11),
-                host: row.get(12),
-                client_address: row.get(13),
-                application: row.get(14),
-                hash: row.get(15),
+        let recorded = |row: &Row| {
+            Ok(Recorded {
+                id: value(row, 0)?,
+                at: value(row, 1)?,
+                run_id: value(row, 2)?,
+                event: value(row, 3)?,
+                version: value(row, 4)?,
+                direction: value(row, 5)?,
+                attempt: value(row, 6)?,
+                step: value(row, 7)?,
+                duration_ms: value(row, 8)?,
+                detail: value(row, 9)?,
+                db_user: value(row, 10)?,
+                os_user: value(row, 11)?,
+                host: value(row, 12)?,
+                client_address: value(row, 13)?,
+                application: value(row, 14)?,
+                hash: value(row, 15)?,
             })
-            .collect())
+        };
+        rows.iter().map(recorded).collect()
     }
 }

@@ -72,18 +72,19 @@ impl Journal {
 
 /// What its answer says.
 pub(in crate::postgres) fn failures(rows: &[Row]) -> Vec<(Version, FailedAttempt)> {
+    // What somebody has altered so that it is none tells nothing.
     let failure = |row: &Row| {
-        let (os_user, host): (&str, &str) = (row.get(7), row.get(8));
+        let (os_user, host): (&str, &str) = (row.try_get(7).ok()?, row.try_get(8).ok()?);
         let failure = FailedAttempt {
-            at: row.get::<_, Instant>(1).0,
-            run_id: row.get::<_, Id>(2).0,
-            event: row.get(3),
-            direction: row.get(4),
-            step: row.get(5),
-            why: row.get(6),
+            at: row.try_get::<_, Instant>(1).ok()?.0,
+            run_id: row.try_get::<_, Id>(2).ok()?.0,
+            event: row.try_get(3).ok()?,
+            direction: row.try_get(4).ok()?,
+            step: row.try_get(5).ok()?,
+            why: row.try_get(6).ok()?,
             by: format!("{os_user}@{host}"),
         };
-        Version::parse(row.get(0)).map(|version| (version, failure))
+        Version::parse(row.try_get(0).ok()?).map(|version| (version, failure))
     };
     rows.iter().filter_map(failure).collect()
 }
