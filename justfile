@@ -138,9 +138,10 @@ lint:
     cargo deny --all-features --locked check bans licenses sources
     cargo machete
 
-# see that the library builds with each feature alone, and with none
+# see that the library builds with each feature alone, and with none (in a target folder of its own, for `just static`)
 [group('develop')]
 features:
+    export CARGO_TARGET_DIR="{{target}}/features"; \
     for feature in '' cli containers embedded otlp s3 testing; do \
         cargo clippy --quiet --locked --package lockgate --lib --bins --no-default-features --features "$feature" -- --deny warnings || \
             { echo "error: lockgate does not build with the features \`$feature\` alone" >&2; exit 1; }; \
@@ -176,6 +177,11 @@ public-api *ARGS:
     RUSTDOC={{justfile_directory()}}/.ci/rustdoc-unstable RUSTDOCFLAGS="-Z unstable-options --output-format json --document-hidden-items" cargo doc --quiet --locked --workspace --no-deps --lib
     cargo run --quiet --locked --manifest-path tests/public-api/Cargo.toml --target-dir "{{target}}/public-api" -- "{{target}}/doc/lockgate.json" docs/public-api.txt "$@"
 
+# all that reads the code and runs nothing; the compiler's work on one crate fills one processor, so two parts go side by side
+[group('develop')]
+static:
+    just features & trap "kill $! 2>/dev/null || true" EXIT; just lint doc public-api && wait $!
+
 # build the book of docs/ into target/book, and check that every link of the documentation leads somewhere
 [group('develop')]
 book:
@@ -196,7 +202,7 @@ first-look:
 
 # everything that a change must pass
 [group('develop')]
-ci: lint features doc public-api (plugins target / "plugins") test test-newest fuzz-scripts torture languages browser book tutorial ship first-look
+ci: static (plugins target / "plugins") test test-newest fuzz-scripts torture languages browser book tutorial ship first-look
 
 # the command itself; the first build takes some minutes and shows its progress. With the features that the tests ask of its dependencies: with
 # its own alone, all of them would be built a second time for `just test`. Failpoints are among them, and do nothing but under the fault harness.
