@@ -214,6 +214,18 @@ async fn an_answer_that_is_swallowed_is_noticed() {
 }
 
 #[tokio::test]
+async fn a_script_that_takes_long_to_reach_the_server_is_waited_for() {
+    // It is on its way for five seconds; an answer that never comes is noticed after three.
+    let up = format!("CREATE TABLE a (id int); -- {}", "x".repeat(2_500_000));
+    let scenario = Scenario::new("slow_way").await.migration("001_a", &up, "DROP TABLE a;");
+    let (meant, harm) = (Meant::Anything(usize::MAX), Harm::Slowed(500_000));
+    let proxy = Proxy::before(scenario.host(), scenario.port(), meant, harm, false).await;
+    let outcome = scenario.run_through(&proxy, "up --no-backup").await;
+    outcome.succeeds().prints("applied 001_a").never_mentions("given up");
+    scenario.is_at_rest().await;
+}
+
+#[tokio::test]
 async fn a_server_that_says_that_it_ends_is_looked_for_to_the_last_message() {
     let scenario = Scenario::new("told_of_the_end").await.tables(&["a"]);
     let by_way = async |nth: usize| {

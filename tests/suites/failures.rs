@@ -362,6 +362,11 @@ async fn a_history_of_other_types_is_read() {
     for command in ["status", "down 001 --no-backup --yes"] {
         scenario.run(command).await.fails_with(5).says("a value of Lockgate's own column `applied_by` cannot be read");
     }
+    scenario
+        .lines("ALTER TABLE schema_migrations ALTER applied_by DROP DEFAULT, ALTER applied_by TYPE json USING '{}'")
+        .await;
+    let json = "a value of Lockgate's own column `applied_by` cannot be read: its type is `json`";
+    scenario.run("status").await.fails_with(5).says(json);
 }
 
 #[tokio::test]

@@ -50,6 +50,8 @@ pub enum Harm {
     AnswerSwallowed,
     /// It never reaches the server, whose place the proxy takes: it says that it ends, and a moment later it does.
     ToldOfTheEnd,
+    /// All that is sent, meant or not, reaches the server at so many bytes a second.
+    Slowed(u32),
 }
 
 /// How a server says that it ends: FATAL 57P01, as PostgreSQL does when its postmaster is gone.
@@ -145,6 +147,9 @@ impl Proxy {
                     self.harm(sent, from_client, to_server, &answers).await;
                 }
                 break;
+            }
+            if let Harm::Slowed(rate) = self.harm {
+                tokio::time::sleep(Duration::from_secs(1) * u32::try_from(n).unwrap() / rate).await;
             }
             if to_server.write_all(sent).await.is_err() {
                 break;

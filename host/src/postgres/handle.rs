@@ -6,7 +6,7 @@ use std::{
     pin::{Pin, pin},
     sync::{
         Arc,
-        atomic::{AtomicU32, AtomicU64, Ordering},
+        atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering},
     },
 };
 
@@ -39,34 +39,63 @@ pub(super) struct Questions(Arc<Counts>);
 struct Counts {
     asked: AtomicU64,
     open: AtomicU32,
+    /// Of the last question.
+    bytes: AtomicUsize,
 }
 
 /// A question; its end is the answer, or that nobody waits for it any longer.
-pub(super) struct Question<'a>(&'a AtomicU32);
+pub(super) struct Question<'a>(&'a Counts);
+
+/// The last question, which is not answered yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct OpenQuestion {
+    number: u64,
+    /// How much the server has to receive before it can answer, if that is more than a little.
+    pub(super) bytes: usize,
+}
 
 impl Questions {
     pub(super) fn ask(&self) -> Question<'_> {
+        self.0.bytes.store(0, Ordering::Relaxed);
         self.0.asked.fetch_add(1, Ordering::Relaxed);
         self.0.open.fetch_add(1, Ordering::Relaxed);
-        Question(&self.0.open)
+        Question(&self.0)
     }
 
-    /// The number of the last question, if one is not answered.
-    pub(super) fn open(&self) -> Option<u64> {
-        (self.0.open.load(Ordering::Relaxed) > 0).then(|| self.0.asked.load(Ordering::Relaxed))
+    /// The last question, if one is not answered.
+    pub(super) fn open(&self) -> Option<OpenQuestion> {
+        (self.0.open.load(Ordering::Relaxed) > 0).then(|| OpenQuestion {
+            number: self.0.asked.load(Ordering::Relaxed),
+            bytes: self.0.bytes.load(Ordering::Relaxed),
+        })
+    }
+}
+
+impl Question<'_> {
+    /// A question of that many bytes, which may take a while to reach the server.
+    pub(super) fn of(self, bytes: usize) -> Self {
+        self.0.bytes.store(bytes, Ordering::Relaxed);
+        self
     }
 }
 
 impl Drop for Question<'_> {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.0.open.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 /// The driver's client, for as long as a question to it is open.
 pub(super) struct Asked<'a> {
     client: &'a Client,
-    _question: Question<'a>,
+    question: Question<'a>,
+}
+
+impl Asked<'_> {
+    /// See [`Question::of`].
+    pub(super) fn of(self, bytes: usize) -> Self {
+        Self { question: self.question.of(bytes), ..self }
+    }
 }
 
 impl Deref for Asked<'_> {
@@ -100,7 +129,7 @@ pub enum QueryError {
 impl Handle {
     /// The driver's client, asked something within the statement that calls this.
     pub(super) fn asked(&self) -> Asked<'_> {
-        Asked { client: &self.client, _question: self.questions.ask() }
+        Asked { client: &self.client, question: self.questions.ask() }
     }
 
     /// `driver` is the task that the client's questions go through.
@@ -157,7 +186,7 @@ impl Handle {
     /// Sends one statement. Its rows are still to be read.
     async fn send(&self, sql: &str, params: &[Value]) -> Result<(Vec<Column>, RowStream), Box<DbError>> {
         let failed = |error| Box::new(db_error(&error));
-        let _asked = self.questions.ask();
+        let _asked = self.questions.ask().of(bytes_of(sql, params));
         let statement = self.client.prepare(sql).await.map_err(failed)?;
         check_params(&statement, params)?;
         let columns = columns_of(&statement);
@@ -171,7 +200,7 @@ impl Handle {
     /// # Errors
     /// What the server said.
     pub async fn prepare(&self, sql: &str) -> Result<(), DbError> {
-        let _asked = self.questions.ask();
+        let _asked = self.questions.ask().of(sql.len());
         self.client.prepare(sql).await.map(drop).map_err(|e| db_error(&e))
     }
 
@@ -180,7 +209,7 @@ impl Handle {
     /// # Errors
     /// What the server said, or that a parameter does not fit.
     pub async fn execute(&self, sql: &str, params: &[Value]) -> Result<u64, DbError> {
-        let _asked = self.questions.ask();
+        let _asked = self.questions.ask().of(bytes_of(sql, params));
         let statement = self.client.prepare(sql).await.map_err(|e| db_error(&e))?;
         check_params(&statement, params).map_err(|error| *error)?;
         let params: Vec<Param<'_>> = params.iter().map(Param).collect();
@@ -201,6 +230,10 @@ impl From<Box<DbError>> for QueryError {
     fn from(error: Box<DbError>) -> Self {
         Self::Db(error)
     }
+}
+
+fn bytes_of(sql: &str, params: &[Value]) -> usize {
+    params.iter().map(sent_bytes_max).fold(sql.len(), usize::saturating_add)
 }
 
 pub(super) fn columns_of(statement: &Statement) -> Vec<Column> {

@@ -10,7 +10,7 @@ use std::{sync::OnceLock, time::Duration};
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{handle::db_error, history::History, quote_ident, quote_literal, session::Session};
+use super::{handle::db_error, history::History, quote_ident, quote_literal, raw::value, session::Session};
 use crate::{
     error::{Error, Result},
     migration::{Direction, Version},
@@ -336,7 +336,7 @@ impl Journal {
         );
         let row = session.client().query_opt(&sql, &[&self.run_id.to_string()]).await;
         let row = row.map_err(|e| Error::database("reading the journal", db_error(&e)))?;
-        Ok(row.map(|row| (row.get(0), row.get(1))))
+        row.map(|row| Ok((value(&row, 0)?, value(&row, 1)?))).transpose()
     }
 }
 

@@ -54,35 +54,69 @@ impl OwnWrites {
     }
 }
 
-/// The rows of the catalog that make a table what it is: the catalog, the column of the row's own name, the column of its table.
-const CATALOG: [(&str, &str, &str); 9] = [
-    ("pg_class", "oid", "oid"),
-    ("pg_attribute", "attnum", "attrelid"),
-    ("pg_attrdef", "oid", "adrelid"),
-    ("pg_constraint", "oid", "conrelid"),
-    ("pg_index", "indexrelid", "indrelid"),
-    ("pg_inherits", "inhrelid", "inhparent"),
-    ("pg_policy", "oid", "polrelid"),
-    ("pg_rewrite", "oid", "ev_class"),
-    ("pg_trigger", "oid", "tgrelid"),
+/// The rows of the catalog that make a table what it is: the catalog, the column of its table.
+const CATALOG: [(&str, &str); 9] = [
+    ("pg_class", "oid"),
+    ("pg_attribute", "attrelid"),
+    ("pg_attrdef", "adrelid"),
+    ("pg_constraint", "conrelid"),
+    ("pg_index", "indrelid"),
+    ("pg_inherits", "inhparent"),
+    ("pg_policy", "polrelid"),
+    ("pg_rewrite", "ev_class"),
+    ("pg_trigger", "tgrelid"),
 ];
 
-/// An expression that changes when a table of one of these names (expressions themselves) is emptied, replaced, given away or changed
-/// in any way: it tells which transaction wrote each row of the catalog that belongs to it, or to the function of one of its triggers.
+/// What tables are: it changes when one of them is emptied, replaced, given away or changed in any way. It has which transaction wrote each row of
+/// the catalog that belongs to one, or to the function of one of its triggers.
+///
+/// Which row was written by which of them tells no more: whatever is changed was written by a transaction that was not there, and whatever is
+/// gone is one less.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Signature(String);
+
+impl Signature {
+    /// As the server tells it, by [`signature_sql`]: the tables, then a list for each catalog.
+    pub(super) fn of(told: &str) -> Self {
+        let mut lists = told.split(' ').map(str::to_owned);
+        let tables = lists.next();
+        let written = lists.map(|list| {
+            let mut written: Vec<&str> = list.trim_matches(['{', '}']).split(',').collect();
+            written.sort_unstable();
+            written.join(",")
+        });
+        Self(tables.into_iter().chain(written).collect::<Vec<_>>().join(" "))
+    }
+}
+
+/// What the host's own tables are and hold.
+#[derive(Debug, PartialEq, Eq)]
+pub struct OwnState {
+    signature: Signature,
+    rows: String,
+}
+
+impl OwnState {
+    /// As the server tells it, by [`state_sql`].
+    pub(super) fn of(signature: &str, rows: String) -> Self {
+        Self { signature: Signature::of(signature), rows }
+    }
+}
+
+/// An expression of the [`Signature`] of the tables of these names (expressions themselves), in whatever order the rows come: to sort them would
+/// take the server a third longer.
 ///
 /// Every operator with its schema: the migration may have changed the search path. A list for each catalog, because a union of them takes
 /// the server three times as long.
 pub(super) fn signature_sql(names: [&str; 4]) -> String {
     let oids = names.map(|name| format!("pg_catalog.to_regclass({name})::pg_catalog.oid")).join(", ");
-    let written = CATALOG.map(|(catalog, key, table)| {
-        format!(
-            "ARRAY(SELECT xmin FROM pg_catalog.{catalog} WHERE {table} OPERATOR(pg_catalog.=) ANY (own.oids) ORDER BY {table}, {key})"
-        )
+    let written = CATALOG.map(|(catalog, table)| {
+        format!("ARRAY(SELECT xmin FROM pg_catalog.{catalog} WHERE {table} OPERATOR(pg_catalog.=) ANY (own.oids))")
     });
     format!(
         "(SELECT pg_catalog.concat_ws(' ', own.oids, {},
                  ARRAY(SELECT p.xmin FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_trigger t ON t.tgfoid OPERATOR(pg_catalog.=) p.oid
-                       WHERE t.tgrelid OPERATOR(pg_catalog.=) ANY (own.oids) AND NOT t.tgisinternal ORDER BY p.oid))
+                       WHERE t.tgrelid OPERATOR(pg_catalog.=) ANY (own.oids) AND NOT t.tgisinternal))
           FROM (SELECT ARRAY[{oids}]) own (oids))",
         written.join(", ")
     )
@@ -132,7 +166,7 @@ pub(super) fn noted_sql(own: &OwnTables, run_id: Uuid, up_to: &str) -> String {
     )
 }
 
-/// An expression of what the tables are and hold, for where no transaction can take it back; without a pause, which an operator may
+/// Two expressions of what the tables are and hold, for where no transaction can take it back; without a pause, which an operator may
 /// begin or end at any time.
 pub(super) fn state_sql(own: &OwnTables) -> String {
     let OwnTables { history, journal, progress, seal } = own;
@@ -141,11 +175,35 @@ pub(super) fn state_sql(own: &OwnTables) -> String {
         format!("(SELECT pg_catalog.string_agg({row}, ';' ORDER BY t.version) FROM {table} t)")
     };
     format!(
-        "pg_catalog.concat_ws('|', {}, {}, {}, (SELECT pg_catalog.concat_ws(' ', pg_catalog.count(*), pg_catalog.max(id)) FROM {journal}
+        "{}, pg_catalog.concat_ws('|', {}, {}, (SELECT pg_catalog.concat_ws(' ', pg_catalog.count(*), pg_catalog.max(id)) FROM {journal}
                                WHERE event OPERATOR(pg_catalog.<>) ALL (ARRAY['paused', 'unpaused'])),
                               (SELECT pg_catalog.count(*) FROM {seal}))",
         signature_sql(names.each_ref().map(String::as_str)),
         rows(history, "t::pg_catalog.text"),
         rows(progress, &of_the_run_sql("t")),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signature_has_no_order_of_rows_and_all_else() {
+        let told = "{16,17,18,19} {7,7,7,9} {3,10} {}";
+        let same = |other: &str| Signature::of(told) == Signature::of(other);
+        assert!(same("{16,17,18,19} {9,7,7,7} {10,3} {}"));
+        for other in [
+            "{17,16,18,19} {7,7,7,9} {3,10} {}",
+            "{16,17,18,NULL} {7,7,7,9} {3,10} {}",
+            "{16,17,18,19} {7,7,9} {3,10} {}",
+            "{16,17,18,19} {7,7,9,9} {3,10} {}",
+            "{16,17,18,19} {7,7,7,3} {9,10} {}",
+            "{16,17,18,19} {7,7,7,9} {3,10} {11}",
+            "{16,17,18,19} {7,7,7,9} {3,11} {}",
+            "",
+        ] {
+            assert!(!same(other), "{other}");
+        }
+    }
 }

@@ -11,6 +11,7 @@ use super::{
     handle::db_error,
     history::{Applied, History},
     quote_ident, quote_literal,
+    raw::value,
     session::{Process, Session},
     tables,
 };
@@ -256,7 +257,7 @@ impl Progress {
         );
         let row = session.client().query_opt(&sql, &[&version.as_str()]).await;
         let row = row.map_err(|e| Error::database("asking whether the migration is paused", db_error(&e)))?;
-        Ok(row.map(|row| Paused { by: row.get(0), at: row.get(1) }))
+        row.map(|row| Ok(Paused { by: value(&row, 0)?, at: value(&row, 1)? })).transpose()
     }
 
     /// Pauses a migration, or ends its pause (`by` is `None`), in the open transaction. False when that is so already, or the

@@ -16,9 +16,14 @@ use crate::error::{Error, Result};
 /// [`Error::DamagedHistory`], with the column.
 pub(super) fn value<'r, T: FromSql<'r>>(row: &'r Row, i: usize) -> Result<T> {
     row.try_get(i).map_err(|error| {
-        let cause = error.source().map(ToString::to_string).unwrap_or_default();
+        let column = &row.columns()[i];
+        let cause = match error.source() {
+            _ if !T::accepts(column.type_()) => format!("its type is `{}`", column.type_().name()),
+            Some(cause) => cause.to_string(),
+            None => error.to_string(),
+        };
         Error::DamagedHistory {
-            what: format!("a value of Lockgate's own column `{}` cannot be read: {cause}", row.columns()[i].name()),
+            what: format!("a value of Lockgate's own column `{}` cannot be read: {cause}", column.name()),
             next: "find out who has altered the table, and give the column back its type and its values".into(),
         }
     })

@@ -184,7 +184,7 @@ impl Session {
 
     /// Runs a statement as a message of its own and returns the rows that it touched.
     async fn run_statement(&self, sql: &str) -> Result<u64, DbError> {
-        let client = self.client();
+        let client = self.client().of(sql.len());
         let answers = client.simple_query_raw(sql).await.map_err(|e| db_error(&e))?;
         let mut answers = std::pin::pin!(answers);
         let mut rows = 0;

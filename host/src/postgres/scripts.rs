@@ -52,7 +52,7 @@ impl Session {
 
     /// Runs statements in one message and counts those that are done; returns the rows that they touched.
     async fn run_message(&self, sql: &str, done: &mut usize) -> Result<u64, DbError> {
-        let client = self.client();
+        let client = self.client().of(sql.len());
         counted(client.simple_query_raw(sql).await, done).await
     }
 

@@ -13,7 +13,7 @@ use super::{
     handle::{Asked, Handle, db_error},
     lock::LockKey,
     opening::{Opening, settings_sql},
-    own::{OwnTables, OwnWrites, noted_sql, signature_sql, state_sql, writes_sql, written_sql},
+    own::{OwnState, OwnTables, OwnWrites, Signature, noted_sql, signature_sql, state_sql, writes_sql, written_sql},
     quote_literal,
     recorded::Recorder,
     scripts::counted,
@@ -104,7 +104,7 @@ pub struct Transaction {
     pub(super) settings: String,
     pub(super) seal: Option<Seal>,
     /// What the host's own tables are.
-    pub(super) signature: String,
+    pub(super) signature: Signature,
     /// What the session has lately written into each: the server counts on until it has time to report.
     pub(super) writes: [Option<Vec<i64>>; 3],
 }
@@ -135,7 +135,7 @@ pub(super) struct Standing {
     pub(super) roles: String,
     pub(super) lock_held: bool,
     pub(super) transaction: Option<String>,
-    pub(super) signature: String,
+    pub(super) signature: Signature,
     pub(super) writes: [Option<Vec<i64>>; 3],
     pub(super) settings: String,
     /// Whether the seal is closed, where there is one.
@@ -277,12 +277,13 @@ impl Session {
 
     /// Runs the host's own SQL, one or more statements without parameters, in one round trip.
     pub async fn batch(&self, doing: &str, sql: &str) -> Result<()> {
-        self.client().batch_execute(sql).await.map_err(|e| Error::database(doing, db_error(&e)))
+        self.client().of(sql.len()).batch_execute(sql).await.map_err(|e| Error::database(doing, db_error(&e)))
     }
 
     /// Runs SQL of one or more statements without parameters, and returns the rows of all of them as text; `None` is NULL.
     pub async fn texts(&self, doing: &str, sql: &str) -> Result<Vec<Vec<Option<String>>>> {
-        let messages = self.client().simple_query(sql).await.map_err(|e| Error::database(doing, db_error(&e)))?;
+        let messages = self.client().of(sql.len()).simple_query(sql).await;
+        let messages = messages.map_err(|e| Error::database(doing, db_error(&e)))?;
         let texts = |message| match message {
             SimpleQueryMessage::Row(row) => Some((0..row.len()).map(|i| row.get(i).map(str::to_owned)).collect()),
             _ => None,
@@ -323,7 +324,8 @@ impl Session {
             });
         }
         let writes = [row.get(2), row.get(3), row.get(4)];
-        Ok(Transaction { id: row.get(0), signature: row.get(1), writes, shared, settings: row.get(5), seal })
+        let signature = Signature::of(row.get(1));
+        Ok(Transaction { id: row.get(0), signature, writes, shared, settings: row.get(5), seal })
     }
 
     /// Makes the session within the open transaction what it is at the beginning of one: for several migrations in one transaction, of
@@ -490,7 +492,7 @@ impl Session {
             roles: row.get(0),
             lock_held: row.get(1),
             transaction: row.get(2),
-            signature: row.get(3),
+            signature: Signature::of(row.get(3)),
             writes: [row.get(4), row.get(5), row.get(6)],
             settings: row.get(7),
             sealed: row.get(8),
@@ -535,10 +537,11 @@ impl Session {
         self.same_session(row.get(0), row.get(1))
     }
 
-    /// What the host's own tables are and hold: the same text as long as nobody changes them.
-    pub async fn own_state(&self, own: &OwnTables) -> Result<String> {
+    /// What the host's own tables are and hold: the same as long as nobody changes them.
+    pub async fn own_state(&self, own: &OwnTables) -> Result<OwnState> {
         let row = self.client().query_one(&format!("SELECT {}", state_sql(own)), &[]).await;
-        row.map(|row| row.get(0)).map_err(|e| Error::database("looking at the host's own tables", db_error(&e)))
+        let row = row.map_err(|e| Error::database("looking at the host's own tables", db_error(&e)))?;
+        Ok(OwnState::of(row.get(0), row.get(1)))
     }
 
     /// What the journal and the progress hold: of the journal, how many entries of this run there are behind the one of this number, and what those up to it

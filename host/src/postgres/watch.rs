@@ -27,7 +27,10 @@ use crate::{
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// So many looks in a row must find that an answer will never come: it may only be on its way.
-const LOOKS: u32 = 6;
+const LOOKS: usize = 6;
+
+/// The question, too, may only be on its way: for each so many of its bytes (a megabit a second) one look more.
+const BYTES_A_LOOK: usize = 64 * 1024;
 
 /// Whether the process is still there; whether it waits for its client; only where it waits for a lock, who holds that; whether somebody
 /// waits for it; and how far the replicas are behind, in seconds. What this role may not see tells nothing.
@@ -180,7 +183,8 @@ impl Watched {
             } else {
                 (open, if same { unheard.1 + 1 } else { 1 })
             };
-            if unheard.1 >= LOOKS {
+            let on_its_way = open.filter(|_| there).map_or(0, |open| open.bytes / BYTES_A_LOOK);
+            if unheard.1 >= LOOKS + on_its_way {
                 tracing::warn!(
                     "the server waits for the client, and the client for the server: the connection is given up"
                 );

@@ -25,7 +25,7 @@ use super::{
     history::{History, Record},
     journal::{Entry, Journal},
     lock::LockKey,
-    own::{OwnTables, OwnWrites, signature_sql, writes_sql, written_sql},
+    own::{OwnTables, OwnWrites, Signature, signature_sql, writes_sql, written_sql},
     quote_literal,
     session::{Broken, ROLES_SQL, SETTINGS_SQL, Session, Standing, Timeouts, Transaction},
 };
@@ -198,11 +198,12 @@ impl Message {
 
     async fn send(self, session: &Session) -> Sent {
         let Self { sql, parts, .. } = self;
-        let asked = session.client().simple_query_raw(&sql).await.map_err(|e| db_error(&e));
+        let bytes = sql.len();
+        let asked = session.client().of(bytes).simple_query_raw(&sql).await.map_err(|e| db_error(&e));
         let open = session.handle().questions.clone();
         let mut answers = Answers::to(parts.script.clone());
         let answered = tokio::spawn(async move {
-            let _open = open.ask();
+            let _open = open.ask().of(bytes);
             let answered = match asked {
                 Ok(stream) => answers.of(stream).await,
                 Err(error) => Err(error),
@@ -238,7 +239,7 @@ struct Questions {
     /// Their names and when each was prepared, in seconds since 1970. Whoever puts another in the place of one does so later.
     prepared: Vec<(String, String)>,
     /// The signature of the host's own tables when they were prepared: every message must leave it as it is.
-    signature: String,
+    signature: Signature,
 }
 
 impl Questions {
@@ -397,7 +398,7 @@ impl Whole<'_> {
         let answered = try_join_all(asked).await;
         let answered = answered.inspect_err(|error| tracing::debug!(%error, "migrations go step by step"));
         let mut rows = answered.ok()?.pop()?;
-        let signature = rows.pop()?.pop()??;
+        let signature = Signature::of(&rows.pop()?.pop()??);
         let names = PREPARED.map(|what| name(id, what));
         let prepared: Vec<(String, String)> = pairs(&rows)
             .filter(|(name, _)| names.iter().any(|own| own == name))
@@ -508,7 +509,7 @@ impl Whole<'_> {
             lock_held: is_true(end, 3),
             transaction: end.get(4).map(str::to_owned),
             settings: text(end, 5),
-            signature: text(end, 6),
+            signature: Signature::of(&text(end, 6)),
             writes: [7, 8, 9].map(|i| counts(end.get(i))),
             sealed: true,
         };

@@ -292,7 +292,7 @@ impl Journal {
         }
         let row = session.client().query_opt(&self.head_question(), &[]).await;
         let row = row.map_err(|e| Error::database("reading the journal", db_error(&e)))?;
-        Ok(row.and_then(|row| row.get(0)))
+        row.map_or(Ok(None), |row| value(&row, 0))
     }
 
     /// What [`head`](Self::head) asks of a journal that has hashes.

@@ -76,7 +76,7 @@ impl Journal {
         let digits = part.replace('-', "").to_ascii_lowercase();
         let rows = session.client().query(&sql, &[&digits]).await;
         let rows = rows.map_err(|e| Error::database("reading the journal", db_error(&e)))?;
-        Ok(rows.iter().map(|row| row.get(0)).collect())
+        rows.iter().map(|row| value(row, 0)).collect()
     }
 
     /// The entries that are wanted, the newest last. None when there is no journal.
