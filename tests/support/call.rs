@@ -201,7 +201,7 @@ fn binary() -> &'static Path {
             // Without what cargo tells a test of its package: a build script that asks for such a thing, as ring's does, would be run anew, and
             // all that depends on it be built once more, here and by whoever builds next.
             let of_package = |name: &str| ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|of| name.starts_with(of));
-            for (name, _) in env::vars().filter(|(name, _)| of_package(name)) {
+            for (name, _) in env::vars_os().filter(|(name, _)| name.to_str().is_some_and(of_package)) {
                 build.env_remove(name);
             }
             assert!(
