@@ -180,7 +180,8 @@ public-api *ARGS:
 # all that reads the code and runs nothing; the compiler's work on one crate fills one processor, so two parts go side by side
 [group('develop')]
 static:
-    just features & trap "kill $! 2>/dev/null || true" EXIT; just lint doc public-api && wait $!
+    just features & features=$!; just lint doc public-api & others=$!; \
+    trap 'kill $features $others 2>/dev/null || true' EXIT; wait $others && wait $features
 
 # build the book of docs/ into target/book, and check that every link of the documentation leads somewhere
 [group('develop')]

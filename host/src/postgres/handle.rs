@@ -39,27 +39,29 @@ pub(super) struct Questions(Arc<Counts>);
 struct Counts {
     asked: AtomicU64,
     open: AtomicU32,
-    /// Of the last question.
+    /// Of those that are open, where they were told.
     bytes: AtomicUsize,
 }
 
 /// A question; its end is the answer, or that nobody waits for it any longer.
-pub(super) struct Question<'a>(&'a Counts);
+pub(super) struct Question<'a> {
+    counts: &'a Counts,
+    bytes: usize,
+}
 
 /// The last question, which is not answered yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct OpenQuestion {
-    number: u64,
-    /// How much the server has to receive before it can answer, if that is more than a little.
+    pub(super) number: u64,
+    /// How much the server has to receive before it can answer: what was told of this question, and of those that are open before it.
     pub(super) bytes: usize,
 }
 
 impl Questions {
     pub(super) fn ask(&self) -> Question<'_> {
-        self.0.bytes.store(0, Ordering::Relaxed);
         self.0.asked.fetch_add(1, Ordering::Relaxed);
         self.0.open.fetch_add(1, Ordering::Relaxed);
-        Question(&self.0)
+        Question { counts: &self.0, bytes: 0 }
     }
 
     /// The last question, if one is not answered.
@@ -73,15 +75,17 @@ impl Questions {
 
 impl Question<'_> {
     /// A question of that many bytes, which may take a while to reach the server.
-    pub(super) fn of(self, bytes: usize) -> Self {
-        self.0.bytes.store(bytes, Ordering::Relaxed);
+    pub(super) fn of(mut self, bytes: usize) -> Self {
+        self.counts.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.bytes += bytes;
         self
     }
 }
 
 impl Drop for Question<'_> {
     fn drop(&mut self) {
-        self.0.open.fetch_sub(1, Ordering::Relaxed);
+        self.counts.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.counts.open.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -186,8 +190,8 @@ impl Handle {
     /// Sends one statement. Its rows are still to be read.
     async fn send(&self, sql: &str, params: &[Value]) -> Result<(Vec<Column>, RowStream), Box<DbError>> {
         let failed = |error| Box::new(db_error(&error));
-        let _asked = self.questions.ask().of(bytes_of(sql, params));
-        let statement = self.client.prepare(sql).await.map_err(failed)?;
+        let statement = self.prepared(sql).await.map_err(failed)?;
+        let _asked = self.questions.ask().of(bytes_of(params));
         check_params(&statement, params)?;
         let columns = columns_of(&statement);
         let params: Vec<Param<'_>> = params.iter().map(Param).collect();
@@ -200,8 +204,12 @@ impl Handle {
     /// # Errors
     /// What the server said.
     pub async fn prepare(&self, sql: &str) -> Result<(), DbError> {
+        self.prepared(sql).await.map(drop).map_err(|e| db_error(&e))
+    }
+
+    async fn prepared(&self, sql: &str) -> Result<Statement, tokio_postgres::Error> {
         let _asked = self.questions.ask().of(sql.len());
-        self.client.prepare(sql).await.map(drop).map_err(|e| db_error(&e))
+        self.client.prepare(sql).await
     }
 
     /// Runs one statement and returns the number of rows that it changed.
@@ -209,8 +217,8 @@ impl Handle {
     /// # Errors
     /// What the server said, or that a parameter does not fit.
     pub async fn execute(&self, sql: &str, params: &[Value]) -> Result<u64, DbError> {
-        let _asked = self.questions.ask().of(bytes_of(sql, params));
-        let statement = self.client.prepare(sql).await.map_err(|e| db_error(&e))?;
+        let statement = self.prepared(sql).await.map_err(|e| db_error(&e))?;
+        let _asked = self.questions.ask().of(bytes_of(params));
         check_params(&statement, params).map_err(|error| *error)?;
         let params: Vec<Param<'_>> = params.iter().map(Param).collect();
         let params = params.iter().map(|p| p as &(dyn ToSql + Sync));
@@ -232,8 +240,8 @@ impl From<Box<DbError>> for QueryError {
     }
 }
 
-fn bytes_of(sql: &str, params: &[Value]) -> usize {
-    params.iter().map(sent_bytes_max).fold(sql.len(), usize::saturating_add)
+fn bytes_of(params: &[Value]) -> usize {
+    params.iter().map(sent_bytes_max).fold(0, usize::saturating_add)
 }
 
 pub(super) fn columns_of(statement: &Statement) -> Vec<Column> {

@@ -401,7 +401,7 @@ impl History {
             up_script = text(record.up_script.filter(|script| script.len() <= UP_SCRIPT_MAX_BYTES)),
             down_script = text(record.down_script),
         );
-        let written = session.client().execute(&sql, &[&record.version.as_str()]).await;
+        let written = session.client().of(sql.len()).execute(&sql, &[&record.version.as_str()]).await;
         match written.map_err(|e| Error::database(DOING, db_error(&e)))? {
             1 => Ok(()),
             n => Err(Error::system(DOING, format!("{n} rows of `{}` were found, not one", record.version))),

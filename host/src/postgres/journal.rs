@@ -327,7 +327,7 @@ impl Journal {
                     ARRAY(SELECT concat_ws(' ', event, version, CASE event WHEN 'started' THEN format('(%s)', detail) END,
                                            CASE WHEN event = 'step_finished' THEN 'step ' || step END)
                           FROM {table}
-                          WHERE run_id = last.run_id AND event IN ('applied', 'reverted', 'started', 'step_finished') ORDER BY id)
+                          WHERE run_id = last.run_id AND event IN ('applied', 'reverted', 'started', 'step_finished') ORDER BY id) AS event
              FROM (SELECT run_id FROM {table} WHERE event = 'run_started' AND run_id::text <> $1 ORDER BY id DESC LIMIT 1) last
              WHERE NOT EXISTS (SELECT FROM {table} WHERE run_id = last.run_id
                                AND event IN ('run_finished', 'failed', 'refused', 'interrupted', 'backup_failed'))

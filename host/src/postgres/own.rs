@@ -70,8 +70,8 @@ const CATALOG: [(&str, &str); 9] = [
 /// What tables are: it changes when one of them is emptied, replaced, given away or changed in any way. It has which transaction wrote each row of
 /// the catalog that belongs to one, or to the function of one of its triggers.
 ///
-/// Which row was written by which of them tells no more: whatever is changed was written by a transaction that was not there, and whatever is
-/// gone is one less.
+/// Which row was written by which of them tells no more: whatever is changed was written by the transaction that changes it, which has written
+/// none of the rows that were there before it began, and whatever is gone is one less.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Signature(String);
 

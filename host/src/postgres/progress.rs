@@ -221,6 +221,7 @@ impl Progress {
         let worker = to.attempted.then_some(&session.server.process);
         let moved = session
             .client()
+            .of(to.checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.len()))
             .query(
                 &sql,
                 &[
@@ -251,7 +252,7 @@ impl Progress {
     /// Who has paused a migration, if somebody has.
     pub async fn paused(&self, session: &Session, version: &Version) -> Result<Option<Paused>> {
         let sql = format!(
-            "SELECT paused_by, {} FROM {} WHERE version = $1 AND paused_at IS NOT NULL",
+            "SELECT paused_by, {} AS paused_at FROM {} WHERE version = $1 AND paused_at IS NOT NULL",
             paused_at_sql("paused_at"),
             self.table
         );

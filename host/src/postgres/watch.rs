@@ -13,7 +13,7 @@ use tracing::Instrument as _;
 
 use super::{
     connect::Target,
-    handle::{Questions, db_error},
+    handle::{OpenQuestion, Questions, db_error},
     lock::LockKey,
     reported::{self, Reported},
     session::{Process, STARTED_SQL, Server, Session},
@@ -29,14 +29,15 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// So many looks in a row must find that an answer will never come: it may only be on its way.
 const LOOKS: usize = 6;
 
-/// The question, too, may only be on its way: for each so many of its bytes (a megabit a second) one look more.
+/// The question, too, may only be on its way. As long as nothing tells that the server has it, there is one look more for each so many of its
+/// bytes: a megabit a second.
 const BYTES_A_LOOK: usize = 64 * 1024;
 
-/// Whether the process is still there; whether it waits for its client; only where it waits for a lock, who holds that; whether somebody
-/// waits for it; and how far the replicas are behind, in seconds. What this role may not see tells nothing.
+/// Whether the process is still there; whether it waits for its client; when it last began or ended something; only where it waits for a lock,
+/// who holds that; whether somebody waits for it; and how far the replicas are behind, in seconds. What this role may not see tells nothing.
 fn look_sql() -> String {
     format!("
-    SELECT a.pid IS NOT NULL, coalesce(a.state LIKE 'idle%', false), CASE WHEN a.wait_event_type = 'Lock' THEN (
+    SELECT a.pid IS NOT NULL, coalesce(a.state LIKE 'idle%', false), a.state_change::text, CASE WHEN a.wait_event_type = 'Lock' THEN (
         SELECT string_agg(CASE WHEN b.pid IS NULL THEN 'a prepared transaction' ELSE
                    format('pid %s (%s, role %s, %s for %s s)', b.pid, coalesce(nullif(b.application_name, ''), 'without a name'), b.usename,
                           coalesce(b.state, 'in a state that this role may not see'),
@@ -145,6 +146,57 @@ impl Drop for Watch {
     }
 }
 
+/// What the server's process does.
+#[derive(Clone)]
+enum Doing {
+    /// It is gone.
+    Gone,
+    /// It waits for its client, since the moment that is told.
+    Waiting(Option<String>),
+    /// It works.
+    Work,
+}
+
+/// How often in a row it was seen that the process works on nothing, though a question is open.
+#[derive(Default)]
+struct Unheard {
+    /// The number of the last question, if one is open.
+    number: Option<u64>,
+    /// Whether the process has had it all: it has worked since.
+    received: bool,
+    /// Since when the process waited when it was seen last.
+    since: Option<Option<String>>,
+    looks: usize,
+}
+
+impl Unheard {
+    /// Takes in what was seen. Whether it was seen so often that the answer will never come.
+    fn is_given_up(&mut self, open: Option<OpenQuestion>, doing: Doing) -> bool {
+        let number = open.map(|open| open.number);
+        if self.number != number {
+            *self = Self { number, ..Self::default() };
+        }
+        let mut on_its_way = open.map_or(0, |open| open.bytes / BYTES_A_LOOK);
+        match doing {
+            Doing::Work => {
+                (self.received, self.looks) = (true, 0);
+                return false;
+            }
+            Doing::Waiting(_) if open.is_none() => {
+                self.looks = 0;
+                return false;
+            }
+            Doing::Waiting(since) => {
+                self.received |= self.since.as_ref().is_some_and(|former| *former != since);
+                self.since = Some(since);
+            }
+            Doing::Gone => on_its_way = 0,
+        }
+        self.looks += 1;
+        self.looks >= LOOKS + if self.received { 0 } else { on_its_way }
+    }
+}
+
 struct Watched {
     server: Server,
     questions: Questions,
@@ -158,8 +210,7 @@ impl Watched {
     async fn from(self, second: Session) {
         let (Process { pid, started }, look) = (&self.server.process, look_sql());
         let mut told = String::new();
-        // The question that the process does not work on, and how often that was seen.
-        let mut unheard = (None, 0);
+        let mut unheard = Unheard::default();
         let mut speed = Speed::default();
         let mut draws = self.bar().is_wanted();
         loop {
@@ -176,15 +227,12 @@ impl Watched {
                     return self.driver.abort();
                 }
             };
-            let (there, idle) = (row.get::<_, bool>(0), row.get::<_, bool>(1));
-            let same = unheard.0 == open;
-            unheard = if there && !(idle && open.is_some()) {
-                (None, 0)
-            } else {
-                (open, if same { unheard.1 + 1 } else { 1 })
+            let doing = match (row.get(0), row.get(1)) {
+                (false, _) => Doing::Gone,
+                (true, true) => Doing::Waiting(row.get(2)),
+                (true, false) => Doing::Work,
             };
-            let on_its_way = open.filter(|_| there).map_or(0, |open| open.bytes / BYTES_A_LOOK);
-            if unheard.1 >= LOOKS + on_its_way {
+            if unheard.is_given_up(open, doing) {
                 tracing::warn!(
                     "the server waits for the client, and the client for the server: the connection is given up"
                 );
@@ -227,13 +275,61 @@ impl Watched {
 
     /// Keeps what was seen for who asks, and returns who is in the way.
     fn note(&self, row: &Row) -> Option<String> {
-        let blocker = row.get::<_, Option<String>>(2);
+        let blocker = row.get::<_, Option<String>>(3);
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.in_the_way |= row.get::<_, bool>(3);
-        seen.lag = row.get::<_, Option<f64>>(4).and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+        seen.in_the_way |= row.get::<_, bool>(4);
+        seen.lag = row.get::<_, Option<f64>>(5).and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
         if blocker.is_some() {
             seen.blocker.clone_from(&blocker);
         }
         blocker
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// After how many looks at a process that does this, of a hundred, the connection is given up.
+    fn looks(questions: &Questions, doing: impl Fn(usize) -> Doing) -> Option<usize> {
+        let mut unheard = Unheard::default();
+        (1..=100).find(|look| unheard.is_given_up(questions.open(), doing(*look)))
+    }
+
+    fn waiting(since: &str) -> Doing {
+        Doing::Waiting(Some(since.to_owned()))
+    }
+
+    #[test]
+    fn a_question_that_nobody_works_on_is_given_up_after_three_seconds_and_what_it_takes_to_send_it() {
+        let questions = Questions::default();
+        assert_eq!(looks(&questions, |_| waiting("a")), None, "nothing is asked");
+        let small = questions.ask();
+        assert_eq!(looks(&questions, |_| waiting("a")), Some(LOOKS));
+        assert_eq!(looks(&questions, |_| Doing::Work), None);
+        let large = questions.ask().of(10 * BYTES_A_LOOK);
+        assert_eq!(looks(&questions, |_| waiting("a")), Some(LOOKS + 10));
+        let behind = questions.ask();
+        assert_eq!(
+            looks(&questions, |_| waiting("a")),
+            Some(LOOKS + 10),
+            "a small one waits for the large one before it"
+        );
+        drop((large, behind));
+        assert_eq!(looks(&questions, |_| waiting("a")), Some(LOOKS));
+        drop(small);
+        assert_eq!(looks(&questions, |_| waiting("a")), None);
+    }
+
+    #[test]
+    fn what_the_server_has_received_is_on_its_way_no_longer() {
+        let questions = Questions::default();
+        let _large = questions.ask().of(50 * BYTES_A_LOOK);
+        let worked_at = |at: usize| move |look| if look == at { Doing::Work } else { waiting("a") };
+        assert_eq!(looks(&questions, worked_at(4)), Some(4 + LOOKS));
+        let between = |look| waiting(if look < 20 { "a" } else { "b" });
+        assert_eq!(looks(&questions, between), Some(20), "it has worked between two looks");
+        assert_eq!(looks(&questions, |look| waiting(if look < 3 { "a" } else { "b" })), Some(LOOKS));
+        assert_eq!(looks(&questions, |_| Doing::Gone), Some(LOOKS));
     }
 }
