@@ -147,7 +147,6 @@ impl Drop for Watch {
 }
 
 /// What the server's process does.
-#[derive(Clone)]
 enum Doing {
     /// It is gone.
     Gone,
@@ -165,7 +164,7 @@ struct Unheard {
     /// Whether the process has had it all: it has worked since.
     received: bool,
     /// Since when the process waited when it was seen last.
-    since: Option<Option<String>>,
+    since: Option<String>,
     looks: usize,
 }
 
@@ -187,8 +186,8 @@ impl Unheard {
                 return false;
             }
             Doing::Waiting(since) => {
-                self.received |= self.since.as_ref().is_some_and(|former| *former != since);
-                self.since = Some(since);
+                self.received |= self.since.is_some() && self.since != since;
+                self.since = since;
             }
             Doing::Gone => on_its_way = 0,
         }
