@@ -193,10 +193,10 @@ impl Checksum {
     }
 
     /// One digest of several named texts, each as by [`of_script`](Self::of_script).
-    pub fn of_parts(parts: impl IntoIterator<Item = (String, String)>) -> Self {
+    pub fn of_parts(parts: impl IntoIterator<Item = (String, impl AsRef<str>)>) -> Self {
         let mut hasher = Sha256::new();
         for (name, text) in parts {
-            for part in [name, Self::of_script(&text).0] {
+            for part in [name, Self::of_script(text.as_ref()).0] {
                 // With its length, so that no two lists are the same text.
                 hasher.update((part.len() as u64).to_be_bytes());
                 hasher.update(part);

@@ -1,6 +1,6 @@
 //! What rows of another tool's table can speak of: the migrations of the folder, and scripts that only the tool can run.
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{collections::BTreeSet, fs, path::Path, sync::Arc};
 
 use super::{Program, Tool, checksum_of};
 use crate::{
@@ -21,8 +21,8 @@ pub(crate) struct File {
     pub(crate) description: String,
     pub(crate) kind: String,
     pub(crate) checksum: Checksum,
-    pub(crate) up_script: Option<String>,
-    pub(crate) down_script: Option<String>,
+    pub(crate) up_script: Option<Arc<str>>,
+    pub(crate) down_script: Option<Arc<str>>,
     pub(crate) bytes: Vec<u8>,
     /// The names of those that it follows, where the tool keeps a graph.
     pub(crate) follows: Vec<String>,
@@ -112,7 +112,6 @@ fn of_migration(migration: &Migration, dir: &Path) -> Result<File> {
         let what = format!("it cannot be read: {e}");
         Error::Folder(vec![Problem::new(path.display().to_string(), what, "mend the permissions")])
     })?;
-    let text = |script: Option<&Script>| script.map(|script| script.text().to_owned());
     let scripts = migration.scripts();
     Ok(File {
         version: migration.version.clone(),
@@ -121,8 +120,8 @@ fn of_migration(migration: &Migration, dir: &Path) -> Result<File> {
         description: migration.description.clone(),
         kind: migration.kind.as_str().to_owned(),
         checksum: migration.checksum.clone(),
-        up_script: text(scripts.and_then(|files| files.up.as_ref())),
-        down_script: scripts.and_then(|files| files.down.as_ref()).map(|script| script.to_keep().into_owned()),
+        up_script: scripts.and_then(|files| files.up.as_ref()).map(|up| Arc::clone(up.text())),
+        down_script: scripts.and_then(|files| files.down.as_ref()).map(Script::to_keep),
         bytes,
         follows: Vec::new(),
     })

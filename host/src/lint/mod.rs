@@ -165,7 +165,7 @@ const SUBJECTS_A_THREAD: usize = 10;
 
 /// The locks of all statements, for [`Relations::read`].
 pub fn locks(subjects: &[Subject]) -> impl Iterator<Item = &Locks> {
-    subjects.iter().flat_map(Subject::parts).flat_map(|part| part.statements()).map(|statement| &statement.locks)
+    subjects.iter().flat_map(Subject::parts).flat_map(|part| part.statements()).map(|statement| &*statement.locks)
 }
 
 /// Asks every rule that is not off about every migration. Without a database, what depends on one is left out, and that is told.

@@ -36,7 +36,7 @@ pub(super) fn ask(whole: &Whole, side: Side, in_transaction: bool, asked: Asked<
         let one_line = |text: String| text.split_whitespace().collect::<Vec<_>>().join(" ");
         Said {
             rule: Rule::Squawk(violation.code),
-            offset: usize::from(violation.text_range.start()),
+            offset: whole.in_script(usize::from(violation.text_range.start())),
             message: one_line(violation.message),
             help: violation.help.map(one_line),
         }

@@ -1,6 +1,6 @@
 //! A migration as the rules see it: its scripts, cut into statements, with what each of them takes, makes and drops.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, sync::Arc};
 
 use squawk_syntax::{SourceFile, SyntaxKind, ast::AstNode};
 
@@ -16,7 +16,7 @@ use crate::{
     locks::{self, Locks, Names},
     parallel,
     source::Migration,
-    sql::{Directives, Places, Script, Walk},
+    sql::{self, Directives, Places, Script, Walk, scan::differ_in_values_only},
     step::Step,
 };
 
@@ -45,7 +45,7 @@ pub struct Subject {
 pub(super) struct Part {
     pub(super) side: Side,
     file: String,
-    text: String,
+    text: Arc<str>,
     /// Where each piece of the text is: what it includes is in another file.
     places: Places,
     statements: Vec<Statement>,
@@ -65,8 +65,10 @@ pub(super) struct Statement {
     pub(super) holds_data: bool,
     /// Why it could not be read.
     pub(super) unread: Option<&'static str>,
-    pub(super) locks: Locks,
-    pub(super) objects: Objects,
+    /// Shared by statements that differ in nothing but values.
+    pub(super) locks: Arc<Locks>,
+    /// The same.
+    pub(super) objects: Arc<Objects>,
 }
 
 impl Subject {
@@ -185,7 +187,7 @@ fn read(path: &Path) -> Result<Script, Vec<Problem>> {
         vec![Problem::new(at, format!("it cannot be read: {error}"), "name a file of UTF-8 text that is there")]
     })?;
     let beside = path.parent().unwrap_or(Path::new("."));
-    Script::parse_file(&text, path, beside, Directives::default()).map(|(script, _)| script)
+    Script::parse_file(&text.into(), path, beside, Directives::default()).map(|(script, _)| script)
 }
 
 /// Whether a file is a script of the migration.
@@ -201,7 +203,7 @@ fn is_same(a: &Path, b: &Path) -> bool {
 
 impl Part {
     fn of(script: &Script, side: Side, asked: Asked<'_>) -> Self {
-        let text = script.text().to_owned();
+        let text = Arc::clone(script.text());
         let file = script.path().map(|path| path.display().to_string()).unwrap_or_default();
         let steps = script.steps();
         let transactions = steps.iter().enumerate().flat_map(|(i, step)| vec![i; statements_of(step)]);
@@ -213,9 +215,10 @@ impl Part {
         let looked_at: Vec<_> =
             looked_at.map(|(statement, sql)| statement.start..statement.start + sql.len()).collect();
         let whole = Whole::of(&text, looked_at.iter().cloned());
-        let read = whole.as_ref().and_then(|whole| whole.statements(&looked_at));
+        let read = whole.as_ref().and_then(Whole::statements);
         let is_read = read.is_some();
         let mut read = read.into_iter().flatten();
+        let mut former: Option<(&str, Statement)> = None;
         for (i, (statement, sql)) in script.statements().enumerate() {
             let start = statement.start;
             comments(&text, before..start, &mut ignores);
@@ -223,20 +226,31 @@ impl Part {
             if !holds_data {
                 comments(&text, start..start + sql.len(), &mut ignores);
             }
-            let alone = if holds_data { None } else { read.next() };
-            let parsed = alone.map_or_else(|| locks::parse(sql), Ok);
             before = start + sql.len();
             let transaction = transactions.get(i).copied().unwrap_or_default();
+            if holds_data
+                && let Some((of, former)) = &former
+                && former.transaction == transaction
+                && is_insert(statement)
+                && differ_in_values_only(of, sql)
+            {
+                statements.push(Statement { start, end: before, ..former.clone() });
+                continue;
+            }
+            let alone = if holds_data { None } else { read.next() };
+            let parsed = alone.map_or_else(|| locks::parse(sql), Ok);
             let locks = names.follow(&parsed, Locks::of_parsed(&parsed), Some(transaction));
-            statements.push(Statement {
+            let statement = Statement {
                 start,
                 end: before,
                 transaction,
                 holds_data,
                 unread: parsed.as_ref().err().copied(),
-                locks,
-                objects: parsed.as_ref().map_or_else(|_| Objects::unknown(), objects),
-            });
+                locks: Arc::new(locks),
+                objects: Arc::new(parsed.as_ref().map_or_else(|_| Objects::unknown(), objects)),
+            };
+            former = Some((sql, statement.clone()));
+            statements.push(statement);
         }
         comments(&text, before..text.len(), &mut ignores);
         let in_transaction = !script.directives().no_transaction;
@@ -324,6 +338,10 @@ pub(super) fn line_of(text: &str, offset: usize) -> usize {
     locate(text, offset).0
 }
 
+fn is_insert(statement: &sql::Statement) -> bool {
+    statement.words.first().is_some_and(|word| word == "INSERT")
+}
+
 fn statements_of(step: &Step) -> usize {
     match step {
         Step::Sql(script) | Step::Alone(script) => script.statements().count(),
@@ -349,5 +367,38 @@ fn comments(text: &str, piece: std::ops::Range<usize>, ignores: &mut Ignores) {
     let tokens = parsed.tree().syntax().descendants_with_tokens().filter_map(|element| element.into_token());
     for token in tokens.filter(|token| token.kind() == SyntaxKind::COMMENT) {
         ignores.take(text, start + usize::from(token.text_range().start()), token.text());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lint::Settings;
+
+    fn up(text: &str) -> Part {
+        let settings = Settings::default();
+        Subject::for_tests(text, None, Asked::of(None, &settings)).up.unwrap()
+    }
+
+    #[test]
+    fn rows_of_one_table_are_understood_once_and_each_as_if_alone() {
+        let row = "INSERT INTO t VALUES (1, 'a')";
+        let text = format!(
+            "{row};\n{row}; INSERT INTO t VALUES (2, ''); INSERT INTO u VALUES (2, ''); INSERT INTO u SELECT 1 FROM v;
+             COPY t FROM stdin;\n1\n\\.\nSET search_path = s; {row}; RESET search_path; {row}; {row};"
+        );
+        let part = up(&text);
+        let locks: Vec<&Locks> = part.statements().iter().map(|statement| &*statement.locks).collect();
+        let taken = |i: usize| locks[i].taken.iter().map(|lock| lock.relation.to_string()).collect::<Vec<_>>();
+        assert!(std::ptr::eq(locks[0], locks[1]) && std::ptr::eq(locks[0], locks[2]), "{locks:?}");
+        assert_eq!((taken(2), taken(3), locks[4].reads.len()), (vec!["t".to_owned()], vec!["u".to_owned()], 1));
+        assert_eq!(locks[7].taken[0].means.as_ref().map(Vec::len), Some(1), "in another schema");
+        assert_eq!((locks[9], locks[10]), (locks[0], locks[0]));
+        let texts: Vec<&str> =
+            part.statements().iter().map(|statement| &part.text()[statement.start..statement.end]).collect();
+        assert_eq!((texts[1], texts[2], texts[10]), (row, "INSERT INTO t VALUES (2, '')", row));
+        let apart = up(&format!("-- lockgate: no-transaction\n{row}; {row}"));
+        let transactions: Vec<usize> = apart.statements().iter().map(|statement| statement.transaction).collect();
+        assert_eq!(transactions, [0, 1]);
     }
 }

@@ -1,4 +1,4 @@
-//! A script parsed whole: once for squawk's rules and for what its statements take and make.
+//! The statements of a script that are looked at, parsed in one piece: once for squawk's rules and for what they take and make.
 
 use std::ops::Range;
 
@@ -13,10 +13,12 @@ const LOOKED_AT_MAX_BYTES: usize = 2 * 1024 * 1024;
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Whole {
-    /// Of the same length as the script; nothing is left in it but the statements: no comments between them (those that ignore something are ours to
-    /// follow), no rows, and none that would throw squawk's parser off the next ones.
+    /// Nothing but the statements, each with a semicolon: no comments between them (those that ignore something are ours to follow), no rows, and
+    /// none that would throw squawk's parser off the next ones.
     pub(super) text: String,
     pub(super) parsed: Parse<SourceFile>,
+    /// Where each statement begins: in the text, and in the script.
+    begins: Vec<(usize, usize)>,
 }
 
 impl Whole {
@@ -25,30 +27,33 @@ impl Whole {
         if statements.clone().map(|statement| statement.len()).sum::<usize>() > LOOKED_AT_MAX_BYTES {
             return None;
         }
-        let mut bytes: Vec<u8> = text.bytes().map(|byte| if byte == b'\n' { b'\n' } else { b' ' }).collect();
+        let (mut whole, mut begins) = (String::new(), Vec::new());
         for statement in statements {
-            bytes[statement.clone()].copy_from_slice(&text.as_bytes()[statement.clone()]);
-            // Right behind it is its semicolon, if it has one; the last may have none.
-            match bytes.get_mut(statement.end) {
-                Some(byte) => *byte = b';',
-                None => bytes.push(b';'),
-            }
+            begins.push((whole.len(), statement.start));
+            whole.push_str(&text[statement]);
+            whole.push_str(";\n");
         }
-        // Whole statements and spaces in the stead of the rest: still UTF-8.
-        let text = String::from_utf8(bytes).ok()?;
-        Some(Self { parsed: SourceFile::parse(&text), text })
+        Some(Self { parsed: SourceFile::parse(&whole), text: whole, begins })
+    }
+
+    /// The byte of the script that is this one of the text.
+    pub(super) fn in_script(&self, at: usize) -> usize {
+        let behind = self.begins.partition_point(|(begin, _)| *begin <= at);
+        self.begins[..behind].last().map_or(at, |(begin, of_script)| of_script + (at - begin))
     }
 
     /// The statements as they were read, where squawk has read all of them, and each for itself.
-    pub(super) fn statements(&self, statements: &[Range<usize>]) -> Option<Vec<Stmt>> {
+    pub(super) fn statements(&self) -> Option<Vec<Stmt>> {
         if !self.parsed.errors().is_empty() {
             return None;
         }
         let read: Vec<Stmt> = self.parsed.tree().stmts().collect();
-        let is_it = |(read, statement): (&Stmt, &Range<usize>)| {
-            statement.contains(&usize::from(read.syntax().text_range().start()))
+        let ends = self.begins.iter().skip(1).map(|(begin, _)| *begin).chain([self.text.len()]);
+        let is_it = |(read, ((begin, _), end)): (&Stmt, (&(usize, usize), usize))| {
+            (*begin..end).contains(&usize::from(read.syntax().text_range().start()))
         };
-        (read.len() == statements.len() && read.iter().zip(statements).all(is_it)).then_some(read)
+        let all = read.len() == self.begins.len() && read.iter().zip(self.begins.iter().zip(ends)).all(is_it);
+        all.then_some(read)
     }
 }
 
@@ -69,11 +74,15 @@ mod tests {
             start = end + 1;
         }
         let whole = Whole::of(text, statements.iter().cloned()).unwrap();
-        assert!(whole.text.len() - text.len() <= 1);
+        for (i, _) in whole.text.match_indices(|c: char| c.is_alphabetic()) {
+            let at = whole.in_script(i);
+            assert_eq!(whole.text[i..].chars().next(), text[at..].chars().next());
+            assert!(statements.iter().any(|statement| statement.contains(&at)));
+        }
         let texts = |read: Vec<Stmt>| {
             read.iter().map(|stmt| stmt.syntax().text().to_string().trim_end_matches(';').to_owned()).collect()
         };
-        let read = whole.statements(&statements).map(texts);
+        let read = whole.statements().map(texts);
         (statements, read)
     }
 

@@ -423,9 +423,13 @@ impl Whole<'_> {
         let head = Self::head(&questions, migration, former.as_deref());
         let tail = self.tail(&questions, migration);
         let before = BEFORE + usize::from(former.is_some());
+        let parts = [&head, &*script, &tail];
+        // As long as it is and no longer: a script may be large.
+        let mut sql = String::with_capacity(parts.iter().map(|part| part.len()).sum());
+        parts.iter().for_each(|part| sql.push_str(part));
         Some(Message {
             version: migration.record.version.clone(),
-            sql: format!("{head}{script}{tail}"),
+            sql,
             former,
             parts: Parts {
                 questions,

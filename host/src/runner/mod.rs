@@ -551,7 +551,7 @@ impl<'a> Run<'a> {
             let mut item = match of_file {
                 Some((migration, item)) => {
                     if let (Some(files), Some(stored)) = (migration.scripts(), stored)
-                        && files.down.as_ref().is_none_or(|script| script.to_keep() != stored)
+                        && files.down.as_ref().is_none_or(|script| *script.to_keep() != *stored)
                     {
                         let name = migration.name();
                         tracing::warn!(migration = name, "its down script is another one now than when it was applied");

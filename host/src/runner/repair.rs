@@ -102,17 +102,16 @@ impl Run<'_> {
 
     async fn realign(&self, drifted: &[&Migration], repair: &Repair) -> Result<()> {
         for (migration, Realigned { applied, file, .. }) in drifted.iter().zip(&repair.migrations) {
-            let text = |script: Option<&Script>| script.map(|script| script.text().to_owned());
             let scripts = migration.scripts();
-            let up = text(scripts.and_then(|files| files.up.as_ref()));
-            let down = scripts.and_then(|files| files.down.as_ref()).map(|script| script.to_keep().into_owned());
+            let up = scripts.and_then(|files| files.up.as_ref()).map(Script::text);
+            let down = scripts.and_then(|files| files.down.as_ref()).map(Script::to_keep);
             let record = Record {
                 version: &migration.version,
                 filename: &migration.filename,
                 description: &migration.description,
                 kind: migration.kind.as_str(),
                 checksum: &migration.checksum,
-                up_script: up.as_deref(),
+                up_script: up.map(|text| &**text),
                 down_script: down.as_deref(),
                 execution_time_ms: 0,
                 backup_id: None,

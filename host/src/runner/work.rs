@@ -1,6 +1,6 @@
 //! Migrations made ready to run.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use super::course::Course;
 use crate::{
@@ -33,8 +33,8 @@ pub(super) struct Work {
     /// The digest of what else decides what it does: of SQL files the way down and the checks, of a component what the operator grants it
     /// and sets for it.
     pub(super) companions: Checksum,
-    pub(super) up_script: Option<String>,
-    pub(super) down_script: Option<String>,
+    pub(super) up_script: Option<Arc<str>>,
+    pub(super) down_script: Option<Arc<str>>,
     pub(super) program: Box<dyn Program>,
     /// How far an earlier run came with it.
     pub(super) started: Option<Started>,
@@ -87,15 +87,6 @@ impl Work {
     }
 }
 
-fn text(script: Option<&Script>) -> Option<String> {
-    script.map(|script| script.text().to_owned())
-}
-
-/// What the history keeps of a script that may have to run without its file.
-fn kept(script: Option<&Script>) -> Option<String> {
-    script.map(|script| script.to_keep().into_owned())
-}
-
 fn companions(migration: &Migration, config: &Config) -> Checksum {
     let of_a_component = || {
         let rights = config.rights_of(&migration.name(), &migration.checksum).unwrap_or_default();
@@ -131,8 +122,8 @@ pub(super) async fn load(config: &Config, migrations: &[&Migration]) -> Result<(
                 kind: migration.kind.as_str().to_owned(),
                 checksum: migration.checksum.clone(),
                 companions: companions(migration, config),
-                up_script: text(migration.scripts().and_then(|files| files.up.as_ref())),
-                down_script: kept(migration.scripts().and_then(|files| files.down.as_ref())),
+                up_script: migration.scripts().and_then(|files| files.up.as_ref()).map(|up| Arc::clone(up.text())),
+                down_script: migration.scripts().and_then(|files| files.down.as_ref()).map(Script::to_keep),
                 program,
                 started: None,
                 half_applied: false,

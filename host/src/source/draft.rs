@@ -127,7 +127,7 @@ impl Source {
         let Ok(text) = &self.read().text else { return self.clone() };
         let start = byte_of_line(text, lines.start);
         let part = &text[start..byte_of_line(text, lines.end)];
-        let text = Ok(format!("{}{part}", "\n".repeat(lines.start)));
+        let text = Ok(format!("{}{part}", "\n".repeat(lines.start)).into());
         self.but(Text { text, checksum: Checksum::of_script(part) })
     }
 
@@ -171,7 +171,7 @@ impl Source {
             Err(problem) => Err(vec![(**problem).clone()]),
         };
         match parsed {
-            Ok((script, kept)) if kept == self.text() => (Some(script), self.checksum().clone()),
+            Ok((script, kept)) if *kept == *self.text() => (Some(script), self.checksum().clone()),
             Ok((script, kept)) => (Some(script), Checksum::of_script(kept.trim_start_matches('\n'))),
             Err(found) => {
                 problems.extend(found);

@@ -58,7 +58,7 @@ impl Entry {
 /// A file's text, or why there is none.
 #[derive(Debug, Clone)]
 pub(super) struct Text {
-    pub(super) text: Result<String, Box<Problem>>,
+    pub(super) text: Result<Arc<str>, Box<Problem>>,
     /// The digest of the text, or of the bytes where they are no text.
     pub(super) checksum: Checksum,
 }
@@ -221,22 +221,31 @@ impl Glance {
             static BYTES: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
         }
         BYTES.with_borrow_mut(|bytes| {
-            let read = read_into(bytes, path).ok()?;
-            let text = str::from_utf8(&bytes[..read]).ok()?;
-            Some(Self { checksum: Checksum::of_script(text), may_include: text.contains('\\') })
+            let glance = read_into(bytes, path).ok().and_then(|read| {
+                let text = str::from_utf8(&bytes[..read]).ok()?;
+                Some(Self { checksum: Checksum::of_script(text), may_include: text.contains('\\') })
+            });
+            if bytes.len() > BUFFER_BYTES_MAX {
+                *bytes = Vec::new();
+            }
+            glance
         })
     }
 }
 
-/// Reads a file into what is kept from one to the next, without asking how long it is: of many small files, every question counts.
+/// Reads a file into what is kept from one to the next. How long it is is asked only where it does not fit: of many small files, every question
+/// counts.
 fn read_into(buffer: &mut Vec<u8>, path: &Path) -> io::Result<usize> {
-    buffer.resize(buffer.len().clamp(BUFFER_BYTES_MIN, BUFFER_BYTES_MAX), 0);
-    buffer.shrink_to(BUFFER_BYTES_MAX);
+    buffer.resize(buffer.len().max(BUFFER_BYTES_MIN), 0);
     let mut file = File::open(path)?;
     let mut read = 0;
     loop {
         if read == buffer.len() {
-            buffer.resize(read * 2, 0);
+            let length = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX);
+            // One more shows that it is at its end; it may also have grown, or have no length.
+            let more = length.saturating_add(1).max(read + BUFFER_BYTES_MIN) - read;
+            buffer.try_reserve_exact(more)?;
+            buffer.resize(read + more, 0);
         }
         match file.read(&mut buffer[read..]) {
             Ok(0) => return Ok(read),
@@ -272,7 +281,7 @@ impl Text {
 
 impl From<String> for Text {
     fn from(text: String) -> Self {
-        Self { checksum: Checksum::of_script(&text), text: Ok(text) }
+        Self { checksum: Checksum::of_script(&text), text: Ok(text.into()) }
     }
 }
 

@@ -67,8 +67,7 @@ impl Migration {
     pub fn companions(&self) -> Option<Checksum> {
         let files = self.scripts()?;
         let parts = [("down", &files.down), ("preflight", &files.preflight), ("verify", &files.verify)];
-        let there =
-            parts.into_iter().filter_map(|(name, script)| Some((name.to_owned(), script.as_ref()?.text().to_owned())));
+        let there = parts.into_iter().filter_map(|(name, script)| Some((name.to_owned(), script.as_ref()?.text())));
         Some(Checksum::of_parts(there))
     }
 

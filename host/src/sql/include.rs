@@ -3,6 +3,7 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use super::{
@@ -14,7 +15,7 @@ use crate::error::Problem;
 
 /// A script with the files that it includes.
 pub(super) struct Spliced {
-    pub(super) text: String,
+    pub(super) text: Arc<str>,
     pub(super) places: Places,
 }
 
@@ -31,7 +32,10 @@ const MOVE_IT: &str =
 ///
 /// # Errors
 /// Each file that cannot be included, with the place of its command. What is wrong with the commands themselves is not looked at.
-pub(super) fn splice(text: &str, path: &Path, root: &Path) -> Result<Spliced, Vec<Problem>> {
+pub(super) fn splice(text: &Arc<str>, path: &Path, root: &Path) -> Result<Spliced, Vec<Problem>> {
+    if !text.contains('\\') {
+        return Ok(Spliced { text: Arc::clone(text), places: Places::default() });
+    }
     let mut splicer = Splicer {
         root,
         real_root: root.canonicalize().unwrap_or_else(|_| root.to_owned()),
@@ -42,7 +46,7 @@ pub(super) fn splice(text: &str, path: &Path, root: &Path) -> Result<Spliced, Ve
     };
     splicer.add(text, path, None);
     if splicer.problems.is_empty() {
-        Ok(Spliced { text: splicer.text, places: Places::of(splicer.stretches) })
+        Ok(Spliced { text: splicer.text.into(), places: Places::of(splicer.stretches) })
     } else {
         Err(splicer.problems)
     }
@@ -168,7 +172,9 @@ mod tests {
         let path = root.join("a.sql");
         let text = fs::read_to_string(&path).unwrap();
         let shorter = |p: Problem| format!("{}: {}", p.at.rsplit('/').next().unwrap_or(""), p.what);
-        splice(&text, &path, &root).map(|s| s.text).map_err(|ps| ps.into_iter().map(shorter).collect())
+        splice(&text.into(), &path, &root)
+            .map(|s| s.text.to_string())
+            .map_err(|ps| ps.into_iter().map(shorter).collect())
     }
 
     #[test]
@@ -187,7 +193,7 @@ mod tests {
     fn places_name_the_included_file_and_its_line() {
         let folder = folder(&[("m/a.sql", "select 1;\n\\i sub/b.sql\nselect 2;"), ("m/sub/b.sql", "\nselect 3")]);
         let root = folder.path().join("m");
-        let text = fs::read_to_string(root.join("a.sql")).unwrap();
+        let text = fs::read_to_string(root.join("a.sql")).unwrap().into();
         let Spliced { text, places } = splice(&text, &root.join("a.sql"), &root).unwrap_or_else(|p| panic!("{p:?}"));
         let mut walk = places.walk(&text);
         let mut place = |what: &str| {

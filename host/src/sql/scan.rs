@@ -76,6 +76,23 @@ pub fn tokens(text: &str) -> Tokens<'_> {
     Tokens { bytes: text.as_bytes(), text, at: 0, signs_until: 0 }
 }
 
+/// Whether two texts have the same tokens but for what stands in strings and which numbers they have: rows that are written to one table, say.
+pub fn differ_in_values_only(a: &str, b: &str) -> bool {
+    let of = |text| tokens(text).filter(|token| !token.is_blank());
+    let alike = |(one, other): (Token, Token)| {
+        let is_value = matches!(one.kind, Kind::Text(_) | Kind::Number) && one.ended && other.ended;
+        one.kind == other.kind && (is_value || a[one.start..one.end] == b[other.start..other.end])
+    };
+    let (mut ones, mut others) = (of(a), of(b));
+    loop {
+        match (ones.next(), others.next()) {
+            (Some(one), Some(other)) if alike((one, other)) => {}
+            (None, None) => return true,
+            _ => return false,
+        }
+    }
+}
+
 /// See [`tokens`].
 #[derive(Debug, Clone)]
 pub struct Tokens<'a> {
@@ -379,6 +396,28 @@ mod tests {
         let tokens: Vec<Token> = tokens(text).collect();
         assert_eq!(tokens.iter().map(|token| &text[token.start..token.end]).collect::<String>(), text);
         tokens.iter().filter(|token| !token.is_blank()).map(|token| &text[token.start..token.end]).collect()
+    }
+
+    #[test]
+    fn rows_of_one_table_differ_in_values_only() {
+        let row = "INSERT INTO t (a, \"B\") VALUES (1, 'x')";
+        for other in
+            ["INSERT INTO t (a, \"B\")\n  VALUES (22 /* b */, 'it''s (')", "INSERT INTO t(a,\"B\")VALUES(1.5e3,'')"]
+        {
+            assert!(differ_in_values_only(row, other), "{other}");
+        }
+        for other in [
+            "INSERT INTO u (a, \"B\") VALUES (1, 'x')",
+            "INSERT INTO t (a, \"b\") VALUES (1, 'x')",
+            "INSERT INTO t (a, \"B\") VALUES (1, E'x')",
+            "INSERT INTO t (a, \"B\") VALUES ('1', 'x')",
+            "INSERT INTO t (a, \"B\") VALUES (-1, 'x')",
+            "INSERT INTO t (a, \"B\") VALUES (1, 'x'), (1, 'x')",
+            "INSERT INTO t (a, \"B\") VALUES (1, (SELECT b FROM v))",
+            "INSERT INTO t (a, \"B\") VALUES (1, 'x",
+        ] {
+            assert!(!differ_in_values_only(row, other), "{other}");
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::{
     borrow::Cow,
     ops::Range,
     path::{Path, PathBuf},
-    sync::OnceLock,
+    sync::{Arc, OnceLock},
 };
 
 use super::{
@@ -33,21 +33,21 @@ pub enum Origin {
     History(String),
 }
 
-/// A script and its statements.
+/// A script and its statements. To clone it is cheap: the text and what was understood of it are shared.
 #[derive(Debug, Clone)]
 pub struct Script {
     /// Where it came from.
     pub origin: Origin,
-    text: String,
+    text: Arc<str>,
     places: Places,
-    statements: Vec<Statement>,
+    statements: Arc<[Statement]>,
     /// Stretches of the text that are not sent: a `BEGIN` and its `COMMIT` that are the host's, commands for psql alone.
     unsent: Vec<Range<usize>>,
     /// Statements that share a transaction in a script without one, by their numbers.
     groups: Vec<Range<usize>>,
     directives: Directives,
     /// Where each statement can run, once that was asked.
-    runs: OnceLock<Vec<Place>>,
+    runs: Arc<OnceLock<Vec<Place>>>,
 }
 
 /// What is sent of a script in one piece.
@@ -95,8 +95,8 @@ impl Script {
     /// # Errors
     /// As [`parse`](Self::parse).
     pub fn parse_with(text: &str, origin: Origin, directives: Directives) -> Result<Self, Vec<Problem>> {
-        let text = text.strip_prefix('\u{feff}').unwrap_or(text).to_owned();
-        Self::build(text, Places::default(), origin, directives)
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        Self::build(text.into(), Places::default(), origin, directives)
     }
 
     /// Reads a file with all that it includes from below the folder `root`. Beside the script, its text as it is to be kept: the
@@ -104,9 +104,9 @@ impl Script {
     ///
     /// # Errors
     /// As [`parse`](Self::parse), or that a file cannot be read or included.
-    pub fn read(path: &Path, root: &Path) -> Result<(Self, String), Vec<Problem>> {
+    pub fn read(path: &Path, root: &Path) -> Result<(Self, Arc<str>), Vec<Problem>> {
         match include::read(path) {
-            Ok(text) => Self::parse_file(&text, path, root, Directives::default()),
+            Ok(text) => Self::parse_file(&text.into(), path, root, Directives::default()),
             Err(e) => {
                 let at = path.display().to_string();
                 Err(vec![Problem::new(at, format!("it cannot be read: {e}"), "save it as UTF-8 text")])
@@ -119,14 +119,14 @@ impl Script {
     /// # Errors
     /// As [`read`](Self::read).
     pub fn parse_file(
-        text: &str,
+        text: &Arc<str>,
         path: &Path,
         root: &Path,
         directives: Directives,
-    ) -> Result<(Self, String), Vec<Problem>> {
-        let bare = text.strip_prefix('\u{feff}').unwrap_or(text);
-        let spliced = include::splice(bare, path, root)?;
-        let kept = if spliced.places.is_whole() { text.to_owned() } else { spliced.text.clone() };
+    ) -> Result<(Self, Arc<str>), Vec<Problem>> {
+        let bare = text.strip_prefix('\u{feff}').map_or_else(|| Arc::clone(text), Arc::from);
+        let spliced = include::splice(&bare, path, root)?;
+        let kept = Arc::clone(if spliced.places.is_whole() { text } else { &spliced.text });
         Self::build(spliced.text, spliced.places, Origin::File(path.to_owned()), directives)
             .map(|script| (script, kept))
     }
@@ -138,17 +138,17 @@ impl Script {
         let fit = commands.is_empty() && faults.is_empty();
         (fit && statements.iter().all(|statement| guard::check(statement, rule).is_ok())).then(|| Self {
             origin,
-            text: text.to_owned(),
+            text: text.into(),
             places,
-            statements,
+            statements: statements.into(),
             unsent: Vec::new(),
             groups: Vec::new(),
             directives: Directives::default(),
-            runs: OnceLock::new(),
+            runs: Arc::default(),
         })
     }
 
-    fn build(text: String, places: Places, origin: Origin, others: Directives) -> Result<Self, Vec<Problem>> {
+    fn build(text: Arc<str>, places: Places, origin: Origin, others: Directives) -> Result<Self, Vec<Problem>> {
         let Split { statements, commands, notes, faults } = split(&text);
         let mut objections = Vec::new();
         let mut object =
@@ -187,7 +187,7 @@ impl Script {
             }
         }
         let directives = directives.or(others);
-        let (groups, runs) = (Vec::new(), OnceLock::new());
+        let (statements, groups, runs) = (statements.into(), Vec::new(), Arc::default());
         let mut script = Self { origin, text, places, statements, unsent, groups, directives, runs };
         if script.origin == Origin::Plugin {
             objections.extend(script.refused(Rule::Guest));
@@ -220,8 +220,10 @@ impl Script {
         self.groups.retain(|group| !group.is_empty());
         self.unsent.extend(left_out.iter().map(|n| self.statements[*n].start..self.statements[*n].stop));
         self.unsent.sort_unstable_by_key(|range| range.start);
-        let mut n = 0..;
-        self.statements.retain(|_| n.next().is_some_and(|n| left_out.binary_search(&n).is_err()));
+        if !left_out.is_empty() {
+            let kept = self.statements.iter().enumerate().filter(|(n, _)| left_out.binary_search(n).is_err());
+            self.statements = kept.map(|(_, statement)| statement.clone()).collect();
+        }
         objections
     }
 
@@ -246,7 +248,7 @@ impl Script {
     }
 
     /// The whole text.
-    pub fn text(&self) -> &str {
+    pub fn text(&self) -> &Arc<str> {
         &self.text
     }
 
@@ -256,17 +258,17 @@ impl Script {
     }
 
     /// The text as it is to be kept for later: what is asked for it elsewhere than in its text stands at its top.
-    pub fn to_keep(&self) -> Cow<'_, str> {
+    pub fn to_keep(&self) -> Arc<str> {
         const SAID: &str = "-- lockgate: no-transaction\n";
         let says_so = |text: &str| {
             let alone = Self::parse(text, Origin::History(String::new()));
             alone.is_ok_and(|script| script.directives.no_transaction)
         };
         if !self.directives.no_transaction || says_so(&self.text) {
-            return Cow::Borrowed(&self.text);
+            return Arc::clone(&self.text);
         }
         // A section of a file has empty lines above it; the first gives way, so that the others keep their numbers.
-        Cow::Owned(format!("{SAID}{}", self.text.strip_prefix('\n').unwrap_or(&self.text)))
+        format!("{SAID}{}", self.text.strip_prefix('\n').unwrap_or(&self.text)).into()
     }
 
     /// Where it came from, stretch by stretch.
@@ -445,12 +447,12 @@ mod tests {
     #[test]
     fn what_is_asked_for_a_script_elsewhere_is_kept_with_it() {
         let asked = Directives { no_transaction: true, ..Directives::default() };
-        let kept = |text: &str, asked| Script::parse_with(text, Origin::Plugin, asked).unwrap().to_keep().into_owned();
-        assert_eq!(kept("\n\nselect 1;", asked), "-- lockgate: no-transaction\n\nselect 1;");
-        assert_eq!(kept("select 1;", asked), "-- lockgate: no-transaction\nselect 1;");
+        let kept = |text: &str, asked| Script::parse_with(text, Origin::Plugin, asked).unwrap().to_keep();
+        assert_eq!(&*kept("\n\nselect 1;", asked), "-- lockgate: no-transaction\n\nselect 1;");
+        assert_eq!(&*kept("select 1;", asked), "-- lockgate: no-transaction\nselect 1;");
         let said = "-- lockgate: no-transaction\nselect 1;";
-        assert_eq!(kept(said, Directives::default()), said);
-        assert_eq!(kept("select 1;", Directives::default()), "select 1;");
+        assert_eq!(&*kept(said, Directives::default()), said);
+        assert_eq!(&*kept("select 1;", Directives::default()), "select 1;");
     }
 
     #[test]
@@ -591,7 +593,10 @@ mod tests {
         let text = "-- lockgate: no-transaction\nselect 1; begin; select 2;\n  savepoint a; commit;\n  select é nope;";
         let steps = of_file(text).unwrap().steps();
         let [Step::Alone(one), Step::Alone(two), Step::Alone(three)] = &*steps else { panic!("{steps:?}") };
-        assert_eq!((one.text(), two.text(), three.text()), ("select 1", "select 2;\n  savepoint a", "  select é nope"));
+        assert_eq!(
+            (&**one.text(), &**two.text(), &**three.text()),
+            ("select 1", "select 2;\n  savepoint a", "  select é nope")
+        );
         for script in [one, two, three] {
             let kept = Script::kept(&script.sent_text(), script.origin.clone(), script.places().clone()).unwrap();
             let places = |script: &Script| script.statements().map(|(s, _)| script.place_of(s)).collect::<Vec<_>>();
@@ -613,11 +618,11 @@ mod tests {
         assert_eq!(problems[0].at, format!("{}:2:8", root.join("b.sql").display()));
         fs::write(root.join("b.sql"), "\nselect 2").unwrap();
         let (script, kept) = Script::read(&path, root).unwrap();
-        assert_eq!(kept, "select 1;\n\nselect 2\n;\nselect 3;");
+        assert_eq!(&*kept, "select 1;\n\nselect 2\n;\nselect 3;");
         assert_eq!(script.statements().count(), 3);
         assert_eq!(script.included().collect::<Vec<_>>(), [root.join("b.sql")]);
-        let (_, kept) = Script::parse_file("\u{feff}select 1", &path, root, Directives::default()).unwrap();
-        assert_eq!(kept, "\u{feff}select 1", "the text of a file that includes none is its own");
+        let (_, kept) = Script::parse_file(&"\u{feff}select 1".into(), &path, root, Directives::default()).unwrap();
+        assert_eq!(&*kept, "\u{feff}select 1", "the text of a file that includes none is its own");
     }
 
     /// To look at every byte again for each statement would take days.

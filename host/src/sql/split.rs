@@ -4,7 +4,7 @@
 //! `end` of a function's body in SQL, whatever they are in it; the grammar ends each statement of such a body with a semicolon, so that
 //! the `END` behind one is the only one that can close it. Like the scanner, this file uses nothing else of the crate.
 
-use std::ops::Range;
+use std::{mem, ops::Range, sync::Arc};
 
 use super::scan::{Kind, Token, tokens};
 
@@ -17,8 +17,9 @@ pub struct Statement {
     pub end: usize,
     /// The byte behind all that belongs to it: the semicolon, the data and the line that ends them.
     pub stop: usize,
-    /// The first words in upper case, without comments; enough of them to tell what the statement is.
-    pub words: Vec<String>,
+    /// The first words in upper case, without comments; enough of them to tell what the statement is. Statements that begin alike, one behind
+    /// the other, share them.
+    pub words: Arc<[String]>,
     /// The data that stands inline behind a `COPY … FROM STDIN`, of whole lines.
     pub data: Option<Range<usize>>,
 }
@@ -73,7 +74,8 @@ pub const WORDS_MAX: usize = 16;
 /// Cuts a script.
 pub fn split(text: &str) -> Split {
     let mut tokens = tokens(text);
-    let mut cutter = Cutter { text, done: Split::default(), current: None, parens: 0, body: Body::None };
+    let mut cutter =
+        Cutter { text, done: Split::default(), current: None, words: Words::default(), parens: 0, body: Body::None };
     while let Some(token) = tokens.next() {
         match token.kind {
             Kind::Backslash => tokens.jump(cutter.command(token.start)),
@@ -107,11 +109,54 @@ enum Body {
     Within,
 }
 
+/// The first words of the statement at hand. A script of many rows has the same ones over and over.
+#[derive(Default)]
+struct Words {
+    /// Those of the statement before.
+    former: Arc<[String]>,
+    /// How many of them it has had so far.
+    alike: usize,
+    /// All of its own, where it has others.
+    own: Option<Vec<String>>,
+}
+
+impl Words {
+    fn push(&mut self, kind: Kind, piece: &str) {
+        let is_it = |word: &String| match kind {
+            Kind::Word => word.bytes().eq(piece.bytes().map(|byte| byte.to_ascii_uppercase())),
+            _ => word == piece,
+        };
+        if self.own.is_none() && self.former.get(self.alike).is_some_and(is_it) {
+            self.alike += 1;
+            return;
+        }
+        let own = self.own.get_or_insert_with(|| self.former[..self.alike].to_vec());
+        own.push(if kind == Kind::Word { piece.to_ascii_uppercase() } else { piece.to_owned() });
+    }
+
+    fn all(&self) -> &[String] {
+        self.own.as_deref().unwrap_or(&self.former[..self.alike])
+    }
+
+    /// The statement has ended: what comes next is another's.
+    fn end(&mut self) -> Arc<[String]> {
+        let alike = mem::take(&mut self.alike);
+        match self.own.take() {
+            Some(own) => self.former = own.into(),
+            None if alike < self.former.len() => self.former = self.former[..alike].into(),
+            None => {}
+        }
+        Arc::clone(&self.former)
+    }
+}
+
 /// The state of the scan between two tokens.
 struct Cutter<'a> {
     text: &'a str,
     done: Split,
+    /// The statement at hand, still without its words.
     current: Option<Statement>,
+    words: Words,
     parens: usize,
     body: Body,
 }
@@ -142,19 +187,19 @@ impl Cutter<'_> {
             Kind::Close => self.parens = self.parens.saturating_sub(1),
             _ => {}
         }
-        let current =
-            self.current.get_or_insert_with(|| Statement { start, end, stop: end, words: Vec::new(), data: None });
+        let begun = || Statement { start, end, stop: end, words: Arc::default(), data: None };
+        let current = self.current.get_or_insert_with(begun);
         (current.end, current.stop) = (end, end);
         // What stands in parentheses (a column list, say) never tells what a statement is; a query may stand in them as a whole.
-        let tells = self.parens == 0 && kind != Kind::Close || current.words.is_empty();
-        if tells && current.words.len() < WORDS_MAX {
-            current.words.push(if kind == Kind::Word { piece.to_ascii_uppercase() } else { piece.to_owned() });
+        let told = self.words.all().len();
+        if told == 0 || told < WORDS_MAX && self.parens == 0 && kind != Kind::Close {
+            self.words.push(kind, piece);
         }
         if self.parens == 0 && kind != Kind::Semicolon {
             let is = |word: &str| kind == Kind::Word && piece.eq_ignore_ascii_case(word);
             self.body = match self.body {
                 Body::Begin if is("ATOMIC") => Body::First,
-                Body::None | Body::Begin if is("BEGIN") && defines_routine(&current.words) => Body::Begin,
+                Body::None | Body::Begin if is("BEGIN") && defines_routine(self.words.all()) => Body::Begin,
                 Body::First if is("END") => Body::None,
                 Body::None | Body::Begin => Body::None,
                 Body::First | Body::Within => Body::Within,
@@ -172,7 +217,7 @@ impl Cutter<'_> {
     /// Ends the statement at hand with a semicolon that ends at this byte.
     fn end_statement(&mut self, semicolon_end: usize) -> Option<usize> {
         self.body = Body::None;
-        let mut statement = self.current.take()?;
+        let mut statement = Statement { words: self.words.end(), ..self.current.take()? };
         statement.stop = semicolon_end;
         let mut next = None;
         if copies_in(&statement.words) {
@@ -228,7 +273,8 @@ impl Cutter<'_> {
     }
 
     fn finish(mut self) -> Split {
-        if let Some(mut statement) = self.current.take() {
+        if let Some(current) = self.current.take() {
+            let mut statement = Statement { words: self.words.end(), ..current };
             if copies_in(&statement.words) {
                 // psql sends it, too, and finds no data.
                 statement.data = Some(self.text.len()..self.text.len());
@@ -274,6 +320,19 @@ mod tests {
         }
         assert_eq!(cut("create function begin() as 'x'; end").len(), 2);
         assert_eq!(cut("create table begin (atomic int); begin atomic; select 1").len(), 3);
+    }
+
+    #[test]
+    fn statements_that_begin_alike_share_their_words() {
+        let text = "insert into t values (1); Insert INTO t (a) values (2, 'b'); insert into u values (1); insert into u; select ((1)); (select 1)";
+        let words: Vec<Arc<[String]>> = split(text).statements.into_iter().map(|s| s.words).collect();
+        let joined: Vec<String> = words.iter().map(|words| words.join(" ")).collect();
+        assert_eq!(
+            joined,
+            ["INSERT INTO T VALUES", "INSERT INTO T VALUES", "INSERT INTO U VALUES", "INSERT INTO U", "SELECT", "("]
+        );
+        assert!(Arc::ptr_eq(&words[0], &words[1]));
+        assert!(!Arc::ptr_eq(&words[1], &words[2]));
     }
 
     #[test]

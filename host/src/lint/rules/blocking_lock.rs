@@ -39,19 +39,23 @@ fn all<'a>(view: &View<'a>, long: bool) -> Vec<Found<'a>> {
     let is_large = |placed: &Placed| placed.table.as_ref().is_some_and(is_large_table);
     let mut found = Vec::new();
     for part in view.subject.parts().filter(|part| long || part.side == Side::Up) {
-        let placed: Vec<Vec<Placed>> =
-            part.statements().iter().map(|statement| relations.place(&statement.locks)).collect();
-        let takes_long = |statement: &Statement, placed: &[Placed]| {
-            statement.locks.unknown.is_some()
-                || placed.iter().any(|placed| placed.lock.work.grows() && is_large(placed))
-                || relations.read_by(&statement.locks).any(is_large_table)
-        };
-        let later = later(part, part.statements().iter().zip(&placed).map(|(one, placed)| takes_long(one, placed)));
+        let looked_at = part.statements().iter().map(|statement| {
+            let mut placed = relations.place(&statement.locks);
+            placed.retain(is_large);
+            let takes_long = statement.locks.unknown.is_some()
+                || placed.iter().any(|placed| placed.lock.work.grows())
+                || relations.read_by(&statement.locks).any(is_large_table);
+            placed.retain(|placed| placed.lock.mode.blocks() > Blocks::Neither);
+            // Most are on no large table, or let others work.
+            placed.shrink_to_fit();
+            (placed, takes_long)
+        });
+        let (blocking, takes_long): (Vec<Vec<Placed>>, Vec<bool>) = looked_at.unzip();
+        let later = later(part, takes_long.into_iter());
         let mut walk = part.walk();
-        for ((statement, placed), later) in part.statements().iter().zip(&placed).zip(later) {
+        for ((statement, blocking), later) in part.statements().iter().zip(&blocking).zip(later) {
             let later = later.map(|offset| walk.to(offset).1);
-            for placed in placed.iter().filter(|placed| placed.lock.mode.blocks() > Blocks::Neither && is_large(placed))
-            {
+            for placed in blocking {
                 let held = match placed.lock.work.grows() {
                     true => Some(Held::ByItself),
                     false => later.map(Held::ByALaterStatement),

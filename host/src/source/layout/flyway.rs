@@ -1,7 +1,10 @@
 //! Flyway: `V<version>__<description>.sql`, with `U<version>__….sql` to undo it and `R__<description>.sql`, which is applied again whenever
 //! it has changed. Dots in a version may be written as underscores.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use super::{Down, Draft, Found, Layout, Listing, Scripts, Source};
 use crate::{error::Problem, migration::Version};
@@ -104,7 +107,7 @@ fn draft(listing: &Listing, name: &str, version: Version, description: &str, dow
 fn script(listing: &Listing, name: &str) -> (Source, Option<Problem>) {
     let file = Source::file(listing, name);
     let conf = format!("{name}.conf");
-    let conf = if listing.has(&conf) { listing.text(&conf).text.unwrap_or_default() } else { String::new() };
+    let conf = if listing.has(&conf) { listing.text(&conf).text.unwrap_or_default() } else { Arc::default() };
     let says = |setting: &str| conf.lines().any(|line| line.replace([' ', '\t'], "").eq_ignore_ascii_case(setting));
     let placeholder = file.text().lines().position(|line| line.contains("${")).map(|line| {
         let at = format!("{}:{}", listing.at(name), line + 1);

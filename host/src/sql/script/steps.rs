@@ -1,6 +1,6 @@
 //! The parts that a script is run in, and what only a script in one part may hold.
 
-use std::{ops::Range, sync::OnceLock};
+use std::{ops::Range, sync::Arc};
 
 use super::{
     super::{
@@ -94,17 +94,17 @@ impl Script {
             end: s.end - start,
             stop: s.stop.min(end) - start,
             data: s.data.as_ref().map(|data| data.start - start..data.end - start),
-            words: s.words.clone(),
+            words: Arc::clone(&s.words),
         };
         Self {
             origin: self.origin.clone(),
-            text: self.sent(start..end).into_owned(),
+            text: self.sent(start..end).into(),
             places,
             statements: statements.iter().map(moved).collect(),
             unsent: Vec::new(),
             groups: Vec::new(),
             directives: Directives::default(),
-            runs: OnceLock::new(),
+            runs: Arc::default(),
         }
     }
 
@@ -147,8 +147,7 @@ impl Script {
 
     /// Uses of labels that the same transaction has added to an enum type.
     pub(super) fn labels_used(&self) -> Vec<Objection> {
-        let adds =
-            |s: &Statement| matches!(s.words.as_slice(), [alter, of_type, ..] if alter == "ALTER" && of_type == "TYPE");
+        let adds = |s: &Statement| matches!(&*s.words, [alter, of_type, ..] if alter == "ALTER" && of_type == "TYPE");
         if self.directives.new_label_unused || !self.statements.iter().any(adds) {
             return Vec::new();
         }
