@@ -5,7 +5,7 @@ use std::{
     os::unix::fs::PermissionsExt,
 };
 
-use lockgate_tests::{Scenario, SecureServer, Standby, eventually};
+use lockgate_tests::{Harm, Meant, Proxy, Scenario, SecureServer, Standby, eventually};
 
 #[tokio::test]
 async fn an_unreachable_server_is_told() {
@@ -159,6 +159,32 @@ async fn a_migration_has_the_settings_on_which_its_outcome_depends() {
             ]
         );
     }
+}
+
+/// A server on Windows, and one before version 15 that is not on Linux, refuses that setting, in the words in which any refuses a bad value.
+#[tokio::test]
+async fn a_server_that_cannot_notice_a_lost_client_is_one_to_work_with() {
+    let show = |setting: &str| format!("current_setting('{setting}')");
+    let up = format!(
+        "CREATE TABLE a AS SELECT {} AS checks, {} AS waits, {} AS idles;",
+        show("client_connection_check_interval"),
+        show("lock_timeout"),
+        show("idle_session_timeout")
+    );
+    let scenario = Scenario::new("does_not_notice").await.migration("001_a", &up, "DROP TABLE a;");
+    let scenario = scenario.migration("002_b", "CREATE TABLE b ();", "DROP TABLE b;");
+    let reworded = Harm::Reworded("client_connection_check_interval = 1000", "client_connection_check_interval = -100");
+    let proxy = Proxy::before(scenario.host(), scenario.port(), Meant::Anything(usize::MAX), reworded, false).await;
+    let through = async |command: &str| scenario.run_through(&proxy, command).await.succeeds();
+    through("up --no-backup -vv")
+        .await
+        .says("the server cannot notice in the midst of a query that its client is gone");
+    assert_eq!(scenario.value("SELECT concat_ws(' ', checks, waits, idles) FROM a").await, "0 3s 0");
+    through("up").await.prints("nothing is pending");
+    through("status").await;
+    through("down --to 0 --no-backup").await;
+    through("up --atomic").await;
+    scenario.is_at_rest().await;
 }
 
 #[tokio::test]

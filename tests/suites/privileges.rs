@@ -117,6 +117,26 @@ async fn a_role_that_is_read_only_is_refused() {
 }
 
 #[tokio::test]
+async fn a_database_without_triggers_is_refused() {
+    let scenario = Scenario::new("without_triggers").await.tables(&["a"]);
+    let superuser = scenario.superuser().await;
+    let set = format!("ALTER DATABASE {} SET session_replication_role", scenario.database());
+    superuser.lines(&format!("{set} = replica")).await;
+    let before = scenario.state().await;
+    scenario
+        .run("up")
+        .await
+        .refuses_with(6)
+        .says("no trigger and no foreign key does anything, not even those of the journal")
+        .says(&format!("`ALTER DATABASE \"{}\" RESET session_replication_role`", scenario.database()));
+    assert!(!scenario.has_history().await);
+    scenario.is_still(&before).await;
+    superuser.lines(&format!("{set} = local")).await;
+    scenario.run("up").await.succeeds();
+    scenario.run("history --verify").await.succeeds();
+}
+
+#[tokio::test]
 async fn a_standby_is_refused() {
     let (scenario, standby) = (Scenario::new("standby").await.tables(&["a"]), Standby::start().await);
     let target = standby.target();

@@ -52,6 +52,8 @@ pub enum Harm {
     ToldOfTheEnd,
     /// All that is sent, meant or not, reaches the server at so many bytes a second.
     Slowed(u32),
+    /// Wherever these bytes are in what is sent, meant or not, as many others are in their place.
+    Reworded(&'static str, &'static str),
 }
 
 /// How a server says that it ends: FATAL 57P01, as PostgreSQL does when its postmaster is gone.
@@ -134,7 +136,11 @@ impl Proxy {
         let answers = tokio::spawn(answers(from_server, Arc::clone(&to_client), Arc::clone(&muted)));
         let mut buffer = vec![0; 1 << 16];
         while let Ok(n @ 1..) = from_client.read(&mut buffer).await {
-            let sent = &buffer[..n];
+            let sent = &mut buffer[..n];
+            if let Harm::Reworded(from, to) = self.harm {
+                reword(sent, from.as_bytes(), to.as_bytes());
+            }
+            let sent = &*sent;
             if self.is_meant(sent) && self.armed.swap(false, Ordering::Relaxed) {
                 self.shut.store(self.shuts, Ordering::Relaxed);
                 muted.store(true, Ordering::Relaxed);
@@ -185,6 +191,15 @@ impl Proxy {
             let _ = to_server.shutdown().await;
         } else {
             let _ = from_client.read_to_end(&mut Vec::new()).await;
+        }
+    }
+}
+
+fn reword(bytes: &mut [u8], from: &[u8], to: &[u8]) {
+    assert_eq!(from.len(), to.len());
+    for at in 0..=bytes.len().saturating_sub(from.len()) {
+        if bytes[at..].starts_with(from) {
+            bytes[at..at + to.len()].copy_from_slice(to);
         }
     }
 }

@@ -63,8 +63,8 @@ impl Own<'_> {
     /// # Errors
     /// The same.
     pub async fn look_while_preparing(&self, opening: Opening) -> Result<(Session, Option<Look>)> {
-        let (questions, handle) = (self.questions(), opening.handle.clone());
-        let (answers, session) = join(ask(&handle, &questions), opening.session()).await;
+        let (questions, handle, settable) = (self.questions(), opening.handle.clone(), opening.settable);
+        let (answers, session) = join(ask(&handle, settable, &questions), opening.session()).await;
         Ok((session?, Look::of(&answers)?))
     }
 

@@ -7,7 +7,7 @@ use tokio::{
     io::{AsyncRead, AsyncWrite},
     task::AbortHandle,
 };
-use tokio_postgres::{AsyncMessage, CancelToken, Client, Row, SimpleQueryMessage, SimpleQueryRow};
+use tokio_postgres::{AsyncMessage, CancelToken, Client, Row, SimpleQueryMessage, SimpleQueryRow, error::SqlState};
 use tokio_postgres_rustls::MakeRustlsConnect;
 use tracing::{Instrument as _, Span};
 
@@ -27,7 +27,7 @@ const SETTINGS: &[(u32, &str, &str)] = &[
     (0, "idle_session_timeout", "0"),
     (0, "idle_in_transaction_session_timeout", "0"),
     (17, "transaction_timeout", "0"),
-    (0, "client_connection_check_interval", "1000"),
+    (0, CHECK_INTERVAL, "1000"),
     (0, "tcp_keepalives_idle", "30"),
     (0, "tcp_keepalives_interval", "10"),
     (0, "tcp_keepalives_count", "3"),
@@ -37,6 +37,37 @@ const SETTINGS: &[(u32, &str, &str)] = &[
     (0, "standard_conforming_strings", "on"),
     (0, "DateStyle", "ISO, YMD"),
 ];
+
+/// What ends a query whose client is gone, and what a server on Windows, and before version 15 one that is not on Linux, refuses.
+const CHECK_INTERVAL: &str = "client_connection_check_interval";
+
+/// Which of [`SETTINGS`] a server takes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Settable {
+    /// Its major version.
+    major: u32,
+    /// Whether it can notice in the midst of a query that its client is gone.
+    notices_its_client: bool,
+}
+
+impl Settable {
+    /// Each by itself: to set many with one question, the server must look up all that the question is made of.
+    pub(super) fn sql(self) -> String {
+        self.sql_of(|_| true)
+    }
+
+    fn sql_of(self, wanted: impl Fn(&str) -> bool) -> String {
+        let takes = |(since, name, _): &&(u32, &str, &str)| {
+            *since <= self.major && (self.notices_its_client || *name != CHECK_INTERVAL) && wanted(name)
+        };
+        SETTINGS
+            .iter()
+            .filter(takes)
+            .map(|(_, name, value)| format!("SET {name} = {value}"))
+            .collect::<Vec<_>>()
+            .join("; ")
+    }
+}
 
 /// What the server answered to a question.
 pub(super) type Answer = Result<Vec<Row>, tokio_postgres::Error>;
@@ -49,7 +80,7 @@ pub struct Opening {
     /// Ends the connection as if it had been lost.
     pub(super) driver: AbortHandle,
     pub(super) target: Target,
-    major: u32,
+    pub(super) settable: Settable,
     /// What the server said of itself, once it is prepared.
     server: Option<Server>,
 }
@@ -92,20 +123,28 @@ impl Opening {
         let driver = tokio::spawn(driver.instrument(belongs_to)).abort_handle();
         let cancel = client.cancel_token();
         let handle = Handle::of(client, driver.clone());
-        Self { handle, cancel, tls, driver, target: target.clone(), major, server: None }
+        let settable = Settable { major, notices_its_client: true };
+        Self { handle, cancel, tls, driver, target: target.clone(), settable, server: None }
     }
 
     /// Asks questions without parameters, all of them before the first is answered, with as little set as that needs. Each has an answer of its
     /// own, in this order.
     pub(super) async fn ask(&self, questions: &[String]) -> Vec<Answer> {
-        ask(&self.handle, questions).await
+        ask(&self.handle, self.settable, questions).await
     }
 
     /// Prepares it, and asks what the server is: one round trip, the first time.
     pub(super) async fn prepare(&mut self) -> Result<&Server, tokio_postgres::Error> {
         let server = match self.server.take() {
             Some(server) => server,
-            None => prepare(&self.handle.asked(), self.major).await?,
+            None => match prepare(&self.handle.asked(), self.settable).await {
+                Err(error) if refuses_to_notice(&error) => {
+                    tracing::debug!("the server cannot notice in the midst of a query that its client is gone");
+                    self.settable.notices_its_client = false;
+                    prepare(&self.handle.asked(), self.settable).await?
+                }
+                prepared => prepared?,
+            },
         };
         Ok(self.server.insert(server))
     }
@@ -130,24 +169,22 @@ impl Opening {
     }
 }
 
+fn refuses_to_notice(error: &tokio_postgres::Error) -> bool {
+    error
+        .as_db_error()
+        .is_some_and(|e| *e.code() == SqlState::INVALID_PARAMETER_VALUE && e.message().contains(CHECK_INTERVAL))
+}
+
 /// What is asked before anything is set must neither fail by what a role or a database has set nor outlive its client.
-const BEFORE_ALL: [&str; 4] =
-    ["statement_timeout", "lock_timeout", "idle_session_timeout", "client_connection_check_interval"];
+const BEFORE_ALL: [&str; 4] = ["statement_timeout", "lock_timeout", "idle_session_timeout", CHECK_INTERVAL];
 
 /// See [`Opening::ask`].
-pub(super) async fn ask(handle: &Handle, questions: &[String]) -> Vec<Answer> {
+pub(super) async fn ask(handle: &Handle, settable: Settable, questions: &[String]) -> Vec<Answer> {
     let asked = handle.asked();
-    let settings = SETTINGS.iter().filter(|(_, name, _)| BEFORE_ALL.contains(name));
-    let settings = settings.map(|(_, name, value)| format!("SET {name} = {value}")).collect::<Vec<_>>().join("; ");
+    let settings = settable.sql_of(|name| BEFORE_ALL.contains(&name));
     // What comes of it is told when all is set.
     let answers = join_all(questions.iter().map(|sql| asked.query(sql, &[])));
     join(asked.batch_execute(&settings), answers).await.1
-}
-
-/// Each by itself: to set many with one question, the server must look up all that the question is made of.
-pub(super) fn settings_sql(major: u32) -> String {
-    let known = SETTINGS.iter().filter(|(since, ..)| *since <= major);
-    known.map(|(_, name, value)| format!("SET {name} = {value}")).collect::<Vec<_>>().join("; ")
 }
 
 /// 15 for `15.18 (Debian 15.18-0+deb12u1)`, 18 for `18beta1`.
@@ -159,15 +196,16 @@ fn major_of(version: &str) -> Option<u32> {
 ///
 /// What is asked is the little that the server has at hand: every cast, view and operator is looked up in catalogs that a session which has just
 /// begun has not read yet.
-async fn prepare(client: &Asked<'_>, major: u32) -> Result<Server, tokio_postgres::Error> {
+async fn prepare(client: &Asked<'_>, settable: Settable) -> Result<Server, tokio_postgres::Error> {
     // Only the role that logged in may see when its process began. The function is what the view is made of.
     let sql = format!(
         "{}; SET ROLE NONE;
          SELECT {STARTED_SQL}, a.sslversion FROM pg_catalog.pg_stat_get_activity(pg_backend_pid()) a; RESET ROLE;
          SELECT current_setting('server_version_num'), current_setting('server_version'), pg_is_in_recovery(),
                 current_setting('default_transaction_read_only'), current_user, current_setting('is_superuser'), session_user,
-                extract(epoch FROM clock_timestamp()), pg_backend_pid(), system_identifier FROM pg_control_system()",
-        settings_sql(major)
+                extract(epoch FROM clock_timestamp()), pg_backend_pid(), system_identifier,
+                current_setting('session_replication_role') FROM pg_control_system()",
+        settable.sql()
     );
     let sent = jiff::Timestamp::now();
     let answers = client.simple_query(&sql).await?;
@@ -185,6 +223,7 @@ async fn prepare(client: &Asked<'_>, major: u32) -> Result<Server, tokio_postgre
         version: text(is, 1),
         in_recovery: text(is, 2) == "t",
         read_only: text(is, 3) == "on",
+        triggers_off: text(is, 10) == "replica",
         user: text(is, 4),
         superuser: text(is, 5) == "on",
         login: text(is, 6),
@@ -206,7 +245,11 @@ mod tests {
             assert_eq!(major_of(version), Some(major));
         }
         assert_eq!(major_of("unknown"), None);
-        assert!(settings_sql(17).contains("; SET transaction_timeout = 0; "));
-        assert!(!settings_sql(16).contains("transaction_timeout"));
+        let sql = |major, notices_its_client| Settable { major, notices_its_client }.sql();
+        assert!(sql(17, true).contains("; SET transaction_timeout = 0; "));
+        assert!(!sql(16, true).contains("transaction_timeout"));
+        let told = "SET client_connection_check_interval = 1000; ";
+        assert_eq!(sql(16, true).replace(told, ""), sql(16, false));
+        assert!(sql(16, true).contains(told));
     }
 }

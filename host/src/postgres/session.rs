@@ -12,7 +12,7 @@ use super::{
     connect::Target,
     handle::{Asked, Handle, db_error},
     lock::LockKey,
-    opening::{Opening, settings_sql},
+    opening::{Opening, Settable},
     own::{OwnState, OwnTables, OwnWrites, Signature, noted_sql, signature_sql, state_sql, writes_sql, written_sql},
     quote_literal,
     recorded::Recorder,
@@ -36,6 +36,8 @@ pub struct Server {
     pub in_recovery: bool,
     /// `default_transaction_read_only`.
     pub read_only: bool,
+    /// `session_replication_role` keeps triggers and foreign keys from doing anything.
+    pub triggers_off: bool,
     /// The role that logged in.
     pub login: String,
     /// The role that statements run as.
@@ -243,6 +245,7 @@ pub struct Session {
     /// Ends the connection as if it had been lost.
     pub(super) driver: AbortHandle,
     pub(super) target: Target,
+    settable: Settable,
     /// Who is told what is done in it; nobody but in a rehearsal.
     pub(super) recorder: Option<Arc<dyn Recorder>>,
     /// What is asked in every migration of one script.
@@ -256,9 +259,9 @@ pub struct Session {
 impl Session {
     /// One that was prepared.
     pub(super) fn of(opening: Opening, server: Server) -> Self {
-        let Opening { handle, cancel, tls, driver, target, .. } = opening;
+        let Opening { handle, cancel, tls, driver, target, settable, .. } = opening;
         let (prepared, ahead) = (Prepared::default(), Ahead::default());
-        Self { handle, cancel, tls, driver, target, recorder: None, prepared, ahead, server }
+        Self { handle, cancel, tls, driver, target, settable, recorder: None, prepared, ahead, server }
     }
 
     /// For programs and for the host's own statements with parameters.
@@ -349,7 +352,7 @@ impl Session {
         };
         let sql = format!(
             "CLOSE ALL; DISCARD TEMP; RESET ALL; {}; SET CONSTRAINTS ALL DEFERRED; {at_once}{}; {SYNCHRONOUS_COMMIT}",
-            settings_sql(self.server.major()),
+            self.settable.sql(),
             timeouts.sql("SET LOCAL"),
         );
         self.batch(DOING, &sql).await
@@ -581,7 +584,7 @@ impl Session {
         let commit = format!("{open}{SYNCHRONOUS_COMMIT}; SET LOCAL transaction_read_only = on; COMMIT");
         let statements = if seal.is_some() { 5 } else { 3 };
         let mut done = 0;
-        let reset = reset_sql(self.server.major());
+        let reset = self.reset_sql();
         let set_back = next.as_ref().map_or(String::new(), |next| format!("; {}", next.set_back_sql()));
         // For as long as the question is open: who waits for an answer that does not come is told so by another session.
         let client = self.client();
@@ -612,9 +615,14 @@ impl Session {
         }
     }
 
+    fn reset_sql(&self) -> String {
+        // The time-outs first: those that the migration has left, then those of the role and the database, which would end what comes behind.
+        format!("SET statement_timeout = 0; RESET ALL; {}; CLOSE ALL; DISCARD TEMP", self.settable.sql())
+    }
+
     /// What one migration has set for the session, or left open in it, must not reach the next, nor the journal.
     async fn reset(&self) {
-        if let Err(error) = self.batch("resetting the session", &reset_sql(self.server.major())).await {
+        if let Err(error) = self.batch("resetting the session", &self.reset_sql()).await {
             tracing::warn!(%error, "the session could not be reset");
         }
     }
@@ -626,7 +634,7 @@ impl Session {
             if self.ahead.forget() {
                 self.undo("rolling back", "ROLLBACK").await?;
             }
-            self.batch("resetting the session", &reset_sql(self.server.major())).await
+            self.batch("resetting the session", &self.reset_sql()).await
         };
         if let Err(error) = reset.await {
             tracing::warn!(%error, "the session could not be reset; the connection is given up");
@@ -757,9 +765,4 @@ fn put_off_again(error: DbError) -> DbError {
         error.message
     );
     DbError { message, ..error }
-}
-
-fn reset_sql(major: u32) -> String {
-    // The time-outs first: those that the migration has left, then those of the role and the database, which would end what comes behind.
-    format!("SET statement_timeout = 0; RESET ALL; {}; CLOSE ALL; DISCARD TEMP", settings_sql(major))
 }
