@@ -21,7 +21,8 @@ async fn everything_is_applied_in_one_transaction() {
     // What a migration sets, defers or leaves open is nothing to the next.
     scenario.write(
         "migrations/002_b.up.sql",
-        "SET search_path = pg_catalog; CREATE TABLE public.b (id int); CREATE TEMP TABLE x (i int)",
+        "SET search_path = pg_catalog; SET TimeZone = 'Asia/Tokyo'; SET DateStyle = German; CREATE TABLE public.b (id int);
+         CREATE TEMP TABLE x (i int); DECLARE c CURSOR FOR SELECT 1; -- the end",
     );
     scenario.write("migrations/003_c.up.sql", "CREATE TABLE c (id int); CREATE TEMP TABLE x (i int)");
     let outcome = scenario.run(&format!("{ATOMIC} --events events.jsonl")).await.succeeds();
@@ -42,6 +43,34 @@ async fn everything_is_applied_in_one_transaction() {
     scenario.run(ATOMIC).await.succeeds().prints("nothing is pending");
     scenario.run("down 003 --no-backup").await.succeeds();
     scenario.is_at_rest().await;
+}
+
+#[tokio::test]
+async fn what_a_script_sets_is_nothing_to_the_rows_that_are_compared() {
+    let scenario = three("atomic_settings").await;
+    for (file, text) in [
+        ("002_b.up.sql", "SET TimeZone = 'Asia/Tokyo'; SET DateStyle = German; CREATE TABLE b (id int);"),
+        // Step by step.
+        ("002_b.verify.sql", "SELECT true;"),
+        ("003_c.up.sql", "SET TimeZone = 'Asia/Tokyo'; SET DateStyle = German; CREATE TABLE c (id int);"),
+    ] {
+        scenario.write(&format!("migrations/{file}"), text);
+    }
+    scenario.run(ATOMIC).await.succeeds();
+    assert_eq!(transactions(&scenario).await, "1");
+}
+
+#[tokio::test]
+async fn what_cannot_be_done_in_one_message_is_done_step_by_step() {
+    let scenario = three("atomic_unfit").await;
+    for unfit in ["RESET ALL;", "DEALLOCATE ALL;", "SET lockgate.transaction = '1';"] {
+        scenario.write("migrations/002_b.up.sql", format!("CREATE TABLE b (id int); {unfit}"));
+        scenario.run(&format!("{ATOMIC} -vv")).await.succeeds().says("all of it is done once more, step by step");
+        assert_eq!(transactions(&scenario).await, "1");
+        assert_eq!(scenario.applied().await, ["001", "002", "003"]);
+        scenario.run("history --verify").await.succeeds();
+        scenario.run("down --to 0 --no-backup --yes").await.succeeds();
+    }
 }
 
 #[tokio::test]
@@ -100,12 +129,18 @@ async fn what_cannot_share_a_transaction_is_refused_before_anything_is_done() {
 
 #[tokio::test]
 async fn a_lost_connection_does_all_of_it_again_or_finds_that_it_is_done() {
+    let scenario = three("atomic_undisturbed").await;
+    let (host, port) = (scenario.host(), scenario.port());
+    let proxy = Proxy::before(host, port, Meant::Anything(usize::MAX), Harm::Lost, false).await;
+    scenario.run_through(&proxy, ATOMIC).await.succeeds();
+    // Behind the migrations come the last look, the COMMIT, and what ends the run.
+    let within = proxy.seen() - 16;
     for (name, meant, harm) in [
         ("atomic_lost", Meant::Commit(0), Harm::Lost),
         ("atomic_answer", Meant::Commit(0), Harm::AnswerLost),
         ("atomic_late", Meant::Commit(0), Harm::Delayed(Duration::from_secs(1))),
         ("atomic_told", Meant::Commit(0), Harm::ToldOfTheEnd),
-        ("atomic_within", Meant::Anything(60), Harm::ToldOfTheEnd),
+        ("atomic_within", Meant::Anything(within), Harm::ToldOfTheEnd),
     ] {
         let scenario = three(name).await;
         let proxy = Proxy::before(scenario.host(), scenario.port(), meant, harm, false).await;

@@ -161,7 +161,7 @@ async fn a_migration_has_the_settings_on_which_its_outcome_depends() {
     }
 }
 
-/// A server on Windows, and one before version 15 that is not on Linux, refuses that setting, in the words in which any refuses a bad value.
+/// A server on Windows, and one before version 15 that is not on Linux, refuses that setting, with the SQLSTATE with which any refuses a bad value.
 #[tokio::test]
 async fn a_server_that_cannot_notice_a_lost_client_is_one_to_work_with() {
     let show = |setting: &str| format!("current_setting('{setting}')");

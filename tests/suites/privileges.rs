@@ -128,12 +128,25 @@ async fn a_database_without_triggers_is_refused() {
         .await
         .refuses_with(6)
         .says("no trigger and no foreign key does anything, not even those of the journal")
-        .says(&format!("`ALTER DATABASE \"{}\" RESET session_replication_role`", scenario.database()));
+        .says("`SELECT source FROM pg_settings WHERE name = 'session_replication_role'`");
+    scenario.run("doctor").await.exits_with(6).prints("triggers-off");
+    for command in ["baseline 001", "backup"] {
+        scenario
+            .run(command)
+            .await
+            .refuses_with(if command == "backup" { 6 } else { 2 })
+            .says("not even those of the journal");
+    }
     assert!(!scenario.has_history().await);
     scenario.is_still(&before).await;
     superuser.lines(&format!("{set} = local")).await;
     scenario.run("up").await.succeeds();
+    superuser.lines(&format!("{set} = replica")).await;
+    scenario.run("down 001").await.refuses_with(6).says("not even those of the journal");
+    scenario.write("migrations/001_a.up.sql", "CREATE TABLE a (); -- changed");
+    scenario.run("repair").await.refuses_with(2).says("not even those of the journal");
     scenario.run("history --verify").await.succeeds();
+    assert_eq!(scenario.applied().await, ["001"]);
 }
 
 #[tokio::test]

@@ -43,6 +43,17 @@ async fn a_script_takes_one_up_and_one_down() {
 }
 
 #[tokio::test]
+async fn a_script_among_others_takes_two() {
+    let mut ups = Vec::new();
+    for more in [1, 11] {
+        let scenario = tables(Scenario::new("trips_of_one_among_others").await, 1..=1);
+        scenario.up().await.succeeds();
+        ups.push(of(&tables(scenario, 2..=1 + more), "up --atomic --no-backup", 2).await);
+    }
+    assert_eq!(ups[1] - ups[0], 20, "{ups:?}");
+}
+
+#[tokio::test]
 async fn a_large_script_waits_for_the_commit_before_it() {
     let scenario = tables(Scenario::new("trips_of_a_large_one").await, 1..=3);
     scenario.up().await.succeeds();

@@ -107,6 +107,13 @@ impl Check for Server {
                 );
             }
         }
+        if let Some((what, next)) = server.without_triggers() {
+            look.find(
+                Finding::new(Severity::Critical, "triggers-off", what)
+                    .statements(["SELECT source FROM pg_settings WHERE name = 'session_replication_role'".to_owned()])
+                    .advice(next),
+            );
+        }
         if let Some(names) = row.maybe(6) {
             look.find(
                 Finding::new(

@@ -94,6 +94,14 @@ mod tests {
     }
 
     #[test]
+    fn a_comment_of_squawks_holds_for_its_line_and_the_next() {
+        let up = "ALTER TABLE t /* squawk-ignore ban-drop-column */ DROP COLUMN a;\n\n\nALTER TABLE u DROP COLUMN b;";
+        assert_eq!(found(up, None, &Settings::default(), 15), ["ban-drop-column 4:15"]);
+        let beside = up.replace("\n\n\n", "\n");
+        assert_eq!(found(&beside, None, &Settings::default(), 15), [""; 0]);
+    }
+
+    #[test]
     fn taste_is_nobodys_business_unless_asked() {
         let up = "CREATE TABLE t (id serial PRIMARY KEY, name varchar(10), n int, at timestamp)";
         assert!(found(up, None, &Settings::default(), 15).is_empty());

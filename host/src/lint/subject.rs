@@ -231,6 +231,9 @@ impl Part {
             if holds_data
                 && let Some((of, former)) = &former
                 && former.transaction == transaction
+                && former.unread.is_none()
+                // Of a longer one only the head has been read.
+                && of.len().max(sql.len()) <= locks::HEAD_BYTES
                 && is_insert(statement)
                 && differ_in_values_only(of, sql)
             {
@@ -394,6 +397,11 @@ mod tests {
         assert_eq!((taken(2), taken(3), locks[4].reads.len()), (vec!["t".to_owned()], vec!["u".to_owned()], 1));
         assert_eq!(locks[7].taken[0].means.as_ref().map(Vec::len), Some(1), "in another schema");
         assert_eq!((locks[9], locks[10]), (locks[0], locks[0]));
+        let long = "x".repeat(locks::HEAD_BYTES);
+        let select = |value: &str| format!("INSERT INTO t SELECT '{value}', id FROM v;");
+        let cut = up(&[select(&long), select("x"), select("y"), select(&long)].concat());
+        let reads: Vec<usize> = cut.statements().iter().map(|statement| statement.locks.reads.len()).collect();
+        assert_eq!(reads, [0, 1, 1, 0], "what is cut off is not known of the others");
         let texts: Vec<&str> =
             part.statements().iter().map(|statement| &part.text()[statement.start..statement.end]).collect();
         assert_eq!((texts[1], texts[2], texts[10]), (row, "INSERT INTO t VALUES (2, '')", row));

@@ -31,7 +31,8 @@ impl Whole {
         for statement in statements {
             begins.push((whole.len(), statement.start));
             whole.push_str(&text[statement]);
-            whole.push_str(";\n");
+            // Far enough from the next one that no comment of squawk's in it, which holds for its line and the next, reaches that.
+            whole.push_str(";\n\n");
         }
         Some(Self { parsed: SourceFile::parse(&whole), text: whole, begins })
     }

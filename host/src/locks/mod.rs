@@ -21,8 +21,8 @@ use squawk_syntax::{SourceFile, ast};
 
 /// A statement that is longer holds data, or a body that takes no locks by itself: its head tells what it is.
 pub const PARSED_MAX_BYTES: usize = 256 * 1024;
-/// The head of one that holds data.
-const HEAD_BYTES: usize = 4 * 1024;
+/// The head of one that holds data. Of a longer one no more is read.
+pub const HEAD_BYTES: usize = 4 * 1024;
 
 /// What one statement takes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

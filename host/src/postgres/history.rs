@@ -179,14 +179,23 @@ impl History {
         self.read_by(session, &self.select("down_script, up_script")).await
     }
 
-    /// The digest of the whole row of a version.
+    /// The statements that set back how times are written, and then ask for the digest of the whole row of a version, as [`digests`](Self::digests)
+    /// has it.
+    pub(super) fn digest_statements(&self, version: &Version) -> [String; 3] {
+        let is_it = is_version_of(&quote_literal(version.as_str()));
+        let digest = format!("SELECT {DIGEST_SQL} FROM {} t WHERE {is_it}", self.table);
+        ["RESET ALL".to_owned(), "SET DateStyle = ISO, YMD".to_owned(), digest]
+    }
+
+    /// The digest of the whole row of a version. All that is set for the session is set back.
     ///
     /// # Errors
     /// When there is none.
     pub async fn digest(&self, session: &Session, version: &Version) -> Result<String> {
-        let sql = format!("SELECT {DIGEST_SQL} FROM {} t WHERE {}", self.table, is_version());
-        let row = session.client().query_one(&sql, &[&version.as_str()]).await;
-        row.map(|row| row.get(0)).map_err(|e| Error::database("reading the history", db_error(&e)))
+        const DOING: &str = "reading the history";
+        let rows = session.texts(DOING, &self.digest_statements(version).join("; ")).await?;
+        let digest = rows.into_iter().flatten().flatten().next();
+        digest.ok_or_else(|| Error::system(DOING, format!("no row of `{version}` was found")))
     }
 
     /// The digest of each whole row, by its version.

@@ -230,12 +230,20 @@ impl Journal {
     }
 
     /// Appends an entry: in the open transaction, where one is open.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] where the triggers that chain it would do nothing; and when it cannot be written.
     pub async fn append(&self, session: &Session, entry: &Entry<'_>) -> Result<()> {
+        refuse_without_triggers(session)?;
         session.batch(WRITING, &self.sql(entry)).await
     }
 
     /// Appends many entries, in the open transaction.
+    ///
+    /// # Errors
+    /// As [`append`](Self::append).
     pub async fn append_all(&self, session: &Session, entries: &[Entry<'_>]) -> Result<()> {
+        refuse_without_triggers(session)?;
         // Each is a statement of its own: the trigger links it to the one before.
         for entries in entries.chunks(ENTRIES_A_TRIP) {
             let statements: Vec<String> = entries.iter().map(|entry| self.sql(entry)).collect();
@@ -374,6 +382,14 @@ pub(super) fn ddl(history: &History) -> String {
          {}",
         chain::ddl(&schema, &table)
     )
+}
+
+/// An entry that no trigger has chained can never be mended: the table takes no change.
+fn refuse_without_triggers(session: &Session) -> Result<()> {
+    match session.server.without_triggers() {
+        Some((what, next)) => Err(Error::Refused { what: what.to_owned(), next: next.to_owned() }),
+        None => Ok(()),
+    }
 }
 
 /// An expression that is true when the journal of that name (an expression itself) has all that [`ddl`] makes.

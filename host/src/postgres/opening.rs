@@ -2,7 +2,7 @@
 
 use std::{future::poll_fn, time::Duration};
 
-use futures_util::future::{join, join_all};
+use futures_util::future::{join_all, join3};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     task::AbortHandle,
@@ -51,21 +51,16 @@ pub(super) struct Settable {
 }
 
 impl Settable {
-    /// Each by itself: to set many with one question, the server must look up all that the question is made of.
     pub(super) fn sql(self) -> String {
-        self.sql_of(|_| true)
+        self.statements(|_| true).collect::<Vec<_>>().join("; ")
     }
 
-    fn sql_of(self, wanted: impl Fn(&str) -> bool) -> String {
-        let takes = |(since, name, _): &&(u32, &str, &str)| {
+    /// Each by itself: to set many with one question, the server must look up all that the question is made of.
+    pub(super) fn statements(self, wanted: impl Fn(&str) -> bool) -> impl Iterator<Item = String> {
+        let takes = move |(since, name, _): &&(u32, &str, &str)| {
             *since <= self.major && (self.notices_its_client || *name != CHECK_INTERVAL) && wanted(name)
         };
-        SETTINGS
-            .iter()
-            .filter(takes)
-            .map(|(_, name, value)| format!("SET {name} = {value}"))
-            .collect::<Vec<_>>()
-            .join("; ")
+        SETTINGS.iter().filter(takes).map(|(_, name, value)| format!("SET {name} = {value}"))
     }
 }
 
@@ -176,15 +171,17 @@ fn refuses_to_notice(error: &tokio_postgres::Error) -> bool {
 }
 
 /// What is asked before anything is set must neither fail by what a role or a database has set nor outlive its client.
-const BEFORE_ALL: [&str; 4] = ["statement_timeout", "lock_timeout", "idle_session_timeout", CHECK_INTERVAL];
+const BEFORE_ALL: [&str; 3] = ["statement_timeout", "lock_timeout", "idle_session_timeout"];
 
 /// See [`Opening::ask`].
 pub(super) async fn ask(handle: &Handle, settable: Settable, questions: &[String]) -> Vec<Answer> {
     let asked = handle.asked();
-    let settings = settable.sql_of(|name| BEFORE_ALL.contains(&name));
+    // By itself: where the server refuses it, the others are to hold.
+    let notice: String = settable.statements(|name| name == CHECK_INTERVAL).collect();
+    let settings = settable.statements(|name| BEFORE_ALL.contains(&name)).collect::<Vec<_>>().join("; ");
     // What comes of it is told when all is set.
     let answers = join_all(questions.iter().map(|sql| asked.query(sql, &[])));
-    join(asked.batch_execute(&settings), answers).await.1
+    join3(asked.batch_execute(&settings), asked.batch_execute(&notice), answers).await.2
 }
 
 /// 15 for `15.18 (Debian 15.18-0+deb12u1)`, 18 for `18beta1`.

@@ -55,6 +55,14 @@ pub struct Server {
 }
 
 impl Server {
+    /// What is wrong with that no trigger does anything, and what to do about it, where it is so.
+    pub fn without_triggers(&self) -> Option<(&'static str, &'static str)> {
+        let what = "`session_replication_role` is `replica`: no trigger and no foreign key does anything, not even those of the journal";
+        let next = "find where it is set by `SELECT source FROM pg_settings WHERE name = 'session_replication_role'`, then reset it there (`ALTER ROLE … \
+                    RESET session_replication_role`, the same of the database or the server, the options of the connection)";
+        self.triggers_off.then_some((what, next))
+    }
+
     /// 15 for 15.18.
     pub fn major(&self) -> u32 {
         u32::try_from(self.version_num / 10_000).unwrap_or(0)
@@ -91,8 +99,12 @@ pub struct Timeouts {
 
 impl Timeouts {
     pub(super) fn sql(self, set: &str) -> String {
+        self.statements(set).join("; ")
+    }
+
+    pub(super) fn statements(self, set: &str) -> [String; 2] {
         let (lock, statement) = (self.lock.as_millis(), self.statement.as_millis());
-        format!("{set} lock_timeout = {lock}; {set} statement_timeout = {statement}")
+        [format!("{set} lock_timeout = {lock}"), format!("{set} statement_timeout = {statement}")]
     }
 }
 
@@ -145,7 +157,7 @@ pub(super) struct Standing {
 }
 
 /// What is told as committed must outlive a crash of the server, whatever the server's own setting is.
-const SYNCHRONOUS_COMMIT: &str = "SET LOCAL synchronous_commit = on";
+pub(super) const SYNCHRONOUS_COMMIT: &str = "SET LOCAL synchronous_commit = on";
 
 /// The settings without which the host and the server would misunderstand each other.
 pub(super) const SETTINGS_SQL: &str = "pg_catalog.concat_ws(' ', pg_catalog.current_setting('client_encoding'),
@@ -161,6 +173,15 @@ const LOCK_HELD_SQL: &str = "EXISTS (SELECT FROM pg_catalog.pg_locks
                AND objid OPERATOR(pg_catalog.=) $2 AND objsubid OPERATOR(pg_catalog.=) 2
                AND pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid() AND granted
                AND mode OPERATOR(pg_catalog.=) 'ExclusiveLock')";
+
+/// Runs read-only what is still put off at the end of a part of a transaction. A subtransaction that is released has done what it did, and is
+/// read-only no more.
+pub(super) const SETTLE_READ_ONLY: [&str; 4] = [
+    "SAVEPOINT lockgate_end",
+    "SET LOCAL transaction_read_only = on",
+    "SET CONSTRAINTS ALL IMMEDIATE",
+    "RELEASE lockgate_end",
+];
 
 /// What came of a commit.
 #[derive(Debug)]
@@ -334,7 +355,12 @@ impl Session {
     /// Makes the session within the open transaction what it is at the beginning of one: for several migrations in one transaction, of
     /// which none is to see what another has set, left open or put off.
     pub async fn as_at_the_beginning(&self, timeouts: Timeouts) -> Result<()> {
-        const DOING: &str = "setting the session back";
+        let statements = self.beginning(timeouts).await?;
+        self.batch(SETTING_BACK, &statements.join("; ")).await
+    }
+
+    /// The statements that do so.
+    pub(super) async fn beginning(&self, timeouts: Timeouts) -> Result<Vec<String>> {
         // What was set to be checked at once, because it was to be seen at the end of the former migration, is put off again; so is what
         // later migrations make, which is seen at their ends.
         // A name that is put off as well as not in its schema cannot be told apart. What is temporary is discarded.
@@ -345,17 +371,16 @@ impl Session {
                          AND NOT EXISTS (SELECT FROM pg_catalog.pg_constraint d
                                          WHERE d.connamespace OPERATOR(pg_catalog.=) c.connamespace
                                            AND d.conname OPERATOR(pg_catalog.=) c.conname AND d.condeferrable AND d.condeferred)";
-        let names: Vec<String> = self.texts(DOING, at_once).await?.into_iter().flatten().flatten().collect();
-        let at_once = match names.as_slice() {
-            [] => String::new(),
-            names => format!("SET CONSTRAINTS {} IMMEDIATE; ", names.join(", ")),
-        };
-        let sql = format!(
-            "CLOSE ALL; DISCARD TEMP; RESET ALL; {}; SET CONSTRAINTS ALL DEFERRED; {at_once}{}; {SYNCHRONOUS_COMMIT}",
-            self.settable.sql(),
-            timeouts.sql("SET LOCAL"),
-        );
-        self.batch(DOING, &sql).await
+        let names: Vec<String> = self.texts(SETTING_BACK, at_once).await?.into_iter().flatten().flatten().collect();
+        let mut statements: Vec<String> = ["CLOSE ALL", "DISCARD TEMP", "RESET ALL"].map(str::to_owned).into();
+        statements.extend(self.settable.statements(|_| true));
+        statements.push("SET CONSTRAINTS ALL DEFERRED".to_owned());
+        if !names.is_empty() {
+            statements.push(format!("SET CONSTRAINTS {} IMMEDIATE", names.join(", ")));
+        }
+        statements.extend(timeouts.statements("SET LOCAL"));
+        statements.push(SYNCHRONOUS_COMMIT.to_owned());
+        Ok(statements)
     }
 
     /// Begins a part of the open transaction as [`begin`](Self::begin) begins one, and returns what must be the same at its end.
@@ -375,11 +400,10 @@ impl Session {
     /// # Errors
     /// What the server would have refused the commit with.
     pub async fn settle_for_good(&self, transaction: &Transaction) -> Result<(), ProgramError> {
-        // A subtransaction that is released has done what it did, and is read-only no more.
-        let read_only = "SAVEPOINT lockgate_end; SET LOCAL transaction_read_only = on; SET CONSTRAINTS ALL IMMEDIATE; RELEASE lockgate_end";
+        let read_only = SETTLE_READ_ONLY.join("; ");
         let sql = match &transaction.seal {
-            None => read_only.to_owned(),
-            Some(seal) => seal.around(read_only),
+            None => read_only,
+            Some(seal) => seal.around(&read_only),
         };
         self.client()
             .batch_execute(&format!("{sql}; DISCARD TEMP"))
@@ -755,8 +779,10 @@ impl Session {
     }
 }
 
+const SETTING_BACK: &str = "setting the session back";
+
 /// Why something fails that is run read-only at the end of a transaction.
-fn put_off_again(error: DbError) -> DbError {
+pub(super) fn put_off_again(error: DbError) -> DbError {
     if !error.is("25006") {
         return error;
     }

@@ -4,6 +4,9 @@
 //! Where another such migration follows, its message is sent right behind that COMMIT, and the server goes on without waiting for the host.
 //! It begins by asking whether that COMMIT has taken place, and does nothing where it has not.
 //!
+//! Where several share a transaction, each has such a message, which sets the session to what it is at the beginning instead of beginning a
+//! transaction.
+//!
 //! What the host asks in each such message is prepared once. Behind the script the server itself looks whether the transaction and the role
 //! are still the host's, and behind what the script has put off, whether the host's tables are; it stops there if they are not. What puts itself off
 //! once more finds the transaction read-only at its COMMIT.
@@ -27,7 +30,10 @@ use super::{
     lock::LockKey,
     own::{OwnTables, OwnWrites, Signature, signature_sql, writes_sql, written_sql},
     quote_literal,
-    session::{Broken, ROLES_SQL, SETTINGS_SQL, Session, Standing, Timeouts, Transaction},
+    session::{
+        Broken, ROLES_SQL, SETTINGS_SQL, SETTLE_READ_ONLY, SYNCHRONOUS_COMMIT, Session, Standing, Timeouts,
+        Transaction, put_off_again,
+    },
 };
 use crate::{
     error::{DbError, Error, ProgramError},
@@ -97,6 +103,8 @@ pub struct Ran {
     pub took_ms: u64,
     /// To be committed.
     pub transaction: Transaction,
+    /// The digest of its row in the history, where it shares the transaction.
+    pub row: Option<String>,
 }
 
 /// Why it has come to nothing.
@@ -107,6 +115,10 @@ pub enum Stopped {
     Script(ProgramError),
     /// What it had put off failed.
     PutOff(ProgramError),
+    /// What it had put off once more failed, as it would have in the COMMIT.
+    AtCommit(ProgramError),
+    /// The session could not be set back before it.
+    Begin(Error),
     /// The host could not record it.
     Record(&'static str, Error),
     /// It was sent behind a COMMIT that has not taken place.
@@ -168,6 +180,41 @@ pub struct Message {
     parts: Parts,
 }
 
+/// The transaction that a message is sent for.
+enum Place<'a> {
+    /// One of its own, behind the COMMIT of the former where there is one.
+    Own(Option<&'a Transaction>),
+    /// The one that is open. These statements set the session to what it is at the beginning of one.
+    Shared {
+        beginning: Vec<String>,
+        /// Whether another migration has been recorded in it.
+        written: bool,
+    },
+}
+
+/// What a statement behind the script is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Behind {
+    /// The transaction and the role are the host's.
+    Guard,
+    /// What was put off.
+    PutOff,
+    /// The host's tables are as they were.
+    Unwritten,
+    History,
+    Journal,
+    /// What was put off once more.
+    AtCommit,
+    /// What is prepared.
+    Prepared,
+    /// How things stand.
+    End,
+    /// The row of the history.
+    Row,
+    /// Something is set.
+    Set,
+}
+
 /// What the answers to a message are understood by.
 struct Parts {
     questions: Arc<Questions>,
@@ -175,6 +222,8 @@ struct Parts {
     head: u32,
     /// The numbers of the script's statements.
     script: Range<usize>,
+    /// What the statements behind it are for.
+    behind: Vec<Behind>,
 }
 
 /// A message on its way. Its answers are read as they come, whatever else the host does meanwhile.
@@ -277,20 +326,6 @@ fn fail(what: &str) -> String {
     )
 }
 
-/// Before the script: BEGIN, two time-outs, how it commits, the version, and the first question.
-const BEFORE: usize = 6;
-
-/// The statements behind the script, by their numbers.
-mod behind {
-    pub(super) const GUARD: usize = 0;
-    pub(super) const PUT_OFF: usize = 1;
-    pub(super) const UNWRITTEN: usize = 2;
-    pub(super) const HISTORY: usize = 4;
-    pub(super) const JOURNAL: usize = 5;
-    pub(super) const PREPARED: usize = 8;
-    pub(super) const END: usize = 9;
-}
-
 impl Whole<'_> {
     /// Prepares what is asked in each message; the last of the messages tells what was prepared, and what the host's own tables are. Each by
     /// itself, because the server keeps the text of the whole message with each.
@@ -344,43 +379,70 @@ impl Whole<'_> {
         [first].into_iter().chain(prepared).chain([last]).collect()
     }
 
-    /// Before the script. Behind a COMMIT, it is asked first whether that has taken place and the session was set back: not by what is prepared,
-    /// which that transaction may have replaced at its very end.
-    fn head(questions: &Questions, migration: &Migration<'_>, former: Option<&str>) -> String {
-        let follows = former.map(quote_literal).map(|former| {
-            format!(
-                " SELECT CASE WHEN pg_catalog.pg_xact_status({former}::pg_catalog.xid8) OPERATOR(pg_catalog.=) 'committed'
-                               AND pg_catalog.current_setting('{SET_BACK}', true) OPERATOR(pg_catalog.=) {former}
-                         THEN NULL ELSE {} END;",
-                fail(NOT_COMMITTED)
-            )
-        });
-        format!(
-            "BEGIN;{} {}; SET LOCAL synchronous_commit = on; {}; EXECUTE {};\n",
-            follows.unwrap_or_default(),
-            migration.timeouts.sql("SET LOCAL"),
-            migration.version_sql(),
-            questions.name("begin"),
-        )
+    /// Before the script; the last of them is the first question. Behind a COMMIT, it is asked whether that has taken place and the session was set
+    /// back: not by what is prepared, which that transaction may have replaced at its very end.
+    fn head(questions: &Questions, migration: &Migration<'_>, place: &Place<'_>) -> Vec<String> {
+        let mut head = match place {
+            Place::Own(former) => {
+                let follows = former.map(|former| quote_literal(&former.id)).map(|former| {
+                    format!(
+                        "SELECT CASE WHEN pg_catalog.pg_xact_status({former}::pg_catalog.xid8) OPERATOR(pg_catalog.=) 'committed'
+                                      AND pg_catalog.current_setting('{SET_BACK}', true) OPERATOR(pg_catalog.=) {former}
+                                THEN NULL ELSE {} END",
+                        fail(NOT_COMMITTED)
+                    )
+                });
+                let mut own: Vec<String> = ["BEGIN".to_owned()].into_iter().chain(follows).collect();
+                own.extend(migration.timeouts.statements("SET LOCAL"));
+                own.push(SYNCHRONOUS_COMMIT.to_owned());
+                own
+            }
+            Place::Shared { beginning, .. } => beginning.clone(),
+        };
+        head.extend([migration.version_sql(), format!("EXECUTE {}", questions.name("begin"))]);
+        head
     }
 
-    /// Behind the script, which may end in a comment and may have set what it likes. Where it has made the server forget its plans, the last
-    /// question is planned as it was at first.
-    fn tail(&self, questions: &Questions, migration: &Migration<'_>) -> String {
+    /// Behind the script, which may have set what it likes. Where it has made the server forget its plans, the last question is planned as it was
+    /// at first.
+    ///
+    /// In a transaction that is shared, nothing is left to the COMMIT. Whether the host's tables were written to, no lock tells any more where
+    /// another migration was recorded in it: that is found by comparing them before the COMMIT.
+    fn tail(&self, questions: &Questions, migration: &Migration<'_>, place: &Place<'_>) -> Vec<(Behind, String)> {
+        let execute = |what: &str| format!("EXECUTE {}", questions.name(what));
         let record = match self.direction {
-            Direction::Up => format!("{}({})", questions.name("record"), migration.record.arguments()),
-            Direction::Down => questions.name("record"),
+            Direction::Up => format!("{}({})", execute("record"), migration.record.arguments()),
+            Direction::Down => execute("record"),
         };
-        format!(
-            "\n;EXECUTE {guard}; SET CONSTRAINTS ALL IMMEDIATE; EXECUTE {unwritten}; {version}; EXECUTE {record}; EXECUTE {note}({entry});
-             {version}; SET LOCAL enable_seqscan = off; {PREPARED_SQL}; EXECUTE {end}",
-            guard = questions.name("guard"),
-            unwritten = questions.name("unwritten"),
-            version = migration.version_sql(),
-            note = questions.name("note"),
-            entry = migration.entry.arguments(),
-            end = questions.name("end"),
-        )
+        let version = migration.version_sql();
+        let (is_shared, is_written) = match place {
+            Place::Own(_) => (false, false),
+            Place::Shared { written, .. } => (true, *written),
+        };
+        let mut tail =
+            vec![(Behind::Guard, execute("guard")), (Behind::PutOff, "SET CONSTRAINTS ALL IMMEDIATE".to_owned())];
+        if !is_written {
+            tail.push((Behind::Unwritten, execute("unwritten")));
+        }
+        tail.extend([
+            (Behind::Set, version.clone()),
+            (Behind::History, record),
+            (Behind::Journal, format!("{}({})", execute("note"), migration.entry.arguments())),
+        ]);
+        if is_shared {
+            let for_good = SETTLE_READ_ONLY.into_iter().chain(["DISCARD TEMP"]);
+            tail.extend(for_good.map(|sql| (Behind::AtCommit, sql.to_owned())));
+        }
+        tail.extend([
+            (Behind::Set, version),
+            (Behind::Set, "SET LOCAL enable_seqscan = off".to_owned()),
+            (Behind::Prepared, PREPARED_SQL.to_owned()),
+            (Behind::End, execute("end")),
+        ]);
+        if is_shared {
+            tail.extend(self.history.digest_statements(migration.record.version).map(|sql| (Behind::Row, sql)));
+        }
+        tail
     }
 
     fn writes(&self) -> OwnWrites {
@@ -390,8 +452,25 @@ impl Whole<'_> {
         }
     }
 
-    /// Prepares what is asked in each message; `None` where that is impossible.
+    /// Prepares what is asked in each message, for what is to [`join`](Self::join) a transaction that has not begun yet.
+    pub async fn get_ready(&self, session: &Session) {
+        self.questions(session).await;
+    }
+
+    /// What is asked in each message, prepared where it is not yet; `None` where that is impossible.
+    async fn questions(&self, session: &Session) -> Option<Arc<Questions>> {
+        let prepared = session.prepared.all().get(&self.direction).cloned();
+        match prepared {
+            Some(questions) => Some(questions),
+            None => self.prepare(session).await,
+        }
+    }
+
     async fn prepare(&self, session: &Session) -> Option<Arc<Questions>> {
+        // Step by step, the journal says why it is not written.
+        if session.server.triggers_off {
+            return None;
+        }
         let id = Uuid::now_v7();
         let messages = self.prepare_sql(session, id);
         let asked = messages.iter().map(|sql| session.texts("preparing what is asked of each migration", sql));
@@ -412,17 +491,17 @@ impl Whole<'_> {
         Some(questions)
     }
 
-    fn message(
-        &self,
-        questions: Arc<Questions>,
-        migration: &Migration<'_>,
-        former: Option<&Transaction>,
-    ) -> Option<Message> {
+    fn message(&self, questions: Arc<Questions>, migration: &Migration<'_>, place: &Place<'_>) -> Option<Message> {
         let script = migration.script.message()?;
-        let former = former.map(|former| former.id.clone());
-        let head = Self::head(&questions, migration, former.as_deref());
-        let tail = self.tail(&questions, migration);
-        let before = BEFORE + usize::from(former.is_some());
+        let former = match place {
+            Place::Own(former) => former.map(|former| former.id.clone()),
+            Place::Shared { .. } => None,
+        };
+        let head = Self::head(&questions, migration, place);
+        let (behind, tail): (Vec<Behind>, Vec<String>) = self.tail(&questions, migration, place).into_iter().unzip();
+        let before = head.len();
+        // The script may end in a comment.
+        let (head, tail) = (format!("{};\n", head.join("; ")), format!("\n;{}", tail.join("; ")));
         let parts = [&head, &*script, &tail];
         // As long as it is and no longer: a script may be large.
         let mut sql = String::with_capacity(parts.iter().map(|part| part.len()).sum());
@@ -435,6 +514,7 @@ impl Whole<'_> {
                 questions,
                 head: u32::try_from(head.chars().count()).unwrap_or(u32::MAX),
                 script: before..before + migration.script.statements().count(),
+                behind,
             },
         })
     }
@@ -451,17 +531,13 @@ impl Whole<'_> {
             return None;
         }
         let questions = session.prepared.all().get(&self.direction).cloned()?;
-        self.message(questions, migration, Some(former))
+        self.message(questions, migration, &Place::Own(Some(former)))
     }
 
     /// Begins a migration.
     async fn begin(&self, session: &Session, migration: &Migration<'_>) -> Result<Sent, Stopped> {
-        let prepared = session.prepared.all().get(&self.direction).cloned();
-        let questions = match prepared {
-            Some(questions) => questions,
-            None => self.prepare(session).await.ok_or(Stopped::Unfit)?,
-        };
-        let message = self.message(questions, migration, None).ok_or(Stopped::Unfit)?;
+        let questions = self.questions(session).await.ok_or(Stopped::Unfit)?;
+        let message = self.message(questions, migration, &Place::Own(None)).ok_or(Stopped::Unfit)?;
         Ok(message.send(session).await)
     }
 
@@ -475,8 +551,26 @@ impl Whole<'_> {
             Some(sent) => sent,
             None => self.begin(session, migration).await?,
         };
+        self.ran(session, migration, sent).await
+    }
+
+    /// Runs a migration within the open transaction, all of it: two round trips. `written`: whether another was recorded in it.
+    ///
+    /// # Errors
+    /// Why none of the transaction must be committed.
+    pub async fn join(&self, session: &Session, migration: &Migration<'_>, written: bool) -> Result<Ran, Stopped> {
+        // Whatever is prepared now would end the transaction.
+        let questions = session.prepared.all().get(&self.direction).cloned().ok_or(Stopped::Unfit)?;
+        let beginning = session.beginning(migration.timeouts).await.map_err(Stopped::Begin)?;
+        let message = self.message(questions, migration, &Place::Shared { beginning, written });
+        let sent = message.ok_or(Stopped::Unfit)?.send(session).await;
+        self.ran(session, migration, sent).await
+    }
+
+    /// What came of a message.
+    async fn ran(&self, session: &Session, migration: &Migration<'_>, sent: Sent) -> Result<Ran, Stopped> {
         let (parts, answers, asked) = sent.answered().await;
-        let Parts { questions, script: Range { start: before, end: behind }, .. } = &parts;
+        let Parts { questions, script: Range { start: before, .. }, .. } = &parts;
         if let Err(error) = asked {
             let begun = answers.row(before - 1).map(|begin| text(begin, 0)).unwrap_or_default();
             return Err(match parts.stopped(error, answers.done, migration.script) {
@@ -489,15 +583,15 @@ impl Whole<'_> {
             });
         }
         let rows = answers.touched.get(answers.script.clone()).map_or(0, |rows| rows.iter().sum());
-        if [behind::HISTORY, behind::JOURNAL].iter().any(|i| answers.touched.get(behind + i) != Some(&1)) {
+        if [Behind::History, Behind::Journal].iter().any(|what| answers.touched.get(parts.last(*what)) != Some(&1)) {
             return Err(Stopped::Unrecorded);
         }
-        if !questions.are_intact(answers.pairs(behind + behind::PREPARED)) {
+        if !questions.are_intact(answers.pairs(parts.last(Behind::Prepared))) {
             tracing::warn!("what the host had prepared was replaced; the migration is run once more, step by step");
             session.prepared.forget();
             return Err(Stopped::Unfit);
         }
-        let (Some(begin), Some(end)) = (answers.row(before - 1), answers.row(behind + behind::END)) else {
+        let (Some(begin), Some(end)) = (answers.row(before - 1), answers.row(parts.last(Behind::End))) else {
             return Err(Stopped::Unfit);
         };
         let transaction = Transaction {
@@ -528,7 +622,8 @@ impl Whole<'_> {
             return Err(Stopped::Unrecorded);
         }
         let took_ms = text(end, 2).parse().unwrap_or_default();
-        Ok(Ran { rows, took_ms, transaction })
+        let row = answers.row(parts.last(Behind::Row)).map(|row| text(row, 0));
+        Ok(Ran { rows, took_ms, transaction, row })
     }
 
     /// What it means that the transaction of this number is not the one that is open: the script has ended it, or has only set back all that is
@@ -545,27 +640,33 @@ impl Whole<'_> {
 }
 
 impl Parts {
+    /// The number of the last statement that is for this; one that has no answer where there is none.
+    fn last(&self, what: Behind) -> usize {
+        self.behind.iter().rposition(|of| *of == what).map_or(usize::MAX, |i| self.script.end + i)
+    }
+
     /// What an error means, by the statement that the server was at.
     fn stopped(&self, mut error: DbError, done: usize, script: &Script) -> Stopped {
-        let (Range { start: before, end: behind }, head) = (self.script.clone(), self.head);
+        let (Range { start: before, end }, head) = (self.script.clone(), self.head);
         // A message that cannot be read whole is refused before anything of it is done.
         let unread = done == 0 && error.is("42601") && error.position.is_some_and(|position| position > head);
         if done < before && !unread && !error.connection_lost {
             return if error.message.contains(NOT_COMMITTED) { Stopped::TooSoon } else { Stopped::Unfit };
         }
-        if done < behind || unread {
+        if done < end || unread {
             error.position = error.position.map(|position| position.saturating_sub(head));
             return Stopped::Script(script.error(0, done.saturating_sub(before), error));
         }
         error.position = None;
-        match done - behind {
+        match self.behind.get(done - end) {
             _ if error.is(GONE) => Stopped::Unfit,
-            behind::UNWRITTEN if error.message.contains(WRITTEN) => Stopped::Broken(Broken::Own),
-            behind::GUARD if error.message.contains(LOST_ROLE) => Stopped::Broken(Broken::Role),
-            behind::GUARD if error.message.contains(LOST_TRANSACTION) => Stopped::Broken(Broken::Transaction),
-            behind::PUT_OFF => Stopped::PutOff(error.into()),
-            behind::HISTORY => Stopped::Record("history", Error::database("recording the migration", error)),
-            behind::JOURNAL => Stopped::Record("journal", Error::database("writing the journal", error)),
+            Some(Behind::Unwritten) if error.message.contains(WRITTEN) => Stopped::Broken(Broken::Own),
+            Some(Behind::Guard) if error.message.contains(LOST_ROLE) => Stopped::Broken(Broken::Role),
+            Some(Behind::Guard) if error.message.contains(LOST_TRANSACTION) => Stopped::Broken(Broken::Transaction),
+            Some(Behind::PutOff) => Stopped::PutOff(error.into()),
+            Some(Behind::History) => Stopped::Record("history", Error::database("recording the migration", error)),
+            Some(Behind::Journal) => Stopped::Record("journal", Error::database("writing the journal", error)),
+            Some(Behind::AtCommit) => Stopped::AtCommit(put_off_again(error).into()),
             _ => Stopped::Broken(Broken::of(error)),
         }
     }

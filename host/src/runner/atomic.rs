@@ -32,6 +32,15 @@ struct Part {
     from_ms: f64,
 }
 
+/// What came of all of them together.
+enum AtOnce {
+    Committed(Vec<Done>),
+    /// The connection was lost during the COMMIT, and with it all that was to be committed.
+    NotCommitted,
+    /// One of them could not be done in one message.
+    Unfit,
+}
+
 /// What the host's tables hold.
 struct OwnRows {
     /// The digest of each row of the history.
@@ -76,18 +85,25 @@ impl Run<'_> {
         backup: Option<&Manifest>,
         findings: &mut Vec<Finding>,
     ) -> Result<Vec<Done>> {
-        let mut tries = 1;
+        let (mut tries, mut step_by_step) = (1, false);
         loop {
             let mut found = Vec::new();
-            let result = self.all_at_once(work, backup, tries, &mut found).await;
+            let result = self.all_at_once(work, backup, tries, step_by_step, &mut found).await;
             let again = tries <= self.config.persistence.retries && self.config.stop.asked().is_none();
             match result {
-                Ok(Some(done)) => {
+                Ok(AtOnce::Committed(done)) => {
                     findings.extend(found);
                     return Ok(done);
                 }
-                Ok(None) if again => {}
-                Ok(None) => return Err(self.not_committed(work, Cause::Host(NOT_COMMITTED.into())).await),
+                Ok(AtOnce::Unfit) => {
+                    tracing::debug!("all of it is done once more, step by step");
+                    step_by_step = true;
+                    continue;
+                }
+                Ok(AtOnce::NotCommitted) if again => {}
+                Ok(AtOnce::NotCommitted) => {
+                    return Err(self.not_committed(work, Cause::Host(NOT_COMMITTED.into())).await);
+                }
                 Err(error) if again && self.is_lost(&error) => {
                     tracing::warn!(%error, "the connection is lost; looking for the server, to do all of it again");
                     if let Err(cause) = self.reconnect().await {
@@ -107,15 +123,19 @@ impl Run<'_> {
         }
     }
 
-    /// The same, once; `None` where the connection was lost during the COMMIT, and with it all that was to be committed.
+    /// The same, once.
     async fn all_at_once(
         &mut self,
         work: &[Work],
         backup: Option<&Manifest>,
         tries: u32,
+        step_by_step: bool,
         findings: &mut Vec<Finding>,
-    ) -> Result<Option<Vec<Done>>> {
+    ) -> Result<AtOnce> {
         let Config { so_far, meter, .. } = self.config;
+        if tries == 1 && !step_by_step {
+            self.in_one_message(&self.own_tables(), Direction::Up).get_ready(&self.session).await;
+        }
         self.session.batch("beginning a transaction", "BEGIN").await?;
         Failpoint::Begun.pass();
         let before = match self.own_rows(None).await {
@@ -129,8 +149,15 @@ impl Run<'_> {
         for item in work {
             let (begin, from_ms) = (Instant::now(), so_far.begun(&item.name, &item.kind));
             meter.migration_began(&item.name, Direction::Up);
-            match Passage::of(self, Direction::Up, item, backup).trying(tries).join(parts.is_empty(), findings).await {
-                Ok(joined) => parts.push(Part { joined, begin, from_ms }),
+            let passage = Passage::of(self, Direction::Up, item, backup).trying(tries);
+            match passage.join(parts.is_empty(), step_by_step, findings).await {
+                Ok(Some(joined)) => parts.push(Part { joined, begin, from_ms }),
+                Ok(None) => {
+                    self.session.abort().await?;
+                    meter.migration_ended(&item.name, Direction::Up, begin.elapsed(), false);
+                    self.undone(work, parts);
+                    return Ok(AtOnce::Unfit);
+                }
                 Err(error) => {
                     meter.migration_ended(&item.name, Direction::Up, begin.elapsed(), false);
                     self.undone(work, parts);
@@ -157,7 +184,7 @@ impl Run<'_> {
         let committed = self.commit_all(work).await;
         if !matches!(committed, Ok(true)) {
             self.undone(work, parts);
-            return committed.map(|_| None);
+            return committed.map(|_| AtOnce::NotCommitted);
         }
         Failpoint::Committed.pass();
         let mut done = Vec::new();
@@ -168,7 +195,7 @@ impl Run<'_> {
             tracing::info!(migration = item.name, direction = %Direction::Up, "committed");
             done.push(one);
         }
-        Ok(Some(done))
+        Ok(AtOnce::Committed(done))
     }
 
     /// What the host's tables hold; of the journal, up to where `since` saw it end.

@@ -34,6 +34,7 @@ const MOVE_IT: &str =
 /// Each file that cannot be included, with the place of its command. What is wrong with the commands themselves is not looked at.
 pub(super) fn splice(text: &Arc<str>, path: &Path, root: &Path) -> Result<Spliced, Vec<Problem>> {
     if !text.contains('\\') {
+        // As most are.
         return Ok(Spliced { text: Arc::clone(text), places: Places::default() });
     }
     let mut splicer = Splicer {
@@ -45,11 +46,13 @@ pub(super) fn splice(text: &Arc<str>, path: &Path, root: &Path) -> Result<Splice
         problems: Vec::new(),
     };
     splicer.add(text, path, None);
-    if splicer.problems.is_empty() {
-        Ok(Spliced { text: splicer.text.into(), places: Places::of(splicer.stretches) })
-    } else {
-        Err(splicer.problems)
+    if !splicer.problems.is_empty() {
+        return Err(splicer.problems);
     }
+    if let [_] = *splicer.stretches {
+        return Ok(Spliced { text: Arc::clone(text), places: Places::default() });
+    }
+    Ok(Spliced { text: splicer.text.into(), places: Places::of(splicer.stretches) })
 }
 
 struct Splicer<'a> {

@@ -217,7 +217,8 @@ impl Cutter<'_> {
     /// Ends the statement at hand with a semicolon that ends at this byte.
     fn end_statement(&mut self, semicolon_end: usize) -> Option<usize> {
         self.body = Body::None;
-        let mut statement = Statement { words: self.words.end(), ..self.current.take()? };
+        let current = self.current.take()?;
+        let mut statement = Statement { words: self.words.end(), ..current };
         statement.stop = semicolon_end;
         let mut next = None;
         if copies_in(&statement.words) {
@@ -324,7 +325,7 @@ mod tests {
 
     #[test]
     fn statements_that_begin_alike_share_their_words() {
-        let text = "insert into t values (1); Insert INTO t (a) values (2, 'b'); insert into u values (1); insert into u; select ((1)); (select 1)";
+        let text = "insert into t values (1);; Insert INTO t (a) values (2, 'b'); insert into u values (1); insert into u; select ((1)); (select 1)";
         let words: Vec<Arc<[String]>> = split(text).statements.into_iter().map(|s| s.words).collect();
         let joined: Vec<String> = words.iter().map(|words| words.join(" ")).collect();
         assert_eq!(

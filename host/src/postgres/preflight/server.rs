@@ -32,13 +32,8 @@ pub(super) fn check(context: &Context<'_>) -> Vec<Finding> {
             )),
         );
     }
-    if server.triggers_off {
-        let what = "`session_replication_role` is `replica` for this role or database: no trigger and no foreign key does anything, not even \
-                    those of the journal";
-        let database = quote_ident(&context.session.target().database);
-        findings.push(Finding::new(Severity::Block, "triggers-off", what).hint(format!(
-            "`ALTER DATABASE {database} RESET session_replication_role`, or the same of the role or the server, as a superuser"
-        )));
+    if let Some((what, next)) = server.without_triggers() {
+        findings.push(Finding::new(Severity::Block, "triggers-off", what).hint(next));
     }
     if server.major() < MAJOR_MIN {
         findings.push(

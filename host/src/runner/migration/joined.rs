@@ -25,16 +25,29 @@ pub(in crate::runner) struct Joined {
 }
 
 impl Passage<'_, '_> {
-    /// Checks, runs, records and verifies the migration within the open transaction.
+    /// Checks, runs, records and verifies the migration within the open transaction. `None` where all of that is to be done again, step by step;
+    /// where `step_by_step` says so it is.
     ///
     /// # Errors
     /// What stopped it; the whole transaction is rolled back then.
-    pub(in crate::runner) async fn join(&self, is_first: bool, findings: &mut Vec<Finding>) -> Result<Joined> {
+    pub(in crate::runner) async fn join(
+        &self,
+        is_first: bool,
+        step_by_step: bool,
+        findings: &mut Vec<Finding>,
+    ) -> Result<Option<Joined>> {
         let (run, item) = (&*self.run, self.item);
         let mut told = self.migration_begins();
         let span = spans::migration(&item.name, self.direction, &item.kind);
+        let script = self.one_script().filter(|_| !step_by_step);
+        let part = async {
+            match script {
+                Some(script) => Box::pin(self.whole_part(script, !is_first)).await,
+                None => Box::pin(self.part_of_all(is_first, findings)).await.map(Some),
+            }
+        };
         let joined = async {
-            match run.config.stop.race(Box::pin(self.part_of_all(is_first, findings))).await {
+            match run.config.stop.race(part).await {
                 Ok(Ok(ended)) => Ok(ended),
                 Ok(Err(stopped)) => Err(self.given_up(stopped, ALL_ROLLED_BACK).await),
                 Err(signal) => {
@@ -45,7 +58,10 @@ impl Passage<'_, '_> {
         };
         let joined = spans::within(span, Box::pin(joined)).await;
         match joined {
-            Ok((course, row)) => Ok(Joined { done: self.done(&course), steps: course.steps.len(), row, told }),
+            Ok(Some((course, row))) => {
+                Ok(Some(Joined { done: self.done(&course), steps: course.steps.len(), row, told }))
+            }
+            Ok(None) => Ok(None),
             Err(error) => {
                 told.otherwise(self.migration_ended(&Err(error.clone())));
                 Err(error)
@@ -80,9 +96,10 @@ impl Passage<'_, '_> {
         Failpoint::Verified.pass();
         session.settle_for_good(&transaction).await.map_err(|error| Stopped::at("commit", error))?;
         self.check_recorded().await?;
-        let row = self.run.history.digest(session, &self.item.version).await.map_err(Stopped::host("history"))?;
         self.check("end", &transaction, &writes).await?;
         session.end_part(&transaction).await.map_err(|error| Stopped::at("commit", error))?;
+        // As the last: it is asked as all rows are asked before the COMMIT, whatever the migration has set.
+        let row = self.run.history.digest(session, &self.item.version).await.map_err(Stopped::host("history"))?;
         Ok((course, row))
     }
 }

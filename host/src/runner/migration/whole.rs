@@ -1,10 +1,10 @@
-//! A migration of one script, which goes to the server in one message and is committed in a second one.
+//! A migration of one script, which goes to the server in one message and is committed in a second one, or shares a transaction with others.
 
 use std::time::Duration;
 
 use tracing::Instrument as _;
 
-use super::{Halt, Passage, Worked};
+use super::{Halt, Passage, Stopped, Worked};
 use crate::{
     error::{Cause, ExitCode, ProgramError},
     events,
@@ -13,12 +13,19 @@ use crate::{
     postgres::{
         OwnTables, Transaction,
         journal::{Entry, Event},
-        whole::{Message, Migration, Ran, Stopped, Whole},
+        whole::{self, Message, Migration, Ran, Whole},
     },
-    runner::{course::Course, work::Work},
+    runner::{Run, course::Course, work::Work},
     sql::Script,
     telemetry::spans,
 };
+
+impl Run<'_> {
+    /// What is the same in all messages, of the host's own tables by these names.
+    pub(in crate::runner) fn in_one_message<'w>(&'w self, own: &'w OwnTables, direction: Direction) -> Whole<'w> {
+        Whole { history: &self.history, journal: &self.journal, own, lock: self.lock, direction, run_id: self.run_id }
+    }
+}
 
 impl Passage<'_, '_> {
     /// The script, where the migration is that and no more, and is run for the first time. What is measured, or tried again after something
@@ -31,19 +38,6 @@ impl Passage<'_, '_> {
         let new = item.started.is_none() && !item.half_applied;
         let plain = new && !item.version.is_repeatable() && !self.run.session.is_recorded();
         item.program.one_script(self.direction).filter(|_| plain)
-    }
-
-    /// What is the same in all messages, of the host's own tables by these names.
-    fn in_one_message<'w>(&'w self, own: &'w OwnTables) -> Whole<'w> {
-        let run = &*self.run;
-        Whole {
-            history: &run.history,
-            journal: &run.journal,
-            own,
-            lock: run.lock,
-            direction: self.direction,
-            run_id: run.run_id,
-        }
     }
 
     fn as_one_script<'w>(&self, item: &'w Work, script: &'w Script) -> Migration<'w>
@@ -64,63 +58,90 @@ impl Passage<'_, '_> {
     pub(super) fn next_message(&self, former: &Transaction) -> Option<Message> {
         let item = self.next.filter(|_| self.run.config.stop.asked().is_none())?;
         let migration = self.as_one_script(item, self.one_script_of(item)?);
-        self.in_one_message(&self.run.own_tables()).behind(&self.run.session, former, &migration)
+        self.run.in_one_message(&self.run.own_tables(), self.direction).behind(&self.run.session, former, &migration)
     }
 
     /// Runs it; `None` where it could not be begun so, and nothing of it was.
     pub(super) async fn whole(&self, script: &Script) -> Result<Option<Worked>, Halt> {
+        let run = &*self.run;
+        let own = run.own_tables();
+        let (whole, migration) = (run.in_one_message(&own, self.direction), self.as_one_script(self.item, script));
+        let asked = self.told_whole(script, whole.run(&run.session, &migration));
+        let left = self.left(None);
+        match run.config.stop.race(asked).await {
+            Ok(Ok(Some((course, ran)))) => {
+                Failpoint::Checked.pass();
+                self.commit(&ran.transaction, Worked { course, ended: Some(Vec::new()) }, &left).await.map(Some)
+            }
+            Ok(Ok(None)) => {
+                self.roll_back().await;
+                Ok(None)
+            }
+            Ok(Err(stopped)) => Err(self.given_up(stopped, &left).await.into()),
+            Err(signal) => {
+                self.roll_back().await;
+                Err(self.interrupted(signal, &left).await.into())
+            }
+        }
+    }
+
+    /// Runs it within the open transaction, which it shares with others: `written` says whether another was recorded in it. Returns its course, and
+    /// the digest of its row in the history; `None` where the transaction is to be done again, step by step.
+    pub(super) async fn whole_part(&self, script: &Script, written: bool) -> Result<Option<(Course, String)>, Stopped> {
+        let run = &*self.run;
+        let own = run.own_tables();
+        let (whole, migration) = (run.in_one_message(&own, self.direction), self.as_one_script(self.item, script));
+        let ran = self.told_whole(script, whole.join(&run.session, &migration, written)).await?;
+        Ok(ran.and_then(|(course, ran)| Some((course, ran.row?))))
+    }
+
+    /// Has it run, and tells of its step and of the verification. `None` where it could not be begun so.
+    async fn told_whole(
+        &self,
+        script: &Script,
+        asked: impl Future<Output = Result<Ran, whole::Stopped>>,
+    ) -> Result<Option<(Course, Ran)>, Stopped> {
         let (run, item) = (&*self.run, self.item);
         let mut course = Course::of(script.steps());
         let name = course.name_of(0);
         let told = self.step_begins(&course, 0);
-        let own = run.own_tables();
-        let (whole, migration) = (self.in_one_message(&own), self.as_one_script(item, script));
         let span = spans::step(&name, course.kind_of(0));
-        let asked = whole.run(&run.session, &migration).instrument(span.clone());
-        let left = self.left(None);
-        let Ran { rows, took_ms, transaction } = match run.config.stop.race(asked).await {
-            Ok(Ok(ran)) => ran,
-            Ok(Err(stopped)) => {
+        let ran = match asked.instrument(span.clone()).await {
+            Ok(ran) => ran,
+            Err(stopped) => {
                 spans::fails(&span, ExitCode::MigrationFailed);
                 drop(told);
-                self.roll_back().await;
-                let (step, error, committed) = match stopped {
-                    Stopped::Unfit => return Ok(None),
-                    Stopped::Script(error) => (name, error, false),
-                    Stopped::PutOff(error) => ("deferred constraints".to_owned(), error, false),
-                    Stopped::Record(step, error) => (step.to_owned(), error.into(), false),
-                    Stopped::Broken(broken) => {
-                        let committed = broken.has_committed();
-                        (name, ProgramError { at: None, cause: item.fault(broken.what()) }, committed)
-                    }
-                    Stopped::TooSoon => {
-                        let what =
-                            "it was sent behind a COMMIT that has not taken place, though the server has said so"
-                                .into();
-                        ("begin".to_owned(), ProgramError { at: None, cause: Cause::Host(what) }, false)
-                    }
-                    Stopped::Unrecorded => {
-                        let what = "it changed what the host had written into the history".into();
-                        ("end".to_owned(), ProgramError { at: None, cause: Cause::Script(what) }, false)
-                    }
-                };
-                return Err(self.failed(Some(step), error, committed, &left).await.into());
-            }
-            Err(signal) => {
-                drop(told);
-                self.roll_back().await;
-                return Err(self.interrupted(signal, &left).await.into());
+                return self.why(stopped, &name).map_or(Ok(None), Err);
             }
         };
         drop(span);
-        told.end(self.step_done(0, Some(rows)));
+        told.end(self.step_done(0, Some(ran.rows)));
         course.position = course.position.after_step();
-        course.position.took = Duration::from_millis(took_ms);
+        course.position.took = Duration::from_millis(ran.took_ms);
         // Of a script without companions nothing is asked but what the host itself has, above.
         let told =
             run.events().begin(events::Event::verify(&item.name), events::Event::verified(&item.name, false, &[]));
         told.end(events::Event::verified(&item.name, true, &[]));
-        Failpoint::Checked.pass();
-        self.commit(&transaction, Worked { course, ended: Some(Vec::new()) }, &left).await.map(Some)
+        Ok(Some((course, ran)))
+    }
+
+    /// Why it has come to nothing; `None` where it is to be done step by step.
+    fn why(&self, stopped: whole::Stopped, name: &str) -> Option<Stopped> {
+        use whole::Stopped as W;
+        let script = |what: &str| ProgramError { at: None, cause: Cause::Script(what.into()) };
+        Some(match stopped {
+            W::Unfit => return None,
+            W::Script(error) => Stopped::at(name, error),
+            W::PutOff(error) => Stopped::at("deferred constraints", error),
+            W::AtCommit(error) => Stopped::at("commit", error),
+            W::Begin(error) => Stopped::at("begin", error.into()),
+            W::Record(step, error) => Stopped::at(step, error.into()),
+            W::Broken(broken) => Stopped::broken(name, self.item)(broken),
+            W::TooSoon => {
+                let what = "it was sent behind a COMMIT that has not taken place, though the server has said so".into();
+                Stopped::at("begin", ProgramError { at: None, cause: Cause::Host(what) })
+            }
+            W::Unrecorded => Stopped::at("end", script("it changed what the host had written into the history")),
+        })
     }
 }
