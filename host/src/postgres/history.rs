@@ -182,8 +182,8 @@ impl History {
     /// The statements that set back how times are written, and then ask for the digest of the whole row of a version, as [`digests`](Self::digests)
     /// has it.
     pub(super) fn digest_statements(&self, version: &Version) -> [String; 3] {
-        let is_it = is_version_of(&quote_literal(version.as_str()));
-        let digest = format!("SELECT {DIGEST_SQL} FROM {} t WHERE {is_it}", self.table);
+        let version = quote_literal(version.as_str());
+        let digest = format!("SELECT {DIGEST_SQL} FROM {} t WHERE version OPERATOR(pg_catalog.=) {version}", self.table);
         ["RESET ALL".to_owned(), "SET DateStyle = ISO, YMD".to_owned(), digest]
     }
 
