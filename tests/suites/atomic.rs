@@ -61,6 +61,73 @@ async fn what_a_script_sets_is_nothing_to_the_rows_that_are_compared() {
 }
 
 #[tokio::test]
+async fn what_a_database_has_set_is_nothing_to_any_of_them() {
+    let scenario = three("atomic_database").await;
+    for (name, value) in [
+        ("standard_conforming_strings", "off"),
+        ("idle_in_transaction_session_timeout", "'20ms'"),
+        ("DateStyle", "German"),
+        ("TimeZone", "'Asia/Tokyo'"),
+    ] {
+        scenario.lines(&format!("ALTER DATABASE {} SET {name} = {value}", scenario.database())).await;
+    }
+    for (file, table) in [("001_a", "a"), ("002_b", "b"), ("003_c", "c")] {
+        let up = format!(
+            r"CREATE TABLE {table} AS SELECT 'C:\new' AS path, '\' AS x, '; COMMIT; BEGIN; SELECT 1; --' AS y;"
+        );
+        scenario.write(&format!("migrations/{file}.up.sql"), up);
+    }
+    scenario.write("migrations/002_b.verify.sql", "SELECT pg_sleep(0.1) IS NOT NULL;");
+    scenario.run(ATOMIC).await.succeeds();
+    assert_eq!(transactions(&scenario).await, "1");
+    for table in ["a", "b", "c"] {
+        assert_eq!(
+            scenario.value(&format!("SELECT length(path) || ' ' || length(x) FROM {table}")).await,
+            "6 1",
+            "{table}"
+        );
+    }
+    scenario.run("history --verify").await.succeeds();
+}
+
+/// What is put off until the end might put back what it has changed before, around what the host writes; and an entry of the journal might be
+/// written anew by a later migration.
+#[tokio::test]
+async fn nobody_writes_in_the_name_of_the_host_among_others() {
+    let scenario = three("atomic_name").await;
+    let superuser = scenario.superuser().await;
+    let other = format!("other_{}", scenario.database());
+    let swap = format!(
+        "CREATE ROLE {other} SUPERUSER; CREATE TABLE b (i int);
+         CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS $$
+         BEGIN
+             IF NEW.i = 1 THEN
+                 SET CONSTRAINTS ALL DEFERRED; INSERT INTO b VALUES (2); SET SESSION AUTHORIZATION {other};
+             ELSE
+                 RESET SESSION AUTHORIZATION;
+             END IF;
+             RETURN NULL;
+         END $$;
+         CREATE CONSTRAINT TRIGGER x AFTER INSERT ON b DEFERRABLE FOR EACH ROW EXECUTE FUNCTION f();
+         SET CONSTRAINTS ALL DEFERRED; INSERT INTO b VALUES (1);"
+    );
+    let anew = "SET session_replication_role = replica; SET track_counts = off;
+         UPDATE schema_migrations_journal SET detail = 'forged' WHERE event = 'applied' AND version = '001';
+         RESET track_counts; RESET session_replication_role;";
+    for (up, says) in [(swap.as_str(), "it left another role"), (anew, "one of them did what it must not")] {
+        scenario.write("migrations/002_b.up.sql", up);
+        for verified in [false, true] {
+            if verified {
+                scenario.write("migrations/002_b.verify.sql", "SELECT true;");
+            }
+            scenario.run(ATOMIC).env("DB_USER", "postgres").await.fails_with(1).says(says);
+            assert_eq!(superuser.lines("SELECT count(*) FROM schema_migrations").await, ["0"]);
+        }
+        fs::remove_file(scenario.path("migrations/002_b.verify.sql")).unwrap();
+    }
+}
+
+#[tokio::test]
 async fn what_cannot_be_done_in_one_message_is_done_step_by_step() {
     let scenario = three("atomic_unfit").await;
     for unfit in ["RESET ALL;", "DEALLOCATE ALL;", "SET lockgate.transaction = '1';"] {

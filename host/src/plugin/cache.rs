@@ -35,8 +35,6 @@ const MAGIC: &[u8] = b"lockgate compiled component 2\n";
 const TRAILER_BYTES: usize = MAGIC.len() + 64 + 1;
 /// So much of the code is hashed at a time, on one processor.
 const PIECE_BYTES: usize = 1 << 20;
-/// So much of it is read at a time, into memory that is used again: new memory costs more than the hash of what is read into it.
-const READ_BYTES: usize = 64 << 10;
 /// Fewer pieces are hashed sooner than a thread begins.
 const PIECES_A_THREAD: usize = 2;
 const ENDING: &str = ".compiled";
@@ -208,15 +206,10 @@ fn digest_of(name: &str, artefact: &[u8]) -> String {
 fn digest_in(name: &str, file: &File, bytes: u64) -> io::Result<String> {
     let pieces: Vec<u64> = (0..bytes).step_by(PIECE_BYTES).collect();
     let hash = |at: &u64| {
-        let (mut hasher, mut read) = (Sha256::new(), [0; READ_BYTES]);
-        let end = bytes.min(at + PIECE_BYTES as u64);
-        for at in (*at..end).step_by(READ_BYTES) {
-            let length = usize::try_from(end - at).map_or(READ_BYTES, |left| left.min(READ_BYTES));
-            let read = &mut read[..length];
-            file.read_exact_at(read, at)?;
-            hasher.update(read);
-        }
-        Ok(hasher)
+        let length = (bytes - at).min(PIECE_BYTES as u64);
+        let mut piece = vec![0; usize::try_from(length).map_err(io::Error::other)?];
+        file.read_exact_at(&mut piece, *at)?;
+        Ok(Sha256::new().chain_update(piece))
     };
     let hashed: io::Result<Vec<Sha256>> = parallel::map(&pieces, PIECES_A_THREAD, hash).into_iter().collect();
     Ok(digest(name, hashed?))

@@ -179,23 +179,10 @@ impl History {
         self.read_by(session, &self.select("down_script, up_script")).await
     }
 
-    /// The statements that set back how times are written, and then ask for the digest of the whole row of a version, as [`digests`](Self::digests)
-    /// has it.
-    pub(super) fn digest_statements(&self, version: &Version) -> [String; 3] {
+    /// Asks for the digest of the whole row of a version, as it was written: as [`digests`](Self::digests) has it in a session that is set so.
+    pub(super) fn digest_question(&self, version: &Version) -> String {
         let version = quote_literal(version.as_str());
-        let digest = format!("SELECT {DIGEST_SQL} FROM {} t WHERE version OPERATOR(pg_catalog.=) {version}", self.table);
-        ["RESET ALL".to_owned(), "SET DateStyle = ISO, YMD".to_owned(), digest]
-    }
-
-    /// The digest of the whole row of a version. All that is set for the session is set back.
-    ///
-    /// # Errors
-    /// When there is none.
-    pub async fn digest(&self, session: &Session, version: &Version) -> Result<String> {
-        const DOING: &str = "reading the history";
-        let rows = session.texts(DOING, &self.digest_statements(version).join("; ")).await?;
-        let digest = rows.into_iter().flatten().flatten().next();
-        digest.ok_or_else(|| Error::system(DOING, format!("no row of `{version}` was found")))
+        format!("SELECT {DIGEST_SQL} FROM {} t WHERE version OPERATOR(pg_catalog.=) {version}", self.table)
     }
 
     /// The digest of each whole row, by its version.

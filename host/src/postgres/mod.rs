@@ -40,7 +40,7 @@ pub use cursor::{Cursor, fresh_number};
 pub use handle::{Handle, QueryError, QueryLimits};
 pub use look::{Glimpse, Look, Own};
 pub use opening::Opening;
-pub use own::{FUNCTIONS as OWN_FUNCTIONS, OwnTables, OwnWrites, TABLES as OWN_TABLES};
+pub use own::{FUNCTIONS as OWN_FUNCTIONS, OwnTables, OwnWrites, TABLES as OWN_TABLES, WrittenRows};
 pub(crate) use passfile::{
     fits as fits_a_passfile, line as passfile_line, line_of_all as passfile_line_of_all, path as passfile_path,
 };

@@ -89,6 +89,23 @@ impl Signature {
     }
 }
 
+/// What the host has written of a migration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WrittenRows {
+    /// The digest of its row in the history.
+    pub history: String,
+    /// Which row its entry in the journal is.
+    pub journal: String,
+}
+
+/// Which row `t` is: another one as soon as it is changed.
+const WHICH_ROW_SQL: &str = "pg_catalog.concat(t.ctid, ' ', t.xmin)";
+
+/// Asks which row the last entry of the journal is.
+pub(super) fn last_entry_question(journal: &str) -> String {
+    format!("SELECT {WHICH_ROW_SQL} FROM {journal} t ORDER BY t.id DESC LIMIT 1")
+}
+
 /// What the host's own tables are and hold.
 #[derive(Debug, PartialEq, Eq)]
 pub struct OwnState {
@@ -152,16 +169,16 @@ pub(super) fn written_sql(own: &OwnTables) -> String {
     )
 }
 
-/// Expressions of what journal and progress hold: the rows of the progress, which rows the entries of the journal up to this number are, and how
-/// many entries of this run there are beyond it. An entry that is written anew is another row.
+/// Expressions of what journal and progress hold: the rows of the progress, which rows the entries of the journal up to this number are, and which
+/// those of this run beyond it. An entry that is written anew is another row.
 pub(super) fn noted_sql(own: &OwnTables, run_id: Uuid, up_to: &str) -> String {
     let OwnTables { journal, progress, .. } = own;
     format!(
         "(SELECT pg_catalog.string_agg(t::pg_catalog.text, ';' ORDER BY t.version) FROM {progress} t),
          (SELECT pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(
-                     pg_catalog.string_agg(pg_catalog.concat(t.ctid, ' ', t.xmin), ';' ORDER BY t.id), 'UTF8')), 'hex')
+                     pg_catalog.string_agg({WHICH_ROW_SQL}, ';' ORDER BY t.id), 'UTF8')), 'hex')
           FROM {journal} t WHERE t.id OPERATOR(pg_catalog.<=) {up_to}),
-         (SELECT pg_catalog.count(*) FROM {journal} t
+         (SELECT pg_catalog.string_agg({WHICH_ROW_SQL}, ';' ORDER BY t.id) FROM {journal} t
           WHERE t.id OPERATOR(pg_catalog.>) {up_to} AND t.run_id::pg_catalog.uuid OPERATOR(pg_catalog.=) '{run_id}'::pg_catalog.uuid)"
     )
 }

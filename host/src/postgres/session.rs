@@ -11,9 +11,14 @@ use super::{
     asked::Given,
     connect::Target,
     handle::{Asked, Handle, db_error},
+    history::History,
+    journal::Journal,
     lock::LockKey,
     opening::{Opening, Settable},
-    own::{OwnState, OwnTables, OwnWrites, Signature, noted_sql, signature_sql, state_sql, writes_sql, written_sql},
+    own::{
+        OwnState, OwnTables, OwnWrites, Signature, WrittenRows, last_entry_question, noted_sql, signature_sql,
+        state_sql, writes_sql, written_sql,
+    },
     quote_literal,
     recorded::Recorder,
     scripts::counted,
@@ -22,6 +27,7 @@ use super::{
 };
 use crate::{
     error::{DbError, Error, ProgramError, Result},
+    migration::Version,
     sql::Script,
 };
 
@@ -139,8 +145,8 @@ pub struct Noted {
     pub progress: Option<String>,
     /// The digest of which rows the entries up to that number are.
     pub entries: Option<String>,
-    /// The entries of a run beyond.
-    pub beyond: i64,
+    /// Which rows a run's entries beyond are.
+    pub beyond: Option<String>,
 }
 
 /// How things stand at the end of a transaction.
@@ -411,6 +417,33 @@ impl Session {
             .map_err(|e| put_off_again(db_error(&e)).into())
     }
 
+    /// The statements that set the session back and then ask for what the host has written of a migration: whatever the migration has set, that is
+    /// told as it is before the COMMIT. What is sent next is read as the host means it, and waited for as long.
+    pub(super) fn written_statements(&self, history: &History, journal: &Journal, version: &Version) -> Vec<String> {
+        let mut statements: Vec<String> = ["SET statement_timeout = 0", "RESET ALL"].map(str::to_owned).into();
+        statements.extend(self.settable.statements(|_| true));
+        statements.push(format!(
+            "SELECT ({}), ({})",
+            history.digest_question(version),
+            last_entry_question(journal.table())
+        ));
+        statements
+    }
+
+    /// What the host has just written of a migration. All that is set for the session is set back.
+    ///
+    /// # Errors
+    /// When it is not there.
+    pub async fn written(&self, history: &History, journal: &Journal, version: &Version) -> Result<WrittenRows> {
+        const DOING: &str = "reading what was written of the migration";
+        let rows = self.texts(DOING, &self.written_statements(history, journal, version).join("; ")).await?;
+        let mut told = rows.into_iter().flatten();
+        match (told.next().flatten(), told.next().flatten()) {
+            (Some(history), Some(journal)) => Ok(WrittenRows { history, journal }),
+            _ => Err(Error::system(DOING, format!("nothing was found of `{version}`"))),
+        }
+    }
+
     /// Ends a part of the open transaction, and commits nothing.
     ///
     /// # Errors
@@ -571,8 +604,8 @@ impl Session {
         Ok(OwnState::of(row.get(0), row.get(1)))
     }
 
-    /// What the journal and the progress hold: of the journal, how many entries of this run there are behind the one of this number, and what those up to it
-    /// are. Without a number the last entry is taken, which is returned.
+    /// What the journal and the progress hold: of the journal, which rows the entries of this run behind the one of this number are, and which those up to
+    /// it. Without a number the last entry is taken, which is returned.
     ///
     /// # Errors
     /// When the server does not answer.

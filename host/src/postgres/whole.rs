@@ -28,7 +28,7 @@ use super::{
     history::{History, Record},
     journal::{Entry, Journal},
     lock::LockKey,
-    own::{OwnTables, OwnWrites, Signature, signature_sql, writes_sql, written_sql},
+    own::{OwnTables, OwnWrites, Signature, WrittenRows, signature_sql, writes_sql, written_sql},
     quote_literal,
     session::{
         Broken, ROLES_SQL, SETTINGS_SQL, SETTLE_READ_ONLY, SYNCHRONOUS_COMMIT, Session, Standing, Timeouts,
@@ -103,8 +103,8 @@ pub struct Ran {
     pub took_ms: u64,
     /// To be committed.
     pub transaction: Transaction,
-    /// The digest of its row in the history, where it shares the transaction.
-    pub row: Option<String>,
+    /// What the host has written of it, where it shares the transaction.
+    pub written: Option<WrittenRows>,
 }
 
 /// Why it has come to nothing.
@@ -209,8 +209,8 @@ enum Behind {
     Prepared,
     /// How things stand.
     End,
-    /// The row of the history.
-    Row,
+    /// What the host has written.
+    Written,
     /// Something is set.
     Set,
 }
@@ -408,7 +408,13 @@ impl Whole<'_> {
     ///
     /// In a transaction that is shared, nothing is left to the COMMIT. Whether the host's tables were written to, no lock tells any more where
     /// another migration was recorded in it: that is found by comparing them before the COMMIT.
-    fn tail(&self, questions: &Questions, migration: &Migration<'_>, place: &Place<'_>) -> Vec<(Behind, String)> {
+    fn tail(
+        &self,
+        session: &Session,
+        questions: &Questions,
+        migration: &Migration<'_>,
+        place: &Place<'_>,
+    ) -> Vec<(Behind, String)> {
         let execute = |what: &str| format!("EXECUTE {}", questions.name(what));
         let record = match self.direction {
             Direction::Up => format!("{}({})", execute("record"), migration.record.arguments()),
@@ -430,6 +436,8 @@ impl Whole<'_> {
             (Behind::Journal, format!("{}({})", execute("note"), migration.entry.arguments())),
         ]);
         if is_shared {
+            // What runs below may put back what it has changed above.
+            tail.push((Behind::Guard, execute("guard")));
             let for_good = SETTLE_READ_ONLY.into_iter().chain(["DISCARD TEMP"]);
             tail.extend(for_good.map(|sql| (Behind::AtCommit, sql.to_owned())));
         }
@@ -440,7 +448,8 @@ impl Whole<'_> {
             (Behind::End, execute("end")),
         ]);
         if is_shared {
-            tail.extend(self.history.digest_statements(migration.record.version).map(|sql| (Behind::Row, sql)));
+            let written = session.written_statements(self.history, self.journal, migration.record.version);
+            tail.extend(written.into_iter().map(|sql| (Behind::Written, sql)));
         }
         tail
     }
@@ -453,8 +462,15 @@ impl Whole<'_> {
     }
 
     /// Prepares what is asked in each message, for what is to [`join`](Self::join) a transaction that has not begun yet.
-    pub async fn get_ready(&self, session: &Session) {
-        self.questions(session).await;
+    ///
+    /// # Errors
+    /// When the connection is lost.
+    pub async fn get_ready(&self, session: &Session) -> Result<(), Error> {
+        match self.questions(session).await {
+            Some(_) => Ok(()),
+            // What was to be prepared in a transaction of its own may have left that.
+            None => session.abort().await,
+        }
     }
 
     /// What is asked in each message, prepared where it is not yet; `None` where that is impossible.
@@ -491,14 +507,21 @@ impl Whole<'_> {
         Some(questions)
     }
 
-    fn message(&self, questions: Arc<Questions>, migration: &Migration<'_>, place: &Place<'_>) -> Option<Message> {
+    fn message(
+        &self,
+        session: &Session,
+        questions: Arc<Questions>,
+        migration: &Migration<'_>,
+        place: &Place<'_>,
+    ) -> Option<Message> {
         let script = migration.script.message()?;
         let former = match place {
             Place::Own(former) => former.map(|former| former.id.clone()),
             Place::Shared { .. } => None,
         };
         let head = Self::head(&questions, migration, place);
-        let (behind, tail): (Vec<Behind>, Vec<String>) = self.tail(&questions, migration, place).into_iter().unzip();
+        let (behind, tail): (Vec<Behind>, Vec<String>) =
+            self.tail(session, &questions, migration, place).into_iter().unzip();
         let before = head.len();
         // The script may end in a comment.
         let (head, tail) = (format!("{};\n", head.join("; ")), format!("\n;{}", tail.join("; ")));
@@ -531,13 +554,13 @@ impl Whole<'_> {
             return None;
         }
         let questions = session.prepared.all().get(&self.direction).cloned()?;
-        self.message(questions, migration, &Place::Own(Some(former)))
+        self.message(session, questions, migration, &Place::Own(Some(former)))
     }
 
     /// Begins a migration.
     async fn begin(&self, session: &Session, migration: &Migration<'_>) -> Result<Sent, Stopped> {
         let questions = self.questions(session).await.ok_or(Stopped::Unfit)?;
-        let message = self.message(questions, migration, &Place::Own(None)).ok_or(Stopped::Unfit)?;
+        let message = self.message(session, questions, migration, &Place::Own(None)).ok_or(Stopped::Unfit)?;
         Ok(message.send(session).await)
     }
 
@@ -562,7 +585,7 @@ impl Whole<'_> {
         // Whatever is prepared now would end the transaction.
         let questions = session.prepared.all().get(&self.direction).cloned().ok_or(Stopped::Unfit)?;
         let beginning = session.beginning(migration.timeouts).await.map_err(Stopped::Begin)?;
-        let message = self.message(questions, migration, &Place::Shared { beginning, written });
+        let message = self.message(session, questions, migration, &Place::Shared { beginning, written });
         let sent = message.ok_or(Stopped::Unfit)?.send(session).await;
         self.ran(session, migration, sent).await
     }
@@ -581,6 +604,12 @@ impl Whole<'_> {
                 }
                 other => other,
             });
+        }
+        if answers.done != parts.script.end + parts.behind.len() {
+            tracing::warn!(
+                "the server has read other statements in the script than there are; it is run once more, step by step"
+            );
+            return Err(Stopped::Unfit);
         }
         let rows = answers.touched.get(answers.script.clone()).map_or(0, |rows| rows.iter().sum());
         if [Behind::History, Behind::Journal].iter().any(|what| answers.touched.get(parts.last(*what)) != Some(&1)) {
@@ -622,8 +651,9 @@ impl Whole<'_> {
             return Err(Stopped::Unrecorded);
         }
         let took_ms = text(end, 2).parse().unwrap_or_default();
-        let row = answers.row(parts.last(Behind::Row)).map(|row| text(row, 0));
-        Ok(Ran { rows, took_ms, transaction, row })
+        let written = answers.row(parts.last(Behind::Written));
+        let written = written.map(|row| WrittenRows { history: text(row, 0), journal: text(row, 1) });
+        Ok(Ran { rows, took_ms, transaction, written })
     }
 
     /// What it means that the transaction of this number is not the one that is open: the script has ended it, or has only set back all that is

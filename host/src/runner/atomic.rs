@@ -85,42 +85,55 @@ impl Run<'_> {
         backup: Option<&Manifest>,
         findings: &mut Vec<Finding>,
     ) -> Result<Vec<Done>> {
-        let (mut tries, mut step_by_step) = (1, false);
-        loop {
+        let (mut tries, mut step_by_step, mut begun) = (1, false, Vec::new());
+        let result = loop {
             let mut found = Vec::new();
-            let result = self.all_at_once(work, backup, tries, step_by_step, &mut found).await;
+            begun.clear();
+            let result = self.all_at_once(work, backup, tries, step_by_step, &mut begun, &mut found).await;
             let again = tries <= self.config.persistence.retries && self.config.stop.asked().is_none();
             match result {
                 Ok(AtOnce::Committed(done)) => {
                     findings.extend(found);
-                    return Ok(done);
+                    break Ok(done);
                 }
                 Ok(AtOnce::Unfit) => {
-                    tracing::debug!("all of it is done once more, step by step");
+                    tracing::warn!(
+                        "one of them cannot be done in one message; all of it is done once more, step by step"
+                    );
                     step_by_step = true;
                     continue;
                 }
                 Ok(AtOnce::NotCommitted) if again => {}
                 Ok(AtOnce::NotCommitted) => {
-                    return Err(self.not_committed(work, Cause::Host(NOT_COMMITTED.into())).await);
+                    break Err(self.not_committed(work, Cause::Host(NOT_COMMITTED.into())).await);
                 }
                 Err(error) if again && self.is_lost(&error) => {
                     tracing::warn!(%error, "the connection is lost; looking for the server, to do all of it again");
                     if let Err(cause) = self.reconnect().await {
                         tracing::error!(%cause, "the server was not found again");
-                        return Err(error);
+                        break Err(error);
                     }
-                    self.resolved("the connection was lost; what was under way is rolled back").await?;
+                    let noted = self.resolved("the connection was lost; what was under way is rolled back").await;
+                    if let Err(error) = noted {
+                        break Err(error);
+                    }
                 }
                 Err(error) if again && passing(&error) => {
                     let pause = pause(tries);
                     tracing::warn!(tries, pause_ms = pause.as_millis(), "trying all of it again after a pause");
-                    self.config.stop.race(tokio::time::sleep(pause)).await.map_err(|_| error)?;
+                    if self.config.stop.race(tokio::time::sleep(pause)).await.is_err() {
+                        break Err(error);
+                    }
                 }
-                Err(error) => return Err(error),
+                Err(error) => break Err(error),
             }
             tries += 1;
+        };
+        // What is done again has not failed.
+        for (item, begin) in work.iter().zip(begun).filter(|_| result.is_err()) {
+            self.config.meter.migration_ended(&item.name, Direction::Up, begin.elapsed(), false);
         }
+        result
     }
 
     /// The same, once.
@@ -130,11 +143,12 @@ impl Run<'_> {
         backup: Option<&Manifest>,
         tries: u32,
         step_by_step: bool,
+        begun: &mut Vec<Instant>,
         findings: &mut Vec<Finding>,
     ) -> Result<AtOnce> {
         let Config { so_far, meter, .. } = self.config;
         if tries == 1 && !step_by_step {
-            self.in_one_message(&self.own_tables(), Direction::Up).get_ready(&self.session).await;
+            self.in_one_message(&self.own_tables(), Direction::Up).get_ready(&self.session).await?;
         }
         self.session.batch("beginning a transaction", "BEGIN").await?;
         Failpoint::Begun.pass();
@@ -148,19 +162,17 @@ impl Run<'_> {
         let mut parts: Vec<Part> = Vec::new();
         for item in work {
             let (begin, from_ms) = (Instant::now(), so_far.begun(&item.name, &item.kind));
+            begun.push(begin);
             meter.migration_began(&item.name, Direction::Up);
             let passage = Passage::of(self, Direction::Up, item, backup).trying(tries);
             match passage.join(parts.is_empty(), step_by_step, findings).await {
                 Ok(Some(joined)) => parts.push(Part { joined, begin, from_ms }),
                 Ok(None) => {
-                    self.session.abort().await?;
-                    meter.migration_ended(&item.name, Direction::Up, begin.elapsed(), false);
-                    self.undone(work, parts);
+                    self.undone(parts);
                     return Ok(AtOnce::Unfit);
                 }
                 Err(error) => {
-                    meter.migration_ended(&item.name, Direction::Up, begin.elapsed(), false);
-                    self.undone(work, parts);
+                    self.undone(parts);
                     return Err(error);
                 }
             }
@@ -171,19 +183,19 @@ impl Run<'_> {
             Ok(false) => Some(Cause::Script(format!("one of them did what it must not: {}", Broken::Own.what()))),
             Err(Error::Database { error, .. }) if !error.connection_lost => Some(Cause::Database(error)),
             Err(error) => {
-                self.undone(work, parts);
+                self.undone(parts);
                 return Err(error);
             }
         };
         if let Some(cause) = cause {
             self.session.abort().await?;
-            self.undone(work, parts);
+            self.undone(parts);
             return Err(self.not_committed(work, cause).await);
         }
         Failpoint::Checked.pass();
         let committed = self.commit_all(work).await;
         if !matches!(committed, Ok(true)) {
-            self.undone(work, parts);
+            self.undone(parts);
             return committed.map(|_| AtOnce::NotCommitted);
         }
         Failpoint::Committed.pass();
@@ -213,9 +225,10 @@ impl Run<'_> {
         let now = self.own_rows(Some(before)).await?;
         let mut expected = before.rows.clone();
         for (item, part) in work.iter().zip(parts) {
-            expected.insert(item.version.clone(), part.joined.row().to_owned());
+            expected.insert(item.version.clone(), part.joined.written().history.clone());
         }
-        let noted = Noted { beyond: i64::try_from(work.len()).unwrap_or(i64::MAX), ..before.noted.clone() };
+        let entries: Vec<&str> = parts.iter().map(|part| part.joined.written().journal.as_str()).collect();
+        let noted = Noted { beyond: Some(entries.join(";")), ..before.noted.clone() };
         Ok(now.rows == expected && now.noted == noted)
     }
 
@@ -257,10 +270,7 @@ impl Run<'_> {
         self.surely(async |run| run.journal.append(&run.session, &Entry::of(Event::Resolved).detail(what)).await).await
     }
 
-    fn undone(&self, work: &[Work], parts: Vec<Part>) {
-        for (item, part) in work.iter().zip(parts) {
-            part.joined.undone(&self.events);
-            self.config.meter.migration_ended(&item.name, Direction::Up, part.begin.elapsed(), false);
-        }
+    fn undone(&self, parts: Vec<Part>) {
+        parts.into_iter().for_each(|part| part.joined.undone(&self.events));
     }
 }

@@ -7,6 +7,7 @@ use crate::{
     error::{Cause, Finding, ProgramError, Result},
     events::{Event, Events, Open},
     failpoint::Failpoint,
+    postgres::WrittenRows,
     runner::{Done, course::Course},
     telemetry::spans,
 };
@@ -19,8 +20,8 @@ pub(in crate::runner) struct Joined {
     /// What it will have been when that is committed.
     done: Done,
     steps: usize,
-    /// The digest of its row in the history.
-    row: String,
+    /// What the host has written of it.
+    written: WrittenRows,
     told: Open,
 }
 
@@ -48,7 +49,11 @@ impl Passage<'_, '_> {
         };
         let joined = async {
             match run.config.stop.race(part).await {
-                Ok(Ok(ended)) => Ok(ended),
+                Ok(Ok(Some(ended))) => Ok(Some(ended)),
+                Ok(Ok(None)) => {
+                    self.roll_back().await;
+                    Ok(None)
+                }
                 Ok(Err(stopped)) => Err(self.given_up(stopped, ALL_ROLLED_BACK).await),
                 Err(signal) => {
                     self.roll_back().await;
@@ -58,8 +63,8 @@ impl Passage<'_, '_> {
         };
         let joined = spans::within(span, Box::pin(joined)).await;
         match joined {
-            Ok(Some((course, row))) => {
-                Ok(Some(Joined { done: self.done(&course), steps: course.steps.len(), row, told }))
+            Ok(Some((course, written))) => {
+                Ok(Some(Joined { done: self.done(&course), steps: course.steps.len(), written, told }))
             }
             Ok(None) => Ok(None),
             Err(error) => {
@@ -69,8 +74,8 @@ impl Passage<'_, '_> {
         }
     }
 
-    /// Returns its course, and the digest of its row in the history.
-    async fn part_of_all(&self, is_first: bool, findings: &mut Vec<Finding>) -> Result<(Course, String), Stopped> {
+    /// Returns its course, and what the host has written of it.
+    async fn part_of_all(&self, is_first: bool, findings: &mut Vec<Finding>) -> Result<(Course, WrittenRows), Stopped> {
         let session = &self.run.session;
         session.as_at_the_beginning(self.timeouts()).await.map_err(Stopped::host("begin"))?;
         findings.extend(self.asked_before().await?);
@@ -94,20 +99,22 @@ impl Passage<'_, '_> {
         Failpoint::Recorded.pass();
         findings.extend(self.verified().await?);
         Failpoint::Verified.pass();
+        // What is put off until now may put back what it has changed before.
+        self.check("end", &transaction, &writes).await?;
         session.settle_for_good(&transaction).await.map_err(|error| Stopped::at("commit", error))?;
         self.check_recorded().await?;
         self.check("end", &transaction, &writes).await?;
         session.end_part(&transaction).await.map_err(|error| Stopped::at("commit", error))?;
-        // As the last: it is asked as all rows are asked before the COMMIT, whatever the migration has set.
-        let row = self.run.history.digest(session, &self.item.version).await.map_err(Stopped::host("history"))?;
-        Ok((course, row))
+        let (history, journal) = (&self.run.history, &self.run.journal);
+        let written = session.written(history, journal, &self.item.version).await.map_err(Stopped::host("history"))?;
+        Ok((course, written))
     }
 }
 
 impl Joined {
-    /// The digest of its row in the history, as it was written.
-    pub(in crate::runner) fn row(&self) -> &str {
-        &self.row
+    /// What the host has written of it, as it was then.
+    pub(in crate::runner) fn written(&self) -> &WrittenRows {
+        &self.written
     }
 
     /// The transaction is committed: the migration is in effect.

@@ -11,7 +11,7 @@ use crate::{
     failpoint::Failpoint,
     migration::Direction,
     postgres::{
-        OwnTables, Transaction,
+        OwnTables, Transaction, WrittenRows,
         journal::{Entry, Event},
         whole::{self, Message, Migration, Ran, Whole},
     },
@@ -86,13 +86,17 @@ impl Passage<'_, '_> {
     }
 
     /// Runs it within the open transaction, which it shares with others: `written` says whether another was recorded in it. Returns its course, and
-    /// the digest of its row in the history; `None` where the transaction is to be done again, step by step.
-    pub(super) async fn whole_part(&self, script: &Script, written: bool) -> Result<Option<(Course, String)>, Stopped> {
+    /// what the host has written of it; `None` where the transaction is to be done again, step by step.
+    pub(super) async fn whole_part(
+        &self,
+        script: &Script,
+        written: bool,
+    ) -> Result<Option<(Course, WrittenRows)>, Stopped> {
         let run = &*self.run;
         let own = run.own_tables();
         let (whole, migration) = (run.in_one_message(&own, self.direction), self.as_one_script(self.item, script));
         let ran = self.told_whole(script, whole.join(&run.session, &migration, written)).await?;
-        Ok(ran.and_then(|(course, ran)| Some((course, ran.row?))))
+        Ok(ran.and_then(|(course, ran)| Some((course, ran.written?))))
     }
 
     /// Has it run, and tells of its step and of the verification. `None` where it could not be begun so.
