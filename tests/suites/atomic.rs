@@ -141,6 +141,16 @@ async fn what_cannot_be_done_in_one_message_is_done_step_by_step() {
 }
 
 #[tokio::test]
+async fn data_among_others_go_step_by_step_at_once() {
+    let scenario = three("atomic_data").await;
+    scenario.write("migrations/002_b.up.sql", "CREATE TABLE b (id int); COPY b FROM stdin;\n1\n2\n\\.\n");
+    let ran = scenario.run(&format!("{ATOMIC} -vv")).await.succeeds();
+    ran.never_mentions("once more");
+    assert_eq!(transactions(&scenario).await, "1");
+    assert_eq!(scenario.value("SELECT count(*) FROM b").await, "2");
+}
+
+#[tokio::test]
 async fn one_that_fails_takes_all_of_them_with_it() {
     let scenario = three("atomic_fails").await;
     for (file, text, code, says) in [

@@ -461,16 +461,17 @@ impl Whole<'_> {
         }
     }
 
-    /// Prepares what is asked in each message, for what is to [`join`](Self::join) a transaction that has not begun yet.
+    /// Prepares what is asked in each message, for what is to [`join`](Self::join) a transaction that has not begun yet. Whether that was possible.
     ///
     /// # Errors
     /// When the connection is lost.
-    pub async fn get_ready(&self, session: &Session) -> Result<(), Error> {
-        match self.questions(session).await {
-            Some(_) => Ok(()),
+    pub async fn get_ready(&self, session: &Session) -> Result<bool, Error> {
+        let is_ready = self.questions(session).await.is_some();
+        if !is_ready {
             // What was to be prepared in a transaction of its own may have left that.
-            None => session.abort().await,
+            session.abort().await?;
         }
+        Ok(is_ready)
     }
 
     /// What is asked in each message, prepared where it is not yet; `None` where that is impossible.

@@ -8,7 +8,7 @@ use std::{collections::HashMap, time::Instant};
 use super::{
     ALL_ROLLED_BACK, Done, Run,
     migration::{Joined, Passage},
-    recovery::{passing, pause},
+    recovery::{is_passing, passing, pause},
     work::Work,
 };
 use crate::{
@@ -28,7 +28,6 @@ const NOT_COMMITTED: &str = "the connection was lost during its COMMIT, which di
 /// A migration whose part of the transaction is done.
 struct Part {
     joined: Joined,
-    begin: Instant,
     from_ms: f64,
 }
 
@@ -88,7 +87,6 @@ impl Run<'_> {
         let (mut tries, mut step_by_step, mut begun) = (1, false, Vec::new());
         let result = loop {
             let mut found = Vec::new();
-            begun.clear();
             let result = self.all_at_once(work, backup, tries, step_by_step, &mut begun, &mut found).await;
             let again = tries <= self.config.persistence.retries && self.config.stop.asked().is_none();
             match result {
@@ -105,7 +103,7 @@ impl Run<'_> {
                 }
                 Ok(AtOnce::NotCommitted) if again => {}
                 Ok(AtOnce::NotCommitted) => {
-                    break Err(self.not_committed(work, Cause::Host(NOT_COMMITTED.into())).await);
+                    break Err(self.not_committed(work, tries, Cause::Host(NOT_COMMITTED.into())).await);
                 }
                 Err(error) if again && self.is_lost(&error) => {
                     tracing::warn!(%error, "the connection is lost; looking for the server, to do all of it again");
@@ -147,9 +145,9 @@ impl Run<'_> {
         findings: &mut Vec<Finding>,
     ) -> Result<AtOnce> {
         let Config { so_far, meter, .. } = self.config;
-        if tries == 1 && !step_by_step {
-            self.in_one_message(&self.own_tables(), Direction::Up).get_ready(&self.session).await?;
-        }
+        let step_by_step = step_by_step
+            || tries > 1
+            || !self.in_one_message(&self.own_tables(), Direction::Up).get_ready(&self.session).await?;
         self.session.batch("beginning a transaction", "BEGIN").await?;
         Failpoint::Begun.pass();
         let before = match self.own_rows(None).await {
@@ -160,13 +158,16 @@ impl Run<'_> {
             }
         };
         let mut parts: Vec<Part> = Vec::new();
-        for item in work {
-            let (begin, from_ms) = (Instant::now(), so_far.begun(&item.name, &item.kind));
-            begun.push(begin);
-            meter.migration_began(&item.name, Direction::Up);
+        for (i, item) in work.iter().enumerate() {
+            let from_ms = so_far.begun(&item.name, &item.kind);
+            // All tries together are one.
+            if begun.len() == i {
+                begun.push(Instant::now());
+                meter.migration_began(&item.name, Direction::Up);
+            }
             let passage = Passage::of(self, Direction::Up, item, backup).trying(tries);
             match passage.join(parts.is_empty(), step_by_step, findings).await {
-                Ok(Some(joined)) => parts.push(Part { joined, begin, from_ms }),
+                Ok(Some(joined)) => parts.push(Part { joined, from_ms }),
                 Ok(None) => {
                     self.undone(parts);
                     return Ok(AtOnce::Unfit);
@@ -190,19 +191,19 @@ impl Run<'_> {
         if let Some(cause) = cause {
             self.session.abort().await?;
             self.undone(parts);
-            return Err(self.not_committed(work, cause).await);
+            return Err(self.not_committed(work, tries, cause).await);
         }
         Failpoint::Checked.pass();
-        let committed = self.commit_all(work).await;
+        let committed = self.commit_all(work, tries).await;
         if !matches!(committed, Ok(true)) {
             self.undone(parts);
             return committed.map(|_| AtOnce::NotCommitted);
         }
         Failpoint::Committed.pass();
         let mut done = Vec::new();
-        for (item, part) in work.iter().zip(parts) {
+        for ((item, part), begin) in work.iter().zip(parts).zip(begun) {
             let one = part.joined.committed(&self.events);
-            meter.migration_ended(&item.name, Direction::Up, part.begin.elapsed(), true);
+            meter.migration_ended(&item.name, Direction::Up, begin.elapsed(), true);
             so_far.passed(&one, part.from_ms);
             tracing::info!(migration = item.name, direction = %Direction::Up, "committed");
             done.push(one);
@@ -233,13 +234,13 @@ impl Run<'_> {
     }
 
     /// Commits, and says whether that took place.
-    async fn commit_all(&mut self, work: &[Work]) -> Result<bool> {
+    async fn commit_all(&mut self, work: &[Work], tries: u32) -> Result<bool> {
         let (Some(first), Some(last)) = (work.first(), work.last()) else { return Ok(true) };
         match self.session.commit(None, None).await {
             Committed::Yes => return Ok(true),
             Committed::No(error) => {
                 self.session.abort().await?;
-                return Err(self.not_committed(work, Cause::Database(error)).await);
+                return Err(self.not_committed(work, tries, Cause::Database(error)).await);
             }
             Committed::Unknown => {}
         }
@@ -258,11 +259,13 @@ impl Run<'_> {
         Ok(false)
     }
 
-    async fn not_committed(&self, work: &[Work], cause: Cause) -> Error {
+    async fn not_committed(&self, work: &[Work], tries: u32, cause: Cause) -> Error {
         let error = ProgramError { at: None, cause };
         // What is wrong with all of them is told of the one that was to end them.
         let last = &work[work.len() - 1];
-        self.failed(last, Direction::Up, Some("commit".into()), error, ALL_ROLLED_BACK).await
+        let again = tries <= self.config.persistence.retries && is_passing(&error);
+        let entry = Entry::of(if again { Event::Retried } else { Event::Failed }).attempt(tries);
+        self.failed_as(entry, last, Direction::Up, Some("commit".into()), error, ALL_ROLLED_BACK).await
     }
 
     async fn resolved(&mut self, what: &str) -> Result<()> {

@@ -306,10 +306,14 @@ impl Script {
         parcels
     }
 
-    /// The whole script as one message, unless there are data in it, which go by themselves.
+    /// Whether it can be sent as one message: there are no data in it, which go by themselves.
+    pub fn is_one_message(&self) -> bool {
+        self.statements.iter().all(|statement| statement.data.is_none())
+    }
+
+    /// The whole script as one message, where it can be sent so.
     pub fn message(&self) -> Option<Cow<'_, str>> {
-        let has_data = self.statements.iter().any(|statement| statement.data.is_some());
-        (!has_data).then(|| self.sent_text())
+        self.is_one_message().then(|| self.sent_text())
     }
 
     /// A stretch of the text as it is sent: what is left out has become spaces, so that every character stays where it is.

@@ -40,7 +40,7 @@ impl Passage<'_, '_> {
         let (run, item) = (&*self.run, self.item);
         let mut told = self.migration_begins();
         let span = spans::migration(&item.name, self.direction, &item.kind);
-        let script = self.one_script().filter(|_| !step_by_step);
+        let script = self.one_script().filter(|script| !step_by_step && script.is_one_message());
         let part = async {
             match script {
                 Some(script) => Box::pin(self.whole_part(script, !is_first)).await,
