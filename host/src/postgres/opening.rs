@@ -51,6 +51,7 @@ pub(super) struct Settable {
 }
 
 impl Settable {
+    /// All of them in one message.
     pub(super) fn sql(self) -> String {
         self.statements(|_| true).collect::<Vec<_>>().join("; ")
     }

@@ -95,9 +95,6 @@ impl Run<'_> {
                     break Ok(done);
                 }
                 Ok(AtOnce::Unfit) => {
-                    tracing::warn!(
-                        "one of them cannot be done in one message; all of it is done once more, step by step"
-                    );
                     step_by_step = true;
                     continue;
                 }

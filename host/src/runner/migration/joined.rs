@@ -51,6 +51,8 @@ impl Passage<'_, '_> {
             match run.config.stop.race(part).await {
                 Ok(Ok(Some(ended))) => Ok(Some(ended)),
                 Ok(Ok(None)) => {
+                    let what = "it cannot be done in one message; all of it is done once more, step by step";
+                    tracing::warn!(migration = item.name, "{what}");
                     self.roll_back().await;
                     Ok(None)
                 }
