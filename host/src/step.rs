@@ -231,15 +231,29 @@ pub struct TimeoutsAsked {
     pub statement_ms: Option<u32>,
 }
 
+/// The checks that a migration has of its own, or may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OwnChecks {
+    /// [`Program::preflight`].
+    pub before: bool,
+    /// [`Program::verify`].
+    pub after: bool,
+}
+
 /// A migration's behaviour, whatever it is made of. The runner never learns which kind it holds.
 #[async_trait]
 pub trait Program: Send + Sync {
     /// What it is. Known since it was loaded.
     fn describe(&self) -> &Description;
 
-    /// The script that it is, where that is all: run in one transaction, and with no check of its own before or after it.
+    /// The script that it is, where that is all that it does: run in one transaction.
     fn one_script(&self, _: Direction) -> Option<&Script> {
         None
+    }
+
+    /// Which checks of its own it has.
+    fn checks(&self, _: Direction) -> OwnChecks {
+        OwnChecks { before: true, after: true }
     }
 
     /// Looks before anything is changed. The handle's transaction is READ ONLY.

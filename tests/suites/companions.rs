@@ -92,10 +92,10 @@ async fn a_verify_that_says_no_leaves_no_trace_of_its_up() {
 
 #[tokio::test]
 async fn a_verify_sees_what_up_did_and_lets_it_commit() {
-    let scenario = Scenario::new("verify_yes")
-        .await
-        .tables(&["a"])
-        .file("001_a.verify.sql", "SELECT to_regclass('a') IS NOT NULL;");
+    let scenario = Scenario::new("verify_yes").await.tables(&["a"]).file(
+        "001_a.verify.sql",
+        "SELECT to_regclass('a') IS NOT NULL; SELECT current_setting('enable_seqscan')::bool;",
+    );
     scenario.up().await.succeeds().prints("applied 001_a");
     // Verification is of up: what it claims is not so after down.
     scenario.down("001").await.succeeds().prints("reverted 001_a");

@@ -4,6 +4,9 @@ use std::fs;
 
 use lockgate_tests::Scenario;
 
+/// Behind a script that has a table `a`: what has data goes to the server step by step.
+const NO_DATA: &str = "\nCOPY a FROM STDIN;\n\\.\n";
+
 #[tokio::test]
 async fn a_failure_in_the_middle_keeps_what_was_before_it() {
     let scenario = Scenario::new("middle")
@@ -206,6 +209,32 @@ async fn a_script_cannot_replace_what_is_asked_of_it() {
 }
 
 #[tokio::test]
+async fn what_is_asked_of_each_step_cannot_be_replaced() {
+    // It would tell that the lock is held.
+    let replace = "SELECT p.name, split_part(p.statement, p.name || ' AS', 2) INTO STRICT n, body FROM pg_prepared_statements p
+                   WHERE p.name LIKE 'lockgate\\_standing\\_%';
+                   EXECUTE 'DEALLOCATE ' || n;
+                   EXECUTE 'PREPARE ' || n || ' AS SELECT c1, true, c3, c4, c5, c6, c7, c8 FROM (' || body || ') t (c1, c2, c3, c4, c5, c6, c7, c8)'";
+    let all = "EXECUTE 'DEALLOCATE ALL'";
+    let scenario = Scenario::new("standing").await.tables(&["a"]);
+    scenario.up().await.succeeds();
+    for what in [replace, all] {
+        for (does, failed) in [("PERFORM pg_advisory_unlock_all()", true), ("NULL", false)] {
+            let up = format!("DO $do$ DECLARE n text; body text; BEGIN {what}; {does}; END $do$;{NO_DATA}");
+            let version = scenario.applied().await.len() + 1;
+            scenario.write(&format!("migrations/{version:03}_b.up.sql"), format!("-- lockgate: irreversible\n{up}"));
+            let ran = scenario.run("up --no-backup").await;
+            if failed {
+                ran.fails_with(1).says("it released the lock that the host holds")
+            } else {
+                ran.succeeds()
+            };
+        }
+    }
+    assert_eq!(scenario.applied().await, ["001", "002", "003"]);
+}
+
+#[tokio::test]
 async fn a_script_may_set_back_what_it_has_set() {
     let up = "SET work_mem = '10MB'; CREATE TABLE a (); RESET ALL;";
     let scenario = Scenario::new("set_back").await.migration("001_a", up, "DROP TABLE a; RESET ALL;");
@@ -221,13 +250,17 @@ async fn no_lock_of_another_kind_stands_for_that_of_the_run() {
     let other =
         "CREATE TABLE b (); SELECT pg_advisory_unlock_all(); SELECT pg_advisory_xact_lock(1280262987, 1195463749);";
     let scenario = Scenario::new("other_lock").await.tables(&["a"]).migration("002_b", other, "DROP TABLE b;");
-    // With a check of its own it is run step by step.
-    for verified in [false, true] {
+    // With data, it is run step by step.
+    for (verified, data) in [(false, ""), (true, ""), (false, NO_DATA), (true, NO_DATA)] {
+        scenario.write("migrations/002_b.up.sql", format!("{other}{data}"));
         if verified {
             scenario.write("migrations/002_b.verify.sql", "SELECT true;");
         }
         for command in ["up --no-backup", "up --atomic --no-backup"] {
             scenario.run(command).await.fails_with(1).says("it released the lock that the host holds");
+        }
+        if verified {
+            scenario.remove("migrations/002_b.verify.sql");
         }
     }
 }
@@ -397,8 +430,10 @@ async fn what_is_written_to_the_history_uncounted_is_found_all_the_same() {
     for (up, says) in
         [(&forged, "it changed the tables in which the host keeps"), (&put_off, "has put off something once more")]
     {
-        scenario.write("migrations/002_b.up.sql", format!("-- lockgate: irreversible\n{up}"));
-        for (verify, atomic) in [(false, false), (true, false), (false, true)] {
+        for (verify, atomic, data) in
+            [(false, false, ""), (true, false, ""), (false, false, NO_DATA), (true, false, NO_DATA), (false, true, "")]
+        {
+            scenario.write("migrations/002_b.up.sql", format!("-- lockgate: irreversible\n{up}{data}"));
             if verify {
                 scenario.write("migrations/002_b.verify.sql", "SELECT true;");
             }
@@ -518,16 +553,17 @@ async fn what_puts_itself_off_again_and_again_writes_nothing_behind_the_last_loo
     let state = "SELECT (SELECT count(*) FROM a)::text || down_script FROM schema_migrations WHERE version = '001'";
     for before in ["", "CREATE TEMP TABLE t AS SELECT 1;"] {
         for level in [1, 2, 3] {
-            for (command, verified) in [
-                ("up --atomic --no-backup", true),
-                ("up --atomic --no-backup", false),
-                ("up --no-backup", true),
-                ("up --no-backup", false),
+            for (command, verified, data) in [
+                ("up --atomic --no-backup", true, ""),
+                ("up --atomic --no-backup", false, ""),
+                ("up --no-backup", true, ""),
+                ("up --no-backup", false, ""),
+                ("up --no-backup", false, NO_DATA),
             ] {
                 let scenario = Scenario::new("put_off_again").await;
                 let scenario = scenario.migration("001_a", "CREATE TABLE a (i int)", "DROP TABLE a");
                 scenario.up().await.succeeds();
-                let up = format!("-- lockgate: irreversible\n{up} {before} INSERT INTO c VALUES ({level});");
+                let up = format!("-- lockgate: irreversible\n{up} {before} INSERT INTO c VALUES ({level});{data}");
                 scenario.write("migrations/002_b.up.sql", &up);
                 if verified {
                     scenario.write("migrations/002_b.verify.sql", "SELECT NOT EXISTS (SELECT FROM a);");

@@ -43,6 +43,25 @@ async fn a_script_takes_one_up_and_one_down() {
 }
 
 #[tokio::test]
+async fn a_script_with_checks_of_its_own_takes_more() {
+    let mut trips = Vec::new();
+    for companions in [&[][..], &["verify"], &["preflight"], &["preflight", "verify"]] {
+        let mut ups = Vec::new();
+        for more in [1, 11] {
+            let scenario = tables(Scenario::new("trips_of_checks").await, 1..=1);
+            scenario.up().await.succeeds();
+            let scenario = tables(scenario, 2..=1 + more);
+            for (n, companion) in (2..=1 + more).flat_map(|n| companions.iter().map(move |companion| (n, companion))) {
+                scenario.write(&format!("migrations/{n:03}_t{n}.{companion}.sql"), "SELECT true;");
+            }
+            ups.push(of(&scenario, "up --no-backup", 2).await);
+        }
+        trips.push((ups[1] - ups[0]) / 10);
+    }
+    assert_eq!(trips, [1, 6, 7, 12]);
+}
+
+#[tokio::test]
 async fn a_script_among_others_takes_two() {
     let mut ups = Vec::new();
     for more in [1, 11] {

@@ -43,8 +43,9 @@ const TEMPORARY: &str = ".tmp";
 const UNUSED_MAX: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 /// A temporary file this old was left by a process that was killed.
 const TEMPORARY_MAX: Duration = Duration::from_secs(60 * 60);
-/// The newest are kept: more than the components of a few projects.
-const ENTRIES_MAX: usize = 64;
+/// The newest are kept, so many bytes of them: thousands of small components, or 60 that bring an interpreter with them. A project with more would find
+/// none of them, because each run uses them in the same order.
+const BYTES_MAX: u64 = 2 << 30;
 
 /// The folder of compiled components.
 #[derive(Debug)]
@@ -143,7 +144,7 @@ impl Cache {
             let _ = unlinkat(&self.folder, temporary.as_str(), UnlinkatFlags::NoRemoveDir);
         }
         written.map_err(|e| e.to_string())?;
-        self.prune(&name);
+        self.prune(&name, BYTES_MAX);
         Ok(())
     }
 
@@ -156,8 +157,8 @@ impl Cache {
         Ok(())
     }
 
-    /// Removes what was not used for long, and the oldest of too many.
-    fn prune(&self, just_kept: &str) {
+    /// Removes what was not used for long, and the oldest where all of them have more than so many bytes.
+    fn prune(&self, just_kept: &str, bytes_max: u64) {
         let Ok(files) = std::fs::read_dir(&self.path) else { return };
         let mut entries = Vec::new();
         for file in files.flatten() {
@@ -165,14 +166,18 @@ impl Cache {
             let age = metadata.modified().ok().and_then(|at| at.elapsed().ok()).unwrap_or_default();
             // Other files in the folder are not ours to remove.
             if name.ends_with(TEMPORARY) && age > TEMPORARY_MAX {
-                entries.push((Duration::MAX, name));
-            } else if name.ends_with(ENDING) && name != just_kept {
-                entries.push((age, name));
+                entries.push((Duration::MAX, name, 0));
+            } else if name == just_kept {
+                entries.push((Duration::ZERO, name, metadata.len()));
+            } else if name.ends_with(ENDING) {
+                entries.push((age, name, metadata.len()));
             }
         }
         entries.sort();
-        for (i, (age, name)) in entries.iter().enumerate() {
-            if *age > UNUSED_MAX || i + 1 >= ENTRIES_MAX {
+        let mut bytes = 0_u64;
+        for (age, name, length) in entries {
+            bytes = bytes.saturating_add(length);
+            if name != just_kept && (age > UNUSED_MAX || bytes > bytes_max) {
                 let _ = unlinkat(&self.folder, name.as_str(), UnlinkatFlags::NoRemoveDir);
             }
         }
@@ -353,15 +358,24 @@ mod tests {
         {
             File::create(kept.cache.path().join(name)).unwrap().set_modified(at).unwrap();
         }
-        for i in 0..ENTRIES_MAX + 5 {
-            File::create(kept.cache.path().join(format!("{i}.compiled"))).unwrap();
+        for i in 1..=9_u64 {
+            let entry = File::create(kept.cache.path().join(format!("{i}.compiled"))).unwrap();
+            entry.set_len(1000).unwrap();
+            entry.set_modified(SystemTime::now() - Duration::from_secs(60 * i)).unwrap();
         }
-        kept.cache.keep(&kept.engine, &kept.digest, &Component::new(&kept.engine, COMPONENT).unwrap()).unwrap();
+        let kept_bytes = fs::metadata(kept.entry()).unwrap().len();
+        kept.cache.prune(&entry_name(&kept.engine, &kept.digest), kept_bytes + 5 * 1000 + 999);
         let left = |ending: &str| {
             let names = fs::read_dir(kept.cache.path()).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
-            names.filter(|name| name.ends_with(ending)).count()
+            let mut names: Vec<String> = names.filter(|name| name.ends_with(ending) && name.len() < 20).collect();
+            names.sort();
+            names
         };
-        assert_eq!((left(".compiled"), left(".tmp"), left(".txt")), (ENTRIES_MAX, 1, 1));
+        assert_eq!(left(".compiled"), ["1.compiled", "2.compiled", "3.compiled", "4.compiled", "5.compiled"]);
+        assert_eq!((left(".tmp"), left(".txt")), (vec!["new.tmp".to_owned()], vec!["notes.txt".to_owned()]));
+        // What was kept just now stays, however large it is.
+        kept.cache.prune(&entry_name(&kept.engine, &kept.digest), 1);
+        assert!(left(".compiled").is_empty());
         assert!(kept.is_found() && !kept.cache.path().join("old.compiled").exists());
     }
 }

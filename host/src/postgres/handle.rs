@@ -167,12 +167,7 @@ impl Handle {
     /// What the server said, or that a parameter does not fit.
     pub async fn query(&self, sql: &str, params: &[Value]) -> Result<Rows, DbError> {
         let (columns, stream) = self.send(sql, params).await.map_err(|error| *error)?;
-        let (mut stream, mut rows) = (pin!(stream), Vec::new());
-        while let Some(row) = stream.try_next().await.map_err(|e| db_error(&e))? {
-            rows.push(cells(&row).map_err(|e| db_error(&e))?);
-        }
-        self.count(sql, stream.rows_affected());
-        Ok(Rows { columns, rows })
+        self.collected(sql, columns, stream).await
     }
 
     /// Runs one statement and collects its rows, up to a limit. Past it, the rest is not kept in memory.
@@ -187,16 +182,69 @@ impl Handle {
         Ok(Rows { columns, rows })
     }
 
+    /// Runs statements without parameters, one after the other, and tells what each returns with its number. Each is prepared while the one before it
+    /// runs, which the server sees no difference in. `before` is run before all of them: the host's own, which returns nothing.
+    ///
+    /// # Errors
+    /// What the server said, and of which statement; of those behind it none has done anything. What was to run before is the first one's.
+    pub async fn query_each(
+        &self,
+        before: &str,
+        statements: &[&str],
+        mut each: impl FnMut(usize, Rows),
+    ) -> Result<(), (usize, DbError)> {
+        let Some(first) = statements.first() else { return Ok(()) };
+        let asked = self.asked();
+        let (begun, mut prepared) = tokio::join!(asked.batch_execute(before), self.prepared(first));
+        begun.map_err(|e| (0, db_error(&e)))?;
+        drop(asked);
+        for (n, sql) in statements.iter().enumerate() {
+            let statement = prepared.map_err(|e| (n, db_error(&e)))?;
+            let next = async {
+                match statements.get(n + 1) {
+                    Some(next) => Some(self.prepared(next).await),
+                    None => None,
+                }
+            };
+            let (rows, next) = tokio::join!(self.rows_of(&statement, sql), next);
+            each(n, rows.map_err(|error| (n, error))?);
+            let Some(next) = next else { break };
+            prepared = next;
+        }
+        Ok(())
+    }
+
+    async fn rows_of(&self, statement: &Statement, sql: &str) -> Result<Rows, DbError> {
+        let (columns, stream) = self.send_prepared(statement, &[]).await.map_err(|error| *error)?;
+        self.collected(sql, columns, stream).await
+    }
+
+    async fn collected(&self, sql: &str, columns: Vec<Column>, stream: RowStream) -> Result<Rows, DbError> {
+        let (mut stream, mut rows) = (pin!(stream), Vec::new());
+        while let Some(row) = stream.try_next().await.map_err(|e| db_error(&e))? {
+            rows.push(cells(&row).map_err(|e| db_error(&e))?);
+        }
+        self.count(sql, stream.rows_affected());
+        Ok(Rows { columns, rows })
+    }
+
     /// Sends one statement. Its rows are still to be read.
     async fn send(&self, sql: &str, params: &[Value]) -> Result<(Vec<Column>, RowStream), Box<DbError>> {
-        let failed = |error| Box::new(db_error(&error));
-        let statement = self.prepared(sql).await.map_err(failed)?;
+        let statement = self.prepared(sql).await.map_err(|e| Box::new(db_error(&e)))?;
+        self.send_prepared(&statement, params).await
+    }
+
+    async fn send_prepared(
+        &self,
+        statement: &Statement,
+        params: &[Value],
+    ) -> Result<(Vec<Column>, RowStream), Box<DbError>> {
         let _asked = self.questions.ask().of(bytes_of(params));
-        check_params(&statement, params)?;
-        let columns = columns_of(&statement);
+        check_params(statement, params)?;
+        let columns = columns_of(statement);
         let params: Vec<Param<'_>> = params.iter().map(Param).collect();
         let params = params.iter().map(|p| p as &(dyn ToSql + Sync));
-        Ok((columns, self.client.query_raw(&statement, params).await.map_err(failed)?))
+        Ok((columns, self.client.query_raw(statement, params).await.map_err(|e| Box::new(db_error(&e)))?))
     }
 
     /// Asks the server whether it would take a statement, and does not run it.

@@ -15,6 +15,7 @@ mod opening;
 mod own;
 mod passfile;
 pub mod preflight;
+mod prepared;
 pub mod progress;
 mod raw;
 mod recorded;
@@ -26,6 +27,7 @@ pub mod seal;
 mod session;
 mod setting;
 pub mod snapshot;
+mod standing;
 pub mod tables;
 pub(crate) mod values;
 mod watch;
@@ -45,8 +47,9 @@ pub(crate) use passfile::{
     fits as fits_a_passfile, line as passfile_line, line_of_all as passfile_line_of_all, path as passfile_path,
 };
 pub use recorded::{How, Recorder, Told};
-pub use session::{Broken, Committed, Noted, Process, Server, Session, Timeouts, Transaction};
+pub use session::{Committed, Noted, Process, Server, Session, Timeouts};
 pub use setting::set_clause;
+pub use standing::{Broken, Transaction};
 pub use watch::Watch;
 
 /// A name as SQL writes it, whatever characters it has.

@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::{asked::Given, history, journal, progress, progress::of_the_run_sql, quote_literal, seal};
+use super::{history, journal, progress, progress::of_the_run_sql, quote_literal, seal};
 
 /// The names of the host's own tables, in the schema of the history.
 pub const TABLES: [&str; 4] = [history::TABLE, journal::TABLE, progress::TABLE, seal::TABLE];
@@ -11,7 +11,7 @@ pub const TABLES: [&str; 4] = [history::TABLE, journal::TABLE, progress::TABLE, 
 pub const FUNCTIONS: [&str; 2] = journal::FUNCTIONS;
 
 /// The names of the host's own tables, quoted.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OwnTables {
     /// `schema_migrations`.
     pub history: String,
@@ -24,8 +24,9 @@ pub struct OwnTables {
 }
 
 impl OwnTables {
-    pub(super) fn names(&self) -> [&dyn Given; 4] {
-        [&self.history, &self.journal, &self.progress, &self.seal]
+    /// As strings of SQL.
+    pub(super) fn literals(&self) -> [String; 4] {
+        [&self.history, &self.journal, &self.progress, &self.seal].map(|name| quote_literal(name))
     }
 }
 
@@ -187,7 +188,7 @@ pub(super) fn noted_sql(own: &OwnTables, run_id: Uuid, up_to: &str) -> String {
 /// begin or end at any time.
 pub(super) fn state_sql(own: &OwnTables) -> String {
     let OwnTables { history, journal, progress, seal } = own;
-    let names = [history, journal, progress, seal].map(|name| quote_literal(name));
+    let names = own.literals();
     let rows = |table: &str, row: &str| {
         format!("(SELECT pg_catalog.string_agg({row}, ';' ORDER BY t.version) FROM {table} t)")
     };

@@ -8,21 +8,19 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use uuid::Uuid;
 
 use super::{
-    asked::Given,
     connect::Target,
     handle::{Asked, Handle, db_error},
     history::History,
     journal::Journal,
     lock::LockKey,
     opening::{Opening, Settable},
-    own::{
-        OwnState, OwnTables, OwnWrites, Signature, WrittenRows, last_entry_question, noted_sql, signature_sql,
-        state_sql, writes_sql, written_sql,
-    },
+    own::{OwnState, OwnTables, WrittenRows, last_entry_question, noted_sql, state_sql, written_sql},
+    prepared::texts_of,
     quote_literal,
     recorded::Recorder,
     scripts::counted,
     seal::Seal,
+    standing::{Asking, Broken, ROLES_SQL, Transaction},
     whole::{Ahead, Message, Prepared},
 };
 use crate::{
@@ -114,28 +112,6 @@ impl Timeouts {
     }
 }
 
-/// A transaction under way: what must be the same at its end.
-#[derive(Debug, Clone)]
-pub struct Transaction {
-    pub(super) id: String,
-    /// Whether the host has written to its own tables in it before.
-    pub(super) shared: bool,
-    /// Settings on which the host depends.
-    pub(super) settings: String,
-    pub(super) seal: Option<Seal>,
-    /// What the host's own tables are.
-    pub(super) signature: Signature,
-    /// What the session has lately written into each: the server counts on until it has time to report.
-    pub(super) writes: [Option<Vec<i64>>; 3],
-}
-
-impl Transaction {
-    /// What keeps it from being committed by anybody but the host.
-    pub fn seal(&self) -> Option<&Seal> {
-        self.seal.as_ref()
-    }
-}
-
 /// What journal and progress hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Noted {
@@ -149,29 +125,8 @@ pub struct Noted {
     pub beyond: Option<String>,
 }
 
-/// How things stand at the end of a transaction.
-pub(super) struct Standing {
-    /// The role that logged in and the one that statements run as.
-    pub(super) roles: String,
-    pub(super) lock_held: bool,
-    pub(super) transaction: Option<String>,
-    pub(super) signature: Signature,
-    pub(super) writes: [Option<Vec<i64>>; 3],
-    pub(super) settings: String,
-    /// Whether the seal is closed, where there is one.
-    pub(super) sealed: bool,
-}
-
 /// What is told as committed must outlive a crash of the server, whatever the server's own setting is.
 pub(super) const SYNCHRONOUS_COMMIT: &str = "SET LOCAL synchronous_commit = on";
-
-/// The settings without which the host and the server would misunderstand each other.
-pub(super) const SETTINGS_SQL: &str = "pg_catalog.concat_ws(' ', pg_catalog.current_setting('client_encoding'),
-     pg_catalog.current_setting('synchronous_commit'), pg_catalog.current_setting('session_replication_role'))";
-
-/// The roles of the session.
-pub(super) const ROLES_SQL: &str =
-    "session_user::pg_catalog.text OPERATOR(pg_catalog.||) ' ' OPERATOR(pg_catalog.||) current_user::pg_catalog.text";
 
 /// Whether the session holds the lock of class `$1` and object `$2`, outside a transaction.
 const LOCK_HELD_SQL: &str = "EXISTS (SELECT FROM pg_catalog.pg_locks
@@ -205,65 +160,6 @@ const TOLD_AFTER: Duration = Duration::from_secs(1);
 /// When it is given up.
 const CANCEL_MAX: Duration = Duration::from_secs(15);
 
-/// What a migration may not touch, and did.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Broken {
-    /// It ended the transaction: part of it is committed.
-    Transaction,
-    /// It hid an error of the server, which has given the transaction up.
-    Aborted,
-    /// It left another role behind.
-    Role,
-    /// It gave the host's lock away.
-    Lock,
-    /// It changed a setting on which the host depends.
-    Settings,
-    /// It changed the history, the journal, or how far a migration is.
-    Own,
-    /// The server would not say.
-    Unknown(Box<DbError>),
-}
-
-impl Broken {
-    /// What it means that the server did not say how things stand.
-    pub(super) fn of(error: DbError) -> Self {
-        match error.sqlstate.as_deref() {
-            Some("25P02") => Self::Aborted,
-            // The role that the host was given may look at its tables.
-            Some("42501") => Self::Role,
-            _ => Self::Unknown(Box::new(error)),
-        }
-    }
-
-    /// Whether part of the migration stays, whatever is done now.
-    pub fn has_committed(&self) -> bool {
-        *self == Self::Transaction
-    }
-
-    /// Why the migration cannot be committed.
-    pub fn what(&self) -> String {
-        match self {
-            Self::Transaction => "it ended the transaction that the host owns".into(),
-            Self::Aborted => {
-                "it hid an error that the server had reported, after which nothing can be committed".into()
-            }
-            Self::Role => "it left another role than the one that it was given".into(),
-            Self::Lock => "it released the lock that the host holds".into(),
-            Self::Settings => {
-                "it left `client_encoding`, `synchronous_commit` or `session_replication_role` changed, on which the host depends"
-                    .into()
-            }
-            Self::Own => {
-                "it changed the tables in which the host keeps what is applied, or names them in a statement that would (a GRANT on all tables of \
-                 their schema changes them; \
-                 `--schema` keeps them in one of their own)"
-                    .into()
-            }
-            Self::Unknown(error) => error.to_string(),
-        }
-    }
-}
-
 /// A connection, its settings and what is known of the server.
 pub struct Session {
     handle: Handle,
@@ -275,6 +171,8 @@ pub struct Session {
     settable: Settable,
     /// Who is told what is done in it; nobody but in a rehearsal.
     pub(super) recorder: Option<Arc<dyn Recorder>>,
+    /// What is asked of each step.
+    pub(super) standing: Asking,
     /// What is asked in every migration of one script.
     pub(super) prepared: Prepared,
     /// The one of them that was sent behind the last COMMIT.
@@ -287,8 +185,8 @@ impl Session {
     /// One that was prepared.
     pub(super) fn of(opening: Opening, server: Server) -> Self {
         let Opening { handle, cancel, tls, driver, target, settable, .. } = opening;
-        let (prepared, ahead) = (Prepared::default(), Ahead::default());
-        Self { handle, cancel, tls, driver, target, settable, recorder: None, prepared, ahead, server }
+        let (standing, prepared, ahead) = (Asking::default(), Prepared::default(), Ahead::default());
+        Self { handle, cancel, tls, driver, target, settable, recorder: None, standing, prepared, ahead, server }
     }
 
     /// For programs and for the host's own statements with parameters.
@@ -314,11 +212,7 @@ impl Session {
     pub async fn texts(&self, doing: &str, sql: &str) -> Result<Vec<Vec<Option<String>>>> {
         let messages = self.client().of(sql.len()).simple_query(sql).await;
         let messages = messages.map_err(|e| Error::database(doing, db_error(&e)))?;
-        let texts = |message| match message {
-            SimpleQueryMessage::Row(row) => Some((0..row.len()).map(|i| row.get(i).map(str::to_owned)).collect()),
-            _ => None,
-        };
-        Ok(messages.into_iter().filter_map(texts).collect())
+        Ok(texts_of(messages))
     }
 
     /// Begins a migration's transaction and returns what must be the same at its end.
@@ -331,31 +225,6 @@ impl Session {
         let sql = format!("BEGIN; {}; {SYNCHRONOUS_COMMIT}{close}", timeouts.sql("SET LOCAL"));
         self.batch(DOING, &sql).await?;
         self.baseline(own, seal, false).await
-    }
-
-    /// What must be the same at the end of the open transaction.
-    async fn baseline(&self, own: &OwnTables, seal: Option<Seal>, shared: bool) -> Result<Transaction> {
-        const DOING: &str = "beginning a transaction";
-        let sql = format!(
-            "SELECT pg_current_xact_id()::text, {}, {}, {}, {}, {SETTINGS_SQL}, {}",
-            signature_sql(["$1", "$2", "$3", "$4"]),
-            writes_sql("$1"),
-            writes_sql("$2"),
-            writes_sql("$3"),
-            LockKey.taken_sql(),
-        );
-        let row = self.client().query_one(&sql, &own.names()).await;
-        let row = row.map_err(|e| Error::database(DOING, db_error(&e)))?;
-        if !row.get::<_, bool>(6) {
-            return Err(Error::RefusedMidway {
-                what: "the session has lost the lock of the run: a migration before gave it back when it committed"
-                    .into(),
-                next: "run `lockgate status`, then the same command again".into(),
-            });
-        }
-        let writes = [row.get(2), row.get(3), row.get(4)];
-        let signature = Signature::of(row.get(1));
-        Ok(Transaction { id: row.get(0), signature, writes, shared, settings: row.get(5), seal })
     }
 
     /// Makes the session within the open transaction what it is at the beginning of one: for several migrations in one transaction, of
@@ -475,11 +344,11 @@ impl Session {
 
     /// Runs something that must not write, in a transaction of its own.
     pub async fn read_only<T>(&self, timeouts: Timeouts, work: impl AsyncFnOnce(&Handle) -> T) -> Result<T> {
-        let sql = format!("BEGIN READ ONLY; {}", timeouts.sql("SET LOCAL"));
+        let sql = format!("BEGIN READ ONLY; {}; {GUARD}", timeouts.sql("SET LOCAL"));
         self.batch("beginning a read-only transaction", &sql).await?;
-        let result = self.guarded(work).await;
+        let result = work(&self.handle).await;
         self.abort().await?;
-        result
+        Ok(result)
     }
 
     /// Runs something in a transaction of its own that is rolled back.
@@ -493,11 +362,9 @@ impl Session {
 
     /// Runs something that must not write within the open transaction; whatever it did is undone, and the transaction can be
     /// written to again.
-    ///
-    /// The subtransaction is what makes it safe: PostgreSQL refuses to leave read-only mode inside one.
     pub async fn guarded<T>(&self, work: impl AsyncFnOnce(&Handle) -> T) -> Result<T> {
         const DOING: &str = "guarding a check";
-        self.batch(DOING, "SAVEPOINT lockgate_guard; SET LOCAL transaction_read_only = on").await?;
+        self.batch(DOING, GUARD).await?;
         let result = work(&self.handle).await;
         self.undo(DOING, "ROLLBACK TO SAVEPOINT lockgate_guard; RELEASE SAVEPOINT lockgate_guard").await?;
         Ok(result)
@@ -522,66 +389,6 @@ impl Session {
         });
         // Without an answer it is better refused.
         Ok(row != Some("f"))
-    }
-
-    /// Looks whether the transaction, the lock, the role and the host's own tables are still as the host left them.
-    ///
-    /// # Errors
-    /// What is not as it was: the migration is at fault and must be rolled back.
-    pub async fn check_unbroken(
-        &self,
-        transaction: &Transaction,
-        lock: LockKey,
-        own: &OwnTables,
-        writes: &OwnWrites,
-    ) -> Result<(), Broken> {
-        let [history, journal, progress, seal] = own.names();
-        // Every name with its schema: the migration may have changed the search path.
-        let sql = format!(
-            "SELECT {ROLES_SQL}, {}, pg_catalog.pg_current_xact_id_if_assigned()::pg_catalog.text, {}, {}, {}, {}, {SETTINGS_SQL}, {}",
-            lock.held_sql(),
-            signature_sql(["$1", "$2", "$3", "$4"]),
-            writes_sql("$1"),
-            writes_sql("$2"),
-            writes_sql("$3"),
-            transaction.seal.as_ref().map_or("true".to_owned(), Seal::is_closed),
-        );
-        let params: [&dyn Given; 4] = [history, journal, progress, seal];
-        let row = self.client().query_one(&sql, &params).await.map_err(|e| Broken::of(db_error(&e)))?;
-        let standing = Standing {
-            roles: row.get(0),
-            lock_held: row.get(1),
-            transaction: row.get(2),
-            signature: Signature::of(row.get(3)),
-            writes: [row.get(4), row.get(5), row.get(6)],
-            settings: row.get(7),
-            sealed: row.get(8),
-        };
-        self.compare(transaction, &standing, writes)
-    }
-
-    /// Compares how things stand with how the host left them, but for what it has written itself.
-    pub(super) fn compare(
-        &self,
-        transaction: &Transaction,
-        standing: &Standing,
-        writes: &OwnWrites,
-    ) -> Result<(), Broken> {
-        if standing.transaction.as_deref() != Some(transaction.id.as_str()) {
-            return Err(Broken::Transaction);
-        }
-        self.same_session(&standing.roles, standing.lock_held)?;
-        if standing.settings != transaction.settings {
-            return Err(Broken::Settings);
-        }
-        let pairs = transaction.writes.iter().zip(&standing.writes).zip(writes.counted());
-        let counted = pairs.into_iter().all(|((before, now), expected)| match (before, now) {
-            (Some(before), Some(now)) => (0..3).all(|k| now[k] - before[k] == i64::from(expected[k])),
-            // The server keeps no statistics; but it may not stop doing so half-way.
-            (before, now) => before.is_none() && now.is_none(),
-        });
-        let same = standing.signature == transaction.signature;
-        if same && counted && standing.sealed { Ok(()) } else { Err(Broken::Own) }
     }
 
     /// Looks, outside a transaction, whether the lock and the role are still the ones that the host set up.
@@ -625,7 +432,7 @@ impl Session {
         format!("{} {}", self.server.login, self.server.user)
     }
 
-    fn same_session(&self, roles: &str, lock_held: bool) -> Result<(), Broken> {
+    pub(super) fn same_session(&self, roles: &str, lock_held: bool) -> Result<(), Broken> {
         if roles != self.roles() {
             return Err(Broken::Role);
         }
@@ -811,6 +618,9 @@ impl Session {
         self.handle.client.is_closed()
     }
 }
+
+/// Begins what must not write. The subtransaction is what makes it safe: PostgreSQL refuses to leave read-only mode inside one.
+const GUARD: &str = "SAVEPOINT lockgate_guard; SET LOCAL transaction_read_only = on";
 
 const SETTING_BACK: &str = "setting the session back";
 

@@ -29,11 +29,10 @@ use super::{
     journal::{Entry, Journal},
     lock::LockKey,
     own::{OwnTables, OwnWrites, Signature, WrittenRows, signature_sql, writes_sql, written_sql},
+    prepared::{GONE, Listed, PREPARED_SQL, counts, name, pairs},
     quote_literal,
-    session::{
-        Broken, ROLES_SQL, SETTINGS_SQL, SETTLE_READ_ONLY, SYNCHRONOUS_COMMIT, Session, Standing, Timeouts,
-        Transaction, put_off_again,
-    },
+    session::{SETTLE_READ_ONLY, SYNCHRONOUS_COMMIT, Session, Timeouts, put_off_again},
+    standing::{BEFORE, BEHIND, Broken, ROLES_SQL, SETTINGS_SQL, Standing, Transaction},
 };
 use crate::{
     error::{DbError, Error, ProgramError},
@@ -87,6 +86,8 @@ pub struct Migration<'a> {
     pub record: Record<'a>,
     /// What the journal has of it, without the duration.
     pub entry: Entry<'a>,
+    /// Whether a check of its own follows in the transaction.
+    pub is_verified: bool,
 }
 
 impl Migration<'_> {
@@ -285,8 +286,8 @@ impl Sent {
 struct Questions {
     /// The end of their names.
     id: Uuid,
-    /// Their names and when each was prepared, in seconds since 1970. Whoever puts another in the place of one does so later.
-    prepared: Vec<(String, String)>,
+    /// A script finds their names, and can put others in their place.
+    prepared: Listed,
     /// The signature of the host's own tables when they were prepared: every message must leave it as it is.
     signature: Signature,
 }
@@ -295,28 +296,10 @@ impl Questions {
     fn name(&self, what: &str) -> String {
         name(self.id, what)
     }
-
-    /// Whether what [`PREPARED_SQL`] has answered has each of them as it was prepared: a script finds their names, and can put others in their
-    /// place.
-    fn are_intact<'a>(&self, answer: impl Iterator<Item = (&'a str, &'a str)>) -> bool {
-        let found: HashMap<&str, &str> = answer.collect();
-        self.prepared.iter().all(|(name, at)| found.get(name.as_str()) == Some(&at.as_str()))
-    }
 }
-
-/// All that is prepared in the session. Not prepared itself, and no more than names and times: it is planned anew each time.
-const PREPARED_SQL: &str =
-    "SELECT name, pg_catalog.extract('epoch', prepare_time) FROM pg_catalog.pg_prepared_statement()";
 
 /// What is prepared.
 const PREPARED: [&str; 6] = ["begin", "guard", "unwritten", "record", "note", "end"];
-
-fn name(id: Uuid, what: &str) -> String {
-    format!("lockgate_{what}_{}", id.simple())
-}
-
-/// A prepared statement is not there: `invalid_sql_statement_name`.
-const GONE: &str = "26000";
 
 /// An expression that fails, and says what. Not before it is reached: it is no constant.
 fn fail(what: &str) -> String {
@@ -331,7 +314,7 @@ impl Whole<'_> {
     /// itself, because the server keeps the text of the whole message with each.
     fn prepare_sql(&self, session: &Session, id: Uuid) -> Vec<String> {
         let own = self.own;
-        let names = [&own.history, &own.journal, &own.progress, &own.seal].map(|name| quote_literal(name));
+        let names = own.literals();
         let [history, journal, progress, _] = &names;
         let signature = signature_sql(names.each_ref().map(String::as_str));
         let writes = [history, journal, progress].map(|name| writes_sql(name)).join(", ");
@@ -441,12 +424,14 @@ impl Whole<'_> {
             let for_good = SETTLE_READ_ONLY.into_iter().chain(["DISCARD TEMP"]);
             tail.extend(for_good.map(|sql| (Behind::AtCommit, sql.to_owned())));
         }
-        tail.extend([
-            (Behind::Set, version),
-            (Behind::Set, "SET LOCAL enable_seqscan = off".to_owned()),
-            (Behind::Prepared, PREPARED_SQL.to_owned()),
-            (Behind::End, execute("end")),
-        ]);
+        // A check of the migration's own is planned as the migration has it.
+        let (before, behind): (&[&str], &[&str]) =
+            if migration.is_verified { (&BEFORE, &BEHIND) } else { (&BEFORE[1..], &[]) };
+        let set = |sql: &&str| (Behind::Set, (*sql).to_owned());
+        tail.push((Behind::Set, version));
+        tail.extend(before.iter().map(set));
+        tail.extend([(Behind::Prepared, PREPARED_SQL.to_owned()), (Behind::End, execute("end"))]);
+        tail.extend(behind.iter().map(set));
         if is_shared {
             let written = session.written_statements(self.history, self.journal, migration.record.version);
             tail.extend(written.into_iter().map(|sql| (Behind::Written, sql)));
@@ -454,7 +439,8 @@ impl Whole<'_> {
         tail
     }
 
-    fn writes(&self) -> OwnWrites {
+    /// What the host writes of a migration.
+    pub fn writes(&self) -> OwnWrites {
         match self.direction {
             Direction::Up => OwnWrites { history_inserted: 1, journal: 1, ..OwnWrites::default() },
             Direction::Down => OwnWrites { history_deleted: 1, journal: 1, ..OwnWrites::default() },
@@ -496,13 +482,7 @@ impl Whole<'_> {
         let mut rows = answered.ok()?.pop()?;
         let signature = Signature::of(&rows.pop()?.pop()??);
         let names = PREPARED.map(|what| name(id, what));
-        let prepared: Vec<(String, String)> = pairs(&rows)
-            .filter(|(name, _)| names.iter().any(|own| own == name))
-            .map(|(a, b)| (a.into(), b.into()))
-            .collect();
-        if prepared.len() < names.len() {
-            return None;
-        }
+        let prepared = Listed::of(pairs(&rows), &names)?;
         let questions = Arc::new(Questions { id, prepared, signature });
         session.prepared.all().insert(self.direction, Arc::clone(&questions));
         Some(questions)
@@ -616,7 +596,7 @@ impl Whole<'_> {
         if [Behind::History, Behind::Journal].iter().any(|what| answers.touched.get(parts.last(*what)) != Some(&1)) {
             return Err(Stopped::Unrecorded);
         }
-        if !questions.are_intact(answers.pairs(parts.last(Behind::Prepared))) {
+        if !questions.prepared.is_intact(answers.pairs(parts.last(Behind::Prepared))) {
             tracing::warn!("what the host had prepared was replaced; the migration is run once more, step by step");
             session.prepared.forget();
             return Err(Stopped::Unfit);
@@ -665,7 +645,7 @@ impl Whole<'_> {
         let sql = format!("ROLLBACK; {PREPARED_SQL}; {status}; BEGIN");
         let mut rows = session.texts("asking what became of a transaction", &sql).await.unwrap_or_default();
         let status = rows.pop().into_iter().flatten().flatten().next_back();
-        let is_aborted = status.as_deref() == Some("aborted") && questions.are_intact(pairs(&rows));
+        let is_aborted = status.as_deref() == Some("aborted") && questions.prepared.is_intact(pairs(&rows));
         if is_aborted { Stopped::Unfit } else { Stopped::Broken(Broken::Transaction) }
     }
 }
@@ -749,23 +729,10 @@ impl Answers {
     }
 }
 
-/// The same, of rows that were read.
-fn pairs(rows: &[Vec<Option<String>>]) -> impl Iterator<Item = (&str, &str)> {
-    rows.iter().filter_map(|row| match row.as_slice() {
-        [Some(a), Some(b)] => Some((a.as_str(), b.as_str())),
-        _ => None,
-    })
-}
-
 fn text(row: &SimpleQueryRow, i: usize) -> String {
     row.try_get(i).ok().flatten().unwrap_or_default().to_owned()
 }
 
 fn is_true(row: &SimpleQueryRow, i: usize) -> bool {
     row.try_get(i).ok().flatten() == Some("t")
-}
-
-/// The numbers of an array, as the server writes it.
-fn counts(array: Option<&str>) -> Option<Vec<i64>> {
-    array?.trim_matches(['{', '}']).split(',').map(|n| n.parse().ok()).collect()
 }

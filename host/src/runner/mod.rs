@@ -788,7 +788,7 @@ impl<'a> Run<'a> {
 
     /// A migration's own checks.
     async fn own_preflight(&self, item: &Work) -> Result<Vec<Finding>> {
-        if item.program.one_script(Direction::Up).is_some() {
+        if !item.program.checks(Direction::Up).before {
             return Ok(Vec::new());
         }
         let ask = async |db: &Handle| self.config.stop.race(item.program.preflight(db)).await;

@@ -8,7 +8,7 @@ use crate::{
     migration::Direction,
     postgres::Handle,
     printable::printable,
-    step::{Batch, Description, Program, Step},
+    step::{Batch, Description, OwnChecks, Program, Step},
     value::{Rows, Value},
 };
 
@@ -61,12 +61,16 @@ impl Program for SqlProgram {
             Direction::Up => self.files.up.as_ref()?,
             Direction::Down => self.files.down.as_ref()?,
         };
-        let unchecked = self.files.preflight.is_none() && self.files.verify.is_none();
-        (unchecked && script.is_one_step()).then_some(script)
+        Some(script).filter(|script| script.is_one_step())
+    }
+
+    fn checks(&self, direction: Direction) -> OwnChecks {
+        let is_up = direction == Direction::Up;
+        OwnChecks { before: is_up && self.files.preflight.is_some(), after: is_up && self.files.verify.is_some() }
     }
 
     async fn preflight(&self, db: &Handle) -> Result<Vec<Finding>, ProgramError> {
-        all_true(self.files.preflight.as_ref(), db).await
+        all_true(self.files.preflight.as_ref(), "", db).await
     }
 
     async fn plan(&self, direction: Direction, _db: &Handle) -> Result<Vec<Step>, ProgramError> {
@@ -96,39 +100,37 @@ impl Program for SqlProgram {
         match direction {
             Direction::Up => {
                 // A dump leaves an empty search path behind; what is undone after the check anyway may be set back before it.
-                if self.files.verify.is_some() {
-                    db.execute(SEARCH_PATH, &[]).await?;
-                }
-                all_true(self.files.verify.as_ref(), db).await
+                all_true(self.files.verify.as_ref(), SEARCH_PATH, db).await
             }
             Direction::Down => Ok(Vec::new()),
         }
     }
 }
 
-/// Sets an empty search path to what the session began with.
-const SEARCH_PATH: &str = "SELECT pg_catalog.set_config(name, reset_val, true) FROM pg_catalog.pg_settings
-     WHERE name OPERATOR(pg_catalog.=) 'search_path' AND setting IN ('', '\"\"')";
+/// Sets an empty search path to what the session began with. Where it is not empty, the settings, of which there are hundreds, are not read.
+const SEARCH_PATH: &str = "SELECT CASE WHEN pg_catalog.current_setting('search_path') OPERATOR(pg_catalog.=) ANY (ARRAY['', '\"\"']) THEN
+    (SELECT pg_catalog.set_config(name, reset_val, true) FROM pg_catalog.pg_settings WHERE name OPERATOR(pg_catalog.=) 'search_path') END";
 
 fn no_step(step: &str) -> ProgramError {
     ProgramError { at: None, cause: Cause::Host(format!("a SQL file has no step `{step}`")) }
 }
 
-/// Runs every statement; each must return at least one row, and nothing but true.
-async fn all_true(script: Option<&Script>, db: &Handle) -> Result<Vec<Finding>, ProgramError> {
+/// Runs every statement, behind something of the host's; each must return at least one row, and nothing but true.
+async fn all_true(script: Option<&Script>, before: &str, db: &Handle) -> Result<Vec<Finding>, ProgramError> {
     let mut findings = Vec::new();
     let Some(script) = script else { return Ok(findings) };
-    for (n, (statement, sql)) in script.statements().enumerate() {
-        if statement.data.is_some() {
-            let text = "a check takes no data: it is a query".to_owned();
-            return Err(ProgramError { at: Some(script.place_of(statement)), cause: Cause::Script(text) });
-        }
-        let rows = db.query(sql, &[]).await.map_err(|error| script.error(statement.start, n, error))?;
+    if let Some((statement, _)) = script.statements().find(|(statement, _)| statement.data.is_some()) {
+        let text = "a check takes no data: it is a query".to_owned();
+        return Err(ProgramError { at: Some(script.place_of(statement)), cause: Cause::Script(text) });
+    }
+    let (statements, texts): (Vec<_>, Vec<&str>) = script.statements().unzip();
+    let asked = db.query_each(before, &texts, |n, rows| {
         if let Some(message) = objection(&rows) {
-            let at = script.place_of(statement);
+            let at = script.place_of(statements[n]);
             findings.push(Finding::new(Severity::Block, "not-true", format!("{message}, at {at}")));
         }
-    }
+    });
+    asked.await.map_err(|(n, error)| script.error(statements[n].start, n, error))?;
     Ok(findings)
 }
 

@@ -9,6 +9,7 @@ use crate::{
     failpoint::Failpoint,
     postgres::WrittenRows,
     runner::{Done, course::Course},
+    step::OwnChecks,
     telemetry::spans,
 };
 
@@ -40,7 +41,8 @@ impl Passage<'_, '_> {
         let (run, item) = (&*self.run, self.item);
         let mut told = self.migration_begins();
         let span = spans::migration(&item.name, self.direction, &item.kind);
-        let script = self.one_script().filter(|script| !step_by_step && script.is_one_message());
+        let is_checked = item.program.checks(self.direction) != OwnChecks { before: false, after: false };
+        let script = self.one_script().filter(|script| !step_by_step && !is_checked && script.is_one_message());
         let part = async {
             match script {
                 Some(script) => Box::pin(self.whole_part(script, !is_first)).await,

@@ -1,4 +1,5 @@
-//! A migration of one script, which goes to the server in one message and is committed in a second one, or shares a transaction with others.
+//! A migration of one script, which goes to the server in one message and is committed in a second one, or shares a transaction with others. What its
+//! author has checked before the COMMIT is asked in between.
 
 use std::time::Duration;
 
@@ -6,12 +7,12 @@ use tracing::Instrument as _;
 
 use super::{Halt, Passage, Stopped, Worked};
 use crate::{
-    error::{Cause, ExitCode, ProgramError},
+    error::{Cause, ExitCode, Finding, ProgramError},
     events,
     failpoint::Failpoint,
     migration::Direction,
     postgres::{
-        OwnTables, Transaction, WrittenRows,
+        OwnTables, OwnWrites, Transaction, WrittenRows,
         journal::{Entry, Event},
         whole::{self, Message, Migration, Ran, Whole},
     },
@@ -50,6 +51,7 @@ impl Passage<'_, '_> {
             script,
             record: item.record(Duration::ZERO, self.backup),
             entry: Entry::of(event).migration(&item.version, self.direction).attempt(1),
+            is_verified: item.program.checks(self.direction).after,
         }
     }
 
@@ -57,21 +59,37 @@ impl Passage<'_, '_> {
     /// run is to stop.
     pub(super) fn next_message(&self, former: &Transaction) -> Option<Message> {
         let item = self.next.filter(|_| self.run.config.stop.asked().is_none())?;
+        // Its own preflight comes before it.
+        if item.program.checks(self.direction).before {
+            return None;
+        }
         let migration = self.as_one_script(item, self.one_script_of(item)?);
         self.run.in_one_message(&self.run.own_tables(), self.direction).behind(&self.run.session, former, &migration)
     }
 
-    /// Runs it; `None` where it could not be begun so, and nothing of it was.
+    /// Runs it, and then what checks of its own it has; `None` where it could not be begun so, and nothing of it was.
     pub(super) async fn whole(&self, script: &Script) -> Result<Option<Worked>, Halt> {
         let run = &*self.run;
         let own = run.own_tables();
         let (whole, migration) = (run.in_one_message(&own, self.direction), self.as_one_script(self.item, script));
-        let asked = self.told_whole(script, whole.run(&run.session, &migration));
+        let work = async {
+            let ran = self.told_whole(script, whole.run(&run.session, &migration)).await?;
+            let Some((course, Ran { transaction, .. })) = ran else { return Ok(None) };
+            Failpoint::Recorded.pass();
+            let findings = if migration.is_verified {
+                self.verified_whole(&transaction, &whole.writes()).await?
+            } else {
+                self.has_no_verification();
+                Vec::new()
+            };
+            Failpoint::Verified.pass();
+            Ok(Some((transaction, Worked { course, ended: Some(findings) })))
+        };
         let left = self.left(None);
-        match run.config.stop.race(asked).await {
-            Ok(Ok(Some((course, ran)))) => {
+        match run.config.stop.race(work).await {
+            Ok(Ok(Some((transaction, worked)))) => {
                 Failpoint::Checked.pass();
-                self.commit(&ran.transaction, Worked { course, ended: Some(Vec::new()) }, &left).await.map(Some)
+                self.commit(&transaction, worked, &left).await.map(Some)
             }
             Ok(Ok(None)) => {
                 self.roll_back().await;
@@ -96,16 +114,30 @@ impl Passage<'_, '_> {
         let own = run.own_tables();
         let (whole, migration) = (run.in_one_message(&own, self.direction), self.as_one_script(self.item, script));
         let ran = self.told_whole(script, whole.join(&run.session, &migration, written)).await?;
+        self.has_no_verification();
         Ok(ran.and_then(|(course, ran)| Some((course, ran.written?))))
     }
 
-    /// Has it run, and tells of its step and of the verification. `None` where it could not be begun so.
+    /// Verifies it in the transaction in which it was run and recorded, as it was found; what is undone has not changed that.
+    async fn verified_whole(&self, transaction: &Transaction, writes: &OwnWrites) -> Result<Vec<Finding>, Stopped> {
+        let findings = self.verified().await?;
+        self.check("end", transaction, writes).await?;
+        Ok(findings)
+    }
+
+    /// Nothing is asked of it but what the host itself has.
+    fn has_no_verification(&self) {
+        let (events, name) = (self.run.events(), &self.item.name);
+        let told = events.begin(events::Event::verify(name), events::Event::verified(name, false, &[]));
+        told.end(events::Event::verified(name, true, &[]));
+    }
+
+    /// Has it run, and tells of its step. `None` where it could not be begun so.
     async fn told_whole(
         &self,
         script: &Script,
         asked: impl Future<Output = Result<Ran, whole::Stopped>>,
     ) -> Result<Option<(Course, Ran)>, Stopped> {
-        let (run, item) = (&*self.run, self.item);
         let mut course = Course::of(script.steps());
         let name = course.name_of(0);
         let told = self.step_begins(&course, 0);
@@ -122,10 +154,6 @@ impl Passage<'_, '_> {
         told.end(self.step_done(0, Some(ran.rows)));
         course.position = course.position.after_step();
         course.position.took = Duration::from_millis(ran.took_ms);
-        // Of a script without companions nothing is asked but what the host itself has, above.
-        let told =
-            run.events().begin(events::Event::verify(&item.name), events::Event::verified(&item.name, false, &[]));
-        told.end(events::Event::verified(&item.name, true, &[]));
         Ok(Some((course, ran)))
     }
 

@@ -1,0 +1,298 @@
+//! How things stand in a transaction: what a migration may not change, and must be the same at its end.
+//!
+//! It is one question, which is asked at the beginning of a transaction, behind each step and at its end. It takes the server several times as long to
+//! plan as to answer, so it is prepared once a session, when it is asked first. A script can find what is prepared, and put another in its place, or take it away: whether
+//! it is still the host's is asked right before it, in the same message. Where it is not, the question is asked as if nothing were prepared.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use uuid::Uuid;
+
+use super::{
+    handle::db_error,
+    lock::LockKey,
+    own::{OwnTables, OwnWrites, Signature, signature_sql, writes_sql},
+    prepared::{GONE, Listed, PREPARED_SQL, Texts, counts, name, pairs, texts_of},
+    seal::Seal,
+    session::Session,
+};
+use crate::error::{DbError, Error, Result};
+
+/// A transaction under way: what must be the same at its end.
+#[derive(Debug, Clone)]
+pub struct Transaction {
+    pub(super) id: String,
+    /// Whether the host has written to its own tables in it before.
+    pub(super) shared: bool,
+    /// Settings on which the host depends.
+    pub(super) settings: String,
+    pub(super) seal: Option<Seal>,
+    /// What the host's own tables are.
+    pub(super) signature: Signature,
+    /// What the session has lately written into each: the server counts on until it has time to report.
+    pub(super) writes: [Option<Vec<i64>>; 3],
+}
+
+impl Transaction {
+    /// What keeps it from being committed by anybody but the host.
+    pub fn seal(&self) -> Option<&Seal> {
+        self.seal.as_ref()
+    }
+}
+
+/// How things stand at the end of a transaction.
+pub(super) struct Standing {
+    /// The role that logged in and the one that statements run as.
+    pub(super) roles: String,
+    pub(super) lock_held: bool,
+    pub(super) transaction: Option<String>,
+    pub(super) signature: Signature,
+    pub(super) writes: [Option<Vec<i64>>; 3],
+    pub(super) settings: String,
+    /// Whether the seal is closed, where there is one.
+    pub(super) sealed: bool,
+}
+
+/// The settings without which the host and the server would misunderstand each other.
+pub(super) const SETTINGS_SQL: &str = "pg_catalog.concat_ws(' ', pg_catalog.current_setting('client_encoding'),
+     pg_catalog.current_setting('synchronous_commit'), pg_catalog.current_setting('session_replication_role'))";
+
+/// The roles of the session.
+pub(super) const ROLES_SQL: &str =
+    "session_user::pg_catalog.text OPERATOR(pg_catalog.||) ' ' OPERATOR(pg_catalog.||) current_user::pg_catalog.text";
+
+/// The question, as it is prepared in a session.
+#[derive(Default)]
+pub(super) struct Asking(Mutex<Option<Question>>);
+
+#[derive(Clone)]
+struct Question {
+    name: String,
+    listed: Listed,
+    /// What it is about.
+    own: OwnTables,
+}
+
+impl Asking {
+    fn about(&self, own: &OwnTables) -> Option<Question> {
+        self.question().clone().filter(|question| question.own == *own)
+    }
+
+    fn question(&self) -> MutexGuard<'_, Option<Question>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Around the question: what is planned anew is planned for catalogs that grow with every migration, and nothing of that is left to the migration.
+pub(super) const BEFORE: [&str; 2] = ["SAVEPOINT lockgate_standing", "SET LOCAL enable_seqscan = off"];
+pub(super) const BEHIND: [&str; 2] = ["ROLLBACK TO SAVEPOINT lockgate_standing", "RELEASE SAVEPOINT lockgate_standing"];
+
+/// The columns of [`Standing`]. Every name with its schema: the migration may have changed the search path.
+fn standing_sql(own: &OwnTables, lock: LockKey) -> String {
+    let names = own.literals();
+    let [history, journal, progress, _] = names.each_ref().map(|name| writes_sql(name));
+    format!(
+        "SELECT {ROLES_SQL}, {}, pg_catalog.pg_current_xact_id_if_assigned()::pg_catalog.text, {SETTINGS_SQL}, {}, {history}, {journal}, {progress}",
+        lock.held_sql(),
+        signature_sql(names.each_ref().map(String::as_str)),
+    )
+}
+
+impl Standing {
+    fn of(told: &Texts) -> Self {
+        let text = |i: usize| told.get(i).cloned().flatten().unwrap_or_default();
+        let is_true = |i: usize| text(i) == "t";
+        let writes = |i: usize| counts(told.get(i).and_then(Option::as_deref));
+        Self {
+            roles: text(0),
+            lock_held: is_true(1),
+            transaction: told.get(2).cloned().flatten(),
+            settings: text(3),
+            signature: Signature::of(&text(4)),
+            writes: [5, 6, 7].map(writes),
+            sealed: true,
+        }
+    }
+}
+
+impl Session {
+    /// What must be the same at the end of the open transaction, of which the session takes the lock as well.
+    pub(super) async fn baseline(&self, own: &OwnTables, seal: Option<Seal>, shared: bool) -> Result<Transaction> {
+        const DOING: &str = "beginning a transaction";
+        let first = format!("SELECT pg_catalog.pg_current_xact_id()::pg_catalog.text, {}", LockKey.taken_sql());
+        let failed = |error| Error::database(DOING, error);
+        let (told, standing) = self.stands(own, LockKey, &first).await.map_err(failed)?;
+        let [Some(id), taken] = told.as_slice() else {
+            return Err(Error::system(DOING, "the server has not told the number of the transaction"));
+        };
+        if taken.as_deref() != Some("t") {
+            return Err(Error::RefusedMidway {
+                what: "the session has lost the lock of the run: a migration before gave it back when it committed"
+                    .into(),
+                next: "run `lockgate status`, then the same command again".into(),
+            });
+        }
+        let Standing { signature, writes, settings, .. } = standing;
+        Ok(Transaction { id: id.clone(), signature, writes, shared, settings, seal })
+    }
+
+    /// Looks whether the transaction, the lock, the role and the host's own tables are still as the host left them.
+    ///
+    /// # Errors
+    /// What is not as it was: the migration is at fault and must be rolled back.
+    pub async fn check_unbroken(
+        &self,
+        transaction: &Transaction,
+        lock: LockKey,
+        own: &OwnTables,
+        writes: &OwnWrites,
+    ) -> Result<(), Broken> {
+        let sealed = transaction.seal.as_ref().map_or("true".to_owned(), Seal::is_closed);
+        let (told, standing) = self.stands(own, lock, &format!("SELECT {sealed}")).await.map_err(Broken::of)?;
+        let sealed = told.first().is_some_and(|sealed| sealed.as_deref() == Some("t"));
+        self.compare(transaction, &Standing { sealed, ..standing }, writes)
+    }
+
+    /// Prepares the question within the open transaction; `None` where that is impossible, and the transaction goes on. By itself, because the server
+    /// keeps the text of the whole message with it.
+    async fn prepare_standing(&self, own: &OwnTables) -> Result<Option<Question>, DbError> {
+        let name = name(Uuid::now_v7(), "standing");
+        let prepare = format!("PREPARE {name} AS {}", standing_sql(own, LockKey));
+        let (before, back) = (BEFORE.join("; "), BEHIND.join("; "));
+        let behind = format!("{PREPARED_SQL}; {back}");
+        let client = self.client();
+        let (begun, prepared, listed) =
+            tokio::join!(client.simple_query(&before), client.simple_query(&prepare), client.simple_query(&behind));
+        begun.map_err(|e| db_error(&e))?;
+        let listed = match prepared.and(listed) {
+            Ok(listed) => Listed::of(pairs(&texts_of(listed)), std::slice::from_ref(&name)),
+            Err(error) if self.is_closed() => return Err(db_error(&error)),
+            Err(error) => {
+                tracing::debug!(error = %db_error(&error), "what is asked of each step is not prepared");
+                self.client().batch_execute(&back).await.map_err(|e| db_error(&e))?;
+                None
+            }
+        };
+        let own = own.clone();
+        let question = listed.map(|listed| Question { name, listed, own });
+        self.standing.question().clone_from(&question);
+        Ok(question)
+    }
+
+    /// How things stand, and the row that is asked for first.
+    async fn stands(&self, own: &OwnTables, lock: LockKey, first: &str) -> Result<(Texts, Standing), DbError> {
+        let prepared = match self.standing.about(own) {
+            Some(question) => Some(question),
+            None => self.prepare_standing(own).await?,
+        };
+        if let Some(Question { name, listed, .. }) = prepared {
+            let (before, back) = (BEFORE.join("; "), BEHIND.join("; "));
+            let sql = format!("{first}; {before}; {PREPARED_SQL}; EXECUTE {name}; {back}");
+            match self.client().simple_query(&sql).await.map_err(|e| db_error(&e)) {
+                Ok(told) => {
+                    let mut told = texts_of(told);
+                    let standing = told.pop().unwrap_or_default();
+                    if listed.is_intact(pairs(&told)) {
+                        return Ok((told.swap_remove(0), Standing::of(&standing)));
+                    }
+                }
+                Err(error) if error.is(GONE) => {
+                    self.client().batch_execute(&back).await.map_err(|e| db_error(&e))?;
+                }
+                Err(error) => return Err(error),
+            }
+            // Somebody else's, or taken away: it counts for nothing.
+            *self.standing.question() = None;
+        }
+        let sql = format!("{first}; {}", standing_sql(own, lock));
+        let told = texts_of(self.client().simple_query(&sql).await.map_err(|e| db_error(&e))?);
+        match <[Texts; 2]>::try_from(told) {
+            Ok([first, standing]) => Ok((first, Standing::of(&standing))),
+            Err(_) => Err(DbError { message: "the server has not told how things stand".into(), ..DbError::default() }),
+        }
+    }
+
+    /// Compares how things stand with how the host left them, but for what it has written itself.
+    pub(super) fn compare(
+        &self,
+        transaction: &Transaction,
+        standing: &Standing,
+        writes: &OwnWrites,
+    ) -> Result<(), Broken> {
+        if standing.transaction.as_deref() != Some(transaction.id.as_str()) {
+            return Err(Broken::Transaction);
+        }
+        self.same_session(&standing.roles, standing.lock_held)?;
+        if standing.settings != transaction.settings {
+            return Err(Broken::Settings);
+        }
+        let pairs = transaction.writes.iter().zip(&standing.writes).zip(writes.counted());
+        let counted = pairs.into_iter().all(|((before, now), expected)| match (before, now) {
+            (Some(before), Some(now)) => (0..3).all(|k| now[k] - before[k] == i64::from(expected[k])),
+            // The server keeps no statistics; but it may not stop doing so half-way.
+            (before, now) => before.is_none() && now.is_none(),
+        });
+        let same = standing.signature == transaction.signature;
+        if same && counted && standing.sealed { Ok(()) } else { Err(Broken::Own) }
+    }
+}
+
+/// What a migration may not touch, and did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Broken {
+    /// It ended the transaction: part of it is committed.
+    Transaction,
+    /// It hid an error of the server, which has given the transaction up.
+    Aborted,
+    /// It left another role behind.
+    Role,
+    /// It gave the host's lock away.
+    Lock,
+    /// It changed a setting on which the host depends.
+    Settings,
+    /// It changed the history, the journal, or how far a migration is.
+    Own,
+    /// The server would not say.
+    Unknown(Box<DbError>),
+}
+
+impl Broken {
+    /// What it means that the server did not say how things stand.
+    pub(super) fn of(error: DbError) -> Self {
+        match error.sqlstate.as_deref() {
+            Some("25P01") => Self::Transaction,
+            Some("25P02") => Self::Aborted,
+            // The role that the host was given may look at its tables.
+            Some("42501") => Self::Role,
+            _ => Self::Unknown(Box::new(error)),
+        }
+    }
+
+    /// Whether part of the migration stays, whatever is done now.
+    pub fn has_committed(&self) -> bool {
+        *self == Self::Transaction
+    }
+
+    /// Why the migration cannot be committed.
+    pub fn what(&self) -> String {
+        match self {
+            Self::Transaction => "it ended the transaction that the host owns".into(),
+            Self::Aborted => {
+                "it hid an error that the server had reported, after which nothing can be committed".into()
+            }
+            Self::Role => "it left another role than the one that it was given".into(),
+            Self::Lock => "it released the lock that the host holds".into(),
+            Self::Settings => {
+                "it left `client_encoding`, `synchronous_commit` or `session_replication_role` changed, on which the host depends"
+                    .into()
+            }
+            Self::Own => {
+                "it changed the tables in which the host keeps what is applied, or names them in a statement that would (a GRANT on all tables of \
+                 their schema changes them; \
+                 `--schema` keeps them in one of their own)"
+                    .into()
+            }
+            Self::Unknown(error) => error.to_string(),
+        }
+    }
+}
