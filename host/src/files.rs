@@ -23,7 +23,18 @@ use crate::error::Error;
 /// # Errors
 /// Why it is not read, as a sentence about it; `limit` is the name of the setting that raises `max_bytes`.
 pub fn read(path: &Path, max_bytes: u64, limit: &str) -> Result<Vec<u8>, String> {
-    let unreadable = |e: std::io::Error| format!("it cannot be read: {e}");
+    let file = regular(path, max_bytes, limit)?;
+    let mut bytes = Vec::new();
+    // It may grow while it is read.
+    file.take(max_bytes.saturating_add(1)).read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes.len() as u64 > max_bytes { Err(too_long(bytes.len() as u64, max_bytes, limit)) } else { Ok(bytes) }
+}
+
+/// Opens a regular file of no more than so many bytes.
+///
+/// # Errors
+/// As [`read`].
+pub fn regular(path: &Path, max_bytes: u64, limit: &str) -> Result<File, String> {
     let file = open(path).map_err(unreadable)?;
     let metadata = file.metadata().map_err(unreadable)?;
     if metadata.is_dir() {
@@ -32,14 +43,15 @@ pub fn read(path: &Path, max_bytes: u64, limit: &str) -> Result<Vec<u8>, String>
     if !metadata.is_file() {
         return Err("it is no regular file".into());
     }
-    let too_long = |bytes: u64| format!("it has {bytes} bytes; at most {max_bytes} are allowed (`{limit}`)");
-    if metadata.len() > max_bytes {
-        return Err(too_long(metadata.len()));
-    }
-    let mut bytes = Vec::new();
-    // It may grow while it is read.
-    file.take(max_bytes.saturating_add(1)).read_to_end(&mut bytes).map_err(unreadable)?;
-    if bytes.len() as u64 > max_bytes { Err(too_long(bytes.len() as u64)) } else { Ok(bytes) }
+    if metadata.len() > max_bytes { Err(too_long(metadata.len(), max_bytes, limit)) } else { Ok(file) }
+}
+
+fn unreadable(error: io::Error) -> String {
+    format!("it cannot be read: {error}")
+}
+
+fn too_long(bytes: u64, max_bytes: u64, limit: &str) -> String {
+    format!("it has {bytes} bytes; at most {max_bytes} are allowed (`{limit}`)")
 }
 
 /// Opens what is there for reading. To open a pipe that nobody writes to would wait; this does not.

@@ -5,6 +5,7 @@ use std::{
     cmp::Ordering,
     fmt,
     hash::{Hash, Hasher},
+    io,
 };
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -186,10 +187,33 @@ impl Kind {
 #[serde(transparent)]
 pub struct Checksum(String);
 
+/// So much of a file is read at a time: no more than stays in the processor's cache.
+const PIECE_BYTES: usize = 128 * 1024;
+
 impl Checksum {
     /// The digest of the bytes as they are.
     pub fn of_bytes(bytes: &[u8]) -> Self {
         Self(hex(&Sha256::digest(bytes)))
+    }
+
+    /// The digest of all that is read, and how many bytes that is.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn of_reader(mut reader: impl io::Read) -> io::Result<(Self, u64)> {
+        let (mut hasher, mut length) = (Sha256::new(), 0);
+        let mut piece = vec![0; PIECE_BYTES];
+        loop {
+            match reader.read(&mut piece) {
+                Ok(0) => return Ok((Self(hex(&hasher.finalize())), length)),
+                Ok(read) => {
+                    hasher.update(&piece[..read]);
+                    length += read as u64;
+                }
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
+        }
     }
 
     /// One digest of several named texts, each as by [`of_script`](Self::of_script).

@@ -6,7 +6,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
 use tokio::sync::Semaphore;
 use wasmtime::{
     Config,
@@ -14,7 +13,7 @@ use wasmtime::{
 };
 
 use super::{
-    Cache, Compiling, INTERFACE_VERSION, Limits,
+    Cache, Code, Compiling, INTERFACE_VERSION, Limits,
     bindings::{Migration, MigrationPre},
     limits::Reached,
     state::State,
@@ -102,8 +101,8 @@ impl Engine {
     ///
     /// # Errors
     /// One sentence: what it is or needs, and what this host offers.
-    pub async fn warm(&self, bytes: Bytes, digest: &Checksum, limits: &Limits) -> Result<Compiled, String> {
-        let (component, compiled) = self.component(bytes, digest, limits).await?;
+    pub async fn warm(&self, code: Code, digest: &Checksum, limits: &Limits) -> Result<Compiled, String> {
+        let (component, compiled) = self.component(code, digest, limits).await?;
         self.link(&component)?;
         Ok(compiled)
     }
@@ -114,27 +113,25 @@ impl Engine {
     /// As [`Engine::warm`].
     pub(super) async fn load(
         &self,
-        bytes: Bytes,
+        code: Code,
         digest: &Checksum,
         limits: &Limits,
     ) -> Result<MigrationPre<State>, String> {
-        let (component, compiled) = self.component(bytes, digest, limits).await?;
+        let (component, compiled) = self.component(code, digest, limits).await?;
         let Compiled { from_cache, took, .. } = compiled;
         tracing::debug!(digest = digest.short(), from_cache, ms = took.as_millis(), "a component is compiled");
         self.link(&component)
     }
 
-    async fn component(
-        &self,
-        bytes: Bytes,
-        digest: &Checksum,
-        limits: &Limits,
-    ) -> Result<(Component, Compiled), String> {
-        check_bytes(&bytes, limits)?;
+    async fn component(&self, code: Code, digest: &Checksum, limits: &Limits) -> Result<(Component, Compiled), String> {
+        let (length, max_bytes) = (code.length(), limits.component_max_bytes);
+        if length > max_bytes {
+            return Err(format!("it has {length} bytes; at most {max_bytes} are allowed (`component_max_bytes`)"));
+        }
         let (this, digest) = (self.clone(), digest.clone());
         let compile = move || {
             let _told = this.compiling.as_ref().map(|compiling| compiling.begin(&digest));
-            this.cached_or_compiled(&bytes, &digest)
+            this.cached_or_compiled(&code, &digest)
         };
         self.in_turn(limits, compile).await
     }
@@ -156,12 +153,14 @@ impl Engine {
         }
     }
 
-    fn cached_or_compiled(&self, bytes: &[u8], digest: &Checksum) -> Result<(Component, Compiled), String> {
+    fn cached_or_compiled(&self, code: &Code, digest: &Checksum) -> Result<(Component, Compiled), String> {
         let begin = Instant::now();
         let outcome = |from_cache, kept| Compiled { from_cache, kept, took: begin.elapsed() };
         if let Some(component) = self.cache.as_ref().and_then(|cache| cache.find(&self.engine, digest)) {
             return Ok((component, outcome(true, true)));
         }
+        let bytes = code.bytes(digest)?;
+        check_bytes(&bytes)?;
         let component = Component::new(&self.engine, bytes)
             .map_err(|e| format!("it is no WebAssembly component: {}", first_line(&e)))?;
         let compiled = outcome(false, false);
@@ -188,11 +187,7 @@ impl Engine {
 }
 
 /// What can be said without a compiler.
-fn check_bytes(bytes: &[u8], limits: &Limits) -> Result<(), String> {
-    let max_bytes = limits.component_max_bytes;
-    if bytes.len() as u64 > max_bytes {
-        return Err(format!("it has {} bytes; at most {max_bytes} are allowed (`component_max_bytes`)", bytes.len()));
-    }
+fn check_bytes(bytes: &[u8]) -> Result<(), String> {
     if bytes.starts_with(b"\x7fELF") || wasmtime::Engine::detect_precompiled(bytes).is_some() {
         return Err(
             "it is native code, perhaps a component that was compiled ahead; only the component itself may lie here: \
@@ -295,8 +290,8 @@ mod tests {
         let engine = Engine::new().unwrap();
         let limits = Limits { compile_max_s: 0, ..Limits::default() };
         // Large enough for the compiler never to be done at once.
-        let bytes = Bytes::from_static(include_bytes!("../../../migrations/003_normalize_phone_numbers.wasm"));
-        let text = engine.warm(bytes.clone(), &Checksum::of_bytes(&bytes), &limits).await.unwrap_err();
+        let bytes = include_bytes!("../../../migrations/003_normalize_phone_numbers.wasm").to_vec();
+        let text = engine.warm(bytes.clone().into(), &Checksum::of_bytes(&bytes), &limits).await.unwrap_err();
         assert!(text.contains("time to compile it, 0 s (raise it with `compile_max_s`"), "{text}");
     }
 

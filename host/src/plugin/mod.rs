@@ -3,6 +3,7 @@
 mod bindings;
 pub mod build;
 mod cache;
+mod code;
 mod compiling;
 mod convert;
 mod cpu_time;
@@ -19,6 +20,7 @@ mod steps;
 mod wasi;
 
 pub use cache::Cache;
+pub use code::Code;
 pub use compiling::Compiling;
 pub use engine::{Compiled, Engine};
 pub use limits::Limits;

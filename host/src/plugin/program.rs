@@ -3,11 +3,10 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use wasmtime::{Store, UpdateDeadline, WasmBacktrace, component::Resource};
 
 use super::{
-    INTERFACE_VERSION,
+    Code, INTERFACE_VERSION,
     bindings::{
         Migration, MigrationPre, exports::lockgate::migration::program as wit, lockgate::migration::types::Error,
     },
@@ -40,12 +39,12 @@ impl ComponentProgram {
     /// Why it cannot run here, in one sentence.
     pub async fn load(
         engine: &Engine,
-        bytes: impl Into<Bytes>,
+        code: impl Into<Code>,
         digest: &Checksum,
         rights: Rights,
     ) -> Result<Self, String> {
         let rights = Arc::new(rights);
-        let pre = engine.load(bytes.into(), digest, &rights.limits).await?;
+        let pre = engine.load(code.into(), digest, &rights.limits).await?;
         let mut program = Self { engine: engine.clone(), rights, pre, description: Description::default() };
         let description =
             program.call(Reached::call, async |store, guest| guest.program().call_describe(store).await.map(Ok)).await;

@@ -13,8 +13,6 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use bytes::Bytes;
-
 pub(crate) use self::layout::change_set;
 use self::{
     content::Lazy,
@@ -26,7 +24,7 @@ use crate::{
     config::Config,
     error::{Problem, Result},
     migration::{Checksum, Kind, Version},
-    plugin::{ComponentProgram, Engine},
+    plugin::{Code, ComponentProgram, Engine},
     sql::{Script, SqlFiles, SqlProgram},
     step::Program,
 };
@@ -53,8 +51,8 @@ pub struct Migration {
 pub enum Content {
     /// SQL files.
     Sql(Box<SqlFiles>),
-    /// The bytes of a component.
-    Component(Bytes),
+    /// A component.
+    Component(Code),
 }
 
 impl Migration {
@@ -89,15 +87,15 @@ impl Migration {
     /// # Errors
     /// Why it cannot run here.
     pub async fn program(&self, engine: Option<&Engine>, config: &Config) -> Result<Box<dyn Program>, Vec<Problem>> {
-        let bytes = match self.content.get() {
+        let code = match self.content.get() {
             Err(problems) => return Err(problems.to_vec()),
             Ok(Content::Sql(files)) => return Ok(Box::new(SqlProgram::new(SqlFiles::clone(files)))),
-            Ok(Content::Component(bytes)) => bytes.clone(),
+            Ok(Content::Component(code)) => code.clone(),
         };
         let name = self.filename.strip_suffix(".wasm").unwrap_or(&self.filename);
         let rights = config.rights_of(name, &self.checksum).map_err(|problem| vec![problem])?;
         let loaded = match engine {
-            Some(engine) => ComponentProgram::load(engine, bytes, &self.checksum, rights.clone()).await,
+            Some(engine) => ComponentProgram::load(engine, code, &self.checksum, rights.clone()).await,
             None => Err("there is no WebAssembly engine to run it".to_owned()),
         };
         let program = loaded.map_err(|what| {

@@ -12,8 +12,9 @@ use serde::Serialize;
 use crate::{
     cli::Context,
     error::{Error, ExitCode, Problem, Result},
+    files,
     migration::Checksum,
-    plugin::{Cache, Compiling, Engine, inspect::component_bytes},
+    plugin::{Cache, Code, Compiling, Engine},
     source,
 };
 
@@ -76,14 +77,13 @@ fn stem(file: &Path) -> String {
 }
 
 /// A component and its digest.
-type Component = (Vec<u8>, Checksum);
+type Component = (Code, Checksum);
 
 fn component(context: &Context, file: &Path) -> Result<Component, Problem> {
     let limits = context.config.limits_of(&stem(file));
-    let bytes = component_bytes(file, limits);
-    let bytes = bytes.map_err(|why| Problem::new(file.display().to_string(), why, "name a component"))?;
-    let digest = Checksum::of_bytes(&bytes);
-    Ok((bytes, digest))
+    let hashed = files::regular(file, limits.component_max_bytes, "component_max_bytes")
+        .and_then(|_| Code::in_file(file).map_err(|e| format!("it cannot be read: {e}")));
+    hashed.map_err(|why| Problem::new(file.display().to_string(), why, "name a component"))
 }
 
 async fn warm(
@@ -93,9 +93,9 @@ async fn warm(
     read: Result<Component, Problem>,
 ) -> Result<Warmed, Problem> {
     let at = file.display().to_string();
-    let (bytes, digest) = read?;
+    let (code, digest) = read?;
     let limits = context.config.limits_of(&stem(file));
-    match engine.warm(bytes.into(), &digest, limits).await {
+    match engine.warm(code, &digest, limits).await {
         Ok(compiled) if compiled.kept => Ok(Warmed {
             file: at,
             cached_already: compiled.from_cache,
