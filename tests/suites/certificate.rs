@@ -45,7 +45,7 @@ async fn rehearsed(scenario: &Scenario, pending_from: usize) -> Rehearsal {
     let history = History::in_schema("public");
     let schema = Schema::read(&session, &history).await.unwrap();
     let applied = history.read(&session).await.unwrap().unwrap_or_default();
-    let folder = source::read(&scenario.path("migrations"), None).unwrap();
+    let folder = source::read(&scenario.path("migrations"), None, &[]).unwrap();
     let migration = |migration: &source::Migration| Migration {
         version: migration.version.clone(),
         name: migration.name(),

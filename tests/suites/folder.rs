@@ -103,6 +103,21 @@ async fn a_folder_among_the_migrations_is_refused() {
 }
 
 #[tokio::test]
+async fn the_host_s_own_folders_and_its_settings_may_lie_among_the_migrations() {
+    let scenario = Scenario::new("own_folders").await.tables(&["a", "b"]).file("lockgate.toml", "");
+    let own = "--log-dir migrations/logs";
+    for (command, prints) in [
+        ("up --to 1 --backup-dir migrations/backups", "applied 001_a"),
+        ("up --backup-dir migrations/backups", "applied 002_b"),
+        ("plan --backup-dir migrations/backups", "nothing"),
+    ] {
+        scenario.run(&format!("{own} {command}")).await.succeeds().prints(prints);
+    }
+    assert!(!scenario.files("migrations/logs").is_empty() && !scenario.files("migrations/backups").is_empty());
+    scenario.run("up").await.refuses_with(2).says("logs: a folder among the migrations");
+}
+
+#[tokio::test]
 async fn a_link_out_of_the_folder_is_refused() {
     let scenario = Scenario::new("link").await.file("001_a.down.sql", "");
     scenario.write("secret.sql", "SELECT 1");

@@ -297,6 +297,9 @@ async fn run(
         None
     };
     config.target.tag = Some(run_id.simple().to_string().split_off(24));
+    if let Some(dir) = global.telemetry.log_dir() {
+        config.log_dir = dir.to_owned();
+    }
     config.meter = telemetry::meter(telemetry, global.telemetry, &config, &cli.command, name)?;
     config.meter.run_began();
     config.events = told;

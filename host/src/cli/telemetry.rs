@@ -1,6 +1,6 @@
 //! What the command line says about logs, and which commands keep them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use uuid::Uuid;
@@ -32,6 +32,13 @@ pub struct Options {
     /// Write no log files
     #[arg(long, global = true, env = "LOCKGATE_NO_LOG_FILES")]
     no_log_files: bool,
+}
+
+impl Options {
+    /// The folder of log files that was asked for.
+    pub fn log_dir(&self) -> Option<&Path> {
+        self.log_dir.as_deref().filter(|dir| !dir.as_os_str().is_empty())
+    }
 }
 
 /// Starts telling what the command does.
@@ -81,8 +88,8 @@ pub fn meter(telemetry: &Telemetry, options: Options, config: &Config, command: 
 
 fn files(options: &Options, sections: Sections) -> Option<LogSection> {
     let mut section = sections.log;
-    if let Some(dir) = options.log_dir.as_ref().filter(|dir| !dir.as_os_str().is_empty()) {
-        section.dir.clone_from(dir);
+    if let Some(dir) = options.log_dir() {
+        section.dir = dir.to_owned();
         section.enabled = true;
     }
     section.level = options.log_level.unwrap_or(section.level);

@@ -18,7 +18,8 @@ use serde::Deserialize;
 
 use self::database::{Database, DatabaseSection};
 use crate::{
-    adopt, backup,
+    adopt,
+    backup::{self, store::Location},
     error::{Error, Problem, Result},
     events::Events,
     lint,
@@ -88,6 +89,8 @@ pub struct Config {
     pub so_far: SoFar,
     /// Who is told what it does, while it does it: nobody unless asked for.
     pub events: Events,
+    /// Where log files are kept, if any are.
+    pub log_dir: PathBuf,
     /// Where metrics are kept.
     pub telemetry: telemetry::Section,
     /// Takes what the run measures of itself.
@@ -272,8 +275,6 @@ struct File {
     plugin: BTreeMap<String, PluginSection>,
     /// The project's own server.
     embedded: EmbeddedConfig,
-    /// Read for the sake of its errors; [`early`] has the values.
-    #[allow(dead_code, reason = "only that it can be read matters")]
     log: telemetry::LogSection,
     telemetry: telemetry::Section,
 }
@@ -440,12 +441,22 @@ impl Config {
             stop: Stop::never(),
             so_far: SoFar::default(),
             events: Events::default(),
+            log_dir: file.log.dir,
             telemetry: file.telemetry,
             meter: telemetry::Meter::default(),
             said_again,
             file: options.config,
             sources,
         })
+    }
+
+    /// The folders that Lockgate itself writes to, which are no migrations where they lie among them.
+    pub fn own_folders(&self) -> Vec<PathBuf> {
+        let backups = match &self.backup.location {
+            Location::Folder(folder) => Some(folder.clone()),
+            Location::S3 { .. } => None,
+        };
+        backups.into_iter().chain([self.log_dir.clone()]).collect()
     }
 
     /// The rights of a component, by its name and digest.

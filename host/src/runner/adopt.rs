@@ -116,7 +116,7 @@ struct Look {
 /// # Errors
 /// Whatever would keep it from being done.
 pub async fn plan_adopt(config: &Config, run_id: Uuid, order: &Order) -> Result<Adoption> {
-    let folder = source::read(&config.dir, config.layout.as_deref())?;
+    let folder = source::of(config)?;
     let run = Run::begin(config, run_id).await?;
     // What is read belongs to one moment.
     run.session.batch("beginning a read-only transaction", "BEGIN READ ONLY ISOLATION LEVEL REPEATABLE READ").await?;
@@ -133,7 +133,7 @@ pub async fn plan_adopt(config: &Config, run_id: Uuid, order: &Order) -> Result<
 /// # Errors
 /// [`Error::Adoption`] when it does not fit the files, [`Error::Refused`] when there is nothing to take over.
 pub async fn adopt(config: &Config, run_id: Uuid, order: &Order) -> Result<Adoption> {
-    let folder = source::read(&config.dir, config.layout.as_deref())?;
+    let folder = source::of(config)?;
     let mut run = Run::begin(config, run_id).await?;
     run.refuse_standby()?;
     run.persistently(async |run| run.locked(async |run, _| run.adopt(&folder, order).await).await).await

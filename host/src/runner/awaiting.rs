@@ -72,7 +72,7 @@ impl Awaiting {
 /// # Errors
 /// Whatever would stop a run before its first check; and where a migration is half applied.
 pub async fn await_of(config: &Config, run_id: Uuid, to: Option<&Version>) -> Result<Awaiting> {
-    let folder = source::read(&config.dir, config.layout.as_deref())?;
+    let folder = source::of(config)?;
     let run = Run::begin(config, run_id).await?;
     run.refuse_other_histories(&folder).await?;
     let work = run.pending(&folder, to).await?;

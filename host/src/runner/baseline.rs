@@ -21,7 +21,7 @@ use crate::{
 /// # Errors
 /// Whatever would keep it from being done.
 pub async fn plan_baseline(config: &Config, run_id: Uuid, version: &Version) -> Result<Adoption> {
-    let folder = source::read(&config.dir, config.layout.as_deref())?;
+    let folder = source::of(config)?;
     let run = Run::begin(config, run_id).await?;
     let applied = run.not_half_way().await?;
     let taken = run.below(&folder, version, &applied)?;
@@ -33,7 +33,7 @@ pub async fn plan_baseline(config: &Config, run_id: Uuid, version: &Version) -> 
 /// # Errors
 /// [`Error::Refused`] when there is no such migration, or the history has others.
 pub async fn baseline(config: &Config, run_id: Uuid, version: &Version) -> Result<Adoption> {
-    let folder = source::read(&config.dir, config.layout.as_deref())?;
+    let folder = source::of(config)?;
     let mut run = Run::begin(config, run_id).await?;
     run.refuse_standby()?;
     run.persistently(async |run| run.locked(async |run, _| run.baseline(&folder, version).await).await).await

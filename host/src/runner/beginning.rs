@@ -37,8 +37,9 @@ impl<'a, Seen> Beginning<'a, Seen> {
         run_id: Uuid,
         see: impl AsyncFnOnce(&Own<'_>, &str) -> Result<(Opening, Option<Seen>)>,
     ) -> Result<(Folder, Self)> {
-        let (dir, layout, span) = (config.dir.clone(), config.layout.clone(), tracing::Span::current());
-        let reading = move || span.in_scope(|| source::read(&dir, layout.as_deref()));
+        let (dir, layout, own) = (config.dir.clone(), config.layout.clone(), config.own_folders());
+        let span = tracing::Span::current();
+        let reading = move || span.in_scope(|| source::read(&dir, layout.as_deref(), &own));
         let reading = async {
             tokio::task::spawn_blocking(reading)
                 .await

@@ -30,7 +30,7 @@ pub struct Linted {
 /// # Errors
 /// When a file or the folder cannot be read, or the database not reached.
 pub async fn lint(config: &Config, run_id: Uuid, files: &[PathBuf], online: bool) -> Result<Linted> {
-    let folder = match source::read(&config.dir, config.layout.as_deref()) {
+    let folder = match source::of(config) {
         // Files that were named are looked at wherever they are.
         Err(_) if !files.is_empty() => source::Folder::default(),
         folder => folder?,

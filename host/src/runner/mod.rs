@@ -131,7 +131,7 @@ pub async fn status(config: &Config, run_id: Uuid) -> Result<Status> {
 /// # Errors
 /// Whatever would stop the run before its first check.
 pub async fn plan_up(config: &Config, run_id: Uuid, to: Option<&Version>) -> Result<Plan> {
-    let folder = source::read(&config.dir, config.layout.as_deref())?;
+    let folder = source::of(config)?;
     let run = Run::begin(config, run_id).await?;
     run.refuse_other_histories(&folder).await?;
     let work = run.pending(&folder, to).await?;
@@ -146,7 +146,7 @@ pub async fn plan_up(config: &Config, run_id: Uuid, to: Option<&Version>) -> Res
 /// # Errors
 /// Whatever would stop the run before its first check.
 pub async fn plan_down(config: &Config, run_id: Uuid, revert: &Revert) -> Result<Plan> {
-    let folder = source::read(&config.dir, config.layout.as_deref())?;
+    let folder = source::of(config)?;
     let run = Run::begin(config, run_id).await?;
     let work = run.reverted(&folder, revert).await?;
     run.plan(Direction::Down, &folder, &work).await

@@ -45,7 +45,7 @@ pub struct Realigned {
 /// # Errors
 /// As [`repair`].
 pub async fn plan_repair(config: &Config, run_id: Uuid, versions: &[Version]) -> Result<Repair> {
-    let folder = source::read(&config.dir, config.layout.as_deref())?;
+    let folder = source::of(config)?;
     let run = Run::begin(config, run_id).await?;
     Ok(run.realignable(&folder, versions).await?.1)
 }
@@ -56,7 +56,7 @@ pub async fn plan_repair(config: &Config, run_id: Uuid, versions: &[Version]) ->
 /// # Errors
 /// [`Error::Refused`] for a version that has not drifted.
 pub async fn repair(config: &Config, run_id: Uuid, versions: &[Version]) -> Result<Repair> {
-    let folder = source::read(&config.dir, config.layout.as_deref())?;
+    let folder = source::of(config)?;
     let mut run = Run::begin(config, run_id).await?;
     run.locked(async |run, _| {
         let (drifted, repair) = run.realignable(&folder, versions).await?;

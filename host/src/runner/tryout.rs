@@ -40,7 +40,7 @@ type Held = BTreeSet<(u32, Mode)>;
 /// # Errors
 /// Whatever stops it before the first migration. What stops it in one is in the [`Tryout`].
 pub async fn try_out(config: &Config, run_id: Uuid, to: Option<&Version>) -> Result<Tryout> {
-    let folder = source::read(&config.dir, config.layout.as_deref())?;
+    let folder = source::of(config)?;
     let mut run = Run::begin(config, run_id).await?;
     run.persistently(async |run| run.try_out(&folder, to).await).await
 }

@@ -10,6 +10,7 @@ use std::{
 
 use super::{layout, lockfile};
 use crate::{
+    config::settings::FILE,
     error::{Error, Problem, Result},
     migration::Checksum,
     parallel,
@@ -96,7 +97,7 @@ impl Listing {
                 listing.problems.push(Problem::new(at, "the name is not UTF-8", "rename it"));
                 continue;
             };
-            if name.starts_with('.') || name == lockfile::NAME || name.ends_with(".md") {
+            if name.starts_with('.') || [lockfile::NAME, FILE].contains(&name) || name.ends_with(".md") {
                 continue;
             }
             match listing.entry(name, kind) {
@@ -171,6 +172,18 @@ impl Listing {
     /// The folders within.
     pub(super) fn folders(&self) -> impl Iterator<Item = &str> {
         self.entries.iter().filter(|entry| entry.is_folder).map(|entry| entry.name.as_str())
+    }
+
+    /// The same without the folders that are among these, wherever links lead.
+    pub(super) fn without_folders(mut self, folders: &[PathBuf]) -> Self {
+        // Mostly there are no folders at all.
+        if self.folders().next().is_some() {
+            let left_out: Vec<PathBuf> = folders.iter().filter_map(|folder| folder.canonicalize().ok()).collect();
+            let path = Arc::clone(&self.path);
+            let is_left_out = |name: &str| path.join(name).canonicalize().is_ok_and(|real| left_out.contains(&real));
+            self.entries.retain(|entry| !entry.is_folder || !is_left_out(&entry.name));
+        }
+        self
     }
 
     /// The same without some of its entries: files that the layout reads otherwise.

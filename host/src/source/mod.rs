@@ -175,13 +175,21 @@ pub fn layouts() -> Vec<&'static str> {
     layout::names()
 }
 
-/// Reads the folder whole, in the layout of this name, or in the one that it seems to have.
+/// Reads the folder of migrations as it is configured.
+///
+/// # Errors
+/// As [`read`].
+pub fn of(config: &Config) -> Result<Folder> {
+    read(&config.dir, config.layout.as_deref(), &config.own_folders())
+}
+
+/// Reads the folder whole, in the layout of this name, or in the one that it seems to have. The folders that are `own` are left out.
 ///
 /// # Errors
 /// When the folder itself cannot be read. What is wrong within it is in [`Folder::problems`], and what is wrong with one migration is with
 /// that one.
-pub fn read(folder: &Path, layout: Option<&str>) -> Result<Folder> {
-    let mut listing = Listing::of(folder)?;
+pub fn read(folder: &Path, layout: Option<&str>, own: &[PathBuf]) -> Result<Folder> {
+    let mut listing = Listing::of(folder)?.without_folders(own);
     let layout = layout::of(&listing, layout);
     let problems = std::mem::take(&mut listing.problems);
     let mut folder = Folder { layout: layout.name(), problems, ..Folder::default() };
@@ -254,7 +262,7 @@ mod tests {
 
     fn problems(files: &[(&str, &str)]) -> Vec<String> {
         let folder = folder(files);
-        let found = read(folder.path(), None).unwrap();
+        let found = read(folder.path(), None, &[]).unwrap();
         let of_migrations = found.migrations.iter().flat_map(Migration::problems);
         found.problems_beside(|_| false).iter().chain(of_migrations).map(|p| p.what.clone()).collect()
     }
@@ -270,7 +278,7 @@ mod tests {
             (".gitkeep", ""),
             ("README.md", ""),
         ]);
-        let found = read(folder.path(), None).unwrap();
+        let found = read(folder.path(), None, &[]).unwrap();
         assert!(found.problems.is_empty(), "{:?}", found.problems);
         assert_eq!(found.migrations.iter().map(Migration::name).collect::<Vec<_>>(), ["009_a", "10_b"]);
     }

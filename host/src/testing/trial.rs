@@ -221,6 +221,7 @@ pub(super) fn config(target: Target, dir: &Path) -> Config {
         stop: Stop::never(),
         so_far: crate::runner::SoFar::default(),
         events: crate::events::Events::default(),
+        log_dir: crate::telemetry::LogSection::default().dir,
         telemetry: crate::telemetry::Section::default(),
         meter: crate::telemetry::Meter::default(),
         said_again: Vec::new(),

@@ -21,7 +21,7 @@ pub struct Fit {
 
 pub async fn run(context: &Context) -> Result<ExitCode> {
     let config = &context.config;
-    let mut folder = source::read(&config.dir, config.layout.as_deref())?;
+    let mut folder = source::of(config)?;
     let components: Vec<_> = folder.migrations.iter().filter(|m| m.kind == Kind::Component).collect();
     let engine = if components.is_empty() { None } else { Some(config.engine()?) };
     let programs = join_all(components.iter().map(|m| m.program(engine.as_ref(), config))).await;

@@ -86,7 +86,8 @@ impl Settings {
     }
 }
 
-const FILE: &str = "lockgate.toml";
+/// The configuration file, unless another is named.
+pub const FILE: &str = "lockgate.toml";
 const DEFAULT: &str = "default";
 
 fn put(settings: &mut Vec<Setting>, name: String, value: Value, source: &str) {
