@@ -183,11 +183,12 @@ fn is_own_file(metadata: &Metadata) -> bool {
     metadata.is_file() && metadata.uid() == geteuid().as_raw() && metadata.mode() & 0o022 == 0
 }
 
-/// Compiled code fits only the engine that made it: its version, settings and processor.
+/// Compiled code fits only the engine that made it: its version, settings and processor; and whoever reads an entry knows how it was written.
 fn entry_name(engine: &Engine, component: &Checksum) -> String {
     let mut hasher = DefaultHasher::new();
     engine.precompile_compatibility_hash().hash(&mut hasher);
     env!("CARGO_PKG_VERSION").hash(&mut hasher);
+    MAGIC.hash(&mut hasher);
     format!("{component}-{:016x}{ENDING}", hasher.finish())
 }
 

@@ -147,6 +147,15 @@ impl Progress {
         format!("EXISTS (SELECT FROM {})", self.table)
     }
 
+    /// Whether a migration is under way, where the table is there.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read), and where it is not.
+    pub async fn is_under_way(&self, session: &Session) -> Result<bool> {
+        let told = session.texts("looking for what is under way", &format!("SELECT {}", self.is_under_way_sql())).await?;
+        Ok(told.concat() != [Some("f".to_owned())])
+    }
+
     /// What [`read`](Self::read) asks of a table that is there.
     fn question(&self) -> String {
         format!(

@@ -116,12 +116,19 @@ impl Standing {
 }
 
 impl Session {
-    /// What must be the same at the end of the open transaction, of which the session takes the lock as well.
-    pub(super) async fn baseline(&self, own: &OwnTables, seal: Option<Seal>, shared: bool) -> Result<Transaction> {
+    /// What must be the same at the end of the open transaction, for which the session takes the lock as well; of one that is begun by these
+    /// statements, where there are some.
+    pub(super) async fn baseline(
+        &self,
+        begin: Option<&str>,
+        own: &OwnTables,
+        seal: Option<Seal>,
+        shared: bool,
+    ) -> Result<Transaction> {
         const DOING: &str = "beginning a transaction";
         let first = format!("SELECT pg_catalog.pg_current_xact_id()::pg_catalog.text, {}", LockKey.taken_sql());
         let failed = |error| Error::database(DOING, error);
-        let (told, standing) = self.stands(own, LockKey, &first).await.map_err(failed)?;
+        let (told, standing) = self.stands(own, LockKey, begin, &first).await.map_err(failed)?;
         let [Some(id), taken] = told.as_slice() else {
             return Err(Error::system(DOING, "the server has not told the number of the transaction"));
         };
@@ -148,7 +155,7 @@ impl Session {
         writes: &OwnWrites,
     ) -> Result<(), Broken> {
         let sealed = transaction.seal.as_ref().map_or("true".to_owned(), Seal::is_closed);
-        let (told, standing) = self.stands(own, lock, &format!("SELECT {sealed}")).await.map_err(Broken::of)?;
+        let (told, standing) = self.stands(own, lock, None, &format!("SELECT {sealed}")).await.map_err(Broken::of)?;
         let sealed = told.first().is_some_and(|sealed| sealed.as_deref() == Some("t"));
         self.compare(transaction, &Standing { sealed, ..standing }, writes)
     }
@@ -179,15 +186,25 @@ impl Session {
         Ok(question)
     }
 
-    /// How things stand, and the row that is asked for first.
-    async fn stands(&self, own: &OwnTables, lock: LockKey, first: &str) -> Result<(Texts, Standing), DbError> {
-        let prepared = match self.standing.about(own) {
-            Some(question) => Some(question),
-            None => self.prepare_standing(own).await?,
-        };
+    /// How things stand, and the row that is asked for first; behind statements that return none, where there are some.
+    async fn stands(
+        &self,
+        own: &OwnTables,
+        lock: LockKey,
+        begin: Option<&str>,
+        first: &str,
+    ) -> Result<(Texts, Standing), DbError> {
+        let (mut begin, mut prepared) = (begin, self.standing.about(own));
+        if prepared.is_none() {
+            if let Some(begin) = begin.take() {
+                self.client().batch_execute(begin).await.map_err(|e| db_error(&e))?;
+            }
+            prepared = self.prepare_standing(own).await?;
+        }
         if let Some(Question { name, listed, .. }) = prepared {
             let (before, back) = (BEFORE.join("; "), BEHIND.join("; "));
-            let sql = format!("{first}; {before}; {PREPARED_SQL}; EXECUTE {name}; {back}");
+            let asked = format!("{first}; {before}; {PREPARED_SQL}; EXECUTE {name}; {back}");
+            let sql = begin.map_or(asked.clone(), |begin| format!("{begin}; {asked}"));
             match self.client().simple_query(&sql).await.map_err(|e| db_error(&e)) {
                 Ok(told) => {
                     let mut told = texts_of(told);

@@ -352,6 +352,10 @@ impl<'r, 'c> Passage<'r, 'c> {
     /// Where an earlier run left the migration, if one has begun it in this direction.
     async fn resumed(&mut self) -> Result<Option<Course>> {
         let (item, direction) = (self.item, self.direction);
+        // Mostly there is none, which is told sooner.
+        if !self.run.surely(async |run| run.progress.is_under_way(&run.session).await).await? {
+            return Ok(None);
+        }
         let begun = self.run.surely(async |run| run.begun(&item.version, direction).await).await?;
         let Some(course) = begun else { return Ok(None) };
         tracing::info!(migration = item.name, step = course.step_of(), "going on where an earlier run stopped");
@@ -395,8 +399,8 @@ impl<'r, 'c> Passage<'r, 'c> {
             Failpoint::Recorded.pass();
             let findings = self.verified().await?;
             Failpoint::Verified.pass();
-            self.check_recorded().await?;
-            self.check("end", transaction, &writes).await?;
+            let (recorded, unbroken) = tokio::join!(self.check_recorded(), self.check("end", transaction, &writes));
+            recorded.and(unbroken)?;
             Ok(Worked { course, ended: Some(findings) })
         };
         self.committed(course, work).await
