@@ -266,7 +266,11 @@ impl fmt::Display for Checksum {
 /// Lower-case hexadecimal.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    bytes.iter().flat_map(|b| [b >> 4, b & 15]).map(|digit| char::from(DIGITS[usize::from(digit)])).collect()
+    let mut hex = String::with_capacity(bytes.len() * 2);
+    for digit in bytes.iter().flat_map(|b| [b >> 4, b & 15]) {
+        hex.push(char::from(DIGITS[usize::from(digit)]));
+    }
+    hex
 }
 
 #[cfg(test)]

@@ -152,7 +152,8 @@ impl Progress {
     /// # Errors
     /// As [`read`](Self::read), and where it is not.
     pub async fn is_under_way(&self, session: &Session) -> Result<bool> {
-        let told = session.texts("looking for what is under way", &format!("SELECT {}", self.is_under_way_sql())).await?;
+        let told =
+            session.texts("looking for what is under way", &format!("SELECT {}", self.is_under_way_sql())).await?;
         Ok(told.concat() != [Some("f".to_owned())])
     }
 

@@ -43,8 +43,9 @@ pub(super) enum Body {
 pub(super) struct Scripts {
     pub(super) up: Source,
     pub(super) down: Down,
-    pub(super) preflight: Option<Source>,
-    pub(super) verify: Option<Source>,
+    /// In boxes, as is the text of each: most have none, and there may be thousands.
+    pub(super) preflight: Option<Box<Source>>,
+    pub(super) verify: Option<Box<Source>>,
 }
 
 /// How a migration is reverted.
@@ -65,7 +66,7 @@ pub(super) struct Source {
     name: String,
     /// The folder of migrations, out of which nothing is included.
     root: Arc<Path>,
-    text: OnceLock<Text>,
+    text: OnceLock<Box<Text>>,
     /// What its text was when it was hashed: it is still to be that when it is read.
     glance: Option<Arc<Glance>>,
     pub(super) directives: Directives,
@@ -77,7 +78,7 @@ impl Source {
     /// A whole file.
     pub(super) fn file(listing: &Listing, name: &str) -> Self {
         let (read, glance) = listing.seen(name);
-        let text = read.map_or_else(OnceLock::new, OnceLock::from);
+        let text = read.map(Box::new).map_or_else(OnceLock::new, OnceLock::from);
         Self {
             folder: Arc::clone(&listing.path),
             name: name.to_owned(),
@@ -96,14 +97,14 @@ impl Source {
     fn read(&self) -> &Text {
         self.text.get_or_init(|| {
             let read = Text::of(&self.path());
-            match self.glance.as_deref() {
+            Box::new(match self.glance.as_deref() {
                 Some(Glance { checksum, .. }) if *checksum != read.checksum => {
                     let at = self.path().display().to_string();
                     let problem = Problem::new(at, "it was changed while it was read", "run the same command again");
                     Text { text: Err(Box::new(problem)), checksum: checksum.clone() }
                 }
                 _ => read,
-            }
+            })
         })
     }
 
@@ -142,7 +143,7 @@ impl Source {
     }
 
     fn but(&self, text: Text) -> Self {
-        Self { text: OnceLock::from(text), glance: None, ..self.clone() }
+        Self { text: OnceLock::from(Box::new(text)), glance: None, ..self.clone() }
     }
 
     /// The same, run without a transaction where that is so.

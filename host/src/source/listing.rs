@@ -50,9 +50,9 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    fn new(name: &str, is_folder: bool) -> Self {
-        let is_part = !is_folder && layout::is_part(name);
-        Self { name: name.to_owned(), is_folder, is_part, text: OnceLock::new(), glance: OnceLock::new() }
+    fn new(name: String, is_folder: bool) -> Self {
+        let is_part = !is_folder && layout::is_part(&name);
+        Self { name, is_folder, is_part, text: OnceLock::new(), glance: OnceLock::new() }
     }
 }
 
@@ -92,12 +92,15 @@ impl Listing {
         let (path, top) = (Arc::from(path), Arc::from(top));
         let mut listing = Self { path, prefix, top, root, entries: Vec::new(), problems: Vec::new() };
         for (name, kind) in found {
-            let Some(name) = name.to_str() else {
-                let at = listing.path.join(&name).to_string_lossy().into_owned();
-                listing.problems.push(Problem::new(at, "the name is not UTF-8", "rename it"));
-                continue;
+            let name = match name.into_string() {
+                Ok(name) => name,
+                Err(name) => {
+                    let at = listing.path.join(&name).to_string_lossy().into_owned();
+                    listing.problems.push(Problem::new(at, "the name is not UTF-8", "rename it"));
+                    continue;
+                }
             };
-            if name.starts_with('.') || [lockfile::NAME, FILE].contains(&name) || name.ends_with(".md") {
+            if name.starts_with('.') || [lockfile::NAME, FILE].contains(&name.as_str()) || name.ends_with(".md") {
                 continue;
             }
             match listing.entry(name, kind) {
@@ -108,13 +111,13 @@ impl Listing {
         Ok(listing)
     }
 
-    fn entry(&self, name: &str, kind: fs::FileType) -> Result<Entry, Problem> {
+    fn entry(&self, name: String, kind: fs::FileType) -> Result<Entry, Problem> {
         let has_control = name.chars().any(char::is_control);
         // Only a link leads anywhere.
         if !has_control && (kind.is_file() || kind.is_dir()) {
             return Ok(Entry::new(name, kind.is_dir()));
         }
-        let path = self.path.join(name);
+        let path = self.path.join(&name);
         let at = path.display().to_string();
         if has_control {
             return Err(Problem::new(at.escape_debug().to_string(), "a control character in the name", "rename it"));

@@ -89,8 +89,8 @@ pub(super) fn read_own(listing: &Listing, found: &mut Found) {
         };
         let source = |part: Part| parts[part as usize].map(|name| Source::file(listing, name));
         let scripts = Scripts {
-            preflight: source(Part::Preflight),
-            verify: source(Part::Verify),
+            preflight: source(Part::Preflight).map(Box::new),
+            verify: source(Part::Verify).map(Box::new),
             ..Scripts::new(
                 Source::file(listing, up).heeding_its_head(),
                 source(Part::Down)
