@@ -277,6 +277,17 @@ async fn a_lock_that_is_given_back_at_the_commit_ends_the_run() {
     assert_eq!(scenario.applied().await, ["001", "002"]);
 }
 
+#[tokio::test]
+async fn a_script_that_ends_in_the_midst_of_a_statement_fails_at_its_end() {
+    for (i, up) in ["CREATE TABLE a ();\nSELECT 1 +", "SELECT 1 +\n-- that is all", "SELECT (1"].into_iter().enumerate() {
+        let scenario = Scenario::new(&format!("midst_{i}")).await.migration("001_a", up, "SELECT 1");
+        for command in ["up --no-backup", "up --atomic --no-backup"] {
+            let ran = scenario.run(command).await.fails_with(1);
+            ran.says("syntax error at end of input").says("at migrations/001_a.up.sql:").never_mentions("at or near");
+        }
+    }
+}
+
 /// A script with a table, into which it writes, and a function that is called in the COMMIT: what it has put off is put off once more.
 fn at_the_commit(what: &str) -> String {
     format!(

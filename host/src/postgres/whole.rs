@@ -666,6 +666,7 @@ impl Parts {
         }
         if done < end || unread {
             error.position = error.position.map(|position| position.saturating_sub(head));
+            end_at_the_end(&mut error, script);
             return Stopped::Script(script.error(0, done.saturating_sub(before), error));
         }
         error.position = None;
@@ -680,6 +681,16 @@ impl Parts {
             Some(Behind::AtCommit) => Stopped::AtCommit(put_off_again(error).into()),
             _ => Stopped::Broken(Broken::of(error)),
         }
+    }
+}
+
+/// A script that ends in the midst of a statement fails at what the host has put behind it, which its author has not written.
+fn end_at_the_end(error: &mut DbError, script: &Script) {
+    let length = script.message().map_or(0, |text| text.chars().count());
+    let length = u32::try_from(length).unwrap_or(u32::MAX);
+    if error.is("42601") && error.position.is_some_and(|position| position > length) {
+        error.message = "syntax error at end of input".into();
+        error.position = Some(length.saturating_add(1));
     }
 }
 
