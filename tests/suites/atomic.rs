@@ -132,7 +132,12 @@ async fn what_cannot_be_done_in_one_message_is_done_step_by_step() {
     let scenario = three("atomic_unfit").await;
     for unfit in ["RESET ALL;", "DEALLOCATE ALL;", "SET lockgate.transaction = '1';"] {
         scenario.write("migrations/002_b.up.sql", format!("CREATE TABLE b (id int); {unfit}"));
-        scenario.run(&format!("{ATOMIC} -vv")).await.succeeds().says("all of it is done once more, step by step");
+        let ran = scenario.run(&format!("{ATOMIC} -vv --events events.jsonl")).await.succeeds();
+        ran.says("all of it is done once more, step by step");
+        // 001 in one message, then all three step by step; that of 002 was not verified in one message.
+        let told = fs::read_to_string(scenario.path("events.jsonl")).unwrap();
+        assert_eq!(told.matches("\"verify_finished\"").count(), 4, "{told}");
+        scenario.remove("events.jsonl");
         assert_eq!(transactions(&scenario).await, "1");
         assert_eq!(scenario.applied().await, ["001", "002", "003"]);
         scenario.run("history --verify").await.succeeds();

@@ -235,6 +235,60 @@ async fn what_is_asked_of_each_step_cannot_be_replaced() {
 }
 
 #[tokio::test]
+async fn what_is_asked_of_each_step_is_not_answered_by_another() {
+    // One statement may answer with rows of several kinds: with what the list of the prepared statements should say, then with how things should
+    // stand. Behind it, a row of the history goes when another one comes.
+    let forged = "CREATE TABLE evil (x int);
+        CREATE TABLE saved (n text, at text);
+        CREATE TABLE stood (c1 text, c2 bool, c3 text, c4 text, c5 text, c6 int8[], c7 int8[], c8 int8[]);
+        DO $do$
+        DECLARE nm text; body text; k text;
+        BEGIN
+            SELECT p.name, split_part(p.statement, p.name || ' AS', 2) INTO STRICT nm, body FROM pg_prepared_statements p
+            WHERE p.name LIKE 'lockgate\\_standing\\_%';
+            INSERT INTO saved SELECT nm, extract('epoch' FROM prepare_time)::text FROM pg_prepared_statements WHERE name = nm;
+            EXECUTE 'INSERT INTO stood ' || body;
+            k := '(SELECT count(*) FROM public.schema_migrations WHERE version = ''002'')';
+            CREATE RULE r1 AS ON INSERT TO evil DO ALSO SELECT n, at FROM saved;
+            EXECUTE 'CREATE RULE r2 AS ON INSERT TO evil DO ALSO SELECT c1, true, c3, c4, c5, ARRAY[c6[1] + ' || k || ', c6[2], c6[3]]::int8[],
+                     ARRAY[c7[1] + ' || k || ', c7[2], c7[3]]::int8[], c8 FROM stood';
+            EXECUTE 'DEALLOCATE ' || nm;
+            EXECUTE 'PREPARE ' || nm || ' AS INSERT INTO public.evil VALUES (1)';
+        END $do$;";
+    let hack = "CREATE FUNCTION hack() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN DELETE FROM public.schema_migrations WHERE version = '001'; RETURN NULL; END $$;
+        CREATE TRIGGER hack AFTER INSERT ON public.schema_migrations FOR EACH ROW EXECUTE FUNCTION hack();";
+    let scenario = Scenario::new("forged_standing").await.tables(&["a"]);
+    scenario.up().await.succeeds();
+    for (does, says) in [
+        (hack, "it changed the tables in which the host keeps what is applied"),
+        ("SELECT pg_advisory_unlock_all();", "it released the lock that the host holds"),
+    ] {
+        let up = format!("-- lockgate: irreversible\n{forged}\n{does}{NO_DATA}");
+        scenario.write("migrations/002_b.up.sql", up);
+        for command in ["up --no-backup", "up --atomic --no-backup"] {
+            scenario.run(command).await.fails_with(1).says(says);
+            assert_eq!(scenario.applied().await, ["001"]);
+        }
+    }
+    // Nor does it matter how much it answers, or what it fails with.
+    for instead in ["SELECT g, g FROM generate_series(1, 1000000) g", "SELECT liar()"] {
+        let up = format!(
+            "-- lockgate: irreversible
+            CREATE FUNCTION liar() RETURNS int LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no' USING ERRCODE = '25P01'; END $$;
+            DO $do$ DECLARE n text; BEGIN
+                SELECT name INTO STRICT n FROM pg_prepared_statements WHERE name LIKE 'lockgate\\_standing\\_%';
+                EXECUTE 'DEALLOCATE ' || n; EXECUTE 'PREPARE ' || n || ' AS {instead}';
+            END $do$; DROP FUNCTION liar;{NO_DATA}"
+        );
+        let version = scenario.applied().await.len() + 1;
+        scenario.write(&format!("migrations/{version:03}_b.up.sql"), up);
+        scenario.run("up --no-backup").await.succeeds();
+    }
+    assert_eq!(scenario.applied().await, ["001", "002", "003"]);
+}
+
+#[tokio::test]
 async fn a_script_may_set_back_what_it_has_set() {
     let up = "SET work_mem = '10MB'; CREATE TABLE a (); RESET ALL;";
     let scenario = Scenario::new("set_back").await.migration("001_a", up, "DROP TABLE a; RESET ALL;");
@@ -279,7 +333,8 @@ async fn a_lock_that_is_given_back_at_the_commit_ends_the_run() {
 
 #[tokio::test]
 async fn a_script_that_ends_in_the_midst_of_a_statement_fails_at_its_end() {
-    for (i, up) in ["CREATE TABLE a ();\nSELECT 1 +", "SELECT 1 +\n-- that is all", "SELECT (1"].into_iter().enumerate() {
+    for (i, up) in ["CREATE TABLE a ();\nSELECT 1 +", "SELECT 1 +\n-- that is all", "SELECT (1"].into_iter().enumerate()
+    {
         let scenario = Scenario::new(&format!("midst_{i}")).await.migration("001_a", up, "SELECT 1");
         for command in ["up --no-backup", "up --atomic --no-backup"] {
             let ran = scenario.run(command).await.fails_with(1);

@@ -115,6 +115,8 @@ async fn the_host_s_own_folders_and_its_settings_may_lie_among_the_migrations() 
     }
     assert!(!scenario.files("migrations/logs").is_empty() && !scenario.files("migrations/backups").is_empty());
     scenario.run("up").await.refuses_with(2).says("logs: a folder among the migrations");
+    scenario.write("migrations/logs/003_c.up.sql", "SELECT 1");
+    scenario.run(&format!("{own} plan")).await.refuses_with(2).says("logs: a folder among the migrations");
 }
 
 #[tokio::test]

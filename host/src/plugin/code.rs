@@ -9,7 +9,7 @@ use std::{
 
 use bytes::Bytes;
 
-use crate::migration::Checksum;
+use crate::{files, migration::Checksum};
 
 /// See the module.
 #[derive(Debug, Clone)]
@@ -31,7 +31,15 @@ impl Code {
     /// # Errors
     /// When it cannot be read.
     pub fn in_file(path: &Path) -> io::Result<(Self, Checksum)> {
-        let (digest, length) = Checksum::of_reader(File::open(path)?)?;
+        Self::of(path, files::open(path)?)
+    }
+
+    /// The same of a file that is open.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn of(path: &Path, file: File) -> io::Result<(Self, Checksum)> {
+        let (digest, length) = Checksum::of_reader(file)?;
         Ok((Self::File { path: path.to_owned(), length }, digest))
     }
 
@@ -51,8 +59,8 @@ impl Code {
         match self {
             Self::Bytes(bytes) => Ok(bytes.clone()),
             Self::File { path, length } => {
-                let mut bytes = Vec::new();
-                let read = File::open(path).and_then(|file| file.take(length + 1).read_to_end(&mut bytes));
+                let mut bytes = Vec::with_capacity(usize::try_from(length + 1).unwrap_or_default());
+                let read = files::open(path).and_then(|file| file.take(length + 1).read_to_end(&mut bytes));
                 read.map_err(|e| format!("it cannot be read: {e}"))?;
                 if Checksum::of_bytes(&bytes) != *digest {
                     return Err("it was changed while it was read; run the same command again".into());

@@ -194,10 +194,10 @@ impl Handle {
         mut each: impl FnMut(usize, Rows),
     ) -> Result<(), (usize, DbError)> {
         let Some(first) = statements.first() else { return Ok(()) };
-        let asked = self.asked();
-        let (begun, mut prepared) = tokio::join!(asked.batch_execute(before), self.prepared(first));
-        begun.map_err(|e| (0, db_error(&e)))?;
-        drop(asked);
+        let begin = async { if before.is_empty() { Ok(()) } else { self.asked().batch_execute(before).await } };
+        let (begun, mut prepared) = tokio::join!(begin, self.prepared(first));
+        // It stands nowhere in the author's file.
+        begun.map_err(|e| (0, DbError { position: None, ..db_error(&e) }))?;
         for (n, sql) in statements.iter().enumerate() {
             let statement = prepared.map_err(|e| (n, db_error(&e)))?;
             let next = async {

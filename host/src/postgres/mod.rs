@@ -1,5 +1,6 @@
 //! The one place that talks to PostgreSQL.
 
+mod answers;
 mod asked;
 mod connect;
 mod copy;

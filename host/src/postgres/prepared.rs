@@ -12,9 +12,16 @@ pub(super) const PREPARED_SQL: &str =
 /// A prepared statement is not there: `invalid_sql_statement_name`.
 pub(super) const GONE: &str = "26000";
 
+const OURS: &str = "lockgate_";
+
 /// A name that nobody knows before it is there.
 pub(super) fn name(id: Uuid, what: &str) -> String {
-    format!("lockgate_{what}_{}", id.simple())
+    format!("{OURS}{what}_{}", id.simple())
+}
+
+/// Whether a name may be one of these.
+pub(super) fn may_be_ours(name: &str) -> bool {
+    name.starts_with(OURS)
 }
 
 /// The columns of a row, as the server writes them; `None` is NULL.
@@ -37,11 +44,6 @@ pub(super) fn pairs(rows: &[Texts]) -> impl Iterator<Item = (&str, &str)> {
     })
 }
 
-/// The numbers of an array, as the server writes it.
-pub(super) fn counts(array: Option<&str>) -> Option<Vec<i64>> {
-    array?.trim_matches(['{', '}']).split(',').map(|n| n.parse().ok()).collect()
-}
-
 /// The names of what the host has prepared, and when each was prepared, in seconds since 1970. Whoever puts another in the place of one does so
 /// later.
 #[derive(Debug, Clone)]
@@ -57,10 +59,11 @@ impl Listed {
         (listed.len() == names.len()).then_some(Self(listed))
     }
 
-    /// Whether what [`PREPARED_SQL`] has told now has each of them as it was prepared.
+    /// Whether what [`PREPARED_SQL`] has told now has each of them as it was prepared, and once.
     pub(super) fn is_intact<'a>(&self, told: impl Iterator<Item = (&'a str, &'a str)>) -> bool {
-        let found: HashMap<&str, &str> = told.collect();
-        self.0.iter().all(|(name, at)| found.get(name.as_str()) == Some(&at.as_str()))
+        let mut found: HashMap<&str, Vec<&str>> = HashMap::new();
+        told.for_each(|(name, at)| found.entry(name).or_default().push(at));
+        self.0.iter().all(|(name, at)| found.get(name.as_str()).is_some_and(|times| times == &[at.as_str()]))
     }
 }
 
@@ -73,7 +76,9 @@ mod tests {
         let names = ["a".to_owned(), "b".to_owned()];
         let listed = Listed::of([("a", "1"), ("x", "3"), ("b", "2")].into_iter(), &names).unwrap();
         assert!(listed.is_intact([("b", "2"), ("y", "9"), ("a", "1")].into_iter()));
-        for told in [vec![("a", "1")], vec![("a", "1"), ("b", "2.5")], vec![]] {
+        for told in
+            [vec![("a", "1")], vec![("a", "1"), ("b", "2.5")], vec![], vec![("a", "1"), ("b", "2"), ("b", "2.5")]]
+        {
             assert!(!listed.is_intact(told.into_iter()));
         }
         assert!(Listed::of([("a", "1")].into_iter(), &names).is_none());

@@ -220,9 +220,11 @@ impl Session {
     /// With a seal, it cannot be committed but by [`commit`](Self::commit).
     pub async fn begin(&self, timeouts: Timeouts, own: &OwnTables, seal: Option<Seal>) -> Result<Transaction> {
         self.transaction_begins().await?;
-        let close = seal.as_ref().map_or(String::new(), |seal| format!("; {}", seal.close()));
-        let begin = format!("BEGIN; {}; {SYNCHRONOUS_COMMIT}{close}", timeouts.sql("SET LOCAL"));
-        self.baseline(Some(&begin), own, seal, false).await
+        let mut begin = vec!["BEGIN".to_owned()];
+        begin.extend(timeouts.statements("SET LOCAL"));
+        begin.push(SYNCHRONOUS_COMMIT.to_owned());
+        begin.extend(seal.as_ref().map(Seal::close));
+        self.baseline(&begin, own, seal, false).await
     }
 
     /// Makes the session within the open transaction what it is at the beginning of one: for several migrations in one transaction, of
@@ -263,7 +265,7 @@ impl Session {
         if let Some(seal) = &seal {
             self.batch("sealing a part of a transaction", &seal.close()).await?;
         }
-        self.baseline(None, own, seal, shared).await
+        self.baseline(&[], own, seal, shared).await
     }
 
     /// Runs what is still put off at the end of a part of the open transaction as [`commit`](Self::commit) would: read-only. Nothing is put off

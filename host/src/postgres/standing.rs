@@ -1,18 +1,20 @@
 //! How things stand in a transaction: what a migration may not change, and must be the same at its end.
 //!
-//! It is one question, which is asked at the beginning of a transaction, behind each step and at its end. It takes the server several times as long to
-//! plan as to answer, so it is prepared once a session, when it is asked first. A script can find what is prepared, and put another in its place, or take it away: whether
+//! It is one question, which is asked at the beginning of a transaction, behind each step and at its end. It takes the server several times as
+//! long to plan as to answer, so it is prepared once a session, when it is asked first. A script can find what is prepared, and put another in its place, or take it away: whether
 //! it is still the host's is asked right before it, in the same message. Where it is not, the question is asked as if nothing were prepared.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use tokio_postgres::SimpleQueryRow;
 use uuid::Uuid;
 
 use super::{
+    answers::{Answers, counts, is_true, text},
     handle::db_error,
     lock::LockKey,
     own::{OwnTables, OwnWrites, Signature, signature_sql, writes_sql},
-    prepared::{GONE, Listed, PREPARED_SQL, Texts, counts, name, pairs, texts_of},
+    prepared::{Listed, PREPARED_SQL, name, pairs, texts_of},
     seal::Seal,
     session::Session,
 };
@@ -67,15 +69,21 @@ pub(super) struct Asking(Mutex<Option<Question>>);
 
 #[derive(Clone)]
 struct Question {
-    name: String,
-    listed: Listed,
+    /// `None`: it cannot be prepared here.
+    prepared: Option<Prepared>,
     /// What it is about.
     own: OwnTables,
 }
 
+#[derive(Clone)]
+struct Prepared {
+    name: String,
+    listed: Listed,
+}
+
 impl Asking {
-    fn about(&self, own: &OwnTables) -> Option<Question> {
-        self.question().clone().filter(|question| question.own == *own)
+    fn about(&self, own: &OwnTables) -> Option<Option<Prepared>> {
+        self.question().as_ref().filter(|question| question.own == *own).map(|question| question.prepared.clone())
     }
 
     fn question(&self) -> MutexGuard<'_, Option<Question>> {
@@ -88,29 +96,55 @@ pub(super) const BEFORE: [&str; 2] = ["SAVEPOINT lockgate_standing", "SET LOCAL 
 pub(super) const BEHIND: [&str; 2] = ["ROLLBACK TO SAVEPOINT lockgate_standing", "RELEASE SAVEPOINT lockgate_standing"];
 
 /// The columns of [`Standing`]. Every name with its schema: the migration may have changed the search path.
-fn standing_sql(own: &OwnTables, lock: LockKey) -> String {
+fn standing_sql(own: &OwnTables) -> String {
     let names = own.literals();
     let [history, journal, progress, _] = names.each_ref().map(|name| writes_sql(name));
     format!(
         "SELECT {ROLES_SQL}, {}, pg_catalog.pg_current_xact_id_if_assigned()::pg_catalog.text, {SETTINGS_SQL}, {}, {history}, {journal}, {progress}",
-        lock.held_sql(),
+        LockKey.held_sql(),
         signature_sql(names.each_ref().map(String::as_str)),
     )
 }
 
-impl Standing {
-    fn of(told: &Texts) -> Self {
-        let text = |i: usize| told.get(i).cloned().flatten().unwrap_or_default();
-        let is_true = |i: usize| text(i) == "t";
-        let writes = |i: usize| counts(told.get(i).and_then(Option::as_deref));
+impl From<&SimpleQueryRow> for Standing {
+    fn from(told: &SimpleQueryRow) -> Self {
         Self {
-            roles: text(0),
-            lock_held: is_true(1),
-            transaction: told.get(2).cloned().flatten(),
-            settings: text(3),
-            signature: Signature::of(&text(4)),
-            writes: [5, 6, 7].map(writes),
+            roles: text(told, 0),
+            lock_held: is_true(told, 1),
+            transaction: told.try_get(2).ok().flatten().map(str::to_owned),
+            settings: text(told, 3),
+            signature: Signature::of(&text(told, 4)),
+            writes: [5, 6, 7].map(|i| counts(told, i)),
             sealed: true,
+        }
+    }
+}
+
+/// Why it was not told how things stand.
+enum Untold {
+    /// There is no transaction.
+    NoTransaction,
+    Failed(DbError),
+}
+
+impl Untold {
+    /// Of an error at the savepoint around the question; whatever else fails may say what it likes.
+    fn at_the_savepoint(error: DbError) -> Self {
+        if error.is("25P01") { Self::NoTransaction } else { Self::Failed(error) }
+    }
+}
+
+impl From<DbError> for Untold {
+    fn from(error: DbError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<Untold> for Broken {
+    fn from(untold: Untold) -> Self {
+        match untold {
+            Untold::NoTransaction => Self::Transaction,
+            Untold::Failed(error) => Self::of(error),
         }
     }
 }
@@ -120,19 +154,19 @@ impl Session {
     /// statements, where there are some.
     pub(super) async fn baseline(
         &self,
-        begin: Option<&str>,
+        begin: &[String],
         own: &OwnTables,
         seal: Option<Seal>,
         shared: bool,
     ) -> Result<Transaction> {
         const DOING: &str = "beginning a transaction";
         let first = format!("SELECT pg_catalog.pg_current_xact_id()::pg_catalog.text, {}", LockKey.taken_sql());
-        let failed = |error| Error::database(DOING, error);
-        let (told, standing) = self.stands(own, LockKey, begin, &first).await.map_err(failed)?;
-        let [Some(id), taken] = told.as_slice() else {
-            return Err(Error::system(DOING, "the server has not told the number of the transaction"));
-        };
-        if taken.as_deref() != Some("t") {
+        let stands = self.stands(own, begin, &first).await.map_err(|untold| match untold {
+            Untold::NoTransaction => Error::system(DOING, "there is none any more"),
+            Untold::Failed(error) => Error::database(DOING, error),
+        });
+        let (told, standing) = stands?;
+        if !is_true(&told, 1) {
             return Err(Error::RefusedMidway {
                 what: "the session has lost the lock of the run: a migration before gave it back when it committed"
                     .into(),
@@ -140,7 +174,7 @@ impl Session {
             });
         }
         let Standing { signature, writes, settings, .. } = standing;
-        Ok(Transaction { id: id.clone(), signature, writes, shared, settings, seal })
+        Ok(Transaction { id: text(&told, 0), signature, writes, shared, settings, seal })
     }
 
     /// Looks whether the transaction, the lock, the role and the host's own tables are still as the host left them.
@@ -150,83 +184,108 @@ impl Session {
     pub async fn check_unbroken(
         &self,
         transaction: &Transaction,
-        lock: LockKey,
         own: &OwnTables,
         writes: &OwnWrites,
     ) -> Result<(), Broken> {
         let sealed = transaction.seal.as_ref().map_or("true".to_owned(), Seal::is_closed);
-        let (told, standing) = self.stands(own, lock, None, &format!("SELECT {sealed}")).await.map_err(Broken::of)?;
-        let sealed = told.first().is_some_and(|sealed| sealed.as_deref() == Some("t"));
-        self.compare(transaction, &Standing { sealed, ..standing }, writes)
+        let (told, standing) = self.stands(own, &[], &format!("SELECT {sealed}")).await?;
+        self.compare(transaction, &Standing { sealed: is_true(&told, 0), ..standing }, writes)
     }
 
     /// Prepares the question within the open transaction; `None` where that is impossible, and the transaction goes on. By itself, because the server
     /// keeps the text of the whole message with it.
-    async fn prepare_standing(&self, own: &OwnTables) -> Result<Option<Question>, DbError> {
+    async fn prepare_standing(&self, own: &OwnTables) -> Result<Option<Prepared>, Untold> {
         let name = name(Uuid::now_v7(), "standing");
-        let prepare = format!("PREPARE {name} AS {}", standing_sql(own, LockKey));
+        let prepare = format!("PREPARE {name} AS {}", standing_sql(own));
         let (before, back) = (BEFORE.join("; "), BEHIND.join("; "));
         let behind = format!("{PREPARED_SQL}; {back}");
         let client = self.client();
         let (begun, prepared, listed) =
             tokio::join!(client.simple_query(&before), client.simple_query(&prepare), client.simple_query(&behind));
-        begun.map_err(|e| db_error(&e))?;
+        begun.map_err(|e| Untold::at_the_savepoint(db_error(&e)))?;
         let listed = match prepared.and(listed) {
             Ok(listed) => Listed::of(pairs(&texts_of(listed)), std::slice::from_ref(&name)),
-            Err(error) if self.is_closed() => return Err(db_error(&error)),
+            Err(error) if self.is_closed() => return Err(db_error(&error).into()),
             Err(error) => {
                 tracing::debug!(error = %db_error(&error), "what is asked of each step is not prepared");
                 self.client().batch_execute(&back).await.map_err(|e| db_error(&e))?;
                 None
             }
         };
-        let own = own.clone();
-        let question = listed.map(|listed| Question { name, listed, own });
-        self.standing.question().clone_from(&question);
-        Ok(question)
+        let prepared = listed.map(|listed| Prepared { name, listed });
+        *self.standing.question() = Some(Question { prepared: prepared.clone(), own: own.clone() });
+        Ok(prepared)
     }
 
-    /// How things stand, and the row that is asked for first; behind statements that return none, where there are some.
+    /// How things stand, and the row that is asked for first; behind statements that begin a transaction, where there are some.
+    ///
+    /// Each answer is taken by the number of its statement: what was put in the place of the question may answer with rows like those of another.
     async fn stands(
         &self,
         own: &OwnTables,
-        lock: LockKey,
-        begin: Option<&str>,
+        begin: &[String],
         first: &str,
-    ) -> Result<(Texts, Standing), DbError> {
+    ) -> Result<(SimpleQueryRow, Standing), Untold> {
         let (mut begin, mut prepared) = (begin, self.standing.about(own));
         if prepared.is_none() {
-            if let Some(begin) = begin.take() {
-                self.client().batch_execute(begin).await.map_err(|e| db_error(&e))?;
+            if !begin.is_empty() {
+                self.client().batch_execute(&begin.join("; ")).await.map_err(|e| db_error(&e))?;
+                begin = &[];
             }
-            prepared = self.prepare_standing(own).await?;
+            prepared = Some(self.prepare_standing(own).await?);
         }
-        if let Some(Question { name, listed, .. }) = prepared {
-            let (before, back) = (BEFORE.join("; "), BEHIND.join("; "));
-            let asked = format!("{first}; {before}; {PREPARED_SQL}; EXECUTE {name}; {back}");
-            let sql = begin.map_or(asked.clone(), |begin| format!("{begin}; {asked}"));
-            match self.client().simple_query(&sql).await.map_err(|e| db_error(&e)) {
-                Ok(told) => {
-                    let mut told = texts_of(told);
-                    let standing = told.pop().unwrap_or_default();
-                    if listed.is_intact(pairs(&told)) {
-                        return Ok((told.swap_remove(0), Standing::of(&standing)));
-                    }
+        let begin = begin.iter().map(String::as_str);
+        let Some(Prepared { name, listed }) = prepared.flatten() else {
+            return self.stands_unprepared(own, &begin.chain([first]).collect::<Vec<_>>()).await;
+        };
+        let execute = format!("EXECUTE {name}");
+        let savepoint = begin.len() + 1;
+        let listing = savepoint + BEFORE.len();
+        let statements: Vec<&str> =
+            begin.chain([first]).chain(BEFORE).chain([PREPARED_SQL, &execute]).chain(BEHIND).collect();
+        let (mut answers, asked) = self.answered(&statements, listing).await;
+        match asked {
+            Ok(()) if listed.is_intact(answers.listed()) => {
+                if let (Some(standing), Some(first)) = (answers.take_row(listing + 1), answers.take_row(savepoint - 1))
+                {
+                    return Ok((first, (&standing).into()));
                 }
-                Err(error) if error.is(GONE) => {
-                    self.client().batch_execute(&back).await.map_err(|e| db_error(&e))?;
-                }
-                Err(error) => return Err(error),
             }
-            // Somebody else's, or taken away: it counts for nothing.
-            *self.standing.question() = None;
+            Ok(()) => {}
+            Err(error) if self.is_closed() || error.connection_lost => return Err(error.into()),
+            Err(error) if answers.done == savepoint => return Err(Untold::at_the_savepoint(error)),
+            Err(error) if answers.done < listing => return Err(error.into()),
+            // It is gone, or somebody else's, who may say what he likes.
+            Err(_) => self.client().batch_execute(&BEHIND.join("; ")).await.map_err(|e| db_error(&e))?,
         }
-        let sql = format!("{first}; {}", standing_sql(own, lock));
-        let told = texts_of(self.client().simple_query(&sql).await.map_err(|e| db_error(&e))?);
-        match <[Texts; 2]>::try_from(told) {
-            Ok([first, standing]) => Ok((first, Standing::of(&standing))),
-            Err(_) => Err(DbError { message: "the server has not told how things stand".into(), ..DbError::default() }),
+        // It counts for nothing, and is prepared anew when it is asked next.
+        *self.standing.question() = None;
+        self.stands_unprepared(own, &[first]).await
+    }
+
+    async fn stands_unprepared(&self, own: &OwnTables, before: &[&str]) -> Result<(SimpleQueryRow, Standing), Untold> {
+        let question = standing_sql(own);
+        let statements = [before, &[&question]].concat();
+        let (mut answers, asked) = self.answered(&statements, usize::MAX).await;
+        asked?;
+        match (answers.take_row(before.len()), answers.take_row(before.len() - 1)) {
+            (Some(standing), Some(first)) => Ok((first, (&standing).into())),
+            _ => {
+                Err(DbError { message: "the server has not told how things stand".into(), ..DbError::default() }.into())
+            }
         }
+    }
+
+    /// The answers to statements in one message, as far as they go.
+    async fn answered(&self, statements: &[&str], listing: usize) -> (Answers, Result<(), DbError>) {
+        let sql = statements.join("; ");
+        let mut answers = Answers::to(0..0, listing);
+        let client = self.client().of(sql.len());
+        let asked = match client.simple_query_raw(&sql).await {
+            Ok(stream) => answers.of(stream).await,
+            Err(error) => Err(db_error(&error)),
+        };
+        (answers, asked)
     }
 
     /// Compares how things stand with how the host left them, but for what it has written itself.
@@ -277,7 +336,6 @@ impl Broken {
     /// What it means that the server did not say how things stand.
     pub(super) fn of(error: DbError) -> Self {
         match error.sqlstate.as_deref() {
-            Some("25P01") => Self::Transaction,
             Some("25P02") => Self::Aborted,
             // The role that the host was given may look at its tables.
             Some("42501") => Self::Role,

@@ -18,18 +18,18 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use futures_util::{TryStreamExt as _, future::try_join_all};
+use futures_util::future::try_join_all;
 use tokio::task::JoinHandle;
-use tokio_postgres::{SimpleQueryMessage, SimpleQueryRow, SimpleQueryStream};
 use uuid::Uuid;
 
 use super::{
+    answers::{Answers, counts, is_true, text},
     handle::db_error,
     history::{History, Record},
     journal::{Entry, Journal},
     lock::LockKey,
     own::{OwnTables, OwnWrites, Signature, WrittenRows, signature_sql, writes_sql, written_sql},
-    prepared::{GONE, Listed, PREPARED_SQL, counts, name, pairs},
+    prepared::{GONE, Listed, PREPARED_SQL, name, pairs},
     quote_literal,
     session::{SETTLE_READ_ONLY, SYNCHRONOUS_COMMIT, Session, Timeouts, put_off_again},
     standing::{BEFORE, BEHIND, Broken, ROLES_SQL, SETTINGS_SQL, Standing, Transaction},
@@ -251,7 +251,7 @@ impl Message {
         let bytes = sql.len();
         let asked = session.client().of(bytes).simple_query_raw(&sql).await.map_err(|e| db_error(&e));
         let open = session.handle().questions.clone();
-        let mut answers = Answers::to(parts.script.clone());
+        let mut answers = parts.answers();
         let answered = tokio::spawn(async move {
             let _open = open.ask().of(bytes);
             let answered = match asked {
@@ -274,7 +274,7 @@ impl Sent {
                 // The program ends.
                 Err(_) => {
                     let lost = DbError { connection_lost: true, ..DbError::default() };
-                    let answers = Answers::to(parts.script.clone());
+                    let answers = parts.answers();
                     (parts, answers, Err(lost))
                 }
             },
@@ -596,7 +596,7 @@ impl Whole<'_> {
         if [Behind::History, Behind::Journal].iter().any(|what| answers.touched.get(parts.last(*what)) != Some(&1)) {
             return Err(Stopped::Unrecorded);
         }
-        if !questions.prepared.is_intact(answers.pairs(parts.last(Behind::Prepared))) {
+        if !questions.prepared.is_intact(answers.listed()) {
             tracing::warn!("what the host had prepared was replaced; the migration is run once more, step by step");
             session.prepared.forget();
             return Err(Stopped::Unfit);
@@ -607,7 +607,7 @@ impl Whole<'_> {
         let transaction = Transaction {
             id: text(begin, 0),
             signature: questions.signature.clone(),
-            writes: [1, 2, 3].map(|i| counts(begin.get(i))),
+            writes: [1, 2, 3].map(|i| counts(begin, i)),
             settings: text(begin, 4),
             shared: false,
             seal: None,
@@ -615,10 +615,10 @@ impl Whole<'_> {
         let standing = Standing {
             roles: text(end, 0),
             lock_held: is_true(end, 3),
-            transaction: end.get(4).map(str::to_owned),
+            transaction: end.try_get(4).ok().flatten().map(str::to_owned),
             settings: text(end, 5),
             signature: Signature::of(&text(end, 6)),
-            writes: [7, 8, 9].map(|i| counts(end.get(i))),
+            writes: [7, 8, 9].map(|i| counts(end, i)),
             sealed: true,
         };
         if standing.signature != transaction.signature {
@@ -651,6 +651,11 @@ impl Whole<'_> {
 }
 
 impl Parts {
+    /// None yet.
+    fn answers(&self) -> Answers {
+        Answers::to(self.script.clone(), self.last(Behind::Prepared))
+    }
+
     /// The number of the last statement that is for this; one that has no answer where there is none.
     fn last(&self, what: Behind) -> usize {
         self.behind.iter().rposition(|of| *of == what).map_or(usize::MAX, |i| self.script.end + i)
@@ -692,58 +697,4 @@ fn end_at_the_end(error: &mut DbError, script: &Script) {
         error.message = "syntax error at end of input".into();
         error.position = Some(length.saturating_add(1));
     }
-}
-
-/// What the server answers to a message, as far as it goes.
-struct Answers {
-    /// The numbers of the script's statements.
-    script: Range<usize>,
-    /// The statements that are done.
-    done: usize,
-    /// How many rows each of them has touched.
-    touched: Vec<u64>,
-    /// The rows of the host's questions, each with the number of its statement. What a script selects is nobody's to keep.
-    rows: Vec<(usize, SimpleQueryRow)>,
-}
-
-impl Answers {
-    fn to(script: Range<usize>) -> Self {
-        Self { script, done: 0, touched: Vec::new(), rows: Vec::new() }
-    }
-
-    async fn of(&mut self, answers: SimpleQueryStream) -> Result<(), DbError> {
-        let mut answers = std::pin::pin!(answers);
-        while let Some(answer) = answers.try_next().await.map_err(|e| db_error(&e))? {
-            match answer {
-                SimpleQueryMessage::CommandComplete(touched) => {
-                    self.done += 1;
-                    self.touched.push(touched);
-                }
-                SimpleQueryMessage::Row(row) if !self.script.contains(&self.done) => self.rows.push((self.done, row)),
-                _ => {}
-            }
-        }
-        Ok(())
-    }
-
-    fn rows_of(&self, statement: usize) -> impl Iterator<Item = &SimpleQueryRow> {
-        self.rows.iter().filter(move |(of, _)| *of == statement).map(|(_, row)| row)
-    }
-
-    fn row(&self, statement: usize) -> Option<&SimpleQueryRow> {
-        self.rows_of(statement).next()
-    }
-
-    /// The rows of two columns of a statement.
-    fn pairs(&self, statement: usize) -> impl Iterator<Item = (&str, &str)> {
-        self.rows_of(statement).filter_map(|row| Some((row.try_get(0).ok()??, row.try_get(1).ok()??)))
-    }
-}
-
-fn text(row: &SimpleQueryRow, i: usize) -> String {
-    row.try_get(i).ok().flatten().unwrap_or_default().to_owned()
-}
-
-fn is_true(row: &SimpleQueryRow, i: usize) -> bool {
-    row.try_get(i).ok().flatten() == Some("t")
 }

@@ -399,8 +399,8 @@ impl<'r, 'c> Passage<'r, 'c> {
             Failpoint::Recorded.pass();
             let findings = self.verified().await?;
             Failpoint::Verified.pass();
-            let (recorded, unbroken) = tokio::join!(self.check_recorded(), self.check("end", transaction, &writes));
-            recorded.and(unbroken)?;
+            self.check_recorded().await?;
+            self.check("end", transaction, &writes).await?;
             Ok(Worked { course, ended: Some(findings) })
         };
         self.committed(course, work).await
@@ -531,7 +531,7 @@ impl<'r, 'c> Passage<'r, 'c> {
 
     async fn check(&self, step: &str, transaction: &Transaction, writes: &OwnWrites) -> Result<(), Stopped> {
         let run = &*self.run;
-        let checked = run.session.check_unbroken(transaction, run.lock, &run.own_tables(), writes).await;
+        let checked = run.session.check_unbroken(transaction, &run.own_tables(), writes).await;
         checked.map_err(Stopped::broken(step, self.item))
     }
 

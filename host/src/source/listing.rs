@@ -2,6 +2,7 @@
 
 use std::{
     cell::RefCell,
+    ffi::OsString,
     fs::{self, File},
     io::{self, Read as _},
     path::{Path, PathBuf},
@@ -177,13 +178,20 @@ impl Listing {
         self.entries.iter().filter(|entry| entry.is_folder).map(|entry| entry.name.as_str())
     }
 
-    /// The same without the folders that are among these, wherever links lead.
+    /// The same without the folders that are among these, wherever links lead; but for one that holds scripts or components, which is not to be left out
+    /// in silence.
     pub(super) fn without_folders(mut self, folders: &[PathBuf]) -> Self {
         // Mostly there are no folders at all.
         if self.folders().next().is_some() {
             let left_out: Vec<PathBuf> = folders.iter().filter_map(|folder| folder.canonicalize().ok()).collect();
             let path = Arc::clone(&self.path);
-            let is_left_out = |name: &str| path.join(name).canonicalize().is_ok_and(|real| left_out.contains(&real));
+            let may_be_one = |name: OsString| [".sql", ".wasm"].iter().any(|end| name.to_string_lossy().ends_with(end));
+            let holds_one = |folder: &Path| {
+                fs::read_dir(folder).is_ok_and(|files| files.flatten().any(|file| may_be_one(file.file_name())))
+            };
+            let is_left_out = |name: &str| {
+                path.join(name).canonicalize().is_ok_and(|real| left_out.contains(&real) && !holds_one(&real))
+            };
             self.entries.retain(|entry| !entry.is_folder || !is_left_out(&entry.name));
         }
         self

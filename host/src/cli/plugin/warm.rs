@@ -82,7 +82,7 @@ type Component = (Code, Checksum);
 fn component(context: &Context, file: &Path) -> Result<Component, Problem> {
     let limits = context.config.limits_of(&stem(file));
     let hashed = files::regular(file, limits.component_max_bytes, "component_max_bytes")
-        .and_then(|_| Code::in_file(file).map_err(|e| format!("it cannot be read: {e}")));
+        .and_then(|open| Code::of(file, open).map_err(|e| format!("it cannot be read: {e}")));
     hashed.map_err(|why| Problem::new(file.display().to_string(), why, "name a component"))
 }
 

@@ -114,8 +114,9 @@ impl Passage<'_, '_> {
         let own = run.own_tables();
         let (whole, migration) = (run.in_one_message(&own, self.direction), self.as_one_script(self.item, script));
         let ran = self.told_whole(script, whole.join(&run.session, &migration, written)).await?;
+        let Some((course, ran)) = ran else { return Ok(None) };
         self.has_no_verification();
-        Ok(ran.and_then(|(course, ran)| Some((course, ran.written?))))
+        Ok(ran.written.map(|written| (course, written)))
     }
 
     /// Verifies it in the transaction in which it was run and recorded, as it was found; what is undone has not changed that.
