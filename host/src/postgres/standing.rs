@@ -124,19 +124,19 @@ impl From<&SimpleQueryRow> for Standing {
 enum Untold {
     /// There is no transaction.
     NoTransaction,
-    Failed(DbError),
+    Failed(Box<DbError>),
 }
 
 impl Untold {
     /// Of an error at the savepoint around the question; whatever else fails may say what it likes.
     fn at_the_savepoint(error: DbError) -> Self {
-        if error.is("25P01") { Self::NoTransaction } else { Self::Failed(error) }
+        if error.is("25P01") { Self::NoTransaction } else { error.into() }
     }
 }
 
 impl From<DbError> for Untold {
     fn from(error: DbError) -> Self {
-        Self::Failed(error)
+        Self::Failed(Box::new(error))
     }
 }
 
@@ -144,7 +144,7 @@ impl From<Untold> for Broken {
     fn from(untold: Untold) -> Self {
         match untold {
             Untold::NoTransaction => Self::Transaction,
-            Untold::Failed(error) => Self::of(error),
+            Untold::Failed(error) => Self::of(*error),
         }
     }
 }
@@ -163,7 +163,7 @@ impl Session {
         let first = format!("SELECT pg_catalog.pg_current_xact_id()::pg_catalog.text, {}", LockKey.taken_sql());
         let stands = self.stands(own, begin, &first).await.map_err(|untold| match untold {
             Untold::NoTransaction => Error::system(DOING, "there is none any more"),
-            Untold::Failed(error) => Error::database(DOING, error),
+            Untold::Failed(error) => Error::database(DOING, *error),
         });
         let (told, standing) = stands?;
         if !is_true(&told, 1) {

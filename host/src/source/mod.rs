@@ -335,7 +335,7 @@ mod tests {
         let outside = folder(&[("secret.sql", "select 1")]);
         let inside = folder(&[("001_a.down.sql", "")]);
         std::os::unix::fs::symlink(outside.path().join("secret.sql"), inside.path().join("001_a.up.sql")).unwrap();
-        let found = read(inside.path(), None).unwrap();
+        let found = read(inside.path(), None, &[]).unwrap();
         assert!(found.problems.iter().any(|p| p.what.contains("leads out")), "{:?}", found.problems);
     }
 
