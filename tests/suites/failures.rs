@@ -289,6 +289,52 @@ async fn what_is_asked_of_each_step_is_not_answered_by_another() {
 }
 
 #[tokio::test]
+async fn nothing_of_a_migration_runs_when_the_host_writes() {
+    // Triggers that forge the host's entry and are gone again behind it.
+    let triggers =
+        "CREATE TRIGGER a1 BEFORE INSERT ON public.schema_migrations_journal FOR EACH ROW EXECUTE FUNCTION bf();
+        CREATE TRIGGER tt AFTER INSERT ON public.schema_migrations_journal FOR EACH ROW EXECUTE FUNCTION tf();";
+    let functions = "CREATE FUNCTION bf() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.detail := 'forged'; RETURN NEW; END $$;
+        CREATE FUNCTION tf() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+            DROP TRIGGER a1 ON public.schema_migrations_journal; DROP TRIGGER tt ON public.schema_migrations_journal; RETURN NULL;
+        END $$;";
+    let put_off = format!(
+        "CREATE TABLE later (i int);
+         CREATE FUNCTION makes() RETURNS trigger LANGUAGE plpgsql AS $m$ BEGIN {triggers} RETURN NULL; END $m$;
+         CREATE CONSTRAINT TRIGGER makes AFTER INSERT ON later DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION makes();
+         INSERT INTO later VALUES (1);"
+    );
+    let scenario = Scenario::new("forged_entry").await.tables(&["a"]);
+    scenario.up().await.succeeds();
+    let forged = "SELECT count(*) FROM schema_migrations_journal WHERE detail = 'forged'";
+    for does in [triggers, &put_off] {
+        for data in ["", NO_DATA] {
+            scenario
+                .write("migrations/002_b.up.sql", format!("-- lockgate: irreversible\n{functions}\n{does}\n{data}"));
+            for command in ["up --no-backup", "up --atomic --no-backup"] {
+                let says = "it changed the tables in which the host keeps what is applied";
+                scenario.run(command).await.fails_with(1).says(says);
+                assert_eq!(scenario.applied().await, ["001"], "{command}");
+                assert_eq!(scenario.value(forged).await, "0");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_name_that_cannot_be_read_is_no_end_of_the_program() {
+    let scenario = Scenario::new("unreadable_name").await.tables(&["a"]);
+    scenario.up().await.succeeds();
+    for data in ["", NO_DATA] {
+        let up = format!("-- lockgate: irreversible\nPREPARE \"é\" AS SELECT 1;{data}\nSET client_encoding = LATIN1;");
+        scenario.write("migrations/002_b.up.sql", up);
+        for command in ["up --no-backup", "up --atomic --no-backup"] {
+            scenario.run(command).await.fails_with(1).says("it left `client_encoding`");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_script_may_set_back_what_it_has_set() {
     let up = "SET work_mem = '10MB'; CREATE TABLE a (); RESET ALL;";
     let scenario = Scenario::new("set_back").await.migration("001_a", up, "DROP TABLE a; RESET ALL;");

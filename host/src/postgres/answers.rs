@@ -50,7 +50,7 @@ impl Answers {
     fn is_kept(&self, row: &SimpleQueryRow) -> bool {
         let there = self.rows.iter().rev().take_while(|(of, _)| *of == self.done).count();
         if self.done == self.listing {
-            there < NAMES_MAX && row.get(0).is_some_and(prepared::may_be_ours)
+            there < NAMES_MAX && row.try_get(0).ok().flatten().is_some_and(prepared::may_be_ours)
         } else {
             there == 0 && !self.script.contains(&self.done)
         }

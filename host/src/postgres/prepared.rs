@@ -30,7 +30,9 @@ pub(super) type Texts = Vec<Option<String>>;
 /// The rows that are among the answers.
 pub(super) fn texts_of(answers: Vec<SimpleQueryMessage>) -> Vec<Texts> {
     let texts = |answer| match answer {
-        SimpleQueryMessage::Row(row) => Some((0..row.len()).map(|i| row.get(i).map(str::to_owned)).collect()),
+        SimpleQueryMessage::Row(row) => {
+            Some((0..row.len()).map(|i| row.try_get(i).ok().flatten().map(str::to_owned)).collect())
+        }
         _ => None,
     };
     answers.into_iter().filter_map(texts).collect()

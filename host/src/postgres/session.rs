@@ -384,7 +384,7 @@ impl Session {
         let answers = self.client().simple_query(&format!("{settle}; SELECT {written}")).await;
         let answers = answers.map_err(|e| db_error(&e))?;
         let row = answers.iter().find_map(|answer| match answer {
-            SimpleQueryMessage::Row(row) => row.get(0),
+            SimpleQueryMessage::Row(row) => row.try_get(0).ok().flatten(),
             _ => None,
         });
         // Without an answer it is better refused.

@@ -200,8 +200,10 @@ enum Behind {
     Guard,
     /// What was put off.
     PutOff,
-    /// The host's tables are as they were.
+    /// The host's tables are not written to.
     Unwritten,
+    /// They are what they were: nothing of the migration's runs when the host writes.
+    Same,
     History,
     Journal,
     /// What was put off once more.
@@ -299,7 +301,7 @@ impl Questions {
 }
 
 /// What is prepared.
-const PREPARED: [&str; 6] = ["begin", "guard", "unwritten", "record", "note", "end"];
+const PREPARED: [&str; 7] = ["begin", "guard", "unwritten", "same", "record", "note", "end"];
 
 /// An expression that fails, and says what. Not before it is reached: it is no constant.
 fn fail(what: &str) -> String {
@@ -350,13 +352,15 @@ impl Whole<'_> {
                     {SETTINGS_SQL}, {signature}, {writes}",
             self.lock.held_sql(),
         );
-        let prepared = PREPARED.into_iter().zip([begin, guard, unwritten, record, note, end]);
+        let same = format!("SELECT {signature}");
+        let prepared = PREPARED.into_iter().zip([begin, guard, unwritten, same, record, note, end]);
         let prepared = prepared.map(|(what, sql)| format!("PREPARE {} AS {sql}", name(id, what)));
         // Planned here, once, and for catalogs that grow with every migration: as small as they are now, they would be read whole each time.
         let first = "BEGIN; SET LOCAL enable_seqscan = off; SET LOCAL plan_cache_mode = force_generic_plan".to_owned();
         let last = format!(
-            "SET LOCAL {VERSION} = ''; EXPLAIN EXECUTE {}; EXPLAIN EXECUTE {}; COMMIT; {PREPARED_SQL}; SELECT {signature}",
+            "SET LOCAL {VERSION} = ''; EXPLAIN EXECUTE {}; EXPLAIN EXECUTE {}; EXPLAIN EXECUTE {}; COMMIT; {PREPARED_SQL}; SELECT {signature}",
             name(id, "begin"),
+            name(id, "same"),
             name(id, "end"),
         );
         [first].into_iter().chain(prepared).chain([last]).collect()
@@ -414,6 +418,7 @@ impl Whole<'_> {
             tail.push((Behind::Unwritten, execute("unwritten")));
         }
         tail.extend([
+            (Behind::Same, execute("same")),
             (Behind::Set, version.clone()),
             (Behind::History, record),
             (Behind::Journal, format!("{}({})", execute("note"), migration.entry.arguments())),
@@ -621,7 +626,8 @@ impl Whole<'_> {
             writes: [7, 8, 9].map(|i| counts(end, i)),
             sealed: true,
         };
-        if standing.signature != transaction.signature {
+        let same = answers.row(parts.last(Behind::Same)).map(|row| Signature::of(&text(row, 0)));
+        if standing.signature != transaction.signature || same.as_ref() != Some(&transaction.signature) {
             // Who has changed them, the migration or somebody else since it was prepared, is found out step by step.
             tracing::warn!("the host's own tables were changed; the migration is run once more, step by step");
             session.prepared.forget();

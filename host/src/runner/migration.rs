@@ -388,6 +388,8 @@ impl<'r, 'c> Passage<'r, 'c> {
             }
             // Deferred triggers and constraints belong to what is verified.
             self.settle(transaction).await?;
+            // Nothing of the migration's is to run when the host writes.
+            self.check("end", transaction, &OwnWrites::default()).await?;
             course.position.took = from.took + begin.elapsed();
             if !course.ends_after(&steps) {
                 let writes = self.save(&mut course, &from).await?;
