@@ -24,9 +24,18 @@ pub struct OwnTables {
 }
 
 impl OwnTables {
-    /// As strings of SQL.
-    pub(super) fn literals(&self) -> [String; 4] {
-        [&self.history, &self.journal, &self.progress, &self.seal].map(|name| quote_literal(name))
+    /// Expressions of what the server knows them by, looked up whenever it is asked; NULL for one that is gone.
+    pub(super) fn oids(&self) -> [String; 4] {
+        self.names().map(|name| format!("pg_catalog.to_regclass({})::pg_catalog.oid", quote_literal(name)))
+    }
+
+    /// The same, looked up once, when it is prepared, and again when one of them was changed; an error for one that is gone.
+    pub(super) fn prepared_oids(&self) -> [String; 4] {
+        self.names().map(|name| format!("{}::pg_catalog.regclass::pg_catalog.oid", quote_literal(name)))
+    }
+
+    fn names(&self) -> [&str; 4] {
+        [&self.history, &self.journal, &self.progress, &self.seal]
     }
 }
 
@@ -55,10 +64,10 @@ impl OwnWrites {
     }
 }
 
-/// The rows of the catalog that make a table what it is: the catalog, the column of its table.
+/// The rows of the catalog that make a table what it is: the catalog, the column of its table, and which of them are meant.
 const CATALOG: [(&str, &str); 9] = [
     ("pg_class", "oid"),
-    ("pg_attribute", "attrelid"),
+    ("pg_attribute", "attnum OPERATOR(pg_catalog.>) 0 AND attrelid"),
     ("pg_attrdef", "adrelid"),
     ("pg_constraint", "conrelid"),
     ("pg_index", "indrelid"),
@@ -121,15 +130,15 @@ impl OwnState {
     }
 }
 
-/// An expression of the [`Signature`] of the tables of these names (expressions themselves), in whatever order the rows come: to sort them would
+/// An expression of the [`Signature`] of the tables of these numbers (expressions themselves), in whatever order the rows come: to sort them would
 /// take the server a third longer.
 ///
 /// Every operator with its schema: the migration may have changed the search path. A list for each catalog, because a union of them takes
 /// the server three times as long.
-pub(super) fn signature_sql(names: [&str; 4]) -> String {
-    let oids = names.map(|name| format!("pg_catalog.to_regclass({name})::pg_catalog.oid")).join(", ");
-    let written = CATALOG.map(|(catalog, table)| {
-        format!("ARRAY(SELECT xmin FROM pg_catalog.{catalog} WHERE {table} OPERATOR(pg_catalog.=) ANY (own.oids))")
+pub(super) fn signature_sql(oids: &[String; 4]) -> String {
+    let oids = oids.join(", ");
+    let written = CATALOG.map(|(catalog, of_table)| {
+        format!("ARRAY(SELECT xmin FROM pg_catalog.{catalog} WHERE {of_table} OPERATOR(pg_catalog.=) ANY (own.oids))")
     });
     format!(
         "(SELECT pg_catalog.concat_ws(' ', own.oids, {},
@@ -140,10 +149,10 @@ pub(super) fn signature_sql(names: [&str; 4]) -> String {
     )
 }
 
-/// An expression of the rows that this session has inserted, updated and deleted in a table since it last reported, which it never does
-/// within a transaction; those that it took back included. NULL where the server keeps no statistics.
-pub(super) fn writes_sql(table: &str) -> String {
-    let count = |what: &str| format!("pg_catalog.pg_stat_get_xact_tuples_{what}(pg_catalog.to_regclass({table}))");
+/// An expression of the rows that this session has inserted, updated and deleted in the table of this number (an expression itself) since it
+/// last reported, which it never does within a transaction; those that it took back included. NULL where the server keeps no statistics.
+pub(super) fn writes_sql(oid: &str) -> String {
+    let count = |what: &str| format!("pg_catalog.pg_stat_get_xact_tuples_{what}({oid})");
     format!(
         "CASE WHEN pg_catalog.current_setting('track_counts') OPERATOR(pg_catalog.=) 'on'
               THEN ARRAY[coalesce({}, 0), coalesce({}, 0), coalesce({}, 0)]::pg_catalog.int8[] END",
@@ -153,20 +162,17 @@ pub(super) fn writes_sql(table: &str) -> String {
     )
 }
 
-/// An expression that is true where the open transaction has written to one of these tables, or may have: whoever writes takes such a lock
-/// first, keeps it to the end, and cannot hide it. The counts of [`writes_sql`] can be hidden by whoever may set `track_counts`.
+/// An expression that is true where the open transaction has written to one of the tables of these numbers, or may have: whoever writes takes such
+/// a lock first, keeps it to the end, and cannot hide it. The counts of [`writes_sql`] can be hidden by whoever may set `track_counts`.
 ///
 /// Only where the host has not written yet. It looks through the locks of all sessions (20 µs on a server with little to do), so once a
 /// transaction.
-pub(super) fn written_sql(own: &OwnTables) -> String {
-    let OwnTables { history, journal, progress, .. } = own;
-    let oids = [history, journal, progress]
-        .map(|name| format!("pg_catalog.to_regclass({})::pg_catalog.oid", quote_literal(name)))
-        .join(", ");
+pub(super) fn written_sql(oids: &[String; 4]) -> String {
+    let [history, journal, progress, _] = oids;
     format!(
         "EXISTS (SELECT FROM pg_catalog.pg_lock_status()
                  WHERE pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid() AND mode OPERATOR(pg_catalog.=) 'RowExclusiveLock'
-                   AND relation OPERATOR(pg_catalog.=) ANY (ARRAY[{oids}]))"
+                   AND relation OPERATOR(pg_catalog.=) ANY (ARRAY[{history}, {journal}, {progress}]))"
     )
 }
 
@@ -188,7 +194,6 @@ pub(super) fn noted_sql(own: &OwnTables, run_id: Uuid, up_to: &str) -> String {
 /// begin or end at any time.
 pub(super) fn state_sql(own: &OwnTables) -> String {
     let OwnTables { history, journal, progress, seal } = own;
-    let names = own.literals();
     let rows = |table: &str, row: &str| {
         format!("(SELECT pg_catalog.string_agg({row}, ';' ORDER BY t.version) FROM {table} t)")
     };
@@ -196,7 +201,7 @@ pub(super) fn state_sql(own: &OwnTables) -> String {
         "{}, pg_catalog.concat_ws('|', {}, {}, (SELECT pg_catalog.concat_ws(' ', pg_catalog.count(*), pg_catalog.max(id)) FROM {journal}
                                WHERE event OPERATOR(pg_catalog.<>) ALL (ARRAY['paused', 'unpaused'])),
                               (SELECT pg_catalog.count(*) FROM {seal}))",
-        signature_sql(names.each_ref().map(String::as_str)),
+        signature_sql(&own.oids()),
         rows(history, "t::pg_catalog.text"),
         rows(progress, &of_the_run_sql("t")),
     )

@@ -67,6 +67,12 @@ impl Listed {
         told.for_each(|(name, at)| found.entry(name).or_default().push(at));
         self.0.iter().all(|(name, at)| found.get(name.as_str()).is_some_and(|times| times == &[at.as_str()]))
     }
+
+    /// The same of one of them.
+    pub(super) fn has_intact<'a>(&self, name: &str, told: impl Iterator<Item = (&'a str, &'a str)>) -> bool {
+        let one = self.0.iter().filter(|(of, _)| of == name).cloned().collect::<Vec<_>>();
+        !one.is_empty() && Self(one).is_intact(told)
+    }
 }
 
 #[cfg(test)]

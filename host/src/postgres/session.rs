@@ -21,7 +21,7 @@ use super::{
     scripts::counted,
     seal::Seal,
     standing::{Asking, Broken, ROLES_SQL, Transaction},
-    whole::{Ahead, Message, Prepared},
+    whole::{Ahead, Message, NEXT_BEGINS, Prepared},
 };
 use crate::{
     error::{DbError, Error, ProgramError, Result},
@@ -380,7 +380,7 @@ impl Session {
     /// What the server said; the migration is at fault.
     pub async fn settle(&self, transaction: &Transaction, own: &OwnTables) -> Result<bool, ProgramError> {
         let settle = transaction.seal.as_ref().map_or("SET CONSTRAINTS ALL IMMEDIATE".to_owned(), Seal::settle);
-        let written = if transaction.shared { "false".to_owned() } else { written_sql(own) };
+        let written = if transaction.shared { "false".to_owned() } else { written_sql(&own.oids()) };
         let answers = self.client().simple_query(&format!("{settle}; SELECT {written}")).await;
         let answers = answers.map_err(|e| db_error(&e))?;
         let row = answers.iter().find_map(|answer| match answer {
@@ -449,10 +449,11 @@ impl Session {
         let statements = if seal.is_some() { 5 } else { 3 };
         let mut done = 0;
         let reset = self.reset_sql();
-        let set_back = next.as_ref().map_or(String::new(), |next| format!("; {}", next.set_back_sql()));
+        // A transaction of its own: what is set back is not to be undone with the next migration, nor begin in what is left of this.
+        let reset = if next.is_some() { format!("BEGIN; {reset}; COMMIT; {NEXT_BEGINS}") } else { reset };
         // For as long as the question is open: who waits for an answer that does not come is told so by another session.
         let client = self.client();
-        let asked = client.simple_query_raw(&format!("{commit}; {reset}{set_back}")).await;
+        let asked = client.simple_query_raw(&format!("{commit}; {reset}")).await;
         if let Some(next) = next {
             next.send_ahead(self).await;
         }

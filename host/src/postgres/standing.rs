@@ -95,16 +95,19 @@ impl Asking {
 pub(super) const BEFORE: [&str; 2] = ["SAVEPOINT lockgate_standing", "SET LOCAL enable_seqscan = off"];
 pub(super) const BEHIND: [&str; 2] = ["ROLLBACK TO SAVEPOINT lockgate_standing", "RELEASE SAVEPOINT lockgate_standing"];
 
-/// The columns of [`Standing`]. Every name with its schema: the migration may have changed the search path.
-fn standing_sql(own: &OwnTables) -> String {
-    let names = own.literals();
-    let [history, journal, progress, _] = names.each_ref().map(|name| writes_sql(name));
+/// The columns of [`Standing`], with the host's own tables by these numbers. Every name with its schema: the migration may have changed the
+/// search path.
+pub(super) fn standing_sql(oids: &[String; 4]) -> String {
+    let [history, journal, progress, _] = oids.each_ref().map(|oid| writes_sql(oid));
     format!(
         "SELECT {ROLES_SQL}, {}, pg_catalog.pg_current_xact_id_if_assigned()::pg_catalog.text, {SETTINGS_SQL}, {}, {history}, {journal}, {progress}",
         LockKey.held_sql(),
-        signature_sql(names.each_ref().map(String::as_str)),
+        signature_sql(oids),
     )
 }
+
+/// The number of its columns.
+pub(super) const STANDING_COLUMNS: usize = 8;
 
 impl From<&SimpleQueryRow> for Standing {
     fn from(told: &SimpleQueryRow) -> Self {
@@ -196,7 +199,7 @@ impl Session {
     /// keeps the text of the whole message with it.
     async fn prepare_standing(&self, own: &OwnTables) -> Result<Option<Prepared>, Untold> {
         let name = name(Uuid::now_v7(), "standing");
-        let prepare = format!("PREPARE {name} AS {}", standing_sql(own));
+        let prepare = format!("PREPARE {name} AS {}", standing_sql(&own.prepared_oids()));
         let (before, back) = (BEFORE.join("; "), BEHIND.join("; "));
         let behind = format!("{PREPARED_SQL}; {back}");
         let client = self.client();
@@ -264,7 +267,7 @@ impl Session {
     }
 
     async fn stands_unprepared(&self, own: &OwnTables, before: &[&str]) -> Result<(SimpleQueryRow, Standing), Untold> {
-        let question = standing_sql(own);
+        let question = standing_sql(&own.oids());
         let statements = [before, &[&question]].concat();
         let (mut answers, asked) = self.answered(&statements, usize::MAX).await;
         asked?;

@@ -1,15 +1,16 @@
-//! A migration of one script in one message: the beginning of its transaction, the script, what history and journal have of it, and the
-//! checks. Only the COMMIT has a message of its own: it is sent when the checks have told that nothing is broken.
+//! A migration of one script in one message: the beginning of its transaction, the script, the checks, and what history and journal have of it.
+//! Only the COMMIT has a message of its own: it is sent when the checks have told that nothing is broken.
 //!
 //! Where another such migration follows, its message is sent right behind that COMMIT, and the server goes on without waiting for the host.
-//! It begins by asking whether that COMMIT has taken place, and does nothing where it has not.
+//! The transaction is begun behind the COMMIT; where that has not taken place, there is none, and the message does nothing.
 //!
 //! Where several share a transaction, each has such a message, which sets the session to what it is at the beginning instead of beginning a
 //! transaction.
 //!
-//! What the host asks in each such message is prepared once. Behind the script the server itself looks whether the transaction and the role
-//! are still the host's, and behind what the script has put off, whether the host's tables are; it stops there if they are not. What puts itself off
-//! once more finds the transaction read-only at its COMMIT.
+//! What the host asks in each such message is prepared once. Behind the script and what that has put off, the server itself looks whether the
+//! transaction and the role are still the host's, and whether its tables were written to; it stops there if they are not. Nothing of the
+//! migration's runs behind that: the host's tables are what they were, and run nothing but the host's. What puts itself off once more finds the
+//! transaction read-only at its COMMIT.
 
 use std::{
     collections::HashMap,
@@ -23,7 +24,7 @@ use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use super::{
-    answers::{Answers, counts, is_true, text},
+    answers::{Answers, counts, text},
     handle::db_error,
     history::{History, Record},
     journal::{Entry, Journal},
@@ -32,7 +33,9 @@ use super::{
     prepared::{GONE, Listed, PREPARED_SQL, name, pairs},
     quote_literal,
     session::{SETTLE_READ_ONLY, SYNCHRONOUS_COMMIT, Session, Timeouts, put_off_again},
-    standing::{BEFORE, BEHIND, Broken, ROLES_SQL, SETTINGS_SQL, Standing, Transaction},
+    standing::{
+        BEFORE, BEHIND, Broken, ROLES_SQL, SETTINGS_SQL, STANDING_COLUMNS, Standing, Transaction, standing_sql,
+    },
 };
 use crate::{
     error::{DbError, Error, ProgramError},
@@ -51,13 +54,18 @@ const TRANSACTION: &str = "lockgate.transaction";
 /// Where the migration's version is kept while the host asks: what is prepared without parameters is planned once.
 const VERSION: &str = "lockgate.version";
 
-/// Where the number of the transaction is kept after whose end the session was set back last.
-const SET_BACK: &str = "lockgate.set_back";
+/// What ends a COMMIT's message, when the session is set back, where another migration is sent behind it.
+pub(super) const NEXT_BEGINS: &str = "BEGIN";
+
+/// Refused where that has not begun a transaction.
+const IS_BEGUN: [&str; 2] = ["SAVEPOINT lockgate_begun", "RELEASE lockgate_begun"];
+
+/// There is no transaction: `no_active_sql_transaction`.
+const NO_TRANSACTION: &str = "25P01";
 
 /// What the server says where the transaction or the role is not the host's any more.
 const LOST_TRANSACTION: &str = "lockgate: the transaction is lost";
 const LOST_ROLE: &str = "lockgate: the role is lost";
-const NOT_COMMITTED: &str = "lockgate: the transaction before is not committed";
 const WRITTEN: &str = "lockgate: its own tables are written to";
 
 /// What is the same in all messages of a run in one direction.
@@ -176,15 +184,13 @@ impl Ahead {
 pub struct Message {
     version: Version,
     sql: String,
-    /// The transaction behind whose COMMIT it is to be sent.
-    former: Option<String>,
     parts: Parts,
 }
 
 /// The transaction that a message is sent for.
-enum Place<'a> {
-    /// One of its own, behind the COMMIT of the former where there is one.
-    Own(Option<&'a Transaction>),
+enum Place {
+    /// One of its own, which is begun behind the COMMIT of another where it `follows` that.
+    Own { follows: bool },
     /// The one that is open. These statements set the session to what it is at the beginning of one.
     Shared {
         beginning: Vec<String>,
@@ -196,22 +202,20 @@ enum Place<'a> {
 /// What a statement behind the script is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Behind {
-    /// The transaction and the role are the host's.
-    Guard,
     /// What was put off.
     PutOff,
     /// The host's tables are not written to.
     Unwritten,
-    /// They are what they were: nothing of the migration's runs when the host writes.
-    Same,
+    /// How things stand, if the transaction and the role are the host's: nothing of the migration's runs when the host writes.
+    Guard,
     History,
     Journal,
     /// What was put off once more.
     AtCommit,
+    /// How things stand behind that.
+    End,
     /// What is prepared.
     Prepared,
-    /// How things stand.
-    End,
     /// What the host has written.
     Written,
     /// Something is set.
@@ -236,11 +240,6 @@ struct Sent {
 }
 
 impl Message {
-    /// What is to be set behind the COMMIT when the session has been set back.
-    pub(super) fn set_back_sql(&self) -> String {
-        format!("SET {SET_BACK} = {}", quote_literal(self.former.as_deref().unwrap_or_default()))
-    }
-
     /// Sends it behind a COMMIT that was sent just now.
     pub(super) async fn send_ahead(self, session: &Session) {
         let version = self.version.clone();
@@ -301,7 +300,7 @@ impl Questions {
 }
 
 /// What is prepared.
-const PREPARED: [&str; 7] = ["begin", "guard", "unwritten", "same", "record", "note", "end"];
+const PREPARED: [&str; 5] = ["begin", "guard", "unwritten", "record", "note"];
 
 /// An expression that fails, and says what. Not before it is reached: it is no constant.
 fn fail(what: &str) -> String {
@@ -315,17 +314,12 @@ impl Whole<'_> {
     /// Prepares what is asked in each message; the last of the messages tells what was prepared, and what the host's own tables are. Each by
     /// itself, because the server keeps the text of the whole message with each.
     fn prepare_sql(&self, session: &Session, id: Uuid) -> Vec<String> {
-        let own = self.own;
-        let names = own.literals();
-        let [history, journal, progress, _] = &names;
-        let signature = signature_sql(names.each_ref().map(String::as_str));
-        let writes = [history, journal, progress].map(|name| writes_sql(name)).join(", ");
+        let oids = self.own.prepared_oids();
+        let [history, journal, progress, _] = oids.each_ref().map(|oid| writes_sql(oid));
         let version = format!("pg_catalog.current_setting('{VERSION}')");
-        let holds = self.history.holds_sql(&version);
-        let run_id = quote_literal(&self.run_id.to_string());
-        let (changed, recorded) = match self.direction {
-            Direction::Up => (holds, self.history.holds_of_run_sql(&version, &run_id)),
-            Direction::Down => (format!("NOT {holds}"), format!("NOT {holds}")),
+        let changed = match self.direction {
+            Direction::Up => self.history.holds_sql(&version),
+            Direction::Down => format!("NOT {}", self.history.holds_sql(&version)),
         };
         let roles = quote_literal(&session.roles());
         let is_ours = format!(
@@ -335,51 +329,41 @@ impl Whole<'_> {
         let (lost, lost_role) = (fail(LOST_TRANSACTION), fail(LOST_ROLE));
         let begin = format!(
             "SELECT pg_catalog.set_config('{TRANSACTION}', pg_catalog.pg_current_xact_id()::pg_catalog.text, true),
-                    {writes}, {SETTINGS_SQL}, CASE WHEN {changed} THEN {lost} END, CASE WHEN NOT {} THEN {lost} END",
+                    {history}, {journal}, {progress}, {SETTINGS_SQL},
+                    CASE WHEN {changed} THEN {lost} END, CASE WHEN NOT {} THEN {lost} END",
             self.lock.taken_sql(),
         );
         let guard = format!(
-            "SELECT CASE WHEN NOT {is_ours} THEN {lost} WHEN ({ROLES_SQL}) OPERATOR(pg_catalog.<>) {roles} THEN {lost_role} END"
+            "{}, {TOOK_SQL},
+             CASE WHEN NOT {is_ours} THEN {lost} WHEN ({ROLES_SQL}) OPERATOR(pg_catalog.<>) {roles} THEN {lost_role} END",
+            standing_sql(&oids),
         );
-        let unwritten = format!("SELECT CASE WHEN {} THEN {} END", written_sql(own), fail(WRITTEN));
+        let unwritten = format!("SELECT CASE WHEN {} THEN {} END", written_sql(&oids), fail(WRITTEN));
         let record = match self.direction {
             Direction::Up => self.history.recorded_sql(self.run_id, TOOK_SQL),
             Direction::Down => self.history.forget_sql(&version),
         };
         let note = self.journal.noted_sql(TOOK_SQL);
-        let end = format!(
-            "SELECT {ROLES_SQL}, {recorded}, {TOOK_SQL}, {}, pg_catalog.pg_current_xact_id_if_assigned()::pg_catalog.text,
-                    {SETTINGS_SQL}, {signature}, {writes}",
-            self.lock.held_sql(),
-        );
-        let same = format!("SELECT {signature}");
-        let prepared = PREPARED.into_iter().zip([begin, guard, unwritten, same, record, note, end]);
+        let prepared = PREPARED.into_iter().zip([begin, guard, unwritten, record, note]);
         let prepared = prepared.map(|(what, sql)| format!("PREPARE {} AS {sql}", name(id, what)));
         // Planned here, once, and for catalogs that grow with every migration: as small as they are now, they would be read whole each time.
         let first = "BEGIN; SET LOCAL enable_seqscan = off; SET LOCAL plan_cache_mode = force_generic_plan".to_owned();
         let last = format!(
-            "SET LOCAL {VERSION} = ''; EXPLAIN EXECUTE {}; EXPLAIN EXECUTE {}; EXPLAIN EXECUTE {}; COMMIT; {PREPARED_SQL}; SELECT {signature}",
+            "SET LOCAL {VERSION} = ''; EXPLAIN EXECUTE {}; EXPLAIN EXECUTE {}; COMMIT; {PREPARED_SQL}; SELECT {}",
             name(id, "begin"),
-            name(id, "same"),
-            name(id, "end"),
+            name(id, "guard"),
+            signature_sql(&oids),
         );
         [first].into_iter().chain(prepared).chain([last]).collect()
     }
 
-    /// Before the script; the last of them is the first question. Behind a COMMIT, it is asked whether that has taken place and the session was set
-    /// back: not by what is prepared, which that transaction may have replaced at its very end.
-    fn head(questions: &Questions, migration: &Migration<'_>, place: &Place<'_>) -> Vec<String> {
+    /// Before the script; the last of them is the first question. Behind a COMMIT, the transaction was begun when that had taken place and the
+    /// session was set back, and not otherwise.
+    fn head(questions: &Questions, migration: &Migration<'_>, place: &Place) -> Vec<String> {
         let mut head = match place {
-            Place::Own(former) => {
-                let follows = former.map(|former| quote_literal(&former.id)).map(|former| {
-                    format!(
-                        "SELECT CASE WHEN pg_catalog.pg_xact_status({former}::pg_catalog.xid8) OPERATOR(pg_catalog.=) 'committed'
-                                      AND pg_catalog.current_setting('{SET_BACK}', true) OPERATOR(pg_catalog.=) {former}
-                                THEN NULL ELSE {} END",
-                        fail(NOT_COMMITTED)
-                    )
-                });
-                let mut own: Vec<String> = ["BEGIN".to_owned()].into_iter().chain(follows).collect();
+            Place::Own { follows } => {
+                let begin: &[&str] = if *follows { &IS_BEGUN } else { &["BEGIN"] };
+                let mut own: Vec<String> = begin.iter().map(|sql| (*sql).to_owned()).collect();
                 own.extend(migration.timeouts.statements("SET LOCAL"));
                 own.push(SYNCHRONOUS_COMMIT.to_owned());
                 own
@@ -390,8 +374,8 @@ impl Whole<'_> {
         head
     }
 
-    /// Behind the script, which may have set what it likes. Where it has made the server forget its plans, the last question is planned as it was
-    /// at first.
+    /// Behind the script, which may have set what it likes. Where it has made the server forget its plans, what is asked is planned as it was at
+    /// first.
     ///
     /// In a transaction that is shared, nothing is left to the COMMIT. Whether the host's tables were written to, no lock tells any more where
     /// another migration was recorded in it: that is found by comparing them before the COMMIT.
@@ -400,43 +384,40 @@ impl Whole<'_> {
         session: &Session,
         questions: &Questions,
         migration: &Migration<'_>,
-        place: &Place<'_>,
+        place: &Place,
     ) -> Vec<(Behind, String)> {
         let execute = |what: &str| format!("EXECUTE {}", questions.name(what));
         let record = match self.direction {
-            Direction::Up => format!("{}({})", execute("record"), migration.record.arguments()),
-            Direction::Down => execute("record"),
+            Direction::Up => {
+                vec![(Behind::History, format!("{}({})", execute("record"), migration.record.arguments()))]
+            }
+            Direction::Down => vec![(Behind::Set, migration.version_sql()), (Behind::History, execute("record"))],
         };
-        let version = migration.version_sql();
         let (is_shared, is_written) = match place {
-            Place::Own(_) => (false, false),
+            Place::Own { .. } => (false, false),
             Place::Shared { written, .. } => (true, *written),
         };
-        let mut tail =
-            vec![(Behind::Guard, execute("guard")), (Behind::PutOff, "SET CONSTRAINTS ALL IMMEDIATE".to_owned())];
-        if !is_written {
-            tail.push((Behind::Unwritten, execute("unwritten")));
-        }
-        tail.extend([
-            (Behind::Same, execute("same")),
-            (Behind::Set, version.clone()),
-            (Behind::History, record),
-            (Behind::Journal, format!("{}({})", execute("note"), migration.entry.arguments())),
-        ]);
-        if is_shared {
-            // What runs below may put back what it has changed above.
-            tail.push((Behind::Guard, execute("guard")));
-            let for_good = SETTLE_READ_ONLY.into_iter().chain(["DISCARD TEMP"]);
-            tail.extend(for_good.map(|sql| (Behind::AtCommit, sql.to_owned())));
-        }
         // A check of the migration's own is planned as the migration has it.
         let (before, behind): (&[&str], &[&str]) =
             if migration.is_verified { (&BEFORE, &BEHIND) } else { (&BEFORE[1..], &[]) };
         let set = |sql: &&str| (Behind::Set, (*sql).to_owned());
-        tail.push((Behind::Set, version));
+        let mut tail = vec![(Behind::PutOff, "SET CONSTRAINTS ALL IMMEDIATE".to_owned())];
+        if !is_written {
+            // Before the guard takes locks of its own, all of which would be looked through.
+            tail.push((Behind::Unwritten, execute("unwritten")));
+        }
         tail.extend(before.iter().map(set));
-        tail.extend([(Behind::Prepared, PREPARED_SQL.to_owned()), (Behind::End, execute("end"))]);
+        tail.push((Behind::Guard, execute("guard")));
         tail.extend(behind.iter().map(set));
+        tail.extend(record);
+        tail.push((Behind::Journal, format!("{}({})", execute("note"), migration.entry.arguments())));
+        if is_shared {
+            // What runs here may put back what it has changed above.
+            let for_good = SETTLE_READ_ONLY.into_iter().chain(["DISCARD TEMP"]);
+            tail.extend(for_good.map(|sql| (Behind::AtCommit, sql.to_owned())));
+            tail.push((Behind::End, execute("guard")));
+        }
+        tail.push((Behind::Prepared, PREPARED_SQL.to_owned()));
         if is_shared {
             let written = session.written_statements(self.history, self.journal, migration.record.version);
             tail.extend(written.into_iter().map(|sql| (Behind::Written, sql)));
@@ -498,13 +479,9 @@ impl Whole<'_> {
         session: &Session,
         questions: Arc<Questions>,
         migration: &Migration<'_>,
-        place: &Place<'_>,
+        place: &Place,
     ) -> Option<Message> {
         let script = migration.script.message()?;
-        let former = match place {
-            Place::Own(former) => former.map(|former| former.id.clone()),
-            Place::Shared { .. } => None,
-        };
         let head = Self::head(&questions, migration, place);
         let (behind, tail): (Vec<Behind>, Vec<String>) =
             self.tail(session, &questions, migration, place).into_iter().unzip();
@@ -518,7 +495,6 @@ impl Whole<'_> {
         Some(Message {
             version: migration.record.version.clone(),
             sql,
-            former,
             parts: Parts {
                 questions,
                 head: u32::try_from(head.chars().count()).unwrap_or(u32::MAX),
@@ -528,9 +504,9 @@ impl Whole<'_> {
         })
     }
 
-    /// The message of a migration that is to be sent behind the COMMIT of `former`: with it, the migration begins. None where it is large, or
+    /// The message of a migration that is to be sent behind the COMMIT of another: with it, the migration begins. None where it is large, or
     /// what is asked in it is not prepared yet.
-    pub fn behind(&self, session: &Session, former: &Transaction, migration: &Migration<'_>) -> Option<Message> {
+    pub fn behind(&self, session: &Session, migration: &Migration<'_>) -> Option<Message> {
         let Migration { script, record, .. } = migration;
         let kept = match self.direction {
             Direction::Up => [record.up_script, record.down_script].into_iter().flatten().map(str::len).sum(),
@@ -540,13 +516,14 @@ impl Whole<'_> {
             return None;
         }
         let questions = session.prepared.all().get(&self.direction).cloned()?;
-        self.message(session, questions, migration, &Place::Own(Some(former)))
+        self.message(session, questions, migration, &Place::Own { follows: true })
     }
 
     /// Begins a migration.
     async fn begin(&self, session: &Session, migration: &Migration<'_>) -> Result<Sent, Stopped> {
         let questions = self.questions(session).await.ok_or(Stopped::Unfit)?;
-        let message = self.message(session, questions, migration, &Place::Own(None)).ok_or(Stopped::Unfit)?;
+        let message =
+            self.message(session, questions, migration, &Place::Own { follows: false }).ok_or(Stopped::Unfit)?;
         Ok(message.send(session).await)
     }
 
@@ -583,7 +560,17 @@ impl Whole<'_> {
         if let Err(error) = asked {
             let begun = answers.row(before - 1).map(|begin| text(begin, 0)).unwrap_or_default();
             return Err(match parts.stopped(error, answers.done, migration.script) {
-                Stopped::Broken(Broken::Transaction) => Self::lost(session, questions, &begun).await,
+                Stopped::Broken(Broken::Transaction) => match Self::is_undone(session, questions, &begun).await {
+                    Some(true) => Stopped::Unfit,
+                    _ => Stopped::Broken(Broken::Transaction),
+                },
+                // It may have been in a transaction of the script's own.
+                stopped @ (Stopped::PutOff(_) | Stopped::Broken(Broken::Own)) => {
+                    match Self::is_undone(session, questions, &begun).await {
+                        Some(false) => Stopped::Broken(Broken::Transaction),
+                        _ => stopped,
+                    }
+                }
                 Stopped::Unfit => {
                     session.prepared.forget();
                     Stopped::Unfit
@@ -606,7 +593,7 @@ impl Whole<'_> {
             session.prepared.forget();
             return Err(Stopped::Unfit);
         }
-        let (Some(begin), Some(end)) = (answers.row(before - 1), answers.row(parts.last(Behind::End))) else {
+        let (Some(begin), Some(guard)) = (answers.row(before - 1), answers.row(parts.last(Behind::Guard))) else {
             return Err(Stopped::Unfit);
         };
         let transaction = Transaction {
@@ -617,42 +604,39 @@ impl Whole<'_> {
             shared: false,
             seal: None,
         };
-        let standing = Standing {
-            roles: text(end, 0),
-            lock_held: is_true(end, 3),
-            transaction: end.try_get(4).ok().flatten().map(str::to_owned),
-            settings: text(end, 5),
-            signature: Signature::of(&text(end, 6)),
-            writes: [7, 8, 9].map(|i| counts(end, i)),
-            sealed: true,
-        };
-        let same = answers.row(parts.last(Behind::Same)).map(|row| Signature::of(&text(row, 0)));
-        if standing.signature != transaction.signature || same.as_ref() != Some(&transaction.signature) {
-            // Who has changed them, the migration or somebody else since it was prepared, is found out step by step.
-            tracing::warn!("the host's own tables were changed; the migration is run once more, step by step");
-            session.prepared.forget();
-            return Err(Stopped::Unfit);
+        // Before the host has written, and behind what else of the migration's has run then.
+        let looks = [(Behind::Guard, OwnWrites::default()), (Behind::End, self.writes())];
+        for (look, writes) in looks.into_iter().filter(|(look, _)| parts.behind.contains(look)) {
+            let standing = Standing::from(answers.row(parts.last(look)).ok_or(Stopped::Unfit)?);
+            if standing.signature != transaction.signature {
+                // Who has changed them, the migration or somebody else since it was prepared, is found out step by step.
+                tracing::warn!("the host's own tables were changed; the migration is run once more, step by step");
+                session.prepared.forget();
+                return Err(Stopped::Unfit);
+            }
+            session.compare(&transaction, &standing, &writes).map_err(Stopped::Broken)?;
         }
-        session.compare(&transaction, &standing, &self.writes()).map_err(Stopped::Broken)?;
-        if !is_true(end, 1) {
-            return Err(Stopped::Unrecorded);
-        }
-        let took_ms = text(end, 2).parse().unwrap_or_default();
+        let took_ms = text(guard, STANDING_COLUMNS).parse().unwrap_or_default();
         let written = answers.row(parts.last(Behind::Written));
         let written = written.map(|row| WrittenRows { history: text(row, 0), journal: text(row, 1) });
         Ok(Ran { rows, took_ms, transaction, written })
     }
 
-    /// What it means that the transaction of this number is not the one that is open: the script has ended it, or has only set back all that is
-    /// set, and with it by what it is known. The number is told by what was prepared, which must be the host's still.
-    async fn lost(session: &Session, questions: &Questions, begun: &str) -> Stopped {
+    /// Whether the transaction of this number is rolled back now, so that nothing of the migration stays: the script may have ended it and begun
+    /// another. `None` where what has told the number is gone; it must be the host's still.
+    async fn is_undone(session: &Session, questions: &Questions, begun: &str) -> Option<bool> {
         let status = format!("SELECT pg_catalog.pg_xact_status({}::pg_catalog.xid8)", quote_literal(begun));
         // Whoever asked rolls back what is open.
         let sql = format!("ROLLBACK; {PREPARED_SQL}; {status}; BEGIN");
         let mut rows = session.texts("asking what became of a transaction", &sql).await.unwrap_or_default();
         let status = rows.pop().into_iter().flatten().flatten().next_back();
-        let is_aborted = status.as_deref() == Some("aborted") && questions.prepared.is_intact(pairs(&rows));
-        if is_aborted { Stopped::Unfit } else { Stopped::Broken(Broken::Transaction) }
+        let begin = questions.name("begin");
+        let is_aborted = status.as_deref() == Some("aborted");
+        match questions.prepared.has_intact(&begin, pairs(&rows)) {
+            _ if !is_aborted => Some(false),
+            false if pairs(&rows).all(|(name, _)| name != begin) => None,
+            intact => Some(intact),
+        }
     }
 }
 
@@ -673,7 +657,7 @@ impl Parts {
         // A message that cannot be read whole is refused before anything of it is done.
         let unread = done == 0 && error.is("42601") && error.position.is_some_and(|position| position > head);
         if done < before && !unread && !error.connection_lost {
-            return if error.message.contains(NOT_COMMITTED) { Stopped::TooSoon } else { Stopped::Unfit };
+            return if done == 0 && error.is(NO_TRANSACTION) { Stopped::TooSoon } else { Stopped::Unfit };
         }
         if done < end || unread {
             error.position = error.position.map(|position| position.saturating_sub(head));
@@ -683,10 +667,13 @@ impl Parts {
         error.position = None;
         match self.behind.get(done - end) {
             _ if error.is(GONE) => Stopped::Unfit,
-            Some(Behind::Unwritten) if error.message.contains(WRITTEN) => Stopped::Broken(Broken::Own),
-            Some(Behind::Guard) if error.message.contains(LOST_ROLE) => Stopped::Broken(Broken::Role),
-            Some(Behind::Guard) if error.message.contains(LOST_TRANSACTION) => Stopped::Broken(Broken::Transaction),
             Some(Behind::PutOff) => Stopped::PutOff(error.into()),
+            Some(Behind::Unwritten) if error.message.contains(WRITTEN) => Stopped::Broken(Broken::Own),
+            Some(Behind::Guard | Behind::End) if error.message.contains(LOST_ROLE) => Stopped::Broken(Broken::Role),
+            // Or the host's tables are gone: what became of the transaction is still to be asked.
+            Some(Behind::Unwritten | Behind::Guard | Behind::End) if !error.connection_lost => {
+                Stopped::Broken(Broken::Transaction)
+            }
             Some(Behind::History) => Stopped::Record("history", Error::database("recording the migration", error)),
             Some(Behind::Journal) => Stopped::Record("journal", Error::database("writing the journal", error)),
             Some(Behind::AtCommit) => Stopped::AtCommit(put_off_again(error).into()),
