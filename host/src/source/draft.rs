@@ -9,7 +9,7 @@ use std::{
 use super::{
     Content, Migration,
     content::Lazy,
-    listing::{Glance, Listing, Text},
+    listing::{Entry, Glance, Listing, Text},
 };
 use crate::{
     error::Problem,
@@ -77,7 +77,16 @@ pub(super) struct Source {
 impl Source {
     /// A whole file.
     pub(super) fn file(listing: &Listing, name: &str) -> Self {
-        let (read, glance) = listing.seen(name);
+        Self::named(listing, name, listing.find(name))
+    }
+
+    /// A whole file that was found.
+    pub(super) fn found(listing: &Listing, entry: &Entry) -> Self {
+        Self::named(listing, &entry.name, Some(entry))
+    }
+
+    fn named(listing: &Listing, name: &str, entry: Option<&Entry>) -> Self {
+        let (read, glance) = entry.map_or((None, None), Entry::seen);
         let text = read.map(Box::new).map_or_else(OnceLock::new, OnceLock::from);
         Self {
             folder: Arc::clone(&listing.path),
@@ -319,7 +328,7 @@ mod tests {
         let path = folder.path().join("1_a.up.sql");
         std::fs::write(&path, "SELECT 1;").unwrap();
         let listing = Listing::of(folder.path()).unwrap();
-        listing.glance_at(&["1_a.up.sql"]);
+        listing.glance_at(listing.find("1_a.up.sql").unwrap());
         let (same, other) = (Source::file(&listing, "1_a.up.sql"), Source::file(&listing, "1_a.up.sql"));
         assert_eq!(same.text(), "SELECT 1;");
         std::fs::write(&path, "SELECT 2;").unwrap();

@@ -14,11 +14,10 @@ use crate::{
     config::settings::FILE,
     error::{Error, Problem, Result},
     migration::Checksum,
-    parallel,
 };
 
 /// Fewer are read before another thread has begun.
-const FILES_A_THREAD: usize = 100;
+pub(super) const FILES_A_THREAD: usize = 100;
 /// So much memory is kept from one file to the next, and no more.
 const BUFFER_BYTES_MIN: usize = 32 << 10;
 const BUFFER_BYTES_MAX: usize = 1 << 20;
@@ -54,6 +53,11 @@ impl Entry {
     fn new(name: String, is_folder: bool) -> Self {
         let is_part = !is_folder && layout::is_part(&name);
         Self { name, is_folder, is_part, text: OnceLock::new(), glance: OnceLock::new() }
+    }
+
+    /// The text, where it has been read; and what is known of it, where it has been glanced at.
+    pub(super) fn seen(&self) -> (Option<Text>, Option<Arc<Glance>>) {
+        (self.text.get().cloned(), self.glance.get().cloned())
     }
 }
 
@@ -158,7 +162,7 @@ impl Listing {
         self.find(name).is_some_and(|entry| !entry.is_folder)
     }
 
-    fn find(&self, name: &str) -> Option<&Entry> {
+    pub(super) fn find(&self, name: &str) -> Option<&Entry> {
         let at = self.entries.binary_search_by(|entry| entry.name.as_str().cmp(name)).ok()?;
         self.entries.get(at)
     }
@@ -210,11 +214,6 @@ impl Listing {
         }
     }
 
-    /// A file's text, where it has been read; and what is known of it, where it has been glanced at.
-    pub(super) fn seen(&self, name: &str) -> (Option<Text>, Option<Arc<Glance>>) {
-        self.find(name).map_or((None, None), |entry| (entry.text.get().cloned(), entry.glance.get().cloned()))
-    }
-
     /// A file's text.
     pub(super) fn text(&self, name: &str) -> Text {
         match self.find(name) {
@@ -223,19 +222,14 @@ impl Listing {
         }
     }
 
-    /// Hashes these files, beside one another, and keeps none of them: of what is applied, nobody asks more. A file that is no text, or cannot
-    /// be read, is left to whoever reads it.
-    pub(super) fn glance_at(&self, names: &[&str]) {
-        let unread: Vec<(&Entry, &str)> = names
-            .iter()
-            .filter_map(|name| Some((self.find(name)?, *name)))
-            .filter(|(entry, _)| entry.text.get().is_none())
-            .collect();
-        parallel::map(&unread, FILES_A_THREAD, |(entry, name)| {
-            if let Some(glance) = Glance::at(&self.path.join(name)) {
-                let _ = entry.glance.set(Arc::new(glance));
-            }
-        });
+    /// Hashes a file, and keeps nothing of it: of what is applied, nobody asks more. One that is no text, or cannot be read, is left to whoever
+    /// reads it.
+    pub(super) fn glance_at(&self, entry: &Entry) {
+        if entry.text.get().is_none()
+            && let Some(glance) = Glance::at(&self.path.join(&entry.name))
+        {
+            let _ = entry.glance.set(Arc::new(glance));
+        }
     }
 }
 

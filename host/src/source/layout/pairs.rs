@@ -4,7 +4,12 @@
 use std::collections::BTreeMap;
 
 use super::{Down, Draft, Found, Layout, Listing, Scripts, Source, numbered, parted};
-use crate::{error::Problem, migration::Version};
+use crate::{
+    error::Problem,
+    migration::Version,
+    parallel,
+    source::listing::{Entry, FILES_A_THREAD},
+};
 
 pub(super) struct Pairs;
 
@@ -68,36 +73,46 @@ fn described(stem: &str) -> Option<(Version, &str)> {
     numbered(stem).filter(|_| is_described(stem))
 }
 
+/// The files of one migration, by what they are for.
+type Files<'a> = [Option<&'a Entry>; PARTS.len()];
+
 /// Reads those files of a folder that are of this layout, whatever else is in it.
 pub(super) fn read_own(listing: &Listing, found: &mut Found) {
-    let mut migrations: BTreeMap<&str, [Option<&str>; PARTS.len()]> = BTreeMap::new();
-    for name in listing.files() {
-        if let Some((stem, part)) = stem(name) {
-            migrations.entry(stem).or_default()[part as usize] = Some(name);
+    let mut migrations: BTreeMap<&str, Files<'_>> = BTreeMap::new();
+    for entry in listing.entries.iter().filter(|entry| !entry.is_folder) {
+        if let Some((stem, part)) = stem(&entry.name) {
+            migrations.entry(stem).or_default()[part as usize] = Some(entry);
         }
     }
-    let ups: Vec<&str> = migrations.values().filter_map(|parts| parts[Part::Up as usize]).collect();
-    listing.glance_at(&ups);
-    for (stem, parts) in migrations {
-        let Some((version, description)) = described(stem) else { continue };
-        let Some(up) = parts[Part::Up as usize] else {
-            let there = parts.into_iter().flatten().collect::<Vec<_>>().join(", ");
-            let what = format!("`{stem}.up.sql` is missing, though {there} is there");
-            let problem = Problem::new(listing.at(stem), what, "add it, or remove the rest");
-            found.of_versions.push((version, problem));
-            continue;
-        };
-        let source = |part: Part| parts[part as usize].map(|name| Source::file(listing, name));
-        let scripts = Scripts {
-            preflight: source(Part::Preflight).map(Box::new),
-            verify: source(Part::Verify).map(Box::new),
-            ..Scripts::new(
-                Source::file(listing, up).heeding_its_head(),
-                source(Part::Down)
-                    .map(Source::heeding_its_head)
-                    .map_or_else(|| Down::Missing(format!("{stem}.down.sql")), Down::Script),
-            )
-        };
-        found.drafts.push(Draft::sql(version, description, listing.filename(up), scripts));
+    let migrations: Vec<(&str, Files<'_>)> = migrations.into_iter().collect();
+    let read = parallel::map(&migrations, FILES_A_THREAD, |(stem, files)| read_one(listing, stem, files));
+    for one in read.into_iter().flatten() {
+        match one {
+            Ok(draft) => found.drafts.push(draft),
+            Err(of_version) => found.of_versions.push(of_version),
+        }
     }
+}
+
+/// Reads one migration; `None` where its name says that it is none.
+fn read_one(listing: &Listing, stem: &str, files: &Files<'_>) -> Option<Result<Draft, (Version, Problem)>> {
+    let (version, description) = described(stem)?;
+    let source = |part: Part| files[part as usize].map(|entry| Source::found(listing, entry));
+    let Some(up) = files[Part::Up as usize] else {
+        let there = files.iter().flatten().map(|entry| entry.name.as_str()).collect::<Vec<_>>().join(", ");
+        let what = format!("`{stem}.up.sql` is missing, though {there} is there");
+        return Some(Err((version, Problem::new(listing.at(stem), what, "add it, or remove the rest"))));
+    };
+    listing.glance_at(up);
+    let scripts = Scripts {
+        preflight: source(Part::Preflight).map(Box::new),
+        verify: source(Part::Verify).map(Box::new),
+        ..Scripts::new(
+            Source::found(listing, up).heeding_its_head(),
+            source(Part::Down)
+                .map(Source::heeding_its_head)
+                .map_or_else(|| Down::Missing(format!("{stem}.down.sql")), Down::Script),
+        )
+    };
+    Some(Ok(Draft::sql(version, description, listing.filename(&up.name), scripts)))
 }
