@@ -580,7 +580,6 @@ async fn whatever_changes_what_the_hosts_own_tables_are_is_found() {
     scenario.run("up --no-backup").await.succeeds();
     let superuser = scenario.superuser().await;
     let by_hand = "CREATE FUNCTION by_hand(sql text) RETURNS void LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN EXECUTE sql; END $$;
-                   CREATE TABLE child () INHERITS (schema_migrations); GRANT ALL ON child TO PUBLIC;
                    CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'";
     superuser.lines(by_hand).await;
     let what_they_are = "SELECT c.relname, c.relacl, c.relhastriggers, c.relrowsecurity, c.relowner,
@@ -589,9 +588,8 @@ async fn whatever_changes_what_the_hosts_own_tables_are_is_found() {
                                 (SELECT string_agg(concat_ws(' ', conname, xmin), ',' ORDER BY conname) FROM pg_constraint WHERE conrelid = c.oid),
                                 (SELECT string_agg(inhrelid::text, ',' ORDER BY inhrelid) FROM pg_inherits WHERE inhparent = c.oid)
                          FROM pg_class c WHERE relnamespace = 'public'::regnamespace AND relname ~ '^schema_migrations' AND relkind = 'r' ORDER BY 1";
-    let before = superuser.lines(what_they_are).await;
     let dynamic = |sql: &str| format!("DO $d$ BEGIN PERFORM by_hand($q${sql}$q$); END $d$");
-    for change in [
+    let changes = [
         // With a lock on the table.
         "ALTER TABLE schema_migrations ADD COLUMN more int",
         "ALTER TABLE schema_migrations_seal RENAME TO other",
@@ -614,19 +612,21 @@ async fn whatever_changes_what_the_hosts_own_tables_are_is_found() {
         "UPDATE pg_catalog.pg_trigger SET tgenabled = 'D' WHERE tgrelid = 'schema_migrations_journal'::regclass",
         "DELETE FROM pg_catalog.pg_trigger WHERE tgrelid = 'schema_migrations_journal'::regclass",
         "UPDATE pg_catalog.pg_constraint SET conname = conname || 'x' WHERE conrelid = 'schema_migrations'::regclass AND contype = 'c'",
-    ] {
-        let caught = format!(
-            "DO $e$ BEGIN BEGIN PERFORM by_hand($q${change}$q$); EXCEPTION WHEN division_by_zero THEN NULL; END; END $e$"
-        );
-        for change in [dynamic(change), caught] {
-            scenario.write("migrations/002_b.up.sql", format!("-- lockgate: irreversible\n{change};"));
-            let told = if change.contains("CREATE TRIGGER") {
-                "it changed what the host had written into the history"
-            } else {
-                "it changed the tables in which the host keeps what is applied"
-            };
-            scenario.run("up --no-backup").await.fails_with(1).says(told).says("rolled back");
-            assert_eq!(superuser.lines(what_they_are).await, before, "{change}");
+    ];
+    // In one message; and step by step, where the tables have more than the host has made.
+    for more in ["SELECT 1", "CREATE TABLE child () INHERITS (schema_migrations); GRANT ALL ON child TO PUBLIC"] {
+        superuser.lines(more).await;
+        let before = superuser.lines(what_they_are).await;
+        for change in changes.iter().filter(|change| more.contains("child") || !change.contains("child")) {
+            let caught = format!(
+                "DO $e$ BEGIN BEGIN PERFORM by_hand($q${change}$q$); EXCEPTION WHEN division_by_zero THEN NULL; END; END $e$"
+            );
+            for change in [dynamic(change), caught] {
+                scenario.write("migrations/002_b.up.sql", format!("-- lockgate: irreversible\n{change};"));
+                let told = "it changed the tables in which the host keeps what is applied";
+                scenario.run("up --no-backup").await.fails_with(1).says(told).says("rolled back");
+                assert_eq!(superuser.lines(what_they_are).await, before, "{change}");
+            }
         }
     }
     // What only looks so is done.
@@ -642,6 +642,59 @@ async fn whatever_changes_what_the_hosts_own_tables_are_is_found() {
         scenario.run("up --no-backup").await.succeeds().prints("1 migration applied");
     }
     scenario.is_at_rest().await;
+}
+
+#[tokio::test]
+async fn what_somebody_else_has_on_the_history_runs_nothing_of_the_migrations_unseen() {
+    let scenario = Scenario::new("audited").await.tables(&["a"]);
+    scenario.up().await.succeeds();
+    let audited = "CREATE TABLE audit (version text);
+        CREATE FUNCTION audited() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO audit VALUES (NEW.version); RETURN NEW; END $$;
+        CREATE TRIGGER audited AFTER INSERT ON schema_migrations FOR EACH ROW EXECUTE FUNCTION audited()";
+    scenario.lines(audited).await;
+    let forge = "CREATE FUNCTION forge() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN UPDATE schema_migrations SET checksum = 'forged' WHERE version = '001'; RETURN NEW; END $$;
+        CREATE TRIGGER forge AFTER INSERT ON audit FOR EACH ROW EXECUTE FUNCTION forge();";
+    scenario.write("migrations/002_b.up.sql", format!("-- lockgate: irreversible\n{forge}"));
+    for command in ["up --no-backup", "up --atomic --no-backup"] {
+        scenario
+            .run(command)
+            .await
+            .fails_with(1)
+            .says("the tables in which the host keeps what is applied")
+            .says("rolled back");
+        assert_eq!(scenario.lines("SELECT count(*) FROM schema_migrations WHERE checksum = 'forged'").await, ["0"]);
+    }
+    // What is told of an innocent one is what the history has of it in the end.
+    scenario.write("migrations/002_b.up.sql", "-- lockgate: irreversible\nCREATE TABLE b ();");
+    scenario.run("up --no-backup").await.succeeds();
+    assert_eq!(scenario.lines("SELECT version FROM audit").await, ["002"]);
+    let renamed = "CREATE FUNCTION renamed() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.version := '9' || NEW.version; RETURN NEW; END $$;
+        CREATE TRIGGER renamed BEFORE INSERT ON schema_migrations FOR EACH ROW EXECUTE FUNCTION renamed()";
+    scenario.lines(renamed).await;
+    scenario.write("migrations/003_c.up.sql", "-- lockgate: irreversible\nCREATE TABLE c ();");
+    let told = "it changed what the host had written into the history";
+    scenario.run("up --no-backup").await.fails_with(1).says(told).says("rolled back");
+    assert_eq!(scenario.lines("SELECT to_regclass('c') IS NULL").await, ["t"]);
+    scenario.is_at_rest().await;
+}
+
+#[tokio::test]
+async fn a_connection_that_is_lost_over_what_is_put_off_is_told_as_lost() {
+    let up = "-- lockgate: irreversible
+        CREATE TABLE c (i int);
+        CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); PERFORM pg_sleep(5); RETURN NULL; END $$;
+        CREATE CONSTRAINT TRIGGER x AFTER INSERT ON c DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION f();
+        INSERT INTO c VALUES (1);";
+    for command in ["up --no-backup --retries 0", "up --atomic --no-backup --retries 0"] {
+        let scenario = Scenario::new("lost_put_off").await.tables(&["a"]);
+        scenario.up().await.succeeds();
+        scenario.write("migrations/002_b.up.sql", up);
+        let ran = scenario.run(command).await.fails_with(1);
+        assert!(!ran.stderr.contains("part of it was committed"), "{}", ran.stderr);
+        assert_eq!(scenario.lines("SELECT to_regclass('c') IS NULL").await, ["t"]);
+    }
 }
 
 #[tokio::test]

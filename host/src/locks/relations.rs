@@ -11,17 +11,15 @@ use serde::Deserialize;
 use super::{Case, Lock, Locks, Mode, Reach, RelationName, Work, case::Column};
 use crate::{
     error::{Error, Result},
-    postgres::{Session, Timeouts, quote_literal},
+    postgres::{Handle, Session, Timeouts, quote_literal},
 };
 
 /// To measure a relation takes a lock on it, which only a change of its schema keeps from us. A plan does not wait longer for that.
 const PATIENCE: Timeouts = Timeouts { lock: Duration::from_secs(1), statement: Duration::from_secs(60) };
 
 /// A relation as the database knows it.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone)]
 pub struct Relation {
-    /// The name that was asked for.
-    asked: String,
     /// `r`, `p`, `m`, `v`, `i`, … as in `pg_class.relkind`.
     pub kind: String,
     /// Itself.
@@ -92,19 +90,16 @@ impl Relations {
             return Ok(Self::default());
         }
         tracing::debug!(relations = names.len(), "asking how large the relations are");
-        let json = match ask(session, &names, "pg_catalog.pg_total_relation_size(part.oid)").await {
+        let found = match ask(session, &names, "pg_catalog.pg_total_relation_size(part.oid)").await {
             // Somebody changes one of them at the moment. How many pages it had when it was last looked at is better than nothing.
             Err(Error::Database { error, .. }) if error.is("55P03") => {
                 tracing::warn!("a relation is locked, so its size is the one of its last VACUUM or ANALYZE");
                 let pages = "part.relpages::int8 * pg_catalog.current_setting('block_size')::int8";
                 ask(session, &names, pages).await?
             }
-            json => json?,
+            found => found?,
         };
-        let found: Vec<Relation> =
-            serde_json::from_str(&json).map_err(|error| Error::system("reading the sizes of relations", error))?;
-        let by_name = found.into_iter().map(|relation| (relation.asked.clone(), relation)).collect();
-        let mut relations = Self { by_name, ..Self::default() };
+        let mut relations = Self { by_name: found.by_name(), ..Self::default() };
         relations.read_cases(session, locks.iter().flat_map(|lock| &lock.cases).map(|(_, case)| case)).await?;
         Ok(relations)
     }
@@ -233,7 +228,6 @@ impl Relations {
                 Neighbour { schema: "public".into(), name: (*name).to_owned(), bytes: *bytes, rows: Some(*rows) };
             let asked = RelationName::bare(*name).quoted();
             let relation = Relation {
-                asked: asked.clone(),
                 kind: "r".into(),
                 itself: table.clone(),
                 table,
@@ -284,48 +278,99 @@ fn sql_of_cases(types: &BTreeSet<&str>, functions: &BTreeSet<&str>) -> String {
     )
 }
 
-async fn ask(session: &Session, names: &BTreeSet<String>, size: &str) -> Result<String> {
-    let sql = sql(names, size);
-    let answer = session
-        .read_only(PATIENCE, async |_| session.texts("asking how large the relations are", &sql).await)
-        .await??;
-    Ok(answer.into_iter().flatten().flatten().next().unwrap_or_else(|| "[]".to_owned()))
+/// What the server tells, as it has it.
+#[derive(Debug, Default, Deserialize)]
+struct Found {
+    asked: Vec<Asked>,
+    near: Vec<Near>,
 }
 
-/// A row of JSON for each name that is one of a relation.
-fn sql(names: &BTreeSet<String>, size: &str) -> String {
-    let names: Vec<String> = names.iter().map(|name| quote_literal(name)).collect();
-    // A partitioned table is as large as its partitions. What looks dear to the planner is soon done: compiling it takes far longer.
-    let table = |oid: &str| {
-        format!(
-            "(SELECT pg_catalog.json_build_object('schema', n.nspname, 'name', rel.relname, 'bytes', s.bytes, 'rows', s.rows)
-              FROM pg_catalog.pg_class rel JOIN pg_catalog.pg_namespace n ON n.oid = rel.relnamespace,
-                   LATERAL (SELECT coalesce(sum({size}), 0)::int8 AS bytes,
-                                   sum(part.reltuples) FILTER (WHERE part.reltuples >= 0)::int8 AS rows
-                            FROM pg_catalog.pg_class part
-                            WHERE part.relkind NOT IN ('p', 'I') AND part.oid IN (
-                                SELECT rel.oid UNION SELECT tree.relid FROM pg_catalog.pg_partition_tree(rel.oid) tree)) s
-              WHERE rel.oid = {oid})"
-        )
+/// A relation that was asked for.
+#[derive(Debug, Deserialize)]
+struct Asked {
+    name: String,
+    kind: String,
+    columns: Vec<Column>,
+}
+
+/// A table that has to do with one of them.
+#[derive(Debug, Deserialize)]
+struct Near {
+    /// The name that was asked for.
+    of: String,
+    part: Part,
+    table: Neighbour,
+}
+
+/// What it is of that: the parts of a [`Relation`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Part {
+    Itself,
+    Table,
+    References,
+    ReferencedBy,
+    InheritedBy,
+    DefaultPartition,
+}
+
+impl Found {
+    fn by_name(self) -> BTreeMap<String, Relation> {
+        let mut near: BTreeMap<String, Vec<(Part, Neighbour)>> = BTreeMap::new();
+        for Near { of, part, table } in self.near {
+            near.entry(of).or_default().push((part, table));
+        }
+        let relation = |Asked { name, kind, columns }| {
+            let near = near.remove(&name).unwrap_or_default();
+            let all =
+                |wanted: Part| near.iter().filter(move |(part, _)| *part == wanted).map(|(_, table)| table.clone());
+            // One that is dropped at this moment is not there.
+            let relation = Relation {
+                kind,
+                itself: all(Part::Itself).next()?,
+                table: all(Part::Table).next()?,
+                references: all(Part::References).collect(),
+                referenced_by: all(Part::ReferencedBy).collect(),
+                inherited_by: all(Part::InheritedBy).collect(),
+                default_partition: all(Part::DefaultPartition).next(),
+                columns,
+            };
+            Some((name, relation))
+        };
+        self.asked.into_iter().filter_map(relation).collect()
+    }
+}
+
+async fn ask(session: &Session, names: &BTreeSet<String>, size: &str) -> Result<Found> {
+    const DOING: &str = "asking how large the relations are";
+    let asked = async |_: &Handle| {
+        // Mostly a migration makes what it names. To plan the question takes the server longer than to answer it.
+        let there: Vec<String> =
+            session.texts(DOING, &there_sql(names)).await?.into_iter().flatten().flatten().collect();
+        if there.is_empty() {
+            return Ok(None);
+        }
+        session.texts(DOING, &sql(&there, size)).await.map(|rows| rows.into_iter().flatten().flatten().next())
     };
-    let ends = |other: &str, this: &str| {
-        format!(
-            "coalesce((SELECT pg_catalog.json_agg({}) FROM pg_catalog.pg_constraint k
-                       WHERE k.{this} = owner.oid AND k.contype = 'f' AND k.conparentid = 0), '[]')",
-            table(&format!("k.{other}"))
-        )
-    };
-    let heirs = format!(
-        "coalesce((WITH RECURSIVE heir (oid) AS (
-                       SELECT inhrelid FROM pg_catalog.pg_inherits WHERE inhparent = c.oid AND c.relkind IN ('r', 'f')
-                       UNION SELECT i.inhrelid FROM heir JOIN pg_catalog.pg_inherits i ON i.inhparent = heir.oid)
-                   SELECT pg_catalog.json_agg({}) FROM heir), '[]')",
-        table("heir.oid")
-    );
-    let default = format!(
-        "(SELECT {} FROM pg_catalog.pg_partitioned_table p WHERE p.partrelid = c.oid AND p.partdefid <> 0)",
-        table("p.partdefid")
-    );
+    let told = session.read_only(PATIENCE, asked).await??;
+    let found = told.as_deref().map(serde_json::from_str).transpose();
+    Ok(found.map_err(|error| Error::system("reading the sizes of relations", error))?.unwrap_or_default())
+}
+
+fn list<'a>(names: impl IntoIterator<Item = &'a String>) -> String {
+    names.into_iter().map(|name| quote_literal(name)).collect::<Vec<_>>().join(", ")
+}
+
+/// Those of the names that are of a relation.
+fn there_sql(names: &BTreeSet<String>) -> String {
+    format!(
+        "SELECT asked.name FROM pg_catalog.unnest(ARRAY[{}]::text[]) asked (name) WHERE pg_catalog.to_regclass(asked.name) IS NOT NULL",
+        list(names)
+    )
+}
+
+/// [`Found`] as JSON: the relations, and all tables that have to do with them, whose sizes are asked for in one place.
+fn sql(names: &[String], size: &str) -> String {
     // Of what inherits, the columns may be in use where these are not, so that nothing is said of them.
     let columns = "coalesce((SELECT pg_catalog.json_agg(pg_catalog.json_build_object(
             'name', a.attname, 'kind', pg_catalog.format_type(a.atttypid, a.atttypmod),
@@ -343,21 +388,42 @@ fn sql(names: &BTreeSet<String>, size: &str) -> String {
                                  AND d.refobjsubid = a.attnum
                                  AND (d.classid = 'pg_catalog.pg_constraint'::regclass OR x.relkind IN ('i', 'I')))))
         FROM pg_catalog.pg_attribute a
-        WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ('r', 'p')), '[]')";
+        WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND c.kind IN ('r', 'p')), '[]')";
+    // A partitioned table is as large as its partitions. What looks dear to the planner is soon done: compiling it takes far longer.
     format!(
         "SET LOCAL jit = off;
-         SELECT coalesce(pg_catalog.json_agg(pg_catalog.json_build_object(
-                    'asked', asked.name, 'kind', c.relkind::text, 'itself', {}, 'table', {}, 'references', {}, 'referenced_by', {},
-                    'inherited_by', {heirs}, 'default_partition', {default}, 'columns', {columns})), '[]')
-         FROM pg_catalog.unnest(ARRAY[{}]::text[]) asked (name)
-         JOIN pg_catalog.pg_class c ON c.oid = pg_catalog.to_regclass(asked.name)
-         LEFT JOIN pg_catalog.pg_index i ON i.indexrelid = c.oid,
-              LATERAL (SELECT coalesce(i.indrelid, c.oid) AS oid) owner",
-        table("c.oid"),
-        table("owner.oid"),
-        ends("confrelid", "conrelid"),
-        ends("conrelid", "confrelid"),
-        names.join(", ")
+         WITH RECURSIVE asked (name, oid, kind, owner) AS MATERIALIZED (
+             SELECT asked.name, c.oid, c.relkind, coalesce(i.indrelid, c.oid)
+             FROM pg_catalog.unnest(ARRAY[{}]::text[]) asked (name)
+             JOIN pg_catalog.pg_class c ON c.oid = pg_catalog.to_regclass(asked.name)
+             LEFT JOIN pg_catalog.pg_index i ON i.indexrelid = c.oid),
+         heir (name, oid) AS (
+             SELECT asked.name, i.inhrelid FROM asked JOIN pg_catalog.pg_inherits i ON i.inhparent = asked.oid WHERE asked.kind IN ('r', 'f')
+             UNION SELECT heir.name, i.inhrelid FROM heir JOIN pg_catalog.pg_inherits i ON i.inhparent = heir.oid),
+         near (name, part, oid) AS (
+             SELECT name, 'itself', oid FROM asked
+             UNION ALL SELECT name, 'table', owner FROM asked
+             UNION ALL SELECT name, 'references', k.confrelid FROM asked
+                 JOIN pg_catalog.pg_constraint k ON k.conrelid = owner AND k.contype = 'f' AND k.conparentid = 0
+             UNION ALL SELECT name, 'referenced_by', k.conrelid FROM asked
+                 JOIN pg_catalog.pg_constraint k ON k.confrelid = owner AND k.contype = 'f' AND k.conparentid = 0
+             UNION ALL SELECT name, 'inherited_by', oid FROM heir
+             UNION ALL SELECT name, 'default_partition', p.partdefid FROM asked
+                 JOIN pg_catalog.pg_partitioned_table p ON p.partrelid = oid AND p.partdefid <> 0)
+         SELECT pg_catalog.json_build_object(
+             'asked', (SELECT coalesce(pg_catalog.json_agg(pg_catalog.json_build_object(
+                                  'name', c.name, 'kind', c.kind::text, 'columns', {columns})), '[]') FROM asked c),
+             'near', (SELECT coalesce(pg_catalog.json_agg(pg_catalog.json_build_object(
+                                 'of', near.name, 'part', near.part, 'table', pg_catalog.json_build_object(
+                                     'schema', n.nspname, 'name', rel.relname, 'bytes', s.bytes, 'rows', s.rows))), '[]')
+                      FROM near JOIN pg_catalog.pg_class rel ON rel.oid = near.oid
+                      JOIN pg_catalog.pg_namespace n ON n.oid = rel.relnamespace,
+                      LATERAL (SELECT coalesce(sum({size}), 0)::int8 AS bytes,
+                                      sum(part.reltuples) FILTER (WHERE part.reltuples >= 0)::int8 AS rows
+                               FROM pg_catalog.pg_class part
+                               WHERE part.relkind NOT IN ('p', 'I') AND part.oid IN (
+                                   SELECT rel.oid UNION SELECT tree.relid FROM pg_catalog.pg_partition_tree(rel.oid) tree)) s))",
+        list(names)
     )
 }
 

@@ -211,12 +211,22 @@ impl History {
         rows.iter().map(|row| Ok((version_of(row)?, value(row, 1)?))).collect()
     }
 
-    async fn read_by(&self, session: &Session, sql: &str) -> Result<Option<Vec<Applied>>> {
+    /// Whether the table exists.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub async fn is_there(&self, session: &Session) -> Result<bool> {
         let columns = self.columns(session).await?;
         if columns.is_empty() {
+            return Ok(false);
+        }
+        self.check_ours(&columns).map(|()| true)
+    }
+
+    async fn read_by(&self, session: &Session, sql: &str) -> Result<Option<Vec<Applied>>> {
+        if !self.is_there(session).await? {
             return Ok(None);
         }
-        self.check_ours(&columns)?;
         let rows = session.client().query(sql, &[]).await.map_err(|e| self.unreadable(session, db_error(&e)))?;
         in_order(&rows).map(Some)
     }
@@ -311,7 +321,7 @@ impl History {
     }
 
     /// The same when a run of this id has written it.
-    pub(super) fn holds_of_run_sql(&self, version: &str, run_id: &str) -> String {
+    fn holds_of_run_sql(&self, version: &str, run_id: &str) -> String {
         format!(
             "EXISTS (SELECT FROM {} WHERE version OPERATOR(pg_catalog.=) {version}
                      AND run_id OPERATOR(pg_catalog.=) {run_id}::pg_catalog.uuid)",

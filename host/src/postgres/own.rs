@@ -64,18 +64,22 @@ impl OwnWrites {
     }
 }
 
-/// The rows of the catalog that make a table what it is: the catalog, the column of its table, and which of them are meant.
+/// The rows of the catalog that make a table what it is: the catalog, the column of its table, and which of them are meant. Not the columns that every
+/// table has, which nobody can change, nor the constraints that version 18 says `NOT NULL` by, as the columns themselves do in every version.
 const CATALOG: [(&str, &str); 9] = [
     ("pg_class", "oid"),
     ("pg_attribute", "attnum OPERATOR(pg_catalog.>) 0 AND attrelid"),
     ("pg_attrdef", "adrelid"),
-    ("pg_constraint", "conrelid"),
+    ("pg_constraint", "contype OPERATOR(pg_catalog.<>) 'n' AND conrelid"),
     ("pg_index", "indrelid"),
     ("pg_inherits", "inhparent"),
     ("pg_policy", "polrelid"),
     ("pg_rewrite", "ev_class"),
     ("pg_trigger", "tgrelid"),
 ];
+
+/// So many of each there are, and of the functions of their triggers, where nobody has added anything to what the host makes.
+const AS_MADE: [usize; 10] = [4, 53, 10, 9, 5, 0, 0, 0, 6, 2];
 
 /// What tables are: it changes when one of them is emptied, replaced, given away or changed in any way. It has which transaction wrote each row of
 /// the catalog that belongs to one, or to the function of one of its triggers.
@@ -96,6 +100,13 @@ impl Signature {
             written.join(",")
         });
         Self(tables.into_iter().chain(written).collect::<Vec<_>>().join(" "))
+    }
+
+    /// Whether the tables have no more than the host has made: no trigger, rule, check or default of anybody else's, which would run when the host
+    /// writes.
+    pub(super) fn is_as_made(&self) -> bool {
+        let rows = |list: &str| list.split(',').filter(|row| !row.is_empty()).count();
+        self.0.split(' ').skip(1).map(rows).eq(AS_MADE)
     }
 }
 

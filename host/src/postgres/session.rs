@@ -21,7 +21,7 @@ use super::{
     scripts::counted,
     seal::Seal,
     standing::{Asking, Broken, ROLES_SQL, Transaction},
-    whole::{Ahead, Message, NEXT_BEGINS, Prepared},
+    whole::{Ahead, Message, Prepared},
 };
 use crate::{
     error::{DbError, Error, ProgramError, Result},
@@ -448,9 +448,7 @@ impl Session {
         let commit = format!("{open}{SYNCHRONOUS_COMMIT}; SET LOCAL transaction_read_only = on; COMMIT");
         let statements = if seal.is_some() { 5 } else { 3 };
         let mut done = 0;
-        let reset = self.reset_sql();
-        // A transaction of its own: what is set back is not to be undone with the next migration, nor begin in what is left of this.
-        let reset = if next.is_some() { format!("BEGIN; {reset}; COMMIT; {NEXT_BEGINS}") } else { reset };
+        let reset = self.reset_sql(next.as_ref().map(Message::set_back_sql));
         // For as long as the question is open: who waits for an answer that does not come is told so by another session.
         let client = self.client();
         let asked = client.simple_query_raw(&format!("{commit}; {reset}")).await;
@@ -480,26 +478,37 @@ impl Session {
         }
     }
 
-    fn reset_sql(&self) -> String {
+    /// The statements that set the session back, and then set what is to be known of it. All of them or none: in a transaction of its own, which is
+    /// not what the migration has set transactions to be.
+    fn reset_sql(&self, and_set: Option<String>) -> String {
         // The time-outs first: those that the migration has left, then those of the role and the database, which would end what comes behind.
-        format!("SET statement_timeout = 0; RESET ALL; {}; CLOSE ALL; DISCARD TEMP", self.settable.sql())
+        let and_set = and_set.map_or(String::new(), |sql| format!("; {sql}"));
+        format!(
+            "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE NOT DEFERRABLE; SET statement_timeout = 0; RESET ALL; {}; CLOSE ALL; DISCARD TEMP{and_set};
+             COMMIT",
+            self.settable.sql()
+        )
     }
 
     /// What one migration has set for the session, or left open in it, must not reach the next, nor the journal.
     async fn reset(&self) {
-        if let Err(error) = self.batch("resetting the session", &self.reset_sql()).await {
+        if let Err(error) = self.batch(RESETTING, &self.reset_sql(None)).await {
             tracing::warn!(%error, "the session could not be reset");
+            if !self.is_closed()
+                && let Err(error) = self.undo("rolling back", "ROLLBACK").await
+            {
+                tracing::warn!(%error, "nor rolled back");
+            }
         }
     }
 
     /// The same where it has failed once, and what was sent behind it has stopped for that reason. Where it fails again, the connection is given
     /// up: what was left in it must not reach the next migration, which begins in another session.
     async fn reset_or_give_up(&self) {
+        self.ahead.forget();
         let reset = async {
-            if self.ahead.forget() {
-                self.undo("rolling back", "ROLLBACK").await?;
-            }
-            self.batch("resetting the session", &self.reset_sql()).await
+            self.undo("rolling back", "ROLLBACK").await?;
+            self.batch(RESETTING, &self.reset_sql(None)).await
         };
         if let Err(error) = reset.await {
             tracing::warn!(%error, "the session could not be reset; the connection is given up");
@@ -624,6 +633,7 @@ impl Session {
 const GUARD: &str = "SAVEPOINT lockgate_guard; SET LOCAL transaction_read_only = on";
 
 const SETTING_BACK: &str = "setting the session back";
+const RESETTING: &str = "resetting the session";
 
 /// Why something fails that is run read-only at the end of a transaction.
 pub(super) fn put_off_again(error: DbError) -> DbError {

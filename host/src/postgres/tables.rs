@@ -13,7 +13,7 @@ use crate::error::{DbError, Error, Finding, NOTHING_CHANGED, Result, Severity, S
 pub async fn ensure(session: &Session, history: &History) -> Result<()> {
     const DOING: &str = "making the tables of the history";
     // Another tool's table is refused here.
-    history.read(session).await?;
+    history.is_there(session).await?;
     if lacking(session, history).await?.is_none() {
         return Seal::new(history).check(session).await;
     }
@@ -29,7 +29,7 @@ pub async fn ensure(session: &Session, history: &History) -> Result<()> {
 /// # Errors
 /// As [`ensure`].
 pub async fn ensure_within(session: &Session, history: &History) -> Result<()> {
-    history.read(session).await?;
+    history.is_there(session).await?;
     if lacking(session, history).await?.is_none() {
         return Seal::new(history).check(session).await;
     }

@@ -2,15 +2,15 @@
 //! Only the COMMIT has a message of its own: it is sent when the checks have told that nothing is broken.
 //!
 //! Where another such migration follows, its message is sent right behind that COMMIT, and the server goes on without waiting for the host.
-//! The transaction is begun behind the COMMIT; where that has not taken place, there is none, and the message does nothing.
+//! It begins by asking whether that COMMIT has taken place, and does nothing where it has not.
 //!
 //! Where several share a transaction, each has such a message, which sets the session to what it is at the beginning instead of beginning a
 //! transaction.
 //!
 //! What the host asks in each such message is prepared once. Behind the script and what that has put off, the server itself looks whether the
 //! transaction and the role are still the host's, and whether its tables were written to; it stops there if they are not. Nothing of the
-//! migration's runs behind that: the host's tables are what they were, and run nothing but the host's. What puts itself off once more finds the
-//! transaction read-only at its COMMIT.
+//! migration's runs behind that: the host's tables are what they were, and run nothing but the host's; where they have more than the host has made,
+//! nothing is prepared. What puts itself off once more finds the transaction read-only at its COMMIT.
 
 use std::{
     collections::HashMap,
@@ -43,10 +43,11 @@ use crate::{
     sql::Script,
 };
 
-/// How long the message has taken so far, in milliseconds: for the server, all of it is one call of the client.
+/// How long the message has taken so far, in milliseconds: for the server, all of it is one call of the client. Every type is said: a function of
+/// somebody's that fits as well is not called.
 const TOOK_SQL: &str =
-    "pg_catalog.int8larger(0, (pg_catalog.date_part('epoch', pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-)
-     pg_catalog.statement_timestamp()) OPERATOR(pg_catalog.*) 1000)::pg_catalog.int8)";
+    "pg_catalog.int8larger(0::pg_catalog.int8, (pg_catalog.date_part('epoch', pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-)
+     pg_catalog.statement_timestamp()) OPERATOR(pg_catalog.*) 1000::pg_catalog.float8)::pg_catalog.int8)";
 
 /// Where the transaction's own number is kept, for as long as it lasts.
 const TRANSACTION: &str = "lockgate.transaction";
@@ -54,14 +55,18 @@ const TRANSACTION: &str = "lockgate.transaction";
 /// Where the migration's version is kept while the host asks: what is prepared without parameters is planned once.
 const VERSION: &str = "lockgate.version";
 
-/// What ends a COMMIT's message, when the session is set back, where another migration is sent behind it.
-pub(super) const NEXT_BEGINS: &str = "BEGIN";
+/// Where the number of the transaction is kept behind whose COMMIT the session was set back last. What is set is undone with the transaction that
+/// has set it, so no script can say so of a COMMIT that fails.
+const SET_BACK: &str = "lockgate.set_back";
 
-/// Refused where that has not begun a transaction.
-const IS_BEGUN: [&str; 2] = ["SAVEPOINT lockgate_begun", "RELEASE lockgate_begun"];
+/// What fails where it is another's, and where there has been none.
+const OF_ANOTHER: [&str; 2] = ["22012", "42704"];
 
 /// There is no transaction: `no_active_sql_transaction`.
 const NO_TRANSACTION: &str = "25P01";
+
+/// There is no such table, or no such schema.
+const NOT_THERE: [&str; 2] = ["42P01", "3F000"];
 
 /// What the server says where the transaction or the role is not the host's any more.
 const LOST_TRANSACTION: &str = "lockgate: the transaction is lost";
@@ -184,13 +189,15 @@ impl Ahead {
 pub struct Message {
     version: Version,
     sql: String,
+    /// The transaction behind whose COMMIT it is to be sent.
+    former: Option<String>,
     parts: Parts,
 }
 
 /// The transaction that a message is sent for.
-enum Place {
-    /// One of its own, which is begun behind the COMMIT of another where it `follows` that.
-    Own { follows: bool },
+enum Place<'a> {
+    /// One of its own, behind the COMMIT of the former where there is one.
+    Own(Option<&'a Transaction>),
     /// The one that is open. These statements set the session to what it is at the beginning of one.
     Shared {
         beginning: Vec<String>,
@@ -225,6 +232,8 @@ enum Behind {
 /// What the answers to a message are understood by.
 struct Parts {
     questions: Arc<Questions>,
+    /// Whether its second statement asks for a COMMIT before it.
+    follows: bool,
     /// The characters before the script.
     head: u32,
     /// The numbers of the script's statements.
@@ -240,6 +249,11 @@ struct Sent {
 }
 
 impl Message {
+    /// What is to be set behind the COMMIT when the session has been set back.
+    pub(super) fn set_back_sql(&self) -> String {
+        format!("SET {SET_BACK} = {}", quote_literal(self.former.as_deref().unwrap_or_default()))
+    }
+
     /// Sends it behind a COMMIT that was sent just now.
     pub(super) async fn send_ahead(self, session: &Session) {
         let version = self.version.clone();
@@ -357,13 +371,18 @@ impl Whole<'_> {
         [first].into_iter().chain(prepared).chain([last]).collect()
     }
 
-    /// Before the script; the last of them is the first question. Behind a COMMIT, the transaction was begun when that had taken place and the
-    /// session was set back, and not otherwise.
-    fn head(questions: &Questions, migration: &Migration<'_>, place: &Place) -> Vec<String> {
+    /// Before the script; the last of them is the first question. Behind a COMMIT, it is asked whether that has taken place and the session was set
+    /// back: not by what is prepared, which that transaction may have replaced at its very end.
+    fn head(questions: &Questions, migration: &Migration<'_>, place: &Place<'_>) -> Vec<String> {
         let mut head = match place {
-            Place::Own { follows } => {
-                let begin: &[&str] = if *follows { &IS_BEGUN } else { &["BEGIN"] };
-                let mut own: Vec<String> = begin.iter().map(|sql| (*sql).to_owned()).collect();
+            Place::Own(former) => {
+                let follows = former.map(|former| {
+                    format!(
+                        "SELECT 1 OPERATOR(pg_catalog./) (pg_catalog.current_setting('{SET_BACK}') OPERATOR(pg_catalog.=) {})::pg_catalog.int4",
+                        quote_literal(&former.id)
+                    )
+                });
+                let mut own: Vec<String> = ["BEGIN".to_owned()].into_iter().chain(follows).collect();
                 own.extend(migration.timeouts.statements("SET LOCAL"));
                 own.push(SYNCHRONOUS_COMMIT.to_owned());
                 own
@@ -384,7 +403,7 @@ impl Whole<'_> {
         session: &Session,
         questions: &Questions,
         migration: &Migration<'_>,
-        place: &Place,
+        place: &Place<'_>,
     ) -> Vec<(Behind, String)> {
         let execute = |what: &str| format!("EXECUTE {}", questions.name(what));
         let record = match self.direction {
@@ -394,7 +413,7 @@ impl Whole<'_> {
             Direction::Down => vec![(Behind::Set, migration.version_sql()), (Behind::History, execute("record"))],
         };
         let (is_shared, is_written) = match place {
-            Place::Own { .. } => (false, false),
+            Place::Own(_) => (false, false),
             Place::Shared { written, .. } => (true, *written),
         };
         // A check of the migration's own is planned as the migration has it.
@@ -467,6 +486,12 @@ impl Whole<'_> {
         let answered = answered.inspect_err(|error| tracing::debug!(%error, "migrations go step by step"));
         let mut rows = answered.ok()?.pop()?;
         let signature = Signature::of(&rows.pop()?.pop()??);
+        if !signature.is_as_made() {
+            tracing::debug!(
+                "the host's own tables have more than it has made, which may run when it writes: migrations go step by step"
+            );
+            return None;
+        }
         let names = PREPARED.map(|what| name(id, what));
         let prepared = Listed::of(pairs(&rows), &names)?;
         let questions = Arc::new(Questions { id, prepared, signature });
@@ -479,9 +504,13 @@ impl Whole<'_> {
         session: &Session,
         questions: Arc<Questions>,
         migration: &Migration<'_>,
-        place: &Place,
+        place: &Place<'_>,
     ) -> Option<Message> {
         let script = migration.script.message()?;
+        let former = match place {
+            Place::Own(former) => former.map(|former| former.id.clone()),
+            Place::Shared { .. } => None,
+        };
         let head = Self::head(&questions, migration, place);
         let (behind, tail): (Vec<Behind>, Vec<String>) =
             self.tail(session, &questions, migration, place).into_iter().unzip();
@@ -495,8 +524,10 @@ impl Whole<'_> {
         Some(Message {
             version: migration.record.version.clone(),
             sql,
+            former,
             parts: Parts {
                 questions,
+                follows: matches!(place, Place::Own(Some(_))),
                 head: u32::try_from(head.chars().count()).unwrap_or(u32::MAX),
                 script: before..before + migration.script.statements().count(),
                 behind,
@@ -504,9 +535,9 @@ impl Whole<'_> {
         })
     }
 
-    /// The message of a migration that is to be sent behind the COMMIT of another: with it, the migration begins. None where it is large, or
+    /// The message of a migration that is to be sent behind the COMMIT of `former`: with it, the migration begins. None where it is large, or
     /// what is asked in it is not prepared yet.
-    pub fn behind(&self, session: &Session, migration: &Migration<'_>) -> Option<Message> {
+    pub fn behind(&self, session: &Session, former: &Transaction, migration: &Migration<'_>) -> Option<Message> {
         let Migration { script, record, .. } = migration;
         let kept = match self.direction {
             Direction::Up => [record.up_script, record.down_script].into_iter().flatten().map(str::len).sum(),
@@ -516,14 +547,13 @@ impl Whole<'_> {
             return None;
         }
         let questions = session.prepared.all().get(&self.direction).cloned()?;
-        self.message(session, questions, migration, &Place::Own { follows: true })
+        self.message(session, questions, migration, &Place::Own(Some(former)))
     }
 
     /// Begins a migration.
     async fn begin(&self, session: &Session, migration: &Migration<'_>) -> Result<Sent, Stopped> {
         let questions = self.questions(session).await.ok_or(Stopped::Unfit)?;
-        let message =
-            self.message(session, questions, migration, &Place::Own { follows: false }).ok_or(Stopped::Unfit)?;
+        let message = self.message(session, questions, migration, &Place::Own(None)).ok_or(Stopped::Unfit)?;
         Ok(message.send(session).await)
     }
 
@@ -585,9 +615,6 @@ impl Whole<'_> {
             return Err(Stopped::Unfit);
         }
         let rows = answers.touched.get(answers.script.clone()).map_or(0, |rows| rows.iter().sum());
-        if [Behind::History, Behind::Journal].iter().any(|what| answers.touched.get(parts.last(*what)) != Some(&1)) {
-            return Err(Stopped::Unrecorded);
-        }
         if !questions.prepared.is_intact(answers.listed()) {
             tracing::warn!("what the host had prepared was replaced; the migration is run once more, step by step");
             session.prepared.forget();
@@ -616,6 +643,9 @@ impl Whole<'_> {
             }
             session.compare(&transaction, &standing, &writes).map_err(Stopped::Broken)?;
         }
+        if [Behind::History, Behind::Journal].iter().any(|what| answers.touched.get(parts.last(*what)) != Some(&1)) {
+            return Err(Stopped::Unrecorded);
+        }
         let took_ms = text(guard, STANDING_COLUMNS).parse().unwrap_or_default();
         let written = answers.row(parts.last(Behind::Written));
         let written = written.map(|row| WrittenRows { history: text(row, 0), journal: text(row, 1) });
@@ -623,12 +653,12 @@ impl Whole<'_> {
     }
 
     /// Whether the transaction of this number is rolled back now, so that nothing of the migration stays: the script may have ended it and begun
-    /// another. `None` where what has told the number is gone; it must be the host's still.
+    /// another. `None` where what has told the number is gone, or the server does not say; it must be the host's still.
     async fn is_undone(session: &Session, questions: &Questions, begun: &str) -> Option<bool> {
         let status = format!("SELECT pg_catalog.pg_xact_status({}::pg_catalog.xid8)", quote_literal(begun));
         // Whoever asked rolls back what is open.
         let sql = format!("ROLLBACK; {PREPARED_SQL}; {status}; BEGIN");
-        let mut rows = session.texts("asking what became of a transaction", &sql).await.unwrap_or_default();
+        let mut rows = session.texts("asking what became of a transaction", &sql).await.ok()?;
         let status = rows.pop().into_iter().flatten().flatten().next_back();
         let begin = questions.name("begin");
         let is_aborted = status.as_deref() == Some("aborted");
@@ -657,7 +687,8 @@ impl Parts {
         // A message that cannot be read whole is refused before anything of it is done.
         let unread = done == 0 && error.is("42601") && error.position.is_some_and(|position| position > head);
         if done < before && !unread && !error.connection_lost {
-            return if done == 0 && error.is(NO_TRANSACTION) { Stopped::TooSoon } else { Stopped::Unfit };
+            let is_too_soon = self.follows && done == 1 && OF_ANOTHER.iter().any(|code| error.is(code));
+            return if is_too_soon { Stopped::TooSoon } else { Stopped::Unfit };
         }
         if done < end || unread {
             error.position = error.position.map(|position| position.saturating_sub(head));
@@ -667,11 +698,14 @@ impl Parts {
         error.position = None;
         match self.behind.get(done - end) {
             _ if error.is(GONE) => Stopped::Unfit,
+            _ if error.is(NO_TRANSACTION) => Stopped::Broken(Broken::Transaction),
             Some(Behind::PutOff) => Stopped::PutOff(error.into()),
             Some(Behind::Unwritten) if error.message.contains(WRITTEN) => Stopped::Broken(Broken::Own),
             Some(Behind::Guard | Behind::End) if error.message.contains(LOST_ROLE) => Stopped::Broken(Broken::Role),
-            // Or the host's tables are gone: what became of the transaction is still to be asked.
-            Some(Behind::Unwritten | Behind::Guard | Behind::End) if !error.connection_lost => {
+            // What became of the transaction is still to be asked, and who has taken the host's tables away.
+            Some(Behind::Unwritten | Behind::Guard | Behind::End)
+                if error.message.contains(LOST_TRANSACTION) || NOT_THERE.iter().any(|code| error.is(code)) =>
+            {
                 Stopped::Broken(Broken::Transaction)
             }
             Some(Behind::History) => Stopped::Record("history", Error::database("recording the migration", error)),

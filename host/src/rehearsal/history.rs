@@ -12,7 +12,7 @@ const DOING: &str = "carrying the history over to the copy";
 /// # Errors
 /// When it cannot be read or written.
 pub(super) async fn carry(target: &Session, copy: &Target, history: &History) -> Result<()> {
-    if history.read(target).await?.is_none() {
+    if !history.is_there(target).await? {
         return Ok(());
     }
     let table = history.table();

@@ -240,7 +240,7 @@ impl Run<'_> {
             (true, true) if order.take_over => Some(adopt::set_aside(tool.name())),
             (true, true) => return Err(named_as_ours(&place, tool)),
             // It is another one's, and says so.
-            (true, false) => self.history.read(session).await.map(|_| None)?,
+            (true, false) => self.history.is_there(session).await.map(|_| None)?,
         };
         let applied = match &rename_to {
             Some(name) => self.may_be_renamed(&place, name).await.map(|()| Vec::new())?,
@@ -322,7 +322,7 @@ impl Run<'_> {
     /// Stops a first run that would do again what another tool has done.
     pub(super) async fn refuse_other_histories(&self, folder: &Folder) -> Result<()> {
         // Once there is a history, an empty one is one that was taken back.
-        if self.history.read(&self.session).await?.is_some() {
+        if self.history.is_there(&self.session).await? {
             return Ok(());
         }
         let findings = adopt::others(&self.session, folder, self.config).await?;

@@ -444,7 +444,7 @@ impl<'r, 'c> Passage<'r, 'c> {
     /// Commits what was worked and checked.
     async fn commit(&self, transaction: &Transaction, worked: Worked, left: &str) -> Result<Worked, Halt> {
         let span = spans::commit();
-        let next = worked.ended.as_ref().and_then(|_| self.next_message());
+        let next = worked.ended.as_ref().and_then(|_| self.next_message(transaction));
         let committed = self.run.session.commit(transaction.seal(), next).instrument(span.clone()).await;
         match &committed {
             Committed::Yes => {}

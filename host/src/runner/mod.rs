@@ -244,7 +244,7 @@ pub async fn drill(config: &Config, run_id: Uuid) -> Result<Drill> {
 
 async fn note_drill(config: &Config, run_id: Uuid, detail: &str) -> Result<()> {
     let run = Run::begin(config, run_id).await?;
-    if run.history.read(&run.session).await?.is_some() {
+    if run.history.is_there(&run.session).await? {
         run.journal.append(&run.session, &Entry::of(Event::Drilled).detail(detail)).await?;
     }
     Ok(())
@@ -888,7 +888,7 @@ impl<'a> Run<'a> {
     }
 
     async fn note_backup(&self, manifest: &Manifest) -> Result<()> {
-        if self.history.read(&self.session).await?.is_some() {
+        if self.history.is_there(&self.session).await? {
             self.journal.append(&self.session, &Entry::of(Event::BackedUp).detail(&manifest.id)).await?;
         }
         Ok(())
@@ -945,7 +945,7 @@ impl<'a> Run<'a> {
             }
             Err(error) => {
                 // The session may be gone as well; why the backup failed must not be lost over that.
-                if matches!(self.history.read(&self.session).await, Ok(Some(_))) {
+                if matches!(self.history.is_there(&self.session).await, Ok(true)) {
                     let detail = error.to_string();
                     self.note(&Entry::of(Event::BackupFailed).detail(&detail)).await;
                 }
@@ -1010,7 +1010,7 @@ impl<'a> Run<'a> {
         match self.applied().await {
             Ok(applied) => {
                 // Before the first run there is no journal, and a refused preflight must not make one.
-                if matches!(self.history.read(&self.session).await, Ok(Some(_))) {
+                if matches!(self.history.is_there(&self.session).await, Ok(true)) {
                     self.note(entry).await;
                 }
                 match plan::newest(&applied) {

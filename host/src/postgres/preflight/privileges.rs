@@ -49,7 +49,7 @@ pub(super) async fn of_history(context: &Context<'_>) -> Result<Vec<Finding>> {
     let database: String = row.get(3);
 
     let mut findings = Vec::new();
-    let tables_exist = context.history.read(context.session).await?.is_some();
+    let tables_exist = context.history.is_there(context.session).await?;
     if tables_exist {
         let needed: &[_] = match context.purpose {
             Purpose::Migrate => &NEEDED_TO_MIGRATE,

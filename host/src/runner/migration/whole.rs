@@ -57,14 +57,14 @@ impl Passage<'_, '_> {
 
     /// The message of the migration that comes next, if it has one, to be sent behind the COMMIT of this. Nothing is begun any more where the
     /// run is to stop.
-    pub(super) fn next_message(&self) -> Option<Message> {
+    pub(super) fn next_message(&self, former: &Transaction) -> Option<Message> {
         let item = self.next.filter(|_| self.run.config.stop.asked().is_none())?;
         // Its own preflight comes before it.
         if item.program.checks(self.direction).before {
             return None;
         }
         let migration = self.as_one_script(item, self.one_script_of(item)?);
-        self.run.in_one_message(&self.run.own_tables(), self.direction).behind(&self.run.session, &migration)
+        self.run.in_one_message(&self.run.own_tables(), self.direction).behind(&self.run.session, former, &migration)
     }
 
     /// Runs it, and then what checks of its own it has; `None` where it could not be begun so, and nothing of it was.
