@@ -680,6 +680,43 @@ async fn what_somebody_else_has_on_the_history_runs_nothing_of_the_migrations_un
 }
 
 #[tokio::test]
+async fn what_somebody_else_has_made_of_the_history_runs_nothing_of_the_migrations_unseen() {
+    let functions = "CREATE FUNCTION actor() RETURNS text LANGUAGE sql AS 'SELECT session_user::text';
+        CREATE FUNCTION is_fine(text) RETURNS bool LANGUAGE sql AS 'SELECT true'; CREATE DOMAIN fine AS text CHECK (is_fine(VALUE));";
+    let forge = |function: &str, result: &str| {
+        format!(
+            "-- lockgate: irreversible
+             CREATE OR REPLACE FUNCTION {function} LANGUAGE plpgsql AS
+             $$ BEGIN UPDATE schema_migrations SET checksum = 'forged' WHERE version = '001' AND checksum <> 'forged'; RETURN {result}; END $$;"
+        )
+    };
+    let (actor, is_fine) = (forge("actor() RETURNS text", "'me'"), forge("is_fine(text) RETURNS bool", "true"));
+    // As many of each as the host has made.
+    for (made, forged) in [
+        ("ALTER TABLE schema_migrations ALTER applied_by SET DEFAULT actor()", &actor),
+        (
+            "ALTER TABLE schema_migrations DROP CONSTRAINT schema_migrations_kind_check, ADD CONSTRAINT other CHECK (is_fine(kind))",
+            &is_fine,
+        ),
+        ("ALTER TABLE schema_migrations ALTER description TYPE fine", &is_fine),
+    ] {
+        let scenario = Scenario::new("made_of").await.tables(&["a"]);
+        scenario.up().await.succeeds();
+        scenario.lines(&format!("{functions} {made}")).await;
+        scenario.write("migrations/002_b.up.sql", forged);
+        for command in ["up --no-backup", "up --atomic --no-backup"] {
+            scenario.run(command).await.fails_with(1).says("rolled back");
+            assert_eq!(
+                scenario.lines("SELECT count(*) FROM schema_migrations WHERE checksum = 'forged'").await,
+                ["0"],
+                "{made}"
+            );
+        }
+        scenario.is_at_rest().await;
+    }
+}
+
+#[tokio::test]
 async fn a_connection_that_is_lost_over_what_is_put_off_is_told_as_lost() {
     let up = "-- lockgate: irreversible
         CREATE TABLE c (i int);

@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::{history, journal, progress, progress::of_the_run_sql, quote_literal, seal};
+use super::{history, journal, progress, progress::of_the_run_sql, quote_ident, quote_literal, seal};
 
 /// The names of the host's own tables, in the schema of the history.
 pub const TABLES: [&str; 4] = [history::TABLE, journal::TABLE, progress::TABLE, seal::TABLE];
@@ -157,6 +157,30 @@ pub(super) fn signature_sql(oids: &[String; 4]) -> String {
                        WHERE t.tgrelid OPERATOR(pg_catalog.=) ANY (own.oids) AND NOT t.tgisinternal))
           FROM (SELECT ARRAY[{oids}]) own (oids))",
         written.join(", ")
+    )
+}
+
+/// An expression that is true where nothing of the tables of these numbers (expressions themselves) uses a function, a type or an operator that is
+/// not the server's own, but for the triggers of the journal: no default, check, index or column runs anything of anybody else's. What every
+/// server has is in no list of what is used.
+pub(super) fn is_plain_sql(oids: &[String; 4], schema: &str) -> String {
+    let (oids, schema) = (oids.join(", "), quote_ident(schema));
+    let functions = FUNCTIONS.map(|name| quote_literal(&format!("{schema}.{}()", quote_ident(name))));
+    let functions = functions.map(|name| format!("{name}::pg_catalog.regprocedure")).join(", ");
+    let is = "OPERATOR(pg_catalog.=)";
+    let catalogs = ["pg_proc", "pg_type", "pg_operator", "pg_opclass"];
+    let catalogs = catalogs.map(|name| format!("'pg_catalog.{name}'::pg_catalog.regclass::pg_catalog.oid")).join(", ");
+    let used = format!("uses.refclassid {is} ANY (ARRAY[{catalogs}])");
+    format!(
+        "NOT EXISTS (SELECT FROM pg_catalog.pg_depend part
+                     JOIN pg_catalog.pg_depend uses ON uses.classid {is} part.classid AND uses.objid {is} part.objid
+                     WHERE part.refclassid {is} 'pg_catalog.pg_class'::pg_catalog.regclass::pg_catalog.oid
+                       AND part.refobjid {is} ANY (ARRAY[{oids}])
+                       AND part.deptype {is} ANY (ARRAY['a', 'i']::pg_catalog.\"char\"[]) AND {used}
+                       AND NOT uses.refobjid {is} ANY (ARRAY[{functions}]::pg_catalog.oid[]))
+         AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend uses
+                         WHERE uses.classid {is} 'pg_catalog.pg_class'::pg_catalog.regclass::pg_catalog.oid
+                           AND uses.objid {is} ANY (ARRAY[{oids}]) AND {used})"
     )
 }
 

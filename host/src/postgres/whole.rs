@@ -29,7 +29,7 @@ use super::{
     history::{History, Record},
     journal::{Entry, Journal},
     lock::LockKey,
-    own::{OwnTables, OwnWrites, Signature, WrittenRows, signature_sql, writes_sql, written_sql},
+    own::{OwnTables, OwnWrites, Signature, WrittenRows, is_plain_sql, signature_sql, writes_sql, written_sql},
     prepared::{GONE, Listed, PREPARED_SQL, name, pairs},
     quote_literal,
     session::{SETTLE_READ_ONLY, SYNCHRONOUS_COMMIT, Session, Timeouts, put_off_again},
@@ -143,9 +143,9 @@ pub enum Stopped {
     Unrecorded,
 }
 
-/// What is prepared in a session, for each direction.
+/// What is prepared in a session, for each direction; `None` where it is not to be.
 #[derive(Default)]
-pub(super) struct Prepared(Mutex<HashMap<Direction, Arc<Questions>>>);
+pub(super) struct Prepared(Mutex<HashMap<Direction, Option<Arc<Questions>>>>);
 
 impl Prepared {
     /// Some of it is gone, or does not fit: it is prepared anew when it is needed.
@@ -153,7 +153,12 @@ impl Prepared {
         self.all().clear();
     }
 
-    fn all(&self) -> MutexGuard<'_, HashMap<Direction, Arc<Questions>>> {
+    /// What is asked in this direction, if that is prepared.
+    fn of(&self, direction: Direction) -> Option<Arc<Questions>> {
+        self.all().get(&direction).cloned().flatten()
+    }
+
+    fn all(&self) -> MutexGuard<'_, HashMap<Direction, Option<Arc<Questions>>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -363,10 +368,11 @@ impl Whole<'_> {
         // Planned here, once, and for catalogs that grow with every migration: as small as they are now, they would be read whole each time.
         let first = "BEGIN; SET LOCAL enable_seqscan = off; SET LOCAL plan_cache_mode = force_generic_plan".to_owned();
         let last = format!(
-            "SET LOCAL {VERSION} = ''; EXPLAIN EXECUTE {}; EXPLAIN EXECUTE {}; COMMIT; {PREPARED_SQL}; SELECT {}",
+            "SET LOCAL {VERSION} = ''; EXPLAIN EXECUTE {}; EXPLAIN EXECUTE {}; COMMIT; {PREPARED_SQL}; SELECT {}, {}",
             name(id, "begin"),
             name(id, "guard"),
             signature_sql(&oids),
+            is_plain_sql(&oids, self.history.schema()),
         );
         [first].into_iter().chain(prepared).chain([last]).collect()
     }
@@ -416,9 +422,9 @@ impl Whole<'_> {
             Place::Own(_) => (false, false),
             Place::Shared { written, .. } => (true, *written),
         };
-        // A check of the migration's own is planned as the migration has it.
+        // What of the migration's own is still to run is planned as the migration has it.
         let (before, behind): (&[&str], &[&str]) =
-            if migration.is_verified { (&BEFORE, &BEHIND) } else { (&BEFORE[1..], &[]) };
+            if migration.is_verified || is_shared { (&BEFORE, &BEHIND) } else { (&BEFORE[1..], &[]) };
         let set = |sql: &&str| (Behind::Set, (*sql).to_owned());
         let mut tail = vec![(Behind::PutOff, "SET CONSTRAINTS ALL IMMEDIATE".to_owned())];
         if !is_written {
@@ -452,26 +458,25 @@ impl Whole<'_> {
         }
     }
 
-    /// Prepares what is asked in each message, for what is to [`join`](Self::join) a transaction that has not begun yet. Whether that was possible.
+    /// Prepares what is asked in each message, where that is not done yet, and outside a transaction. Whether that was possible.
     ///
     /// # Errors
     /// When the connection is lost.
     pub async fn get_ready(&self, session: &Session) -> Result<bool, Error> {
-        let is_ready = self.questions(session).await.is_some();
-        if !is_ready {
+        // What was sent ahead has begun already.
+        if session.ahead.is_under_way() {
+            return Ok(true);
+        }
+        let known = session.prepared.all().get(&self.direction).map(Option::is_some);
+        let is_ready = match known {
+            Some(is_ready) => is_ready,
+            None => self.prepare(session).await.is_some(),
+        };
+        if known.is_none() && !is_ready {
             // What was to be prepared in a transaction of its own may have left that.
             session.abort().await?;
         }
         Ok(is_ready)
-    }
-
-    /// What is asked in each message, prepared where it is not yet; `None` where that is impossible.
-    async fn questions(&self, session: &Session) -> Option<Arc<Questions>> {
-        let prepared = session.prepared.all().get(&self.direction).cloned();
-        match prepared {
-            Some(questions) => Some(questions),
-            None => self.prepare(session).await,
-        }
     }
 
     async fn prepare(&self, session: &Session) -> Option<Arc<Questions>> {
@@ -485,18 +490,22 @@ impl Whole<'_> {
         let answered = try_join_all(asked).await;
         let answered = answered.inspect_err(|error| tracing::debug!(%error, "migrations go step by step"));
         let mut rows = answered.ok()?.pop()?;
-        let signature = Signature::of(&rows.pop()?.pop()??);
-        if !signature.is_as_made() {
-            tracing::debug!(
-                "the host's own tables have more than it has made, which may run when it writes: migrations go step by step"
-            );
-            return None;
-        }
+        let told = rows.pop()?;
+        let (signature, is_plain) = (Signature::of(told.first()?.as_deref()?), told.get(1)?.as_deref() == Some("t"));
         let names = PREPARED.map(|what| name(id, what));
-        let prepared = Listed::of(pairs(&rows), &names)?;
-        let questions = Arc::new(Questions { id, prepared, signature });
-        session.prepared.all().insert(self.direction, Arc::clone(&questions));
-        Some(questions)
+        let questions = match Listed::of(pairs(&rows), &names)? {
+            prepared if is_plain && signature.is_as_made() => Some(Arc::new(Questions { id, prepared, signature })),
+            _ => {
+                tracing::debug!(
+                    "the host's own tables have more than it has made, which may run when it writes: migrations go step by step"
+                );
+                let gone = names.map(|name| format!("DEALLOCATE {name}")).join("; ");
+                session.batch("taking back what was prepared", &gone).await.ok()?;
+                None
+            }
+        };
+        session.prepared.all().insert(self.direction, questions.clone());
+        questions
     }
 
     fn message(
@@ -546,19 +555,19 @@ impl Whole<'_> {
         if script.text().len() + kept > AHEAD_MAX {
             return None;
         }
-        let questions = session.prepared.all().get(&self.direction).cloned()?;
+        let questions = session.prepared.of(self.direction)?;
         self.message(session, questions, migration, &Place::Own(Some(former)))
     }
 
     /// Begins a migration.
     async fn begin(&self, session: &Session, migration: &Migration<'_>) -> Result<Sent, Stopped> {
-        let questions = self.questions(session).await.ok_or(Stopped::Unfit)?;
+        let questions = session.prepared.of(self.direction).ok_or(Stopped::Unfit)?;
         let message = self.message(session, questions, migration, &Place::Own(None)).ok_or(Stopped::Unfit)?;
         Ok(message.send(session).await)
     }
 
-    /// Runs a migration, all but its COMMIT: one round trip, and another the first time in a session. One that was sent behind the last COMMIT
-    /// is under way already.
+    /// Runs a migration, all but its COMMIT, for which all is [ready](Self::get_ready): one round trip. One that was sent behind the last COMMIT is
+    /// under way already.
     ///
     /// # Errors
     /// Why nothing of it must be committed. Unless the connection is lost, the transaction is still to be rolled back.
@@ -576,7 +585,7 @@ impl Whole<'_> {
     /// Why none of the transaction must be committed.
     pub async fn join(&self, session: &Session, migration: &Migration<'_>, written: bool) -> Result<Ran, Stopped> {
         // Whatever is prepared now would end the transaction.
-        let questions = session.prepared.all().get(&self.direction).cloned().ok_or(Stopped::Unfit)?;
+        let questions = session.prepared.of(self.direction).ok_or(Stopped::Unfit)?;
         let beginning = session.beginning(migration.timeouts).await.map_err(Stopped::Begin)?;
         let message = self.message(session, questions, migration, &Place::Shared { beginning, written });
         let sent = message.ok_or(Stopped::Unfit)?.send(session).await;

@@ -72,6 +72,9 @@ impl Passage<'_, '_> {
         let run = &*self.run;
         let own = run.own_tables();
         let (whole, migration) = (run.in_one_message(&own, self.direction), self.as_one_script(self.item, script));
+        if !whole.get_ready(&run.session).await? {
+            return Ok(None);
+        }
         let work = async {
             let ran = self.told_whole(script, whole.run(&run.session, &migration)).await?;
             let Some((course, Ran { transaction, .. })) = ran else { return Ok(None) };
