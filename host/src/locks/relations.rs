@@ -263,7 +263,6 @@ fn meant(lock: &Lock) -> impl Iterator<Item = &RelationName> {
 
 /// Schema and name of each domain with constraints, its own or of a domain below it; nothing and the name of each volatile function.
 fn sql_of_cases(types: &BTreeSet<&str>, functions: &BTreeSet<&str>) -> String {
-    let list = |names: &BTreeSet<&str>| names.iter().map(|name| quote_literal(name)).collect::<Vec<_>>().join(", ");
     format!(
         "WITH RECURSIVE base (root, oid) AS (
              SELECT oid, oid FROM pg_catalog.pg_type WHERE typtype = 'd' AND typname = ANY (ARRAY[{}]::text[])
@@ -357,8 +356,8 @@ async fn ask(session: &Session, names: &BTreeSet<String>, size: &str) -> Result<
     Ok(found.map_err(|error| Error::system("reading the sizes of relations", error))?.unwrap_or_default())
 }
 
-fn list<'a>(names: impl IntoIterator<Item = &'a String>) -> String {
-    names.into_iter().map(|name| quote_literal(name)).collect::<Vec<_>>().join(", ")
+fn list<'a, Name: AsRef<str> + 'a>(names: impl IntoIterator<Item = &'a Name>) -> String {
+    names.into_iter().map(|name| quote_literal(name.as_ref())).collect::<Vec<_>>().join(", ")
 }
 
 /// Those of the names that are of a relation.

@@ -70,8 +70,8 @@ impl Listed {
 
     /// The same of one of them.
     pub(super) fn has_intact<'a>(&self, name: &str, told: impl Iterator<Item = (&'a str, &'a str)>) -> bool {
-        let one = self.0.iter().filter(|(of, _)| of == name).cloned().collect::<Vec<_>>();
-        !one.is_empty() && Self(one).is_intact(told)
+        let times: Vec<&str> = told.filter(|(of, _)| *of == name).map(|(_, at)| at).collect();
+        self.0.iter().any(|(of, at)| of == name && times == [at.as_str()])
     }
 }
 
@@ -89,6 +89,11 @@ mod tests {
         {
             assert!(!listed.is_intact(told.into_iter()));
         }
+        assert!(listed.has_intact("b", [("b", "2"), ("a", "9")].into_iter()));
+        for told in [vec![("a", "1")], vec![("b", "2.5")], vec![("b", "2"), ("b", "2.5")]] {
+            assert!(!listed.has_intact("b", told.into_iter()));
+        }
+        assert!(!listed.has_intact("x", [("x", "3")].into_iter()));
         assert!(Listed::of([("a", "1")].into_iter(), &names).is_none());
     }
 }

@@ -1007,13 +1007,13 @@ impl<'a> Run<'a> {
         if self.session.is_closed() {
             return lost();
         }
-        match self.applied().await {
+        match self.history.read(&self.session).await {
             Ok(applied) => {
                 // Before the first run there is no journal, and a refused preflight must not make one.
-                if matches!(self.history.is_there(&self.session).await, Ok(true)) {
+                if applied.is_some() {
                     self.note(entry).await;
                 }
-                match plan::newest(&applied) {
+                match plan::newest(&applied.unwrap_or_default()) {
                     Some(newest) => {
                         format!("{what}; the database is at version {newest}; the lock is released")
                     }

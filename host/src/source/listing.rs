@@ -16,8 +16,6 @@ use crate::{
     migration::Checksum,
 };
 
-/// Fewer are read before another thread has begun.
-pub(super) const FILES_A_THREAD: usize = 100;
 /// So much memory is kept from one file to the next, and no more.
 const BUFFER_BYTES_MIN: usize = 32 << 10;
 const BUFFER_BYTES_MAX: usize = 1 << 20;

@@ -4,12 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::{Down, Draft, Found, Layout, Listing, Scripts, Source, numbered, parted};
-use crate::{
-    error::Problem,
-    migration::Version,
-    parallel,
-    source::listing::{Entry, FILES_A_THREAD},
-};
+use crate::{error::Problem, migration::Version, parallel, source::listing::Entry};
 
 pub(super) struct Pairs;
 
@@ -27,6 +22,9 @@ const PARTS: [(&str, Part); 4] = [
     (".preflight.sql", Part::Preflight),
     (".verify.sql", Part::Verify),
 ];
+
+/// Fewer are read before another thread has begun.
+const MIGRATIONS_A_THREAD: usize = 100;
 
 /// The ending of a component; those are read elsewhere, for every layout.
 const COMPONENT: &str = ".wasm";
@@ -85,7 +83,7 @@ pub(super) fn read_own(listing: &Listing, found: &mut Found) {
         }
     }
     let migrations: Vec<(&str, Files<'_>)> = migrations.into_iter().collect();
-    let read = parallel::map(&migrations, FILES_A_THREAD, |(stem, files)| read_one(listing, stem, files));
+    let read = parallel::map(&migrations, MIGRATIONS_A_THREAD, |(stem, files)| read_one(listing, stem, files));
     for one in read.into_iter().flatten() {
         match one {
             Ok(draft) => found.drafts.push(draft),
